@@ -1,0 +1,103 @@
+// Package store is the contract between Fluoro and the engines that keep its
+// traces. Engines live below it (store/local); each passes the whole suite in
+// store/storetest. The contract speaks of segments, traces, summaries and
+// graphs, never of files or SQL.
+package store
+
+import (
+	"context"
+	"iter"
+
+	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Store keeps segments and answers questions about the traces they make. All
+// methods may be called by many goroutines at once.
+//
+// Whatever Append acknowledged is part of the answer to every call that starts
+// afterwards. Every call names an account and sees that account's data alone.
+//
+// Sequences are single-use and lazy; they stop early when the caller does, when
+// ctx ends (yielding ctx's error) or after yielding one error. Values they yield
+// are shared and must not be changed.
+type Store interface {
+	// Append keeps a batch of segments. It returns nil only when all of them are
+	// durable: they survive the loss of the process and of power. A batch counts
+	// as one change of each trace it touches. On error nothing of the batch is
+	// acknowledged, though parts of it may be found later. Errors: KindThrottled
+	// when there is no room now, KindUnavailable when the engine cannot write
+	// (disk full, failed sync), with the reason; reads go on.
+	//
+	// The engine owns the segments afterwards.
+	Append(ctx context.Context, account trace.Account, batch []*trace.Segment) error
+
+	// Traces yields those of the given traces that exist, in the order of ids,
+	// assembled, with Entity.Raw set on every entity.
+	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
+
+	// Summaries yields the traces that a query selects, newest first.
+	Summaries(ctx context.Context, account trace.Account, q *SummaryQuery) iter.Seq2[*trace.Summary, error]
+
+	// Graph aggregates the service graph of everything that was received in a
+	// window.
+	Graph(ctx context.Context, account trace.Account, q GraphQuery) (*trace.Graph, error)
+
+	// Follow yields an event after each Append, at most a few a second: events
+	// that come faster are merged. It ends with ctx.
+	Follow(ctx context.Context) iter.Seq[Event]
+
+	// Stats says how much is kept and whether the engine can write.
+	Stats(ctx context.Context) (Stats, error)
+
+	// Close makes the engine's last state durable and releases it. Closing twice
+	// does nothing.
+	Close() error
+}
+
+// SummaryQuery selects traces.
+type SummaryQuery struct {
+	Window trace.Window
+	Clock  trace.Clock
+	// Filter is nil to select every trace of the window. An engine uses its
+	// Bounds to read less; it may prune less than they allow, never more.
+	Filter *filter.Expr
+	// After resumes behind a position: only traces that come later in the order
+	// are yielded. The order is by the query's clock (for ClockService: by start),
+	// descending, then by id, descending.
+	After *Cursor
+	// Examined, if not nil, is increased by one for each trace that was looked at.
+	Examined *int64
+}
+
+// Cursor is a place in the order of a SummaryQuery: just behind the trace with
+// this clock time and id.
+type Cursor struct {
+	Time trace.Time
+	ID   trace.ID
+}
+
+// GraphQuery selects what a graph is made of.
+type GraphQuery struct {
+	// Window is applied to the receipt of each completed entity.
+	Window trace.Window
+}
+
+// Event says that an account's data grew.
+type Event struct {
+	Account  trace.Account
+	Segments int // how many were appended since the last event
+	Time     trace.Time
+}
+
+// Stats describes what an engine holds.
+type Stats struct {
+	Traces     int64 // known, open or settled
+	Segments   int64 // documents held
+	OpenTraces int64 // in the head
+	Blocks     int64
+	BlockBytes int64
+	WALBytes   int64
+	// ReadOnly is "" while the engine can write, else why it cannot.
+	ReadOnly string
+}

@@ -1,0 +1,72 @@
+package trace
+
+import "time"
+
+// Graph is a service graph over many traces, or of one.
+type Graph struct {
+	// Start and End bound the start seconds of the traces' roots; both 0 when
+	// the graph is empty.
+	Start, End Time
+	// Services are ordered by name, type and account.
+	Services []*GraphService
+}
+
+// GraphService is a node of a service graph.
+type GraphService struct {
+	Service
+	State      State
+	Root       bool
+	Start, End Time
+	// Statistics and the histograms are nil for client nodes.
+	Statistics    *Statistics
+	Durations     *Histogram
+	ResponseTimes *Histogram
+	// Edges are ordered by destination.
+	Edges []*GraphEdge
+}
+
+// GraphEdge is an outgoing edge of a GraphService.
+type GraphEdge struct {
+	To            *GraphService
+	Link          bool
+	Start, End    Time
+	Statistics    Statistics
+	ResponseTimes *Histogram
+	// EventAges is set for link edges: how old messages were when received.
+	EventAges *Histogram
+	Aliases   []Service
+}
+
+// Statistics counts completed entities by outcome.
+type Statistics struct {
+	OK, Error, Fault, Throttle int64
+	// TotalResponseTime is the sum of all durations.
+	TotalResponseTime time.Duration
+}
+
+// Add counts one completed entity.
+func (s *Statistics) Add(o Outcome, d time.Duration) {
+	switch o {
+	case Throttle:
+		s.Throttle++
+	case Fault:
+		s.Fault++
+	case Error:
+		s.Error++
+	default:
+		s.OK++
+	}
+	s.TotalResponseTime += d
+}
+
+// Merge adds all that t counted.
+func (s *Statistics) Merge(t Statistics) {
+	s.OK += t.OK
+	s.Error += t.Error
+	s.Fault += t.Fault
+	s.Throttle += t.Throttle
+	s.TotalResponseTime += t.TotalResponseTime
+}
+
+// Total is the number of entities counted.
+func (s *Statistics) Total() int64 { return s.OK + s.Error + s.Fault + s.Throttle }

@@ -1,0 +1,204 @@
+package trace
+
+// Account is the tenant that owns data: 12 digits in AWS. Data of one account
+// cannot be reached from another.
+type Account string
+
+// Source says in which form a segment was received.
+type Source uint8
+
+// The forms in which segments are received.
+const (
+	// SourceDocument is an X-Ray segment document: Segment.Raw is its JSON text.
+	SourceDocument Source = iota + 1
+	// SourceOTLP is an OpenTelemetry span: Segment.Raw is one protobuf
+	// opentelemetry.proto.trace.v1.Span, Segment.Scope what surrounded it.
+	SourceOTLP
+)
+
+// OTLPScope is what surrounds a span in an OTLP request. It is shared by all
+// spans of one ScopeSpans and must not be changed.
+type OTLPScope struct {
+	// Resource and Scope are the protobuf messages
+	// opentelemetry.proto.resource.v1.Resource and
+	// opentelemetry.proto.common.v1.InstrumentationScope.
+	Resource, Scope []byte
+	// ResourceSchema and ScopeSchema are the schema URLs.
+	ResourceSchema, ScopeSchema string
+}
+
+// Segment is one received document, decoded: a segment or an independent
+// subsegment, with its embedded subsegments. It is immutable once built and may
+// be shared between goroutines.
+type Segment struct {
+	Entity
+	TraceID ID
+	// Independent is true for a subsegment that was sent alone
+	// ("type":"subsegment").
+	Independent bool
+	// Source, Raw, Scope and Part are what must be kept to build this value
+	// again, and to give back everything that was received. The Segment owns Raw.
+	Source Source
+	Raw    []byte
+	Scope  *OTLPScope
+	// Part tells segments apart that one span gives rise to: 0 is the span
+	// itself, 1 the service segment of an Application Signals local root
+	// (collector awsxrayexporter, aws.span.kind=LOCAL_ROOT).
+	Part uint8
+	// ReceivedAt is when the document was accepted; set by the receiver.
+	ReceivedAt Time
+}
+
+// Entity is a segment or a subsegment: one node of a trace's tree.
+//
+// The fields up to Raw are decoded from the document; strings are "" and
+// pointers nil where the document has no such member. Those below Raw are set
+// when a trace is assembled (package assemble) and empty before.
+type Entity struct {
+	ID       SegmentID
+	ParentID SegmentID // zero: none
+	Name     string    // at most 200 characters
+	// Namespace is "aws", "remote", "local" or ""; only the first two make nodes.
+	Namespace   string
+	Origin      string
+	User        string
+	ResourceARN string
+	Version     string // service.version
+	Start, End  Time   // End is 0 while InProgress
+	InProgress  bool
+	// Inferred is true if the document says so, or for a segment synthesised for
+	// a callee that sent none.
+	Inferred bool
+	// Error, Fault and Throttle are the document's flags; see Outcome.
+	Error, Fault, Throttle bool
+
+	HTTP        HTTP
+	AWS         AWS
+	SQL         SQL
+	Cause       Cause
+	Annotations []Annotation
+	Links       []Link
+	// Subsegments are the embedded subsegments in document order; after
+	// assembly also the independent ones that joined.
+	Subsegments []*Entity
+	// Raw is the JSON object of this entity alone, a part of the document's
+	// text. For spans it is nil until the document is rendered.
+	Raw []byte
+
+	// ReceivedAt is when the document holding this entity was accepted.
+	ReceivedAt Time
+	// Parent is the enclosing or calling entity: for a subsegment the entity it
+	// is part of, for a segment the entity whose id is its ParentID.
+	Parent *Entity
+	// Segment is the nearest enclosing segment (itself for a segment).
+	Segment *Entity
+	// Callees are the segments whose ParentID is this entity's ID.
+	Callees []*Entity
+	// Subsegment is true for subsegments, embedded or independent.
+	Subsegment bool
+}
+
+// HTTP holds the members of the http block that searches and statistics use.
+type HTTP struct {
+	URL, Method, UserAgent, ClientIP string
+	Status                           int  // 0: none
+	Traced                           bool // request.traced: the callee is instrumented
+}
+
+// AWS holds the members of the aws block that identify callees and resources.
+type AWS struct {
+	AccountID, Operation, Region                            string
+	TableName, BucketName, QueueURL, TopicARN, FunctionName string
+	InstanceID, AvailabilityZone                            string // aws.ec2
+	SamplingRule                                            string // aws.xray.sampling_rule_name or rule_name
+}
+
+// SQL holds the members of the sql block that searches use.
+type SQL struct{ URL, DatabaseType, User, SanitizedQuery string }
+
+// Cause is why an entity failed: exceptions of its own, or the id of an
+// exception that another entity of the trace holds.
+type Cause struct {
+	// Ref is the 16-hex id of an exception held elsewhere, "" if none.
+	Ref        string
+	Exceptions []Exception
+}
+
+// Exception is one exception of a cause block.
+type Exception struct {
+	ID, Type, Message string
+	Cause             string // id of the exception that caused this one
+	Remote            bool
+}
+
+// Link points from this entity to a segment of another trace (or the same).
+type Link struct {
+	TraceID ID
+	ID      SegmentID
+}
+
+// Annotation is one indexed key and its value.
+type Annotation struct {
+	Key   string
+	Value Value
+}
+
+// ValueKind is the type of an annotation's value.
+type ValueKind uint8
+
+// The types of annotation values.
+const (
+	StringValue ValueKind = iota + 1
+	NumberValue
+	BoolValue
+)
+
+// Value is an annotation's value: string, number or bool. It is comparable.
+type Value struct {
+	Kind   ValueKind
+	String string
+	Number float64
+	Bool   bool
+}
+
+// Remote says whether the entity is a call to another service: a subsegment
+// (or, from OTLP, a segment) with namespace "aws" or "remote".
+func (e *Entity) Remote() bool { return e.Namespace == "aws" || e.Namespace == "remote" }
+
+// Duration is End-Start in nanoseconds, 0 for entities that end before they
+// start or are still in progress.
+func (e *Entity) Duration() int64 {
+	if e.InProgress || e.End <= e.Start {
+		return 0
+	}
+	return int64(e.End.Sub(e.Start))
+}
+
+// Outcome is the exclusive class of a completed entity.
+type Outcome uint8
+
+// Outcomes in rising precedence.
+const (
+	OK Outcome = iota
+	Error
+	Fault
+	Throttle
+)
+
+// String is the filter keyword of the outcome: ok, error, fault or throttle.
+func (o Outcome) String() string { return [...]string{"ok", "error", "fault", "throttle"}[o] }
+
+// Outcome classes the entity by its flags and its HTTP status, with precedence
+// throttle > fault > error > ok.
+func (e *Entity) Outcome() Outcome {
+	s := e.HTTP.Status
+	switch {
+	case e.Throttle || s == 429:
+		return Throttle
+	case e.Fault || s >= 500 && s < 600:
+		return Fault
+	case e.Error || s >= 400 && s < 500:
+		return Error
+	}
+	return OK
+}

@@ -1,0 +1,132 @@
+package trace
+
+import "time"
+
+// Trace is everything known of one trace id, joined into one tree. It is built
+// by package assemble and immutable afterwards.
+type Trace struct {
+	ID ID
+	// Segments are the top-level entries: every segment, also those with a
+	// ParentID, ordered by start, then id.
+	Segments []*Entity
+	// Orphans are independent subsegments whose parent has not arrived.
+	Orphans []*Entity
+	// Root is the segment without ParentID (the earliest if several), or nil.
+	Root *Entity
+	// Start is the earliest start and End the latest end over all entities; End
+	// is 0 when nothing is completed.
+	Start, End Time
+	// InProgress is true while any entity is in progress.
+	InProgress bool
+	// Partial is true when some ParentID names an entity that has not arrived.
+	Partial bool
+	// LimitExceeded is true when documents were left out because of the size limit.
+	LimitExceeded bool
+	// Revision is 1 for the first accepted batch and grows by one for each that
+	// changed the trace.
+	Revision int
+	// FirstReceived and Updated are the receipt of the first and last document.
+	FirstReceived, Updated Time
+	// Nodes and Edges are the trace's part of the service graph.
+	Nodes []*Node
+	Edges []*Edge
+}
+
+// Service is the identity of a node of the service graph. It is comparable.
+type Service struct {
+	Name string
+	// Type is the origin of segments, "client", "remote" or "AWS::…"; "" when
+	// the segment had none.
+	Type string
+	// Account is "" for the own account.
+	Account string
+}
+
+// State says how a node is known.
+type State string
+
+// The states of a node.
+const (
+	StateActive  State = "active"  // sent segments of its own
+	StatePassive State = "passive" // inferred from calls with namespace remote
+	StateUnknown State = "unknown" // inferred AWS service, or client
+)
+
+// Node is one service's part in one trace.
+type Node struct {
+	Service
+	State    State
+	Inferred bool
+	Root     bool // holds the root segment
+	Client   bool // stands for whoever sent the request
+	// Entities are what statistics and filters look at: the service's segments;
+	// for an inferred node the calling subsegments; for the client the root segment.
+	Entities []*Entity
+}
+
+// Edge is one caller-callee pair in one trace.
+type Edge struct {
+	From, To *Node
+	// Link is true for asynchronous edges made by trace links.
+	Link bool
+	// Calls are what the edge's statistics look at: the caller's subsegments, or
+	// the child segments where there is none, or the root segment for the client.
+	Calls []*Entity
+	// Aliases are the names under which the caller knew the callee.
+	Aliases []Service
+}
+
+// Summary is what GetTraceSummaries says of a trace. Durations are nanoseconds.
+type Summary struct {
+	ID             ID
+	Start, End     Time           // End is 0 when nothing is completed
+	Duration       *time.Duration // nil while any entity is in progress
+	ResponseTime   *time.Duration // nil without a completed root
+	HasFault       bool
+	HasError       bool
+	HasThrottle    bool
+	Partial        bool
+	InProgress     bool
+	HTTP           HTTP   // of the root
+	Root           string // name of the root segment, "" without one
+	EntryPoint     *Service
+	Revision       int
+	Updated        Time
+	Services       []Service // every node, inferred and client included
+	Users          []string
+	ResourceARNs   []string
+	InstanceIDs    []string
+	Zones          []string
+	Annotations    []AnnotationValues
+	FaultCauses    []RootCause
+	ErrorCauses    []RootCause
+	ResponseCauses []RootCause
+}
+
+// AnnotationValues holds the distinct values of one key over a whole trace.
+type AnnotationValues struct {
+	Key    string
+	Values []Value
+}
+
+// RootCause is one path from the service where trouble shows to the one where
+// it starts.
+type RootCause struct {
+	Services        []CauseService
+	ClientImpacting bool
+}
+
+// CauseService is one service on a root-cause path.
+type CauseService struct {
+	Service
+	Inferred bool
+	Entities []CauseEntity
+}
+
+// CauseEntity is one segment or subsegment on a root-cause path.
+type CauseEntity struct {
+	Name       string
+	Exceptions []Exception // fault and error causes
+	Coverage   float64     // response-time causes: share of the root's duration
+	Remote     bool
+}

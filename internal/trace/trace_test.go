@@ -1,0 +1,122 @@
+package trace_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+func TestID_bothNotations(t *testing.T) {
+	const xray, w3c = "1-581cf771-a006649127e371903a2de979", "581cf771a006649127e371903a2de979"
+	for _, s := range []string{xray, w3c, "581CF771A006649127E371903A2DE979"} {
+		id, err := trace.ParseID(s)
+		if err != nil || id.String() != xray || id.Hex() != w3c {
+			t.Errorf("ParseID(%q) = %v, %v", s, id, err)
+		}
+	}
+	for _, s := range []string{"", "1-581cf771", "2-581cf771-a006649127e371903a2de979", "1-581cf77g-a006649127e371903a2de979", xray + "0", "1-581cf771aa006649127e371903a2de979"} {
+		if id, err := trace.ParseID(s); err == nil {
+			t.Errorf("ParseID(%q) = %v, want an error", s, id)
+		}
+	}
+}
+
+func TestSegmentID(t *testing.T) {
+	id, err := trace.ParseSegmentID("70DE5b6f19ff9a0a")
+	if err != nil || id.String() != "70de5b6f19ff9a0a" || id.IsZero() {
+		t.Errorf("got %v, %v", id, err)
+	}
+	for _, s := range []string{"", "70de5b6f19ff9a0", "70de5b6f19ff9a0x", "70de5b6f19ff9a0a0"} {
+		if _, err := trace.ParseSegmentID(s); err == nil {
+			t.Errorf("ParseSegmentID(%q): want an error", s)
+		}
+	}
+}
+
+func TestTime_secondsRoundTripAndSaturate(t *testing.T) {
+	for _, s := range []float64{0, 1478293361.271, -1.5, 1790149670} {
+		if got := trace.FromSeconds(s).Seconds(); math.Abs(got-s) > 1e-6 {
+			t.Errorf("FromSeconds(%v).Seconds() = %v", s, got)
+		}
+	}
+	if trace.FromSeconds(1e300) != trace.MaxTime || trace.FromSeconds(-1e300) != trace.MinTime || trace.FromSeconds(math.NaN()) != 0 {
+		t.Error("out of range times do not saturate")
+	}
+	if got := trace.FromSeconds(-1.5).FloorSecond(); got != trace.FromSeconds(-2) {
+		t.Errorf("FloorSecond(-1.5 s) = %v", got)
+	}
+	if trace.MaxTime.Sub(trace.MinTime) != math.MaxInt64 || trace.MinTime.Sub(trace.MaxTime) != math.MinInt64 {
+		t.Error("Sub does not saturate")
+	}
+}
+
+func TestOutcome_precedence(t *testing.T) {
+	for _, c := range []struct {
+		e    trace.Entity
+		want trace.Outcome
+	}{
+		{trace.Entity{}, trace.OK},
+		{trace.Entity{HTTP: trace.HTTP{Status: 404}}, trace.Error},
+		{trace.Entity{HTTP: trace.HTTP{Status: 429}, Error: true}, trace.Throttle},
+		{trace.Entity{HTTP: trace.HTTP{Status: 503}, Error: true}, trace.Fault},
+		{trace.Entity{Fault: true, Throttle: true}, trace.Throttle},
+		{trace.Entity{HTTP: trace.HTTP{Status: 200}, Fault: true}, trace.Fault},
+	} {
+		if got := c.e.Outcome(); got != c.want {
+			t.Errorf("%+v: %v, want %v", c.e, got, c.want)
+		}
+	}
+}
+
+func TestHistogram_smallInputsAreExact(t *testing.T) {
+	var h trace.Histogram
+	for range 3 {
+		h.Add(250 * time.Millisecond)
+	}
+	h.Add(1499600 * time.Microsecond)
+	h.Add(-time.Second)
+	got := h.Entries()
+	want := []trace.HistogramEntry{{0, 1}, {0.25, 3}, {1.5, 1}}
+	if len(got) != len(want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("entry %d = %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+// The result depends neither on the order of Add nor on how parts were merged.
+func TestHistogram_orderAndPartsDoNotMatter(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	values := make([]time.Duration, 5000)
+	for i := range values {
+		values[i] = time.Duration(rnd.ExpFloat64() * float64(300*time.Millisecond))
+	}
+	var whole trace.Histogram
+	for _, v := range values {
+		whole.Add(v)
+	}
+	rnd.Shuffle(len(values), func(i, j int) { values[i], values[j] = values[j], values[i] })
+	parts := make([]trace.Histogram, 40)
+	for i, v := range values {
+		parts[i*i%40].Add(v)
+	}
+	var merged trace.Histogram
+	for i := range parts {
+		merged.Merge(&parts[i])
+	}
+	a, b := whole.Entries(), merged.Entries()
+	if len(a) != len(b) || whole.Count() != 5000 || merged.Count() != 5000 {
+		t.Fatalf("%d entries of %d, %d of %d", len(a), whole.Count(), len(b), merged.Count())
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			t.Errorf("entry %d: %v and %v", i, a[i], b[i])
+		}
+	}
+}
