@@ -1,0 +1,205 @@
+package filter
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// SyntaxError says where and why a text is no filter expression, in the
+// service's wording. Line and Position are 1-based; Position counts characters.
+type SyntaxError struct {
+	Line, Position int
+	Reason         string
+}
+
+// Error is "Error Location: line L, position P : reason".
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("Error Location: line %d, position %d : %s", e.Line, e.Position, e.Reason)
+}
+
+// Unwrap makes the error one of kind invalid.
+func (e *SyntaxError) Unwrap() error {
+	return &trace.KindError{Kind: trace.KindInvalid, Message: e.Reason}
+}
+
+type tokenKind uint8
+
+const (
+	tokenEnd tokenKind = iota
+	tokenWord
+	tokenString
+	tokenNumber
+	tokenJSON // #[…]
+	tokenSymbol
+)
+
+// token is one lexical element. text is the source text of words and symbols
+// and the value of strings; num the value of numbers.
+type token struct {
+	kind tokenKind
+	text string
+	num  float64
+	at   int // byte offset
+}
+
+// is says whether the token is this keyword or symbol.
+func (t token) is(s string) bool {
+	return (t.kind == tokenWord || t.kind == tokenSymbol) && strings.EqualFold(t.text, s)
+}
+
+type lexer struct {
+	text string
+	at   int
+}
+
+func (l *lexer) fail(at int, format string, args ...any) error {
+	before := l.text[:min(at, len(l.text))]
+	line := 1 + strings.Count(before, "\n")
+	column := before[strings.LastIndexByte(before, '\n')+1:]
+	return &SyntaxError{Line: line, Position: 1 + utf8.RuneCountInString(column), Reason: fmt.Sprintf(format, args...)}
+}
+
+// invalidUTF8 is the offset of the first byte that is not part of UTF-8, or -1.
+func invalidUTF8(s string) int {
+	for i, r := range s {
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(s[i:]); size == 1 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// next reads one token.
+func (l *lexer) next() (token, error) {
+	for l.at < len(l.text) && strings.IndexByte(" \t\r\n", l.text[l.at]) >= 0 {
+		l.at++
+	}
+	at := l.at
+	if at == len(l.text) {
+		return token{kind: tokenEnd, at: at}, nil
+	}
+	switch c := l.text[at]; {
+	case isWordStart(c):
+		return l.word(at), nil
+	case c == '"':
+		return l.string(at)
+	case c >= '0' && c <= '9', c == '-', c == '+', c == '.':
+		return l.number(at)
+	case c == '#':
+		return l.json(at)
+	}
+	for _, s := range []string{"!=", "<=", ">=", "=", "<", ">", "!", "(", ")", "{", "}", "[", "]", ",", ":", "."} {
+		if strings.HasPrefix(l.text[at:], s) {
+			l.at += len(s)
+			return token{kind: tokenSymbol, text: s, at: at}, nil
+		}
+	}
+	r, _ := utf8.DecodeRuneInString(l.text[at:])
+	return token{}, l.fail(at, "Invalid input symbol: '%c'", r)
+}
+
+func isWordStart(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+// isWord says what may follow in a word: keywords hold dots, annotation keys
+// digits and, in brackets, a little more.
+func isWord(c byte) bool { return isWordStart(c) || c >= '0' && c <= '9' || c == '.' }
+
+func (l *lexer) word(at int) token {
+	for l.at < len(l.text) && isWord(l.text[l.at]) {
+		l.at++
+	}
+	return token{kind: tokenWord, text: l.text[at:l.at], at: at}
+}
+
+// string reads a literal with JSON's escapes. Unlike JSON it may hold raw line
+// breaks and tabs.
+func (l *lexer) string(at int) (token, error) {
+	end := at + 1
+	for end < len(l.text) && l.text[end] != '"' {
+		if l.text[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	if end >= len(l.text) {
+		return token{}, l.fail(at, "unterminated string")
+	}
+	l.at = end + 1
+	body := l.text[at+1 : end]
+	if strings.IndexByte(body, '\\') < 0 {
+		return token{kind: tokenString, text: body, at: at}, nil
+	}
+	escaped := strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(body)
+	var s string
+	if err := json.Unmarshal([]byte(`"`+escaped+`"`), &s); err != nil {
+		return token{}, l.fail(at, "invalid escape in string %s", l.text[at:l.at])
+	}
+	return token{kind: tokenString, text: s, at: at}, nil
+}
+
+func (l *lexer) number(at int) (token, error) {
+	for l.at < len(l.text) {
+		c := l.text[l.at]
+		sign := (c == '-' || c == '+') && (l.at == at || l.text[l.at-1]|0x20 == 'e')
+		if !(c >= '0' && c <= '9' || c == '.' || c|0x20 == 'e' || sign) {
+			break
+		}
+		l.at++
+	}
+	s := l.text[at:l.at]
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || strings.HasPrefix(s, "+.") {
+		l.at = max(l.at, at+1)
+		return token{}, l.fail(at, "Invalid input symbol: '%s'", l.text[at:l.at])
+	}
+	return token{kind: tokenNumber, num: f, text: s, at: at}, nil
+}
+
+// json reads # and the JSON array behind it.
+func (l *lexer) json(at int) (token, error) {
+	dec := json.NewDecoder(strings.NewReader(l.text[at+1:]))
+	var raw json.RawMessage
+	if at+1 >= len(l.text) || l.text[at+1] != '[' || dec.Decode(&raw) != nil {
+		return token{}, l.fail(at, "'#' must be followed by a JSON array")
+	}
+	l.at = at + 1 + int(dec.InputOffset())
+	return token{kind: tokenJSON, text: string(raw), at: at}, nil
+}
+
+// bracketKey reads an annotation key up to ']': the text is taken as it stands
+// unless it is quoted. The '[' has been read.
+func (l *lexer) bracketKey() (string, error) {
+	at := l.at
+	for l.at < len(l.text) && l.text[l.at] == ' ' {
+		l.at++
+	}
+	key := ""
+	if l.at < len(l.text) && l.text[l.at] == '"' {
+		t, err := l.string(l.at)
+		if err != nil {
+			return "", err
+		}
+		key = t.text
+		for l.at < len(l.text) && l.text[l.at] == ' ' {
+			l.at++
+		}
+	} else if end := strings.IndexAny(l.text[l.at:], "]\n\""); end >= 0 {
+		key = strings.TrimRight(l.text[l.at:l.at+end], " ")
+		l.at += end
+	}
+	if key == "" {
+		return "", l.fail(at, "annotation key expected between '[' and ']'")
+	}
+	if l.at >= len(l.text) || l.text[l.at] != ']' {
+		return "", l.fail(l.at, "missing ']' after annotation key")
+	}
+	l.at++
+	return key, nil
+}

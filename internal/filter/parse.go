@@ -1,0 +1,565 @@
+package filter
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// maxDepth bounds how deeply an expression may nest, groups included.
+const maxDepth = 128
+
+// Expr is a parsed and checked filter expression. It is immutable and may be
+// used by many goroutines.
+type Expr struct {
+	root node // nil: every trace
+}
+
+// Groups finds the filter expression of a group, for group.name and group.arn.
+type Groups interface {
+	// Group returns the expression of the group with this name or ARN.
+	Group(name, arn string) (expression string, found bool)
+}
+
+// Parse reads a filter expression that names no groups but Default. An empty
+// text selects every trace. The error is a *SyntaxError.
+func Parse(text string) (*Expr, error) { return ParseWith(text, nil) }
+
+// ParseWith is Parse with groups that the expression may name. A group that does
+// not exist contains nothing.
+func ParseWith(text string, groups Groups) (*Expr, error) {
+	return parse(text, groups, 0)
+}
+
+func parse(text string, groups Groups, depth int) (*Expr, error) {
+	p := &parser{lexer: lexer{text: text}, groups: groups, depth: depth}
+	if at := invalidUTF8(text); at >= 0 {
+		return nil, p.fail(at, "Invalid input symbol: byte %#02x is not UTF-8", text[at])
+	}
+	if strings.TrimSpace(text) == "" {
+		return &Expr{}, nil
+	}
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	root, err := p.expression(inTrace)
+	if err != nil {
+		return nil, err
+	}
+	if p.tok.kind != tokenEnd {
+		return nil, p.unexpected()
+	}
+	return &Expr{root: root}, nil
+}
+
+// node is a part of the tree.
+type node interface{ print(b *printer) }
+
+type (
+	andNode struct{ terms []node }
+	orNode  struct{ terms []node }
+	notNode struct{ term node }
+	// compareNode is a field, alone (op 0) or compared with a literal.
+	compareNode struct {
+		field field
+		key   string // of an annotation
+		op    op
+		lit   literal
+	}
+	serviceNode struct {
+		sel  selector
+		body node // nil: any entity
+	}
+	edgeNode struct {
+		from, to selector
+		body     node
+	}
+	causeNode struct {
+		category causeCategory
+		scope    scope
+		body     node
+	}
+	causeJSONNode struct {
+		negated bool
+		want    []any
+		text    string
+	}
+	groupNode struct {
+		negated bool
+		byARN   bool
+		value   string
+		expr    *Expr // nil: there is no such group
+	}
+)
+
+// selector names services; nil members are wildcards.
+type selector struct{ name, typ, account *string }
+
+type causeCategory uint8
+
+const (
+	faultCause causeCategory = iota + 1
+	errorCause
+	responseTimeCause
+)
+
+var causeNames = map[string]struct {
+	category causeCategory
+	scope    scope
+}{
+	"rootcause.fault.service":        {faultCause, inCauseService},
+	"rootcause.fault.entity":         {faultCause, inCauseEntity},
+	"rootcause.fault.exception":      {faultCause, inException},
+	"rootcause.error.service":        {errorCause, inCauseService},
+	"rootcause.error.entity":         {errorCause, inCauseEntity},
+	"rootcause.error.exception":      {errorCause, inException},
+	"rootcause.responsetime.service": {responseTimeCause, inCauseService},
+	"rootcause.responsetime.entity":  {responseTimeCause, inCoverageEntity},
+}
+
+type op uint8
+
+const (
+	opEqual op = iota + 1
+	opNotEqual
+	opLess
+	opLessEqual
+	opGreater
+	opGreaterEqual
+	opContains
+	opBeginsWith
+	opEndsWith
+)
+
+var opNames = [...]string{
+	opEqual: "=", opNotEqual: "!=", opLess: "<", opLessEqual: "<=", opGreater: ">", opGreaterEqual: ">=",
+	opContains: "CONTAINS", opBeginsWith: "BEGINSWITH", opEndsWith: "ENDSWITH",
+}
+
+// literal is the right side of a comparison.
+type literal struct {
+	typ  valueType
+	text string
+	num  float64
+	yes  bool
+}
+
+type parser struct {
+	lexer
+	tok    token
+	groups Groups
+	depth  int
+}
+
+func (p *parser) advance() (err error) {
+	p.tok, err = p.next()
+	return err
+}
+
+// unexpected says that the current token cannot stand where it is.
+func (p *parser) unexpected() error {
+	if p.tok.kind == tokenEnd {
+		return p.fail(p.tok.at, "Invalid input symbol: '%s'", strings.TrimSpace(p.text))
+	}
+	return p.fail(p.tok.at, "Invalid input symbol: '%s'", p.text[p.tok.at:p.at])
+}
+
+func (p *parser) expect(symbol string) error {
+	if !p.tok.is(symbol) {
+		if p.tok.kind == tokenEnd {
+			return p.fail(p.tok.at, "missing '%s' at end of expression", symbol)
+		}
+		return p.fail(p.tok.at, "missing '%s' before '%s'", symbol, p.text[p.tok.at:p.at])
+	}
+	return p.advance()
+}
+
+func (p *parser) enter() error {
+	if p.depth++; p.depth > maxDepth {
+		return p.fail(p.tok.at, "expression nests deeper than %d levels", maxDepth)
+	}
+	return nil
+}
+
+// expression = and { "OR" and }
+func (p *parser) expression(in scope) (node, error) {
+	if err := p.enter(); err != nil {
+		return nil, err
+	}
+	defer func() { p.depth-- }()
+	first, err := p.and(in)
+	if err != nil {
+		return nil, err
+	}
+	terms := []node{first}
+	for p.tok.is("or") {
+		if err := p.advance(); err != nil {
+			return nil, err
+		}
+		n, err := p.and(in)
+		if err != nil {
+			return nil, err
+		}
+		terms = append(terms, n)
+	}
+	if len(terms) == 1 {
+		return first, nil
+	}
+	return &orNode{terms}, nil
+}
+
+// and = unary { [ "AND" ] unary }
+func (p *parser) and(in scope) (node, error) {
+	first, err := p.unary(in)
+	if err != nil {
+		return nil, err
+	}
+	terms := []node{first}
+	for {
+		if p.tok.is("and") {
+			if err := p.advance(); err != nil {
+				return nil, err
+			}
+		} else if !(p.tok.kind == tokenWord && !p.tok.is("or") || p.tok.is("(") || p.tok.is("!")) {
+			break
+		}
+		n, err := p.unary(in)
+		if err != nil {
+			return nil, err
+		}
+		terms = append(terms, n)
+	}
+	if len(terms) == 1 {
+		return first, nil
+	}
+	return &andNode{terms}, nil
+}
+
+// unary = ( "!" | "NOT" ) unary | "(" expression ")" | predicate
+func (p *parser) unary(in scope) (node, error) {
+	switch {
+	case p.tok.is("!"), p.tok.is("not"):
+		if err := p.enter(); err != nil {
+			return nil, err
+		}
+		defer func() { p.depth-- }()
+		if err := p.advance(); err != nil {
+			return nil, err
+		}
+		n, err := p.unary(in)
+		if err != nil {
+			return nil, err
+		}
+		return &notNode{n}, nil
+	case p.tok.is("("):
+		if err := p.advance(); err != nil {
+			return nil, err
+		}
+		n, err := p.expression(in)
+		if err != nil {
+			return nil, err
+		}
+		return n, p.expect(")")
+	case p.tok.kind != tokenWord:
+		return nil, p.unexpected()
+	}
+	return p.predicate(in)
+}
+
+func (p *parser) predicate(in scope) (node, error) {
+	word := strings.ToLower(p.tok.text)
+	if in == inTrace {
+		switch word {
+		case "service":
+			return p.service()
+		case "edge":
+			return p.edge()
+		case "group.name", "group.arn":
+			return p.group(word == "group.arn")
+		case "rootcause.json":
+			return p.causeJSON()
+		}
+		if c, ok := causeNames[word]; ok {
+			return p.cause(c.category, c.scope)
+		}
+	}
+	f, key := fieldOf(p.tok.text)
+	if f == 0 && slices.Contains(operatorWords, word) {
+		return nil, p.unexpected()
+	}
+	if f == 0 {
+		return nil, p.fail(p.tok.at, "Invalid input symbol: '%s'", misread(p.text[p.tok.at:]))
+	}
+	if fields[f].scope&in == 0 {
+		return nil, p.fail(p.tok.at, "keyword '%s' is not valid %s", p.tok.text, in)
+	}
+	return p.compare(f, key)
+}
+
+// compare reads what follows a field: nothing, or an operator and a literal.
+func (p *parser) compare(f field, key string) (node, error) {
+	n := &compareNode{field: f, key: key}
+	if fields[f].typ == annotationField {
+		if err := p.annotationKey(n); err != nil {
+			return nil, err
+		}
+	} else if err := p.advance(); err != nil {
+		return nil, err
+	}
+	at := p.tok.at
+	for o := opEqual; int(o) < len(opNames); o++ {
+		if p.tok.is(opNames[o]) {
+			n.op = o
+		}
+	}
+	if n.op == 0 {
+		return n, nil
+	}
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	if err := p.literal(n); err != nil {
+		return nil, err
+	}
+	typ := fields[f].typ
+	if typ == annotationField {
+		typ = n.lit.typ
+	}
+	if !opFits(n.op, typ) {
+		return nil, p.fail(at, "operator '%s' cannot be used with '%s'", opNames[n.op], fields[f].name)
+	}
+	return n, p.advance()
+}
+
+func (p *parser) annotationKey(n *compareNode) error {
+	if n.key != "" {
+		if strings.Contains(n.key, ".") {
+			return p.fail(p.tok.at, "annotation key '%s' holds a dot: write %s[%s]", n.key, fields[n.field].name, n.key)
+		}
+		return p.advance()
+	}
+	if rest := strings.TrimLeft(p.text[p.at:], " "); strings.HasPrefix(rest, "[") {
+		p.at = len(p.text) - len(rest) + 1
+		key, err := p.bracketKey()
+		if err != nil {
+			return err
+		}
+		n.key = key
+		return p.advance()
+	}
+	return p.fail(p.tok.at, "annotation key expected: write annotation.key or annotation[key]")
+}
+
+// literal reads the right side of a comparison without moving past it.
+func (p *parser) literal(n *compareNode) error {
+	typ := fields[n.field].typ
+	switch {
+	case p.tok.kind == tokenString && typ == boolField && (strings.EqualFold(p.tok.text, "true") || strings.EqualFold(p.tok.text, "false")):
+		n.lit = literal{typ: boolField, yes: strings.EqualFold(p.tok.text, "true")}
+	case p.tok.kind == tokenString:
+		n.lit = literal{typ: stringField, text: p.tok.text}
+	case p.tok.kind == tokenNumber:
+		n.lit = literal{typ: numberField, num: p.tok.num}
+	case p.tok.kind == tokenWord && typ == stringField:
+		// One example of the developer guide has name = traces, unquoted.
+		n.lit = literal{typ: stringField, text: p.tok.text}
+	case p.tok.is("true"), p.tok.is("false"):
+		n.lit = literal{typ: boolField, yes: p.tok.is("true")}
+	default:
+		return p.unexpected()
+	}
+	return nil
+}
+
+func opFits(o op, t valueType) bool {
+	switch t {
+	case numberField:
+		return o <= opGreaterEqual
+	case stringField:
+		return o <= opNotEqual || o >= opContains
+	}
+	return o <= opNotEqual
+}
+
+// service = "service" [ "(" [ selector ] ")" ] [ "{" expression "}" ]
+func (p *parser) service() (node, error) {
+	n := &serviceNode{}
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	if p.tok.is("(") {
+		if err := p.advance(); err != nil {
+			return nil, err
+		}
+		if !p.tok.is(")") {
+			if err := p.selector(&n.sel); err != nil {
+				return nil, err
+			}
+		}
+		if err := p.expect(")"); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	n.body, err = p.body(inService)
+	return n, err
+}
+
+// edge = "edge" "(" selector "," selector ")" [ "{" expression "}" ]
+func (p *parser) edge() (node, error) {
+	n := &edgeNode{}
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	for i, sel := range []*selector{&n.from, &n.to} {
+		if err := p.expect([]string{"(", ","}[i]); err != nil {
+			return nil, err
+		}
+		if err := p.selector(sel); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.expect(")"); err != nil {
+		return nil, err
+	}
+	var err error
+	n.body, err = p.body(inEdge)
+	return n, err
+}
+
+// body reads { expression } if there is one.
+func (p *parser) body(in scope) (node, error) {
+	if !p.tok.is("{") {
+		return nil, nil
+	}
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	if p.tok.is("}") {
+		return nil, p.advance()
+	}
+	n, err := p.expression(in)
+	if err != nil {
+		return nil, err
+	}
+	return n, p.expect("}")
+}
+
+// selector = string | "id" "(" name ":" string { "," … } ")"
+func (p *parser) selector(s *selector) error {
+	if p.tok.kind == tokenString {
+		name := p.tok.text
+		s.name = &name
+		return p.advance()
+	}
+	if !p.tok.is("id") {
+		return p.unexpected()
+	}
+	if err := p.advance(); err != nil {
+		return err
+	}
+	for symbol := "("; ; symbol = "," {
+		if err := p.expect(symbol); err != nil {
+			return err
+		}
+		if err := p.selectorMember(s); err != nil {
+			return err
+		}
+		if !p.tok.is(",") {
+			return p.expect(")")
+		}
+	}
+}
+
+func (p *parser) selectorMember(s *selector) error {
+	member := map[string]**string{"name": &s.name, "type": &s.typ, "account.id": &s.account}[strings.ToLower(p.tok.text)]
+	if p.tok.kind != tokenWord || member == nil {
+		return p.unexpected()
+	}
+	if *member != nil {
+		return p.fail(p.tok.at, "'%s' is given twice", p.tok.text)
+	}
+	if err := p.advance(); err != nil {
+		return err
+	}
+	if err := p.expect(":"); err != nil {
+		return err
+	}
+	if p.tok.kind != tokenString {
+		return p.unexpected()
+	}
+	value := p.tok.text
+	*member = &value
+	return p.advance()
+}
+
+// equality reads = or != and returns whether it was !=.
+func (p *parser) equality() (negated bool, err error) {
+	if !p.tok.is("=") && !p.tok.is("!=") {
+		return false, p.unexpected()
+	}
+	negated = p.tok.is("!=")
+	return negated, p.advance()
+}
+
+func (p *parser) group(byARN bool) (node, error) {
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	negated, err := p.equality()
+	if err != nil {
+		return nil, err
+	}
+	if p.tok.kind != tokenString {
+		return nil, p.unexpected()
+	}
+	n := &groupNode{negated: negated, byARN: byARN, value: p.tok.text}
+	if !byARN && n.value == "Default" || byARN && strings.HasSuffix(n.value, ":group/Default") {
+		n.expr = &Expr{}
+	} else if p.groups != nil {
+		name, arn := n.value, ""
+		if byARN {
+			name, arn = "", n.value
+		}
+		if text, found := p.groups.Group(name, arn); found {
+			if err := p.enter(); err != nil {
+				return nil, err
+			}
+			// A cycle of groups ends at the depth limit: contain the reason.
+			if n.expr, err = parse(text, p.groups, p.depth+8); err != nil {
+				return nil, p.fail(p.tok.at, "filter expression of group '%s': %v", n.value, err)
+			}
+			p.depth--
+		}
+	}
+	return n, p.advance()
+}
+
+func (p *parser) cause(c causeCategory, in scope) (node, error) {
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	if !p.tok.is("{") {
+		return nil, p.expect("{")
+	}
+	body, err := p.body(in)
+	return &causeNode{category: c, scope: in, body: body}, err
+}
+
+func (p *parser) causeJSON() (node, error) {
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	negated, err := p.equality()
+	if err != nil {
+		return nil, err
+	}
+	if p.tok.kind != tokenJSON {
+		return nil, p.unexpected()
+	}
+	n := &causeJSONNode{negated: negated, text: p.tok.text}
+	if err := json.Unmarshal([]byte(p.tok.text), &n.want); err != nil {
+		return nil, p.fail(p.tok.at, "'#' must be followed by a JSON array: %v", err)
+	}
+	return n, p.advance()
+}
