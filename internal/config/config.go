@@ -1,0 +1,222 @@
+// Package config reads the settings of `fluoro serve`. Each setting is described
+// once, in the table settings: flags, environment variables, keys of the YAML
+// file, help text and docs/config.md come from there.
+//
+// A flag wins over the environment, the environment over the file, the file over
+// the default.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// Config holds the settings of a server.
+type Config struct {
+	Data      string        // directory of the embedded store
+	HTTP      string        // X-Ray API, console, OTLP/HTTP, health and metrics
+	UDP       string        // X-Ray daemon datagrams
+	OTLPGRPC  string        // OTLP over gRPC
+	OTLPHTTP  string        // OTLP over HTTP
+	Account   string        // account of unsigned requests
+	Region    string        // region in ARNs
+	Insecure  bool          // allow addresses that are not loopback
+	Settle    time.Duration // idle time after which a trace moves to blocks
+	Retention time.Duration // how long traces are kept
+	LogLevel  string        // debug, info, warn or error
+	LogFormat string        // text or json
+}
+
+// setting describes one setting.
+type setting struct {
+	name, value, help string // flag name, default, explanation
+	set               func(c *Config, v string) error
+}
+
+var settings = []setting{
+	{"data", "./data", "directory that holds all traces; created if missing", text(func(c *Config) *string { return &c.Data })},
+	{"http", "127.0.0.1:2000", "TCP address of the X-Ray API, the web console, OTLP/HTTP at /v1/traces, /healthz, /readyz and /metrics", address(func(c *Config) *string { return &c.HTTP })},
+	{"udp", "127.0.0.1:2000", "UDP address for X-Ray daemon datagrams, as every X-Ray SDK sends; \"off\" for none", address(func(c *Config) *string { return &c.UDP })},
+	{"otlp-grpc", "127.0.0.1:4317", "TCP address for OTLP over gRPC; \"off\" for none", address(func(c *Config) *string { return &c.OTLPGRPC })},
+	{"otlp-http", "127.0.0.1:4318", "TCP address for OTLP over HTTP (/v1/traces); \"off\" for none", address(func(c *Config) *string { return &c.OTLPHTTP })},
+	{"account", "000000000000", "AWS account id (12 digits) of unsigned requests; shows in every ARN", pattern(func(c *Config) *string { return &c.Account }, `^[0-9]{12}$`, "12 digits")},
+	{"region", "us-east-1", "AWS region that shows in every ARN", pattern(func(c *Config) *string { return &c.Region }, `^[a-z]{2,}(-[a-z0-9]+)+$`, "a region such as eu-west-1")},
+	{"insecure", "false", "allow addresses that are not loopback although no credentials exist: everyone who can reach them can read and write all traces", func(c *Config, v string) (err error) {
+		c.Insecure, err = strconv.ParseBool(v)
+		return err
+	}},
+	{"settle", "5s", "idle time after which a trace is written to a block; it is visible at once either way", duration(func(c *Config) *time.Duration { return &c.Settle }, 100*time.Millisecond)},
+	{"retention", "720h", "how long traces are kept, counted from receipt", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
+	{"log-level", "info", "least level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
+	{"log-format", "text", "form of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
+}
+
+// Off is the value of an address that is not listened on.
+const Off = "off"
+
+func text(at func(*Config) *string) func(*Config, string) error {
+	return pattern(at, `.`, "some text")
+}
+
+func pattern(at func(*Config) *string, expr, want string) func(*Config, string) error {
+	re := regexp.MustCompile(expr)
+	return func(c *Config, v string) error {
+		if !re.MatchString(v) {
+			return fmt.Errorf("want %s", want)
+		}
+		*at(c) = v
+		return nil
+	}
+}
+
+func address(at func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		if v == Off && at(c) != &c.HTTP {
+			*at(c) = Off
+			return nil
+		}
+		_, port, err := net.SplitHostPort(v)
+		if err != nil {
+			return fmt.Errorf("want HOST:PORT")
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+			return fmt.Errorf("want a port from 0 to 65535")
+		}
+		*at(c) = v
+		return nil
+	}
+}
+
+func duration(at func(*Config) *time.Duration, least time.Duration) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d < least {
+			return fmt.Errorf("want a duration of at least %v, such as 90s or 24h", least)
+		}
+		*at(c) = d
+		return nil
+	}
+}
+
+// Env is the environment variable of a setting: --otlp-grpc is FLUORO_OTLP_GRPC.
+func Env(name string) string {
+	return "FLUORO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// Register adds a flag for every setting, and --config.
+func Register(flags *pflag.FlagSet) {
+	for _, s := range settings {
+		usage := fmt.Sprintf("%s [$%s]", s.help, Env(s.name))
+		if s.value == "false" {
+			flags.Bool(s.name, false, usage)
+		} else {
+			flags.String(s.name, s.value, usage)
+		}
+	}
+	flags.String("config", "", "YAML file with settings, keys as the flags [$FLUORO_CONFIG]")
+}
+
+// Load puts the settings together from parsed flags (see Register), environment
+// (getenv) and file. Errors name the setting and where its value came from.
+func Load(flags *pflag.FlagSet, getenv func(string) string) (*Config, error) {
+	path, _ := flags.GetString("config")
+	if path == "" {
+		path = getenv("FLUORO_CONFIG")
+	}
+	file, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &Config{}
+	for _, s := range settings {
+		value, origin := s.value, "default of --"+s.name
+		if v, ok := file[s.name]; ok {
+			value, origin = v, fmt.Sprintf("%s in %s", s.name, path)
+			delete(file, s.name)
+		}
+		if v := getenv(Env(s.name)); v != "" {
+			value, origin = v, "$"+Env(s.name)
+		}
+		if f := flags.Lookup(s.name); f != nil && f.Changed {
+			value, origin = f.Value.String(), "--"+s.name
+		}
+		if err := s.set(c, value); err != nil {
+			return nil, fmt.Errorf("%s: %q: %w", origin, value, err)
+		}
+	}
+	for key := range file {
+		return nil, fmt.Errorf("%s: there is no setting %q", path, key)
+	}
+	return c, c.check()
+}
+
+// readFile reads the YAML file: one mapping of setting names to scalars.
+func readFile(path string) (map[string]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, fmt.Errorf("read settings from %s: %w", path, err)
+	}
+	var values map[string]yaml.Node
+	if err := yaml.Unmarshal(b, &values); err != nil {
+		return nil, fmt.Errorf("read settings from %s: %w", path, err)
+	}
+	out := make(map[string]string, len(values))
+	for key, node := range values {
+		if node.Kind != yaml.ScalarNode {
+			return nil, fmt.Errorf("%s line %d: %s must be a plain value", path, node.Line, key)
+		}
+		out[key] = node.Value
+	}
+	return out, nil
+}
+
+// check refuses addresses that others can reach, unless that is wanted.
+func (c *Config) check() error {
+	if c.Insecure {
+		return nil
+	}
+	for _, a := range []struct{ flag, addr string }{{"http", c.HTTP}, {"udp", c.UDP}, {"otlp-grpc", c.OTLPGRPC}, {"otlp-http", c.OTLPHTTP}} {
+		if a.addr != Off && !loopback(a.addr) {
+			return fmt.Errorf("--%s %s is not a loopback address, and Fluoro has no credentials to protect it: everyone who can reach it could read and write all traces; add --insecure if that is what you want", a.flag, a.addr)
+		}
+	}
+	return nil
+}
+
+func loopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// Markdown is the table of all settings, for docs/config.md.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString("# Settings of `fluoro serve`\n\nA flag wins over the environment, the environment over the file (`--config FILE` or `$FLUORO_CONFIG`), the file over the default.\n" +
+		"The file is YAML with the flags' names as keys:\n\n```yaml\ndata: /var/lib/fluoro\nhttp: 127.0.0.1:2000\nregion: eu-west-1\n```\n\n" +
+		"| flag and key | environment | default | meaning |\n|---|---|---|---|\n")
+	for _, s := range settings {
+		fmt.Fprintf(&b, "| `--%s` | `%s` | `%s` | %s |\n", s.name, Env(s.name), s.value, s.help)
+	}
+	return b.String()
+}

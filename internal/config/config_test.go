@@ -1,0 +1,105 @@
+package config_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/spf13/pflag"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/config.md")
+
+func load(t *testing.T, env map[string]string, args ...string) (*config.Config, error) {
+	t.Helper()
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	config.Register(flags)
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(flags, func(k string) string { return env[k] })
+}
+
+func file(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fluoro.yaml")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoad_defaults(t *testing.T) {
+	c, err := load(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Config{Data: "./data", HTTP: "127.0.0.1:2000", UDP: "127.0.0.1:2000", OTLPGRPC: "127.0.0.1:4317", OTLPHTTP: "127.0.0.1:4318",
+		Account: "000000000000", Region: "us-east-1", Settle: 5 * time.Second, Retention: 720 * time.Hour, LogLevel: "info", LogFormat: "text"}
+	if *c != want {
+		t.Errorf("got %+v\nwant %+v", *c, want)
+	}
+}
+
+func TestLoad_flagOverEnvironmentOverFile(t *testing.T) {
+	path := file(t, "region: eu-west-1\naccount: \"111122223333\"\nhttp: 127.0.0.1:1\nudp: off\n")
+	c, err := load(t, map[string]string{"FLUORO_CONFIG": path, "FLUORO_HTTP": "127.0.0.1:2", "FLUORO_REGION": "eu-west-2"}, "--region", "eu-west-3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Region != "eu-west-3" || c.HTTP != "127.0.0.1:2" || c.Account != "111122223333" || c.UDP != config.Off {
+		t.Errorf("got %+v", *c)
+	}
+}
+
+func TestLoad_refuses(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		want string
+	}{
+		{"address", nil, []string{"--http", "2000"}, `--http: "2000": want HOST:PORT`},
+		{"port", nil, []string{"--udp", "127.0.0.1:99999"}, "want a port"},
+		{"http cannot be off", nil, []string{"--http", "off"}, "want HOST:PORT"},
+		{"account", map[string]string{"FLUORO_ACCOUNT": "12"}, nil, `$FLUORO_ACCOUNT: "12": want 12 digits`},
+		{"settle", nil, []string{"--settle", "0s"}, "want a duration"},
+		{"wide address", nil, []string{"--http", "0.0.0.0:2000"}, "--insecure"},
+		{"wide OTLP address", nil, []string{"--otlp-grpc", ":4317"}, "--insecure"},
+		{"no file", nil, []string{"--config", "/nonexistent.yaml"}, "/nonexistent.yaml: no such file"},
+		{"unknown key", nil, []string{"--config", file(t, "htpp: x\n")}, `no setting "htpp"`},
+		{"not a mapping", nil, []string{"--config", file(t, "- a\n")}, "read settings"},
+		{"nested", nil, []string{"--config", file(t, "http:\n  a: b\n")}, "line 2: http must be a plain value"},
+		{"value in file", nil, []string{"--config", file(t, "region: \"!\"\n")}, "region in "},
+	} {
+		if _, err := load(t, c.env, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q in it", c.name, err, c.want)
+		}
+	}
+}
+
+func TestLoad_insecureAllowsWideAddresses(t *testing.T) {
+	if _, err := load(t, nil, "--http", "0.0.0.0:2000", "--insecure"); err != nil {
+		t.Error(err)
+	}
+	if _, err := load(t, nil, "--http", "[::1]:2000", "--udp", "localhost:2000"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMarkdown_isWhatTheDocsSay(t *testing.T) {
+	const path = "../../docs/config.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(config.Markdown()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(path)
+	if err != nil || string(b) != config.Markdown() {
+		t.Errorf("%s is stale (%v): go test ./internal/config -update", path, err)
+	}
+}
