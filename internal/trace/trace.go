@@ -103,6 +103,15 @@ type Summary struct {
 	ResponseCauses []RootCause
 }
 
+// Of is the time of a trace that the clock looks at. For ClockService, where an
+// entity decides, it is the start: that orders the traces.
+func (c Clock) Of(s *Summary) Time {
+	if c == ClockEvent {
+		return s.Updated
+	}
+	return s.Start
+}
+
 // AnnotationValues holds the distinct values of one key over a whole trace.
 type AnnotationValues struct {
 	Key    string

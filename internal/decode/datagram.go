@@ -1,0 +1,39 @@
+package decode
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/jsonscan"
+)
+
+// Datagram takes a daemon datagram apart: a header line {"format":"json",
+// "version":1}, a line feed, a document (aws-xray-daemon, pkg/tracesegment). The
+// body is a part of b. Codes of refusals: MissingHeader, InvalidHeader,
+// MissingBody.
+func Datagram(b []byte) (body []byte, refusal *Refusal) {
+	line, body, found := bytes.Cut(b, []byte{'\n'})
+	switch {
+	case !found:
+		return nil, &Refusal{Code: "MissingHeader", Message: fmt.Sprintf("datagram of %d bytes has no header line", len(b))}
+	case len(body) == 0:
+		return nil, &Refusal{Code: "MissingBody", Message: "datagram has no document behind its header line"}
+	case !validHeader(line):
+		return nil, &Refusal{Code: "InvalidHeader", Message: fmt.Sprintf(`datagram header is %.100q, want {"format":"json","version":1}`, line)}
+	}
+	return body, nil
+}
+
+func validHeader(line []byte) bool {
+	// What nearly every SDK sends, letter for letter.
+	if string(line) == `{"format":"json","version":1}` || string(line) == `{"format": "json", "version": 1}` {
+		return true
+	}
+	h, err := jsonscan.Parse(line)
+	if err != nil {
+		return false
+	}
+	version, ok := h.Get("version").Float()
+	return ok && version == 1 && strings.EqualFold(h.Get("format").Text(), "json")
+}

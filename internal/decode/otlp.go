@@ -1,0 +1,344 @@
+package decode
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Limits of one OTLP request. They bound the memory that a small body can take.
+const (
+	// MaxSpans is the most spans one request may hold; those beyond are rejected.
+	MaxSpans = 100_000
+	// maxRejections is how many rejected spans are described one by one.
+	maxRejections = 100
+)
+
+// Spans is what one OTLP request gives.
+type Spans struct {
+	// Segments are in the order of the spans. A span gives one, an Application
+	// Signals local root that calls another service gives two.
+	Segments []*trace.Segment
+	// Spans is how many spans the request held, rejected ones included.
+	Spans int
+	// Rejected describes the first 100 spans that cannot be kept.
+	Rejected []RejectedSpan
+	// RejectedSpans is how many cannot be kept: partial_success.rejected_spans.
+	RejectedSpans int
+}
+
+// RejectedSpan is a span that cannot be kept though its message is sound.
+type RejectedSpan struct {
+	// Index is the span's position in the request, from 0.
+	Index int
+	// TraceID and ID are those of the span, as far as they could be read.
+	TraceID trace.ID
+	ID      trace.SegmentID
+	// Reason says what is wrong.
+	Reason string
+}
+
+// Message says in one sentence what was rejected and why, for
+// partial_success.error_message; "" if nothing was.
+func (s *Spans) Message() string {
+	if s.RejectedSpans == 0 {
+		return ""
+	}
+	first := s.Rejected[0]
+	return fmt.Sprintf("%d of %d spans rejected; span %d (trace %s, span %s): %s",
+		s.RejectedSpans, s.Spans, first.Index, first.TraceID.Hex(), first.ID, first.Reason)
+}
+
+// reject notes one span.
+func (s *Spans) reject(r RejectedSpan) {
+	s.RejectedSpans++
+	if len(s.Rejected) < maxRejections {
+		s.Rejected = append(s.Rejected, r)
+	}
+}
+
+// OTLPProto decodes an ExportTraceServiceRequest in protobuf by the default
+// Options; see [Mapper.Proto].
+func OTLPProto(body []byte, at trace.Time) (Spans, error) { return new(Mapper).Proto(body, at) }
+
+// OTLPJSON decodes an ExportTraceServiceRequest in OTLP/JSON by the default
+// Options; see [Mapper.JSON].
+func OTLPJSON(body []byte, at trace.Time) (Spans, error) { return new(Mapper).JSON(body, at) }
+
+// Render returns seg with the text of its segment document in Entity.Raw, by the
+// default Options; see [Mapper.Render].
+func Render(seg *trace.Segment) (*trace.Segment, error) { return new(Mapper).Render(seg) }
+
+// spanSegments makes the segments of one span again, by the default Options; see
+// [Mapper.Span].
+func spanSegments(raw []byte, scope *trace.OTLPScope, at trace.Time) ([]*trace.Segment, error) {
+	return new(Mapper).Span(raw, scope, at)
+}
+
+// Proto decodes an ExportTraceServiceRequest in protobuf
+// (opentelemetry.proto.collector.trace.v1). The segments own body, and their
+// strings are parts of it: it must not change after, and whoever keeps a string
+// longer than its segment should clone it. at is when the request was accepted. An error
+// says that the message is broken, and where; then nothing of it can be used.
+// Strings that are not UTF-8 are read with U+FFFD in place of what is wrong.
+func (m *Mapper) Proto(body []byte, at trace.Time) (Spans, error) {
+	d := decoder{mapper: m, at: at}
+	var f wireField
+	var err error
+	for i, b := 0, body; len(b) > 0; {
+		if b, err = f.next(b); err == nil && f.is(1, wireBytes) {
+			if err = d.resourceSpans(f.data); err != nil {
+				err = fmt.Errorf("resourceSpans[%d]%w", i, err)
+			}
+			i++
+		}
+		if err != nil {
+			return Spans{}, &trace.KindError{Kind: trace.KindInvalid, Message: "malformed OTLP request: " + err.Error()}
+		}
+	}
+	return d.out, nil
+}
+
+// Span makes the segments of one span again from what a store keeps: the span's
+// protobuf message and what surrounded it. The segments own raw.
+func (m *Mapper) Span(raw []byte, scope *trace.OTLPScope, at trace.Time) ([]*trace.Segment, error) {
+	if scope == nil {
+		scope = new(trace.OTLPScope)
+	}
+	res, err := m.parseResource(scope)
+	if err != nil {
+		return nil, fmt.Errorf("resource: %w", err)
+	}
+	d := decoder{mapper: m, at: at, res: res}
+	if err := d.span.parse(raw); err != nil {
+		return nil, err
+	}
+	if err := m.checkTimes(&d.span, at); err != nil {
+		return nil, err
+	}
+	d.grow(1)
+	d.add(raw)
+	return d.out.Segments, nil
+}
+
+// decoder reads one request.
+type decoder struct {
+	mapper *Mapper
+	at     trace.Time
+	out    Spans
+	res    *resource // of the spans being read
+	span   span      // scratch
+	doc    mapped    // scratch
+	free   []trace.Segment
+}
+
+// resourceSpans reads a ResourceSpans message. Spans may come before the
+// resource they belong to, so it is read first.
+func (d *decoder) resourceSpans(b []byte) error {
+	var res, schema []byte
+	var f wireField
+	var err error
+	for rest := b; len(rest) > 0; {
+		if rest, err = f.next(rest); err != nil {
+			return fmt.Errorf(": %w", err)
+		}
+		switch {
+		case f.is(1, wireBytes):
+			res = append(res, f.data...) // twice: merged, as protobuf prescribes
+		case f.is(3, wireBytes):
+			schema = f.data
+		}
+	}
+	outer := trace.OTLPScope{Resource: res, ResourceSchema: text(bytes.Clone(schema))}
+	if d.res, err = d.mapper.parseResource(&outer); err != nil {
+		return fmt.Errorf(".resource: %w", err)
+	}
+	for i := 0; len(b) > 0; {
+		if b, err = f.next(b); err != nil {
+			return fmt.Errorf(": %w", err)
+		}
+		if !f.is(2, wireBytes) {
+			continue
+		}
+		if err := d.scopeSpans(f.data, outer); err != nil {
+			return fmt.Errorf(".scopeSpans[%d]%w", i, err)
+		}
+		i++
+	}
+	return nil
+}
+
+// scopeSpans reads a ScopeSpans message; outer says what surrounds it.
+func (d *decoder) scopeSpans(b []byte, outer trace.OTLPScope) error {
+	scope := &outer
+	spans := 0
+	var f wireField
+	var err error
+	for rest := b; len(rest) > 0; {
+		if rest, err = f.next(rest); err != nil {
+			return fmt.Errorf(": %w", err)
+		}
+		switch {
+		case f.is(1, wireBytes):
+			scope.Scope = append(scope.Scope, f.data...)
+		case f.is(2, wireBytes):
+			spans++
+		case f.is(3, wireBytes):
+			scope.ScopeSchema = text(bytes.Clone(f.data))
+		}
+	}
+	if err := checkScope(scope.Scope); err != nil {
+		return fmt.Errorf(".scope: %w", err)
+	}
+	d.res.scope = scope
+	d.grow(min(spans, MaxSpans-min(d.out.Spans, MaxSpans)))
+	for i := 0; len(b) > 0; {
+		if b, err = f.next(b); err != nil {
+			return fmt.Errorf(": %w", err)
+		}
+		if !f.is(2, wireBytes) {
+			continue
+		}
+		if err := d.oneSpan(f.data); err != nil {
+			return fmt.Errorf(".spans[%d]: %w", i, err)
+		}
+		i++
+	}
+	return nil
+}
+
+// oneSpan reads a Span message.
+func (d *decoder) oneSpan(b []byte) error {
+	index := d.out.Spans
+	d.out.Spans++
+	if index >= MaxSpans {
+		d.out.reject(RejectedSpan{Index: index, Reason: fmt.Sprintf("more than %d spans in one request", MaxSpans)})
+		return nil
+	}
+	err := d.span.parse(b)
+	if err == nil && len(b) > MaxDocument {
+		err = invalidSpan(fmt.Sprintf("span has %d bytes, more than %d", len(b), MaxDocument))
+	}
+	if err == nil {
+		err = d.mapper.checkTimes(&d.span, d.at)
+	}
+	if invalid, ok := errors.AsType[invalidSpan](err); ok {
+		d.out.reject(RejectedSpan{Index: index, TraceID: d.span.traceID, ID: d.span.id, Reason: string(invalid)})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.add(b)
+	return nil
+}
+
+// slab is how many segments are allocated together: enough to save time, few
+// enough that one that is kept long does not hold on to many others.
+const slab = 16
+
+// grow prepares for n more segments.
+func (d *decoder) grow(n int) {
+	if want := len(d.out.Segments) + n; want > cap(d.out.Segments) {
+		d.out.Segments = append(make([]*trace.Segment, 0, want), d.out.Segments...)
+	}
+	if len(d.free) == 0 {
+		d.free = make([]trace.Segment, min(n, slab))
+	}
+}
+
+// add makes the segments of the span just read.
+func (d *decoder) add(raw []byte) {
+	for part := range d.span.parts() {
+		if len(d.free) == 0 {
+			d.free = make([]trace.Segment, slab)
+		}
+		seg := &d.free[0]
+		d.free = d.free[1:]
+		d.mapper.mapSpan(&d.doc, &d.span, d.res, uint8(part))
+		d.mapper.fill(seg, &d.doc)
+		seg.Source, seg.Raw, seg.Scope = trace.SourceOTLP, raw, d.res.scope
+		seg.ReceivedAt, seg.Entity.ReceivedAt = d.at, d.at
+		d.out.Segments = append(d.out.Segments, seg)
+	}
+}
+
+// checkScope reads an InstrumentationScope message to its end.
+func checkScope(b []byte) error {
+	_, err := parseScope(b)
+	return err
+}
+
+// checkTimes refuses ids that the older X-Ray refused, if so configured.
+func (m *Mapper) checkTimes(s *span, at trace.Time) error {
+	if !m.options.CheckTraceIDTime {
+		return nil
+	}
+	if !plausible(s.traceID, at) {
+		return invalidSpan("invalid xray traceid: " + s.traceID.Hex())
+	}
+	for i := range s.links {
+		if !plausible(s.links[i].traceID, at) {
+			return invalidSpan("invalid xray traceid: " + s.links[i].traceID.Hex())
+		}
+	}
+	return nil
+}
+
+// plausible says whether a trace id begins with a time between 28 days ago and
+// 5 minutes ahead.
+func plausible(id trace.ID, at trace.Time) bool {
+	epoch := int64(id[0])<<24 | int64(id[1])<<16 | int64(id[2])<<8 | int64(id[3])
+	age := int64(at)/1e9 - epoch
+	return age <= 28*24*3600 && age >= -5*60
+}
+
+// fill makes the typed segment of a mapped span.
+func (m *Mapper) fill(seg *trace.Segment, d *mapped) {
+	s := d.span
+	seg.TraceID, seg.Part, seg.Independent = s.traceID, d.part, d.subsegment
+	e := &seg.Entity
+	e.ID, e.ParentID, e.Name, e.Namespace = d.id, d.parent, d.name, d.namespace
+	if d.namespace != "" {
+		e.Name = strings.Clone(d.name) // nodes are named so for long: do not hold the request
+	}
+	e.Origin, e.User, e.ResourceARN, e.Version = d.res.origin, d.user, d.res.arn, d.res.version
+	e.Start, e.End = trace.Time(s.start), trace.Time(s.end)
+	e.Subsegment = d.subsegment
+	e.Error, e.Fault, e.Throttle = d.error, d.fault, d.thrott
+	if h := &d.http; h.present {
+		e.HTTP = trace.HTTP{URL: h.url, Method: h.method, UserAgent: h.userAgent, ClientIP: h.clientIP, Status: int(h.status)}
+	}
+	if a := &d.aws; a.present {
+		e.AWS = trace.AWS{AccountID: a.account, Operation: a.operation, Region: a.region, TableName: a.tableName, BucketName: a.bucket,
+			QueueURL: a.queueURL, TopicARN: a.topicARN, FunctionName: a.function, SamplingRule: a.samplingRule}
+		e.AWS.InstanceID, e.AWS.AvailabilityZone = d.res.instance, d.res.zone
+	}
+	if q := &d.sql; q.present {
+		e.SQL = trace.SQL{URL: q.url, DatabaseType: q.system, User: q.user, SanitizedQuery: q.query}
+	}
+	if len(d.exceptions) > 0 {
+		e.Cause.Exceptions = make([]trace.Exception, len(d.exceptions))
+		for i := range d.exceptions {
+			x := &d.exceptions[i]
+			e.Cause.Exceptions[i] = trace.Exception{ID: x.id.String(), Type: x.typ, Message: x.message, Remote: x.remote}
+			if !x.cause.IsZero() {
+				e.Cause.Exceptions[i].Cause = x.cause.String()
+			}
+		}
+	}
+	if m.indexes(d) {
+		m.eachAnnotation(d, func(name string, v *anyValue) {
+			e.Annotations = append(e.Annotations, trace.Annotation{Key: name, Value: v.annotation()})
+		})
+	}
+	if len(s.links) > 0 && d.keepsLinks() {
+		e.Links = make([]trace.Link, len(s.links))
+		for i := range s.links {
+			e.Links[i] = trace.Link{TraceID: s.links[i].traceID, ID: s.links[i].id}
+		}
+	}
+}

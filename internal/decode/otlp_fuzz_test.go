@@ -1,0 +1,124 @@
+package decode_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fluoro-io/fluoro/internal/decode"
+)
+
+// addCorpus seeds a fuzz target with the goldens' requests and with recorded
+// ones, where they are.
+func addCorpus(f *testing.F, golden string, patterns ...string) {
+	root := os.Getenv("FLUORO_SHARED")
+	if root == "" {
+		root = filepath.Join("..", "..", "..", "shared")
+	}
+	for i := range patterns {
+		patterns[i] = filepath.Join(root, "corpus", patterns[i])
+	}
+	for _, pattern := range append(patterns, filepath.Join("testdata", "otlp", "*", golden)) {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, path := range paths {
+			f.Add(readFile(f, path))
+		}
+	}
+}
+
+// checkSpans holds what is true of every request that was accepted: documents
+// are JSON, in both profiles, and a segment can be made again from what is kept.
+func checkSpans(t *testing.T, spans decode.Spans) {
+	compatible := decode.NewMapper(decode.Options{Profile: decode.ProfileCompatible, IndexAllAttributes: true})
+	for _, s := range spans.Segments {
+		for _, m := range []*decode.Mapper{new(decode.Mapper), compatible} {
+			r, err := m.Render(s)
+			if err != nil || !json.Valid(r.Entity.Raw) {
+				t.Fatalf("render: %v: %s", err, r.Entity.Raw)
+			}
+		}
+		again, err := decode.Restore(s.Source, s.Raw, s.Scope, s.Part, s.ReceivedAt)
+		if err != nil || fmt.Sprintf("%+v", again.Entity) != fmt.Sprintf("%+v", s.Entity) { // as text: NaN differs from itself
+			t.Fatalf("restore: %v\ngot  %+v\nwant %+v", err, again, s)
+		}
+	}
+}
+
+// sameAsGenerated holds that a request means what the generated code reads of
+// it: written anew by that, it gives the same segments.
+func sameAsGenerated(t *testing.T, spans decode.Spans, req *coltracepb.ExportTraceServiceRequest) {
+	anew, err := decode.OTLPProto(marshal(t, req), at)
+	if err != nil || len(anew.Segments) != len(spans.Segments) || anew.RejectedSpans != spans.RejectedSpans {
+		t.Fatalf("%v: %d segments, %d rejected, want %d, %d", err, len(spans.Segments), spans.RejectedSpans, len(anew.Segments), anew.RejectedSpans)
+	}
+	for i, want := range anew.Segments {
+		got := spans.Segments[i]
+		a, err1 := decode.Render(got)
+		b, err2 := decode.Render(want)
+		if err1 != nil || err2 != nil || string(a.Entity.Raw) != string(b.Entity.Raw) || fmt.Sprintf("%+v", got.Entity) != fmt.Sprintf("%+v", want.Entity) {
+			t.Fatalf("%v, %v\ngot  %+v %s\nwant %+v %s", err1, err2, got.Entity, a.Entity.Raw, want.Entity, b.Entity.Raw)
+		}
+	}
+}
+
+func FuzzOTLPProto(f *testing.F) {
+	addCorpus(f, "input.otlp.pb", "otlp/*/input.otlp.pb", "zipkin/*/input.otlp.pb")
+	f.Add(marshal(f, shopRequest(20)))
+	f.Add(marshal(f, request(nil, newSpan(client, "aws.span.kind", "LOCAL_ROOT", "deep", nested(9), "aws.xray.metadata.a", `{"b":1}`))))
+	f.Add([]byte{0x0a, 0x80})
+	f.Add([]byte{0x0b, 0x0c})
+	f.Add([]byte{0x0a, 0x06, 0x12, 0x04, 0x12, 0x02, 0x4a, 0x00})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		spans, err := decode.OTLPProto(bytes.Clone(body), at)
+		checkSpans(t, spans)
+		var req coltracepb.ExportTraceServiceRequest
+		if proto.Unmarshal(body, &req) != nil {
+			return // generated code refuses strings that are not UTF-8, which we read
+		}
+		if err != nil {
+			if len(body) < 4*60 { // too short to nest deeper than allowed
+				t.Fatalf("refused, though it is protobuf: %v", err)
+			}
+			return
+		}
+		n := 0
+		for _, rs := range req.ResourceSpans {
+			for _, ss := range rs.ScopeSpans {
+				n += len(ss.Spans)
+			}
+		}
+		if n != spans.Spans {
+			t.Fatalf("%d spans, want %d", spans.Spans, n)
+		}
+		sameAsGenerated(t, spans, &req)
+	})
+}
+
+func FuzzOTLPJSON(f *testing.F) {
+	addCorpus(f, "input.otlp.json", "otlp/*/input.otlp.json", "zipkin/*/input.otlp.json", "otlp-invalid/*.json")
+	for _, s := range []string{
+		"{}", `{"resourceSpans":[{}]}`, `{"resource_spans":[{"scope_spans":[{"spans":[{"trace_id":"AA","attributes":[{"key":"k","value":{"arrayValue":{"values":[null,{}]}}}]}]}]}]}`,
+		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"66669980b3d1d84e16ac2f7e15c3bd0a","spanId":"00f067aa0ba902b7","kind":"SPAN_KIND_CLIENT","startTimeUnixNano":1e18,"attributes":[{"key":"a\u0000","value":{"doubleValue":"Infinity"}}]}]}]}]}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		spans, err := decode.OTLPJSON(body, at)
+		if err != nil {
+			return
+		}
+		if !json.Valid(body) {
+			t.Fatal("accepted, though it is no JSON")
+		}
+		checkSpans(t, spans)
+	})
+}

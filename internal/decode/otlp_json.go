@@ -1,0 +1,399 @@
+package decode
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/fluoro-io/fluoro/internal/jsonscan"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// JSON decodes an ExportTraceServiceRequest in OTLP/JSON (OpenTelemetry protocol
+// specification, "JSON Protobuf Encoding"): ids are hex in any case, enums are
+// numbers or names, 64-bit integers numbers or strings, names camelCase or
+// snake_case, unknown members and nulls are ignored. The text is turned into
+// protobuf, which the segments keep; body is not needed after. An error says
+// where the text is no OTLP.
+func (m *Mapper) JSON(body []byte, at trace.Time) (Spans, error) {
+	v, err := jsonscan.Parse(body)
+	t := transcoder{budget: freeRescans + maxRescans*len(body)}
+	if err == nil {
+		var b []byte
+		if b, err = t.message(make([]byte, 0, len(body)/2), v, requestShape, 0); err == nil {
+			return m.Proto(b, at)
+		}
+	}
+	return Spans{}, &trace.KindError{Kind: trace.KindInvalid, Message: "malformed OTLP request: " + err.Error()}
+}
+
+// shape describes a protobuf message for its JSON form.
+type shape []member
+
+// member is one field of a shape.
+type member struct {
+	name     string // camelCase
+	num      protowire.Number
+	form     form
+	repeated bool
+	shape    shape    // of messages
+	enum     []string // names by number
+	prefix   string   // what comes before the names
+}
+
+// form is how a member is written.
+type form uint8
+
+const (
+	formMessage form = iota
+	formAny          // AnyValue, which may contain itself
+	formString
+	formHex
+	formBase64
+	formEnum
+	formBool
+	formVarint
+	formFixed32
+	formFixed64
+	formDouble
+)
+
+// The messages of OTLP traces (opentelemetry-proto 1.x).
+var (
+	keyValueShape = shape{
+		{name: "key", num: 1, form: formString},
+		{name: "value", num: 2, form: formAny},
+	}
+	attributesShape = func(num protowire.Number) member {
+		return member{name: "attributes", num: num, repeated: true, shape: keyValueShape}
+	}
+	eventShape = shape{
+		{name: "timeUnixNano", num: 1, form: formFixed64},
+		{name: "name", num: 2, form: formString},
+		attributesShape(3),
+		{name: "droppedAttributesCount", num: 4, form: formVarint},
+	}
+	linkShape = shape{
+		{name: "traceId", num: 1, form: formHex},
+		{name: "spanId", num: 2, form: formHex},
+		{name: "traceState", num: 3, form: formString},
+		attributesShape(4),
+		{name: "droppedAttributesCount", num: 5, form: formVarint},
+		{name: "flags", num: 6, form: formFixed32},
+	}
+	statusShape = shape{
+		{name: "message", num: 2, form: formString},
+		{name: "code", num: 3, form: formEnum, prefix: "STATUS_CODE_", enum: statusNames[:]},
+	}
+	spanShape = shape{
+		{name: "traceId", num: 1, form: formHex},
+		{name: "spanId", num: 2, form: formHex},
+		{name: "traceState", num: 3, form: formString},
+		{name: "parentSpanId", num: 4, form: formHex},
+		{name: "name", num: 5, form: formString},
+		{name: "kind", num: 6, form: formEnum, prefix: "SPAN_KIND_", enum: kindNames[:]},
+		{name: "startTimeUnixNano", num: 7, form: formFixed64},
+		{name: "endTimeUnixNano", num: 8, form: formFixed64},
+		attributesShape(9),
+		{name: "droppedAttributesCount", num: 10, form: formVarint},
+		{name: "events", num: 11, repeated: true, shape: eventShape},
+		{name: "droppedEventsCount", num: 12, form: formVarint},
+		{name: "links", num: 13, repeated: true, shape: linkShape},
+		{name: "droppedLinksCount", num: 14, form: formVarint},
+		{name: "status", num: 15, shape: statusShape},
+		{name: "flags", num: 16, form: formFixed32},
+	}
+	scopeShape = shape{
+		{name: "name", num: 1, form: formString},
+		{name: "version", num: 2, form: formString},
+		attributesShape(3),
+		{name: "droppedAttributesCount", num: 4, form: formVarint},
+	}
+	entityShape = shape{
+		{name: "schemaUrl", num: 1, form: formString},
+		{name: "type", num: 2, form: formString},
+		{name: "idKeys", num: 3, form: formString, repeated: true},
+		{name: "descriptionKeys", num: 4, form: formString, repeated: true},
+	}
+	resourceShape = shape{
+		attributesShape(1),
+		{name: "droppedAttributesCount", num: 2, form: formVarint},
+		{name: "entityRefs", num: 3, repeated: true, shape: entityShape},
+	}
+	scopeSpansShape = shape{
+		{name: "scope", num: 1, shape: scopeShape},
+		{name: "spans", num: 2, repeated: true, shape: spanShape},
+		{name: "schemaUrl", num: 3, form: formString},
+	}
+	resourceSpansShape = shape{
+		{name: "resource", num: 1, shape: resourceShape},
+		{name: "scopeSpans", num: 2, repeated: true, shape: scopeSpansShape},
+		{name: "schemaUrl", num: 3, form: formString},
+	}
+	requestShape = shape{{name: "resourceSpans", num: 1, repeated: true, shape: resourceSpansShape}}
+
+	anyShape = shape{
+		{name: "stringValue", num: 1, form: formString},
+		{name: "boolValue", num: 2, form: formBool},
+		{name: "intValue", num: 3, form: formVarint},
+		{name: "doubleValue", num: 4, form: formDouble},
+		{name: "arrayValue", num: 5, shape: shape{{name: "values", num: 1, repeated: true, form: formAny}}},
+		{name: "kvlistValue", num: 6, shape: shape{{name: "values", num: 1, repeated: true, shape: keyValueShape}}},
+		{name: "bytesValue", num: 7, form: formBase64},
+	}
+)
+
+// find is the member with a name as JSON text writes it, nil if unknown.
+func (s shape) find(name []byte) *member {
+	for i := range s {
+		if s[i].is(name) {
+			return &s[i]
+		}
+	}
+	return nil
+}
+
+// is compares a name with the member's, in camelCase or snake_case.
+func (m *member) is(name []byte) bool {
+	i := 0
+	for _, c := range []byte(m.name) {
+		if i < len(name) && name[i] == '_' && 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+			i++
+		}
+		if i >= len(name) || name[i] != c {
+			return false
+		}
+		i++
+	}
+	return i == len(name)
+}
+
+// jsonError is what is wrong with a member, and the path to it.
+type jsonError struct {
+	path   []string // innermost first
+	reason string
+}
+
+func (e *jsonError) Error() string {
+	var b strings.Builder
+	for _, p := range slices.Backward(e.path) {
+		if b.Len() > 0 && p[0] != '[' {
+			b.WriteByte('.')
+		}
+		b.WriteString(p)
+	}
+	return b.String() + ": " + e.reason
+}
+
+// within adds a step to the path of an error.
+func within(err error, step string) error {
+	if e, ok := errors.AsType[*jsonError](err); ok {
+		e.path = append(e.path, step)
+		return e
+	}
+	return &jsonError{path: []string{step}, reason: err.Error()}
+}
+
+// maxRescans is how often the text of a request may be looked through, on
+// average. Every level of nesting costs one time: a real request takes 10 to 20,
+// one made to be slow could take 200. A small request may take more.
+const (
+	maxRescans  = 32
+	freeRescans = 1 << 20 // bytes
+)
+
+// transcoder turns JSON text into protobuf.
+type transcoder struct{ budget int }
+
+// spend notes that v is looked through once.
+func (t *transcoder) spend(v jsonscan.Value) error {
+	if t.budget -= len(v); t.budget < 0 {
+		return errors.New("nested too deeply for its size")
+	}
+	return nil
+}
+
+// message appends the protobuf form of a JSON object; depth counts the attribute
+// values around it.
+func (t *transcoder) message(b []byte, v jsonscan.Value, s shape, depth int) ([]byte, error) {
+	switch v.Kind() {
+	case jsonscan.Object:
+	case jsonscan.Null:
+		return b, nil
+	default:
+		return nil, fmt.Errorf("want an object, not %.20s", v)
+	}
+	if err := t.spend(v); err != nil {
+		return nil, err
+	}
+	for name, value := range v.Members() {
+		m := s.find(name)
+		if m == nil || value.Kind() == jsonscan.Null {
+			continue
+		}
+		var err error
+		if b, err = t.member(b, m, value, depth); err != nil {
+			return nil, within(err, m.name)
+		}
+	}
+	return b, nil
+}
+
+// member appends a member: all elements of a repeated one.
+func (t *transcoder) member(b []byte, m *member, v jsonscan.Value, depth int) ([]byte, error) {
+	if !m.repeated {
+		return t.one(b, m, v, depth)
+	}
+	if v.Kind() != jsonscan.Array {
+		return nil, fmt.Errorf("want an array, not %.20s", v)
+	}
+	if err := t.spend(v); err != nil {
+		return nil, err
+	}
+	i := 0
+	for e := range v.Elements() {
+		var err error
+		if b, err = t.one(b, m, e, depth); err != nil {
+			return nil, within(err, fmt.Sprintf("[%d]", i))
+		}
+		i++
+	}
+	return b, nil
+}
+
+// one appends a member that is not repeated, or one element.
+func (t *transcoder) one(b []byte, m *member, v jsonscan.Value, depth int) ([]byte, error) {
+	switch m.form {
+	case formMessage, formAny:
+		return t.nested(b, m, v, depth)
+	case formString:
+		if v.Kind() != jsonscan.String {
+			return nil, fmt.Errorf("want a string, not %.20s", v)
+		}
+		return protowire.AppendString(protowire.AppendTag(b, m.num, protowire.BytesType), v.Text()), nil
+	case formHex, formBase64:
+		raw, err := m.bytes(v)
+		if err != nil {
+			return nil, err
+		}
+		return protowire.AppendBytes(protowire.AppendTag(b, m.num, protowire.BytesType), raw), nil
+	case formBool:
+		if v.Kind() != jsonscan.Bool {
+			return nil, fmt.Errorf("want true or false, not %.20s", v)
+		}
+		return protowire.AppendVarint(protowire.AppendTag(b, m.num, protowire.VarintType), protowire.EncodeBool(v.Bool())), nil
+	case formDouble:
+		f, err := double(v)
+		if err != nil {
+			return nil, err
+		}
+		return protowire.AppendFixed64(protowire.AppendTag(b, m.num, protowire.Fixed64Type), math.Float64bits(f)), nil
+	}
+	n, err := m.integer(v)
+	if err != nil {
+		return nil, err
+	}
+	switch m.form {
+	case formFixed32:
+		return protowire.AppendFixed32(protowire.AppendTag(b, m.num, protowire.Fixed32Type), uint32(n)), nil
+	case formFixed64:
+		return protowire.AppendFixed64(protowire.AppendTag(b, m.num, protowire.Fixed64Type), n), nil
+	}
+	return protowire.AppendVarint(protowire.AppendTag(b, m.num, protowire.VarintType), n), nil
+}
+
+// nested appends a message with its length before it.
+func (t *transcoder) nested(b []byte, m *member, v jsonscan.Value, depth int) ([]byte, error) {
+	s := m.shape
+	if m.form == formAny {
+		s = anyShape
+		if depth++; depth > maxValueDepth {
+			return nil, errDepth
+		}
+	}
+	b = protowire.AppendTag(b, m.num, protowire.BytesType)
+	start := len(b)
+	b, err := t.message(append(b, 0), v, s, depth)
+	if err != nil {
+		return nil, err
+	}
+	size := len(b) - start - 1
+	if size < 1<<7 {
+		b[start] = byte(size)
+		return b, nil
+	}
+	var prefix [10]byte
+	return slices.Replace(b, start, start+1, protowire.AppendVarint(prefix[:0], uint64(size))...), nil
+}
+
+// bytes reads ids and byte strings.
+func (m *member) bytes(v jsonscan.Value) ([]byte, error) {
+	if v.Kind() != jsonscan.String {
+		return nil, fmt.Errorf("want a string, not %.20s", v)
+	}
+	s := v.Text()
+	if m.form == formHex {
+		raw, err := hex.DecodeString(s)
+		if err != nil {
+			return nil, fmt.Errorf("%.40q is not hex (OTLP/JSON writes ids in hex, not in base64)", s)
+		}
+		return raw, nil
+	}
+	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
+	raw, err := base64.RawStdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, fmt.Errorf("%.40q is not base64", s)
+	}
+	return raw, nil
+}
+
+// integer reads an integer of the member's size, or the name of an enum value.
+func (m *member) integer(v jsonscan.Value) (uint64, error) {
+	s := string(v)
+	if v.Kind() == jsonscan.String {
+		s = v.Text()
+		if i := slices.Index(m.enum, strings.TrimPrefix(s, m.prefix)); i >= 0 {
+			return uint64(i), nil
+		}
+	} else if v.Kind() != jsonscan.Number {
+		return 0, fmt.Errorf("want an integer, not %.20s", v)
+	}
+	bits := 32
+	if m.form == formFixed64 || m.name == "intValue" {
+		bits = 64
+	}
+	if m.form == formEnum || m.name == "intValue" {
+		if n, err := strconv.ParseInt(s, 10, bits); err == nil {
+			return uint64(n), nil
+		}
+	} else if n, err := strconv.ParseUint(s, 10, bits); err == nil {
+		return n, nil
+	}
+	// 1.7e18 and 2.0 are integers too.
+	if f, err := strconv.ParseFloat(s, 64); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<63 && (f >= 0 || bits == 64 && m.form == formVarint) && (bits == 64 || f < 1<<32) {
+		return uint64(int64(f)), nil
+	}
+	return 0, fmt.Errorf("%.40s is no integer of %d bits", v, bits)
+}
+
+func double(v jsonscan.Value) (float64, error) {
+	s := string(v)
+	if v.Kind() == jsonscan.String {
+		s = v.Text()
+	} else if v.Kind() != jsonscan.Number {
+		return 0, fmt.Errorf("want a number, not %.20s", v)
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil && !math.IsInf(f, 0) {
+		return 0, fmt.Errorf("%.40s is no number", v)
+	}
+	return f, nil
+}

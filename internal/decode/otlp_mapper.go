@@ -1,0 +1,216 @@
+package decode
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Profile is a set of rules for making segments of OpenTelemetry spans.
+type Profile uint8
+
+const (
+	// ProfileNative extends the collector's rules: names and URLs from the stable
+	// semantic conventions, segments named after their service, stacks of Node.js,
+	// and everything that a segment document has no place for under metadata.otel.
+	// It is the default.
+	ProfileNative Profile = iota
+	// ProfileCompatible gives exactly what the OpenTelemetry Collector's
+	// awsxrayexporter v0.120 sends to X-Ray, quirks included.
+	ProfileCompatible
+)
+
+// Options say how spans become segments. The zero value is what Fluoro uses
+// unless it is told otherwise. The fields are those of the collector's
+// awsxrayexporter.
+type Options struct {
+	Profile Profile
+	// IndexedAttributes are attributes that become annotations, beside those that
+	// a span names itself in aws.xray.annotations. Resource attributes are named
+	// otel.resource.<name>.
+	IndexedAttributes []string
+	// IndexAllAttributes makes an annotation of every attribute that is a string,
+	// number or bool.
+	IndexAllAttributes bool
+	// LogGroups are the CloudWatch log groups of services that name none.
+	LogGroups []string
+	// ReplaceDots writes _ for dots in annotation keys (the collector's gate
+	// exporter.xray.allowDot turned off).
+	ReplaceDots bool
+	// CheckTraceIDTime refuses spans whose trace id, or that of a link, does not
+	// begin with a time of the last 28 days in seconds (the collector's gate
+	// exporter.awsxray.skiptimestampvalidation turned off).
+	CheckTraceIDTime bool
+}
+
+// Mapper makes segments of spans by one set of rules. It is immutable and may be
+// used by many goroutines. The zero value has the default Options.
+type Mapper struct {
+	options Options
+	indexed map[string]bool
+}
+
+// NewMapper makes a Mapper. It keeps o's slices, which must not change.
+func NewMapper(o Options) *Mapper {
+	m := &Mapper{options: o}
+	if len(o.IndexedAttributes) > 0 {
+		m.indexed = make(map[string]bool, len(o.IndexedAttributes))
+		for _, name := range o.IndexedAttributes {
+			m.indexed[name] = true
+		}
+	}
+	return m
+}
+
+func (m *Mapper) native() bool { return m.options.Profile == ProfileNative }
+
+// mapped is what one segment document says of a span, apart from annotations,
+// metadata and links. The typed segment and the JSON text are both made of it.
+type mapped struct {
+	span *span
+	res  *resource
+	part uint8
+
+	id, parent           trace.SegmentID
+	name, namespace      string
+	subsegment           bool
+	user                 string
+	error, fault, thrott bool
+	http                 httpBlock
+	aws                  awsBlock
+	sql                  sqlBlock
+	exceptions           []exception
+	hasCause             bool
+	eventCaused          bool // exceptions are those of events
+	// storeResource is true where resource attributes become metadata.
+	storeResource bool
+}
+
+// parts is how many documents the span gives: two for an Application Signals
+// local root that calls another service.
+func (s *span) parts() int {
+	if s.localRoot() && s.kind != kindServer && s.kind != kindInternal {
+		return 2
+	}
+	return 1
+}
+
+func (s *span) localRoot() bool {
+	return s.has(keyAWSSpanKind) && s.str(keyAWSSpanKind) == "LOCAL_ROOT"
+}
+
+// mapSpan maps one part of a span into d.
+func (m *Mapper) mapSpan(d *mapped, s *span, r *resource, part uint8) {
+	*d = mapped{span: s, res: r, part: part, id: s.id, parent: s.parent}
+	two := s.parts() == 2
+	if two && part == 0 {
+		d.parent = serviceID(s)
+	}
+	if two && part == 1 {
+		d.id = serviceID(s)
+	}
+	d.subsegment = s.kind != kindServer && !d.parent.IsZero() && !m.opensService(s)
+	d.storeResource = !d.subsegment
+	m.mapHTTP(d)
+	m.mapCause(d)
+	m.mapAWS(d)
+	m.mapSQL(d)
+	m.mapName(d)
+	d.user = s.str(keyEnduserID)
+	if d.user == "" && m.native() {
+		d.user = s.str(keyUserID)
+	}
+	switch {
+	case two && part == 0:
+		m.toDependency(d)
+	case two:
+		m.toService(d)
+	case s.localRoot():
+		d.subsegment, d.namespace = false, ""
+	case d.subsegment && d.namespace == "" && s.has(keyAWSRemoteService) && s.kind >= kindClient && s.kind <= kindConsumer:
+		d.namespace = "remote"
+	}
+	if m.native() {
+		if d.name = cut(d.name); d.name == "" {
+			d.name = "span"
+		}
+	}
+}
+
+// opensService says whether a span that is no SERVER is where its service begins:
+// its parent is known to be in another process. The collector does not look at
+// that; ADOT spans say it themselves in aws.span.kind.
+func (m *Mapper) opensService(s *span) bool {
+	if !m.native() || s.has(keyAWSSpanKind) || !s.isRemote() {
+		return false
+	}
+	return s.kind == kindConsumer || s.kind == kindInternal || s.kind == kindUnspecified
+}
+
+// toDependency makes d the subsegment for the call that a local root is.
+func (m *Mapper) toDependency(d *mapped) {
+	d.subsegment = true
+	if d.namespace == "" {
+		d.namespace = "remote"
+	}
+	if d.span.has(keyAWSRemoteService) {
+		d.name = d.span.trimSDK(d.span.str(keyAWSRemoteService))
+	}
+}
+
+// toService makes d the segment for the service that a local root belongs to.
+func (m *Mapper) toService(d *mapped) {
+	d.subsegment, d.namespace = false, ""
+	if d.span.has(keyAWSLocalService) {
+		d.name = d.span.str(keyAWSLocalService)
+	}
+	d.http = httpBlock{}
+	d.aws.calleeBlock = calleeBlock{}
+}
+
+// keepsLinks says whether the span's links belong to this document.
+func (d *mapped) keepsLinks() bool {
+	if d.span.parts() == 1 {
+		return true
+	}
+	return (d.span.kind == kindConsumer) == (d.part == 1)
+}
+
+// serviceID is the id of the service segment of a local root. The collector
+// draws one at random; here it follows from the span, so that a span that is
+// sent or read twice gives the same segment.
+func serviceID(s *span) trace.SegmentID { return derivedID(s, 's', 0) }
+
+// derivedID makes an id for something within a span that has none of its own.
+func derivedID(s *span, what byte, index int) trace.SegmentID {
+	var b [33]byte
+	copy(b[:16], s.traceID[:])
+	copy(b[16:24], s.id[:])
+	b[24] = what
+	binary.BigEndian.PutUint64(b[25:], uint64(index))
+	h := fnv.New64a()
+	h.Write(b[:])
+	var id trace.SegmentID
+	// The finalizer of MurmurHash3 spreads what FNV leaves in the low bits.
+	x := h.Sum64()
+	x = (x ^ x>>33) * 0xff51afd7ed558ccd
+	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
+	binary.BigEndian.PutUint64(id[:], max(x^x>>33, 1))
+	return id
+}
+
+// trimSDK cuts what ADOT puts before the names of AWS services.
+func (s *span) trimSDK(name string) string {
+	if !s.awsSDK() {
+		return name
+	}
+	if after, ok := strings.CutPrefix(name, "AWS.SDK."); ok {
+		return after
+	}
+	return strings.TrimPrefix(name, "AWS::")
+}
+
+// awsSDK says whether the span is a call of an AWS SDK.
+func (s *span) awsSDK() bool { return s.str(keyRPCSystem) == "aws-api" }

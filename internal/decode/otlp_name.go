@@ -1,0 +1,164 @@
+package decode
+
+import (
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// mapName finds name and namespace. X-Ray names segments after services and
+// subsegments after what they call, where spans are named after operations.
+func (m *Mapper) mapName(d *mapped) {
+	s := d.span
+	if s.awsSDK() || m.native() && s.str(keyRPCSystemName) == "aws-api" {
+		d.namespace = "aws"
+	}
+	d.name = m.serviceName(d)
+	if d.name == "" {
+		if d.name = s.str(keyAWSService); s.has(keyAWSService) && d.namespace == "" {
+			d.namespace = "aws"
+		}
+	}
+	remote := m.native() && s.kind == kindProducer && d.name != ""
+	if d.name == "" {
+		if m.native() {
+			d.name, remote = nativeName(d)
+		} else {
+			d.name = compatibleName(d)
+		}
+	}
+	if d.name == "" {
+		d.name = m.spanName(s.name)
+	}
+	if d.namespace == "" && (s.kind == kindClient || remote && d.subsegment) {
+		d.namespace = "remote"
+	}
+}
+
+// serviceName is the name that a span gives outright.
+func (m *Mapper) serviceName(d *mapped) string {
+	s := d.span
+	name := ""
+	switch s.kind {
+	case kindServer:
+		name = s.str(keyAWSLocalService)
+	case kindInternal:
+		if s.localRoot() {
+			name = s.str(keyAWSLocalService)
+		}
+	case kindClient, kindProducer, kindConsumer:
+		if d.part == 0 {
+			name = s.trimSDK(s.str(keyAWSRemoteService))
+		}
+	}
+	if name == "" {
+		name = s.str(keyPeerService)
+	}
+	return name
+}
+
+// compatibleName is the collector's search for a name.
+func compatibleName(d *mapped) string {
+	s := d.span
+	if name := s.str(keyDBName); s.has(keyDBName) {
+		if host := connectionHost(s); host != "" {
+			name += "@" + host
+		}
+		if name != "" {
+			return name
+		}
+	}
+	if s.kind == kindServer && d.res.service != "" {
+		return d.res.service
+	}
+	return s.firstStr(keyRPCService, keyHTTPHost, keyNetPeerName)
+}
+
+// nativeName is our own search for a name: a segment is named after its service,
+// a call after what it calls. remote says that the name is that of a callee.
+func nativeName(d *mapped) (name string, remote bool) {
+	s := d.span
+	calls := s.kind == kindClient || s.kind == kindProducer
+	if !d.subsegment && !calls && d.res.service != "" {
+		return d.res.service, false
+	}
+	if calls {
+		if name := databaseName(s); name != "" {
+			return name, true
+		}
+		if name := s.firstStr(keyMessagingDestinationName, keyMessagingDestination); name != "" {
+			return name, true
+		}
+	}
+	if name := s.str(keyRPCService); name != "" {
+		return name, calls
+	}
+	if i := strings.LastIndexByte(s.str(keyRPCMethod), '/'); i > 0 && s.has(keyRPCSystemName) {
+		return s.str(keyRPCMethod)[:i], calls
+	}
+	if !calls {
+		return "", false
+	}
+	name = s.firstStr(keyHTTPHost, keyNetPeerName, keyServerAddress)
+	return name, name != ""
+}
+
+// databaseName is "database@host" as X-Ray SDKs name SQL calls, or "database".
+func databaseName(s *span) string {
+	name := s.str(keyDBName)
+	if name == "" && s.str(keyDBSystemName) != "redis" { // whose namespaces are numbers
+		name = s.str(keyDBNamespace)
+	}
+	if name == "" {
+		return ""
+	}
+	host := connectionHost(s)
+	if host == "" {
+		host = s.str(keyServerAddress)
+	}
+	if host == "" {
+		return name
+	}
+	return name + "@" + host
+}
+
+// connectionHost is the host of db.connection_string, "" if that is no URL.
+func connectionHost(s *span) string {
+	conn := s.str(keyDBConnectionString)
+	if conn == "" {
+		return ""
+	}
+	u, err := url.Parse(strings.TrimPrefix(conn, "jdbc:"))
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// spanName makes a segment's name of a span's: without the characters that X-Ray
+// names cannot have, "span" if nothing is left.
+func (m *Mapper) spanName(name string) string {
+	if strings.ContainsFunc(name, invalidInName) {
+		name = strings.Map(func(r rune) rune {
+			if invalidInName(r) {
+				return -1
+			}
+			return r
+		}, name)
+	}
+	if !m.native() && len(name) > maxName {
+		name = text([]byte(name[:maxName])) // may cut a character in two, as the collector does
+	}
+	if name == "" {
+		return "span"
+	}
+	return name
+}
+
+func invalidInName(r rune) bool {
+	if r < utf8.RuneSelf {
+		return !('0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || strings.ContainsRune(" _.:/%&#=+-@", r))
+	}
+	return !unicode.IsLetter(r)
+}

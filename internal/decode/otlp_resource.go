@@ -1,0 +1,182 @@
+package decode
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// resource is what surrounds the spans of one ScopeSpans, taken apart once, with
+// the parts of a segment document that depend on it alone.
+type resource struct {
+	attrs
+	dropped uint32
+	scope   *trace.OTLPScope
+
+	isAWS    bool // cloud.provider is AWS or unsaid: an aws block is written
+	ec2      bool // runs on an EC2 instance
+	origin   string
+	version  string
+	arn      string
+	language string
+	service  string
+	account  string
+	// instance and zone are those of the ec2 block, zone also that of the ecs block.
+	instance, zone string
+}
+
+// parseResource reads the Resource message of scope.
+func (m *Mapper) parseResource(scope *trace.OTLPScope) (*resource, error) {
+	r := &resource{scope: scope}
+	var f wireField
+	var err error
+	for b := scope.Resource; len(b) > 0; {
+		if b, err = f.next(b); err != nil {
+			return nil, err
+		}
+		switch {
+		case f.is(1, wireBytes):
+			err = r.add(f.data)
+		case f.is(2, wireVarint):
+			r.dropped = uint32(f.num64)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	provider := r.str(keyCloudProvider)
+	r.isAWS = provider == "" || provider == "aws"
+	r.ec2 = r.str(keyCloudPlatform) == "aws_ec2" || r.str(keyHostID) != ""
+	if r.ec2 {
+		r.instance = r.str(keyHostID)
+	}
+	if r.ec2 || r.str(keyCloudPlatform) == "aws_ecs" {
+		r.zone = r.str(keyCloudAvailabilityZone)
+	}
+	r.origin = r.originOf()
+	r.version = r.str(keyServiceVersion)
+	if !r.has(keyServiceVersion) {
+		r.version = r.str(keyContainerImageTag)
+	}
+	r.language = r.str(keyTelemetrySDKLanguage)
+	r.service = r.str(keyServiceName)
+	r.account = r.str(keyCloudAccountID)
+	if m.native() {
+		r.arn = r.str(keyAWSXRayResourceARN)
+		if id := r.str(keyCloudResourceID); r.arn == "" && strings.HasPrefix(id, "arn:") {
+			r.arn = id
+		}
+	}
+	return r, nil
+}
+
+// hasVersion says whether the document has a service member.
+func (r *resource) hasVersion() bool { return r.has(keyServiceVersion) || r.has(keyContainerImageTag) }
+
+// originOf is the X-Ray origin of the platform the service runs on, "" if X-Ray
+// has no name for it (collector awsxrayexporter, determineAwsOrigin).
+func (r *resource) originOf() string {
+	if r.has(keyCloudProvider) && r.str(keyCloudProvider) != "aws" {
+		return ""
+	}
+	switch r.str(keyCloudPlatform) {
+	case "aws_app_runner":
+		return "AWS::AppRunner::Service"
+	case "aws_eks":
+		return "AWS::EKS::Container"
+	case "aws_elastic_beanstalk":
+		return "AWS::ElasticBeanstalk::Environment"
+	case "aws_ecs":
+		switch r.str(keyAWSECSLaunchtype) {
+		case "ec2":
+			return "AWS::ECS::EC2"
+		case "fargate":
+			return "AWS::ECS::Fargate"
+		}
+		return "AWS::ECS::Container"
+	case "aws_ec2":
+		return "AWS::EC2::Instance"
+	}
+	return ""
+}
+
+// logGroup is one element of aws.cloudwatch_logs.
+type logGroup struct{ name, arn string }
+
+// logGroups lists the log groups of the service: by ARN, else by name, else the
+// configured ones.
+func (r *resource) logGroups(configured []string) []logGroup {
+	var out []logGroup
+	for _, arn := range stringsOf(r.get(keyAWSLogGroupARNs)) {
+		name := arn
+		if parts := strings.Split(arn, ":"); len(parts) >= 7 {
+			name = parts[6]
+		}
+		out = append(out, logGroup{name: name, arn: arn})
+	}
+	if out != nil {
+		return out
+	}
+	names := stringsOf(r.get(keyAWSLogGroupNames))
+	if names == nil {
+		names = configured
+	}
+	for _, name := range names {
+		out = append(out, logGroup{name: name})
+	}
+	return out
+}
+
+// stringsOf is a list attribute: an array, or a string of elements with & between
+// them, as OTEL_RESOURCE_ATTRIBUTES writes lists. Elements that are no strings
+// count as empty ones.
+func stringsOf(v *anyValue) []string {
+	if v == nil {
+		return nil
+	}
+	var out []string
+	switch v.kind {
+	case stringValue:
+		for s := range strings.SplitSeq(v.str(), "&") {
+			if s != "" {
+				out = append(out, s)
+			}
+		}
+	case arrayValue:
+		// The message was checked when it was received.
+		_ = eachElement(v.data, func(e *anyValue) error {
+			out = append(out, e.str())
+			return nil
+		}, 1)
+	}
+	return out
+}
+
+// sdk is aws.xray.sdk: "opentelemetry for java".
+func (r *resource) sdk() string {
+	name, lang := r.str(keyTelemetrySDKName), r.language
+	if name != "" && lang != "" {
+		return name + " for " + lang
+	}
+	return name
+}
+
+// instrumented says whether the service was instrumented without code. Of
+// the two attributes that say so the last one counts.
+func (r *resource) instrumented() bool {
+	k := keyTelemetryAutoVersion
+	if r.first[keyTelemetryDistroVersion] > r.first[k] {
+		k = keyTelemetryDistroVersion
+	}
+	return r.str(k) != ""
+}
+
+// deployment is the deployment id of an Elastic Beanstalk environment.
+func (r *resource) deployment() int64 {
+	n, err := strconv.ParseInt(r.str(keyServiceInstanceID), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
