@@ -1,0 +1,317 @@
+package assemble
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/jsonscan"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Document is one element of a trace as BatchGetTraces returns it.
+type Document struct {
+	ID   string
+	JSON []byte
+}
+
+// Documents renders a trace: one compact JSON document per segment, subsegments
+// folded in, and one per inferred segment. Members that Fluoro does not know and
+// the spelling of numbers are kept. Every Entity.Raw must be set. duration is
+// from the first start to the last end of what is shown; known is false when
+// nothing of it is completed. Orphans are not shown.
+func Documents(t *trace.Trace) (docs []Document, duration time.Duration, known bool) {
+	var first, last trace.Time
+	for _, s := range t.Segments {
+		for e := range Within(s) {
+			if first == 0 || e.Start < first {
+				first = e.Start
+			}
+			if !e.InProgress {
+				last, known = max(last, e.End), true
+			}
+		}
+		docs = append(docs, Document{ID: s.ID.String(), JSON: appendEntity(nil, s)})
+	}
+	for _, s := range t.Segments {
+		for e := range Within(s) {
+			if infers(e) {
+				docs = append(docs, inferred(t.ID, e))
+			}
+		}
+	}
+	return docs, max(0, last.Sub(first)), known
+}
+
+// object appends members of a JSON object.
+type object struct {
+	b     []byte
+	empty bool
+}
+
+func openObject(b []byte) object { return object{append(b, '{'), true} }
+
+// name appends a member's name, as it stands between quotes in JSON text.
+func (o *object) name(name string) {
+	if !o.empty {
+		o.b = append(o.b, ',')
+	}
+	o.empty = false
+	o.b = append(o.b, '"')
+	o.b = append(o.b, name...)
+	o.b = append(o.b, '"', ':')
+}
+
+func (o *object) text(name, value string) {
+	o.name(name)
+	o.b = jsonscan.AppendString(o.b, value)
+}
+
+func (o *object) raw(name string, v jsonscan.Value) {
+	o.name(name)
+	o.b = appendCompact(o.b, v)
+}
+
+func (o *object) close() []byte { return append(o.b, '}') }
+
+// frame is an entity that is being rendered: rendering keeps its own stack, as
+// subsegments may nest as deep as they chain.
+type frame struct {
+	entity *trace.Entity
+	next   int // of its subsegments
+}
+
+// appendEntity appends a segment with everything below it.
+func appendEntity(b []byte, root *trace.Entity) []byte {
+	b = appendMembers(b, root)
+	stack := []frame{{entity: root}}
+	for len(stack) > 0 {
+		f := &stack[len(stack)-1]
+		if f.next == len(f.entity.Subsegments) {
+			if f.next > 0 {
+				b = append(b, ']')
+			}
+			b = append(b, '}')
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		if f.next == 0 {
+			if b[len(b)-1] != '{' {
+				b = append(b, ',')
+			}
+			b = append(b, `"subsegments":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		child := f.entity.Subsegments[f.next]
+		f.next++
+		b = appendMembers(b, child)
+		stack = append(stack, frame{entity: child})
+	}
+	return b
+}
+
+// appendMembers appends an entity's object without its subsegments and without
+// the closing brace. What a folded subsegment inherits is left out.
+func appendMembers(b []byte, e *trace.Entity) []byte {
+	o := openObject(b)
+	for name, v := range jsonscan.Value(e.Raw).Members() {
+		switch n := string(name); n {
+		case "subsegments":
+		case "type", "parent_id", "trace_id":
+			if !e.Subsegment {
+				o.raw(n, v)
+			}
+		case "name":
+			o.text(n, e.Name) // cut to the service's length
+		case "http":
+			o.name(n)
+			o.b = appendHTTP(o.b, v)
+		case "aws":
+			o.name(n)
+			o.b = appendAWS(o.b, e, v)
+		case "cause":
+			o.name(n)
+			o.b = appendCause(o.b, v)
+		default:
+			o.raw(n, v)
+		}
+	}
+	return o.b
+}
+
+// appendHTTP leaves out request.traced, which the service consumes.
+func appendHTTP(b []byte, v jsonscan.Value) []byte {
+	if v.Get("request", "traced").Kind() == jsonscan.Missing {
+		return appendCompact(b, v)
+	}
+	o := openObject(b)
+	for name, block := range v.Members() {
+		if string(name) != "request" {
+			o.raw(string(name), block)
+			continue
+		}
+		o.name("request")
+		request := openObject(o.b)
+		for name, m := range block.Members() {
+			if string(name) != "traced" {
+				request.raw(string(name), m)
+			}
+		}
+		o.b = request.close()
+	}
+	return o.close()
+}
+
+// appendAWS computes resource_names of calls anew: the resource that was
+// resolved, or nothing.
+func appendAWS(b []byte, e *trace.Entity, v jsonscan.Value) []byte {
+	if v.Kind() != jsonscan.Object || !e.Subsegment || e.Namespace != "aws" {
+		return appendCompact(b, v)
+	}
+	o := openObject(b)
+	resource := callee(e).Name
+	written := resource == e.Name
+	for name, m := range v.Members() {
+		if string(name) != "resource_names" {
+			o.raw(string(name), m)
+		} else if !written {
+			o.resourceNames(resource)
+			written = true
+		}
+	}
+	if !written {
+		o.resourceNames(resource)
+	}
+	return o.close()
+}
+
+func (o *object) resourceNames(resource string) {
+	o.name("resource_names")
+	o.b = append(o.b, '[')
+	o.b = jsonscan.AppendString(o.b, resource)
+	o.b = append(o.b, ']')
+}
+
+// appendCause leaves out empty stacks of exceptions, as the service does.
+func appendCause(b []byte, v jsonscan.Value) []byte {
+	if v.Get("exceptions").Kind() != jsonscan.Array {
+		return appendCompact(b, v)
+	}
+	o := openObject(b)
+	for name, m := range v.Members() {
+		o.name(string(name))
+		if string(name) != "exceptions" {
+			o.b = appendCompact(o.b, m)
+			continue
+		}
+		o.b = append(o.b, '[')
+		first := true
+		for x := range m.Elements() {
+			if !first {
+				o.b = append(o.b, ',')
+			}
+			first = false
+			o.b = appendException(o.b, x)
+		}
+		o.b = append(o.b, ']')
+	}
+	return o.close()
+}
+
+func appendException(b []byte, v jsonscan.Value) []byte {
+	if v.Kind() != jsonscan.Object {
+		return appendCompact(b, v)
+	}
+	o := openObject(b)
+	for name, m := range v.Members() {
+		if string(name) == "stack" && m.Kind() == jsonscan.Array && !hasElements(m) {
+			continue
+		}
+		o.raw(string(name), m)
+	}
+	return o.close()
+}
+
+func hasElements(v jsonscan.Value) bool {
+	for range v.Elements() {
+		return true
+	}
+	return false
+}
+
+// appendCompact appends a value without blanks between its tokens.
+func appendCompact(b []byte, v jsonscan.Value) []byte {
+	if v.Kind() != jsonscan.Object && v.Kind() != jsonscan.Array {
+		return append(b, v...)
+	}
+	inString := false
+	for i := 0; i < len(v); i++ {
+		c := v[i]
+		switch {
+		case inString && c == '\\':
+			b = append(b, c)
+			i++
+			c = v[i]
+		case c == '"':
+			inString = !inString
+		case !inString && (c == ' ' || c == '\n' || c == '\t' || c == '\r'):
+			continue
+		}
+		b = append(b, c)
+	}
+	return b
+}
+
+// inferred renders the segment that stands for a callee without segments.
+func inferred(id trace.ID, e *trace.Entity) Document {
+	raw := jsonscan.Value(e.Raw)
+	own := derivedID(e.ID, "inferred")
+	o := openObject(nil)
+	o.text("id", own)
+	o.text("name", e.Name)
+	o.raw("start_time", raw.Get("start_time"))
+	o.text("trace_id", id.String())
+	o.raw("end_time", raw.Get("end_time"))
+	o.text("parent_id", e.ID.String())
+	o.name("inferred")
+	o.b = append(o.b, "true"...)
+	if v := raw.Get("http"); v.Kind() != jsonscan.Missing {
+		o.name("http")
+		o.b = appendHTTP(o.b, v)
+	}
+	if v := raw.Get("aws"); v.Kind() != jsonscan.Missing {
+		o.name("aws")
+		o.b = appendAWS(o.b, e, v)
+	}
+	for _, flag := range []string{"error", "fault", "throttle"} {
+		if v := raw.Get(flag); v.Kind() != jsonscan.Missing {
+			o.raw(flag, v)
+		}
+	}
+	if service := callee(e); e.Namespace == "aws" {
+		o.text("origin", service.Type)
+		if service.Type == "AWS::SQS::Queue" || slices.Contains([]string{"SendMessage", "SendMessageBatch"}, e.AWS.Operation) {
+			o.name("subsegments")
+			o.b = append(o.b, '[')
+			q := openObject(o.b)
+			q.text("id", derivedID(e.ID, "QueueTime"))
+			q.text("name", "QueueTime")
+			q.raw("start_time", raw.Get("start_time"))
+			q.raw("end_time", raw.Get("end_time"))
+			o.b = append(q.close(), ']')
+		}
+	}
+	return Document{ID: own, JSON: o.close()}
+}
+
+// derivedID makes an id that is the same in every read.
+func derivedID(id trace.SegmentID, purpose string) string {
+	h := fnv.New64a()
+	_, _ = h.Write(id[:])
+	_, _ = h.Write([]byte(purpose))
+	var out trace.SegmentID
+	binary.BigEndian.PutUint64(out[:], h.Sum64())
+	return out.String()
+}

@@ -1,0 +1,154 @@
+package assemble
+
+import "github.com/fluoro-io/fluoro/internal/trace"
+
+// infers says whether a subsegment stands for a callee that sent no segment of
+// its own: a completed call with namespace aws or remote and no child segment. A
+// call to S3 keeps its bucket although the Lambda function that the bucket's
+// event started is its child (as in traces that AWS returned).
+func infers(e *trace.Entity) bool {
+	if !e.Subsegment || !e.Remote() || e.InProgress {
+		return false
+	}
+	return len(e.Callees) == 0 || e.Namespace == "aws" && e.Name == "S3" && e.Callees[0].Origin == "AWS::Lambda"
+}
+
+// callee is the identity of what a remote subsegment called, as the caller knows
+// it.
+func callee(e *trace.Entity) trace.Service {
+	if e.Namespace != "aws" {
+		return trace.Service{Name: e.Name, Type: "remote"}
+	}
+	a := &e.AWS
+	if a.Operation != "" {
+		for _, r := range [...]struct{ service, resource, typ string }{
+			{"DynamoDB", a.TableName, "AWS::DynamoDB::Table"},
+			{"S3", a.BucketName, "AWS::S3::Bucket"},
+			{"SQS", a.QueueURL, "AWS::SQS::Queue"},
+			{"SNS", a.TopicARN, "AWS::SNS"},
+			{"Lambda", a.FunctionName, "AWS::Lambda"},
+		} {
+			if sameService(e.Name, r.service) && r.resource != "" {
+				return trace.Service{Name: r.resource, Type: r.typ}
+			}
+		}
+	}
+	return trace.Service{Name: e.Name, Type: "AWS::" + e.Name}
+}
+
+// sameService compares the name of an AWS service with a subsegment's, which the
+// X-Ray SDK for Python writes in lower case.
+func sameService(name, service string) bool {
+	if len(name) != len(service) {
+		return false
+	}
+	for i := range len(name) {
+		if name[i]|0x20 != service[i]|0x20 {
+			return false
+		}
+	}
+	return true
+}
+
+// connect makes the trace's nodes and edges.
+func connect(t *trace.Trace) {
+	c := connector{t: t}
+	for _, s := range t.Segments {
+		n := c.node(trace.Service{Name: s.Name, Type: s.Origin})
+		n.State, n.Inferred = trace.StateActive, s.Inferred
+		n.Root = n.Root || s == t.Root
+		n.Entities = append(n.Entities, s)
+		c.caller(s, n)
+		for e := range Within(s) {
+			if infers(e) {
+				c.inferred(e, n)
+			}
+		}
+	}
+}
+
+// connector collects nodes and edges. Traces have few of both: a linear search
+// beats a map.
+type connector struct{ t *trace.Trace }
+
+func (c *connector) node(s trace.Service) *trace.Node {
+	for _, n := range c.t.Nodes {
+		if n.Service == s && !n.Client {
+			return n
+		}
+	}
+	n := &trace.Node{Service: s}
+	c.t.Nodes = append(c.t.Nodes, n)
+	return n
+}
+
+func (c *connector) edge(from, to *trace.Node) *trace.Edge {
+	for _, e := range c.t.Edges {
+		if e.From == from && e.To == to {
+			return e
+		}
+	}
+	e := &trace.Edge{From: from, To: to}
+	c.t.Edges = append(c.t.Edges, e)
+	return e
+}
+
+// caller makes the edge that leads to a segment: from the client for a segment
+// without parent, from the owner of the calling entity else.
+func (c *connector) caller(s *trace.Entity, n *trace.Node) {
+	if s.ParentID.IsZero() {
+		client := c.client(s.Name)
+		client.Entities = append(client.Entities, s)
+		edge := c.edge(client, n)
+		edge.Calls = append(edge.Calls, s)
+		return
+	}
+	parent := s.Parent
+	if parent == nil || parent.Segment == nil {
+		return
+	}
+	owner := parent.Segment
+	edge := c.edge(c.node(trace.Service{Name: owner.Name, Type: owner.Origin}), n)
+	if !parent.Subsegment || !parent.Remote() {
+		edge.Calls = append(edge.Calls, s)
+		return
+	}
+	for _, call := range edge.Calls {
+		if call == parent {
+			return
+		}
+	}
+	edge.Calls = append(edge.Calls, parent)
+	alias := callee(parent)
+	for _, a := range edge.Aliases {
+		if a == alias {
+			return
+		}
+	}
+	edge.Aliases = append(edge.Aliases, alias)
+}
+
+func (c *connector) client(name string) *trace.Node {
+	for _, n := range c.t.Nodes {
+		if n.Client && n.Name == name {
+			return n
+		}
+	}
+	n := &trace.Node{Service: trace.Service{Name: name, Type: "client"}, State: trace.StateUnknown, Client: true}
+	c.t.Nodes = append(c.t.Nodes, n)
+	return n
+}
+
+// inferred makes the node and the edge of a callee that sent no segment.
+func (c *connector) inferred(e *trace.Entity, owner *trace.Node) {
+	n := c.node(callee(e))
+	if n.State != trace.StateActive {
+		n.Inferred, n.State = true, trace.StateUnknown
+		if e.Namespace == "remote" {
+			n.State = trace.StatePassive
+		}
+	}
+	n.Entities = append(n.Entities, e)
+	edge := c.edge(owner, n)
+	edge.Calls = append(edge.Calls, e)
+}

@@ -1,0 +1,64 @@
+package assemble
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Summary says of a trace what GetTraceSummaries shows.
+func Summary(t *trace.Trace) *trace.Summary {
+	s := &trace.Summary{
+		ID: t.ID, Start: t.Start, End: t.End, Partial: t.Partial, InProgress: t.InProgress, Revision: t.Revision, Updated: t.Updated,
+	}
+	if !t.InProgress && t.End != 0 {
+		d := max(0, t.End.Sub(t.Start))
+		s.Duration = &d
+	}
+	if root := t.Root; root != nil {
+		s.Root, s.HTTP = root.Name, root.HTTP
+		s.EntryPoint = &trace.Service{Name: root.Name, Type: root.Origin}
+		if !root.InProgress {
+			d := time.Duration(root.Duration())
+			s.ResponseTime = &d
+		}
+		o := root.Outcome()
+		s.HasFault, s.HasError, s.HasThrottle = o == trace.Fault, o == trace.Error, o == trace.Throttle
+	}
+	for _, n := range t.Nodes {
+		s.Services = append(s.Services, n.Service)
+	}
+	for e := range All(t) {
+		s.Users = distinct(s.Users, e.User)
+		s.ResourceARNs = distinct(s.ResourceARNs, e.ResourceARN)
+		s.InstanceIDs = distinct(s.InstanceIDs, e.AWS.InstanceID)
+		s.Zones = distinct(s.Zones, e.AWS.AvailabilityZone)
+		for i := range e.Annotations {
+			annotate(s, &e.Annotations[i])
+		}
+	}
+	s.FaultCauses = causes(t, func(e *trace.Entity) bool { return e.Fault })
+	s.ErrorCauses = causes(t, func(e *trace.Entity) bool { return e.Error })
+	s.ResponseCauses = responseCauses(t)
+	return s
+}
+
+func distinct(list []string, v string) []string {
+	if v == "" || slices.Contains(list, v) {
+		return list
+	}
+	return append(list, v)
+}
+
+func annotate(s *trace.Summary, a *trace.Annotation) {
+	for i := range s.Annotations {
+		if k := &s.Annotations[i]; k.Key == a.Key {
+			if !slices.Contains(k.Values, a.Value) {
+				k.Values = append(k.Values, a.Value)
+			}
+			return
+		}
+	}
+	s.Annotations = append(s.Annotations, trace.AnnotationValues{Key: a.Key, Values: []trace.Value{a.Value}})
+}

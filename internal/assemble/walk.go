@@ -1,0 +1,45 @@
+package assemble
+
+import (
+	"iter"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Within yields an entity and all subsegments below it, parents first, siblings
+// in order. It keeps its own stack: chains of independent subsegments may be as
+// long as a trace.
+func Within(root *trace.Entity) iter.Seq[*trace.Entity] {
+	return func(yield func(*trace.Entity) bool) {
+		stack := []*trace.Entity{root}
+		for len(stack) > 0 {
+			e := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			if !yield(e) {
+				return
+			}
+			for i := len(e.Subsegments) - 1; i >= 0; i-- {
+				stack = append(stack, e.Subsegments[i])
+			}
+		}
+	}
+}
+
+// All yields every entity of a trace: segments with their subsegments, then
+// orphans.
+func All(t *trace.Trace) iter.Seq[*trace.Entity] {
+	return func(yield func(*trace.Entity) bool) {
+		for _, s := range t.Segments {
+			for e := range Within(s) {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+		for _, e := range t.Orphans {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
