@@ -1,0 +1,16 @@
+//go:build !linux
+
+package receive
+
+import "net"
+
+// oobSize is 0: only Linux tells how many datagrams it dropped.
+const oobSize = 0
+
+func tune(conn *net.UDPConn) error {
+	// Systems differ in what they allow; the default works everywhere.
+	_ = conn.SetReadBuffer(udpSocketBuffer)
+	return nil
+}
+
+func overflow([]byte) (uint32, bool) { return 0, false }
