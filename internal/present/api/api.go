@@ -1,0 +1,171 @@
+// Package api serves the X-Ray API: 38 operations, each a POST of JSON to a path
+// of its own (X-Ray API model, protocol rest-json). The table in package wire
+// says which there are; a handler per operation, one file a resource, says what
+// they do. Requests may be signed or not: there are no credentials yet.
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/query"
+	"github.com/fluoro-io/fluoro/internal/sample"
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/wire"
+	"github.com/google/uuid"
+)
+
+const (
+	maxBody       = 1 << 20  // of most requests
+	maxIngestBody = 16 << 20 // of PutTraceSegments
+)
+
+// Intake takes the documents of PutTraceSegments.
+type Intake interface {
+	// Documents keeps documents and returns the refusals in document order. An
+	// error means that nothing was acknowledged.
+	Documents(ctx context.Context, account trace.Account, source string, docs [][]byte) ([]decode.Refusal, error)
+	// Admit reserves room for a request of n bytes before it is read.
+	Admit(n int64) (release func(), err error)
+}
+
+// Options of the API.
+type Options struct {
+	Query   *query.Query
+	Intake  Intake
+	Sampler *sample.Sampler
+	Account trace.Account // of every request, and in ARNs
+	Region  string        // in ARNs
+	Now     func() time.Time
+	// Observe, if not nil, is told of every request.
+	Observe func(operation string, status int, d time.Duration)
+	Logger  *slog.Logger
+}
+
+// API is the handler of all operations.
+type API struct {
+	Options
+	handlers map[string]handler // by operation
+}
+
+// handler answers one operation: the body's bytes in, a shape of package wire
+// out.
+type handler func(ctx context.Context, r *request) (any, error)
+
+// request is what a handler sees of a request.
+type request struct {
+	body   []byte
+	source string // address of the sender
+}
+
+// New makes the API.
+func New(o Options) *API {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &API{Options: o}
+	a.handlers = map[string]handler{
+		"PutTraceSegments":              a.putTraceSegments,
+		"PutTelemetryRecords":           a.putTelemetryRecords,
+		"BatchGetTraces":                a.batchGetTraces,
+		"GetTraceSummaries":             a.getTraceSummaries,
+		"GetTraceGraph":                 a.getTraceGraph,
+		"GetServiceGraph":               a.getServiceGraph,
+		"GetSamplingRules":              a.getSamplingRules,
+		"GetSamplingTargets":            a.getSamplingTargets,
+		"GetSamplingStatisticSummaries": a.getSamplingStatisticSummaries,
+	}
+	return a
+}
+
+// ServeHTTP answers one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := a.Now()
+	op, known := wire.Lookup(r.URL.Path)
+	name := op.Name
+	answer, err := any(nil), error(nil)
+	switch h := a.handlers[name]; {
+	case !known:
+		name, err = "unknown", &exception{http.StatusNotFound, "UnknownOperationException", "there is no operation at " + r.URL.Path, false}
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		err = &exception{http.StatusMethodNotAllowed, "MethodNotAllowedException", op.Name + " takes POST, not " + r.Method, false}
+	case h == nil:
+		err = &exception{http.StatusNotImplemented, "NotImplementedException", op.Name + " is not built yet in this version of Fluoro", false}
+	default:
+		answer, err = a.call(w, r, op, h)
+	}
+	status := a.answer(w, answer, err)
+	if a.Observe != nil {
+		a.Observe(name, status, a.Now().Sub(began))
+	}
+}
+
+// call reads the body and runs the handler.
+func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h handler) (any, error) {
+	limit := int64(maxBody)
+	if op.Name == "PutTraceSegments" {
+		limit = maxIngestBody
+	}
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit)
+	}
+	size := r.ContentLength
+	if size < 0 {
+		size = limit // chunked: it may become as large as it may
+	}
+	release, err := a.Intake.Admit(size)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge(limit)
+	case err != nil:
+		return nil, &decode.SerializationError{Message: "request body could not be read: " + err.Error()}
+	}
+	return h(r.Context(), &request{body: body, source: r.RemoteAddr})
+}
+
+func tooLarge(limit int64) error {
+	return &exception{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "request body is larger than " + strconv.FormatInt(limit, 10) + " bytes", false}
+}
+
+// answer writes the answer or the error, and returns its status.
+func (a *API) answer(w http.ResponseWriter, answer any, err error) int {
+	status := http.StatusOK
+	h := w.Header()
+	id := uuid.NewString()
+	h.Set("x-amzn-RequestId", id)
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Strict-Transport-Security", "max-age=31540000; includeSubDomains")
+	if err != nil {
+		e := toException(err)
+		if e.status == http.StatusInternalServerError && a.Logger != nil {
+			a.Logger.Error("request failed", "request_id", id, "error", err)
+		}
+		h.Set("x-amzn-errortype", e.name)
+		if e.status == http.StatusTooManyRequests || e.status == http.StatusServiceUnavailable {
+			h.Set("Retry-After", "1")
+		}
+		status, answer = e.status, e.body()
+	}
+	b, err := encode(answer)
+	if err != nil && a.Logger != nil {
+		a.Logger.Error("answer could not be written as JSON", "request_id", id, "error", err)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
+	return status
+}

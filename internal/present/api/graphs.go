@@ -1,0 +1,121 @@
+package api
+
+import (
+	"context"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/wire"
+)
+
+func (a *API) getTraceGraph(ctx context.Context, r *request) (any, error) {
+	ids, err := traceIDs(r.body)
+	if err != nil {
+		return nil, err
+	}
+	g, err := a.Query.TraceGraph(ctx, a.Account, ids)
+	if err != nil {
+		return nil, err
+	}
+	return wire.GetTraceGraphResult{Services: services(g, false)}, nil
+}
+
+func (a *API) getServiceGraph(ctx context.Context, r *request) (any, error) {
+	var q wire.GetServiceGraphRequest
+	if err := parse(r.body, &q); err != nil {
+		return nil, err
+	}
+	var v violations
+	v.required(q.StartTime != nil, "startTime")
+	v.required(q.EndTime != nil, "endTime")
+	v.length(q.GroupName, "groupName", 1, 32)
+	v.length(q.GroupARN, "groupARN", 1, 400)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	if q.NextToken != nil {
+		return nil, trace.Errorf(trace.KindInvalid, "NextToken is currently not supported")
+	}
+	// The Default group holds every trace; others do not exist yet.
+	if q.GroupName != nil && *q.GroupName != "Default" || q.GroupARN != nil && !strings.HasSuffix(*q.GroupARN, ":group/Default") {
+		return nil, trace.Errorf(trace.KindInvalid, "Group not found.")
+	}
+	g, err := a.Query.ServiceGraph(ctx, a.Account, window(q.StartTime, q.EndTime))
+	if err != nil {
+		return nil, err
+	}
+	answer := wire.GetServiceGraphResult{Services: services(g, true)}
+	if len(g.Services) > 0 {
+		start, end := timestamp(g.Start), timestamp(g.End)
+		answer.StartTime, answer.EndTime = &start, &end
+	}
+	return answer, nil
+}
+
+// services shows a graph; edges refer to nodes by their number. The graph of one
+// trace shows no times.
+func services(g *trace.Graph, times bool) []wire.Service {
+	number := map[*trace.GraphService]int{}
+	for i, s := range g.Services {
+		number[s] = i
+	}
+	bound := func(t trace.Time) *wire.Timestamp {
+		if !times {
+			return nil
+		}
+		at := timestamp(t)
+		return &at
+	}
+	out := []wire.Service{}
+	for i, s := range g.Services {
+		v := wire.Service{
+			AccountId: text(s.Account), DurationHistogram: histogram(s.Durations), Edges: []wire.Edge{}, EndTime: bound(s.End), Name: s.Name, Names: []string{s.Name},
+			ReferenceId: i, ResponseTimeHistogram: histogram(s.ResponseTimes), StartTime: bound(s.Start), State: string(s.State), Type: text(s.Type),
+		}
+		if s.Root {
+			v.Root = &s.Root
+		}
+		if s.Statistics != nil {
+			v.SummaryStatistics = statistics(s.Statistics)
+		}
+		for _, e := range s.Edges {
+			edge := wire.Edge{
+				Aliases: []wire.Alias{}, EndTime: bound(e.End), ReferenceId: number[e.To], ResponseTimeHistogram: histogram(e.ResponseTimes),
+				StartTime: bound(e.Start), SummaryStatistics: statistics(&e.Statistics),
+			}
+			if e.Link {
+				edge.EdgeType, edge.ReceivedEventAgeHistogram, edge.ResponseTimeHistogram = "link", histogram(e.EventAges), nil
+			}
+			for _, alias := range e.Aliases {
+				edge.Aliases = append(edge.Aliases, wire.Alias{Name: alias.Name, Names: []string{alias.Name}, Type: text(alias.Type)})
+			}
+			v.Edges = append(v.Edges, edge)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// histogram is null when there is none, a list when it is empty.
+func histogram(h *trace.Histogram) []wire.HistogramEntry {
+	if h == nil {
+		return nil
+	}
+	out := []wire.HistogramEntry{}
+	for _, e := range h.Entries() {
+		out = append(out, wire.HistogramEntry{Count: e.Count, Value: e.Value})
+	}
+	return out
+}
+
+func statistics(s *trace.Statistics) *wire.Statistics {
+	return &wire.Statistics{
+		ErrorStatistics:   wire.ErrorStatistics{OtherCount: s.Error, ThrottleCount: s.Throttle, TotalCount: s.Error + s.Throttle},
+		FaultStatistics:   wire.FaultStatistics{OtherCount: s.Fault, TotalCount: s.Fault},
+		OkCount:           s.OK,
+		TotalCount:        s.Total(),
+		TotalResponseTime: math.Round(s.TotalResponseTime.Seconds()*1000) / float64(time.Second/time.Millisecond),
+	}
+}

@@ -1,0 +1,194 @@
+// Package query is the fourth room: it turns the questions of the API into
+// questions to a store, and owns limits, pages and the wording of what cannot be
+// answered. Errors are trace.KindErrors with the native service's texts.
+package query
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const (
+	// maxTraces is how many ids BatchGetTraces takes.
+	maxTraces = 5
+	// pageSize is how many summaries a page holds.
+	pageSize = 100
+	// maxGraphWindow bounds GetServiceGraph.
+	maxGraphWindow = 6 * time.Hour
+	// receiptSlack is how far ahead of a Service window's start its page reaches.
+	receiptSlack = time.Minute
+)
+
+// Query answers questions about one store.
+type Query struct{ store store.Store }
+
+// New makes a Query.
+func New(s store.Store) *Query { return &Query{store: s} }
+
+func invalid(format string, args ...any) error {
+	return trace.Errorf(trace.KindInvalid, format, args...)
+}
+
+// Traces returns those of up to 5 traces that exist, in the order of texts.
+func (q *Query) Traces(ctx context.Context, account trace.Account, texts []string) ([]*trace.Trace, error) {
+	if len(texts) > maxTraces {
+		return nil, invalid("Exceeding maximum query size: %d", maxTraces)
+	}
+	ids := make([]trace.ID, 0, len(texts))
+	for _, text := range texts {
+		id, err := trace.ParseID(text)
+		if err != nil {
+			return nil, invalid("Invalid trace id %s: incorrect id format", text)
+		}
+		if slices.Contains(ids, id) {
+			return nil, invalid("Containing duplicate trace ids")
+		}
+		ids = append(ids, id)
+	}
+	var out []*trace.Trace
+	for t, err := range q.store.Traces(ctx, account, ids) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// TraceGraph is the service graph of one trace; it is empty while the root
+// segment is in progress.
+func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []string) (*trace.Graph, error) {
+	switch {
+	case len(texts) == 0:
+		return nil, invalid("Zero trace ids provided")
+	case len(texts) > 1:
+		return nil, invalid("Currently only one trace Id is supported")
+	}
+	id, err := trace.ParseID(texts[0])
+	if err != nil {
+		return nil, invalid("Invalid traceId. ErrorCode: InvalidId")
+	}
+	for t, err := range q.store.Traces(ctx, account, []trace.ID{id}) {
+		if err != nil {
+			return nil, err
+		}
+		b := assemble.NewGraph(nil)
+		if t.Root == nil || !t.Root.InProgress {
+			b.Add(t)
+			b.Resolve(t)
+		}
+		return b.Graph(), nil
+	}
+	return nil, invalid("Trace id not found")
+}
+
+// ServiceGraph is the graph of what was received in a window of at most 6 hours.
+func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, w trace.Window) (*trace.Graph, error) {
+	if err := checkWindow(w); err != nil {
+		return nil, err
+	}
+	if w.End.Sub(w.Start) > maxGraphWindow {
+		return nil, invalid("Time range cannot be longer than 6 hours")
+	}
+	w.End++ // the end is part of the window here
+	return q.store.Graph(ctx, account, store.GraphQuery{Window: w})
+}
+
+func checkWindow(w trace.Window) error {
+	if w.End < w.Start {
+		return invalid("End time cannot be earlier than start time")
+	}
+	return nil
+}
+
+// SummariesRequest asks for a page of summaries.
+type SummariesRequest struct {
+	Window trace.Window
+	Clock  trace.Clock
+	Filter string
+	Token  string // of the page before, "" for the first
+}
+
+// SummariesPage is a page of summaries, newest first.
+type SummariesPage struct {
+	Summaries []*trace.Summary
+	// Examined is how many traces were looked at for this page.
+	Examined int64
+	// ReachedTime is the oldest time this page covers.
+	ReachedTime trace.Time
+	Token       string // of the next page, "" after the last
+}
+
+// Summaries returns a page of the traces that a filter selects.
+func (q *Query) Summaries(ctx context.Context, account trace.Account, r SummariesRequest) (*SummariesPage, error) {
+	if err := checkWindow(r.Window); err != nil {
+		return nil, err
+	}
+	expr, err := filter.Parse(r.Filter)
+	if err != nil {
+		return nil, err
+	}
+	page := &SummariesPage{ReachedTime: r.Window.Start.FloorSecond()}
+	if r.Clock == trace.ClockService {
+		page.ReachedTime -= trace.Time(receiptSlack)
+	}
+	sq := &store.SummaryQuery{Window: r.Window, Clock: r.Clock, Filter: expr, Examined: &page.Examined}
+	if r.Token != "" {
+		cursor, ok := r.open(r.Token)
+		if !ok {
+			return nil, invalid("Invalid token %s", r.Token)
+		}
+		sq.After = &cursor
+	}
+	for s, err := range q.store.Summaries(ctx, account, sq) {
+		if err != nil {
+			return nil, err
+		}
+		if len(page.Summaries) == pageSize {
+			last := page.Summaries[pageSize-1]
+			cursor := store.Cursor{Time: r.Clock.Of(last), ID: last.ID}
+			page.Token, page.ReachedTime = r.seal(cursor), cursor.Time.FloorSecond()
+			break
+		}
+		page.Summaries = append(page.Summaries, s)
+	}
+	return page, nil
+}
+
+// A token holds a cursor and a hash of the question, so that it cannot be used
+// for another one.
+const tokenSize = 8 + 16 + 8
+
+func (r *SummariesRequest) seal(c store.Cursor) string {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, tokenSize), uint64(c.Time))
+	b = append(b, c.ID[:]...)
+	b = append(b, r.hash(b)...)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func (r *SummariesRequest) open(token string) (c store.Cursor, ok bool) {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(b) != tokenSize || string(r.hash(b[:24])) != string(b[24:]) {
+		return c, false
+	}
+	c.Time = trace.Time(binary.BigEndian.Uint64(b))
+	copy(c.ID[:], b[8:24])
+	return c, true
+}
+
+func (r *SummariesRequest) hash(cursor []byte) []byte {
+	b := binary.BigEndian.AppendUint64(slices.Clone(cursor), uint64(r.Window.Start))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Window.End))
+	b = append(b, byte(r.Clock))
+	sum := sha256.Sum256(append(b, r.Filter...))
+	return sum[:8]
+}

@@ -1,0 +1,63 @@
+package wire
+
+// Operation is one row of the table of operations: what the API model says of
+// it, and whether this version answers it.
+type Operation struct {
+	Name   string
+	Path   string // always POST
+	Action string // IAM action
+	Access string // IAM access level
+	Built  bool
+}
+
+// Operations are the 38 operations of the X-Ray API, version 2016-04-12, by name.
+var Operations = []Operation{
+	{"BatchGetTraces", "/Traces", "xray:BatchGetTraces", "List", true},
+	{"CancelTraceRetrieval", "/CancelTraceRetrieval", "xray:CancelTraceRetrieval", "Read", false},
+	{"CreateGroup", "/CreateGroup", "xray:CreateGroup", "Write", false},
+	{"CreateSamplingRule", "/CreateSamplingRule", "xray:CreateSamplingRule", "Write", false},
+	{"DeleteGroup", "/DeleteGroup", "xray:DeleteGroup", "Write", false},
+	{"DeleteResourcePolicy", "/DeleteResourcePolicy", "xray:DeleteResourcePolicy", "Write", false},
+	{"DeleteSamplingRule", "/DeleteSamplingRule", "xray:DeleteSamplingRule", "Write", false},
+	{"GetEncryptionConfig", "/EncryptionConfig", "xray:GetEncryptionConfig", "Read", false},
+	{"GetGroup", "/GetGroup", "xray:GetGroup", "Read", false},
+	{"GetGroups", "/Groups", "xray:GetGroups", "Read", false},
+	{"GetIndexingRules", "/GetIndexingRules", "xray:GetIndexingRules", "Read", false},
+	{"GetInsight", "/Insight", "xray:GetInsight", "Read", false},
+	{"GetInsightEvents", "/InsightEvents", "xray:GetInsightEvents", "Read", false},
+	{"GetInsightImpactGraph", "/InsightImpactGraph", "xray:GetInsightImpactGraph", "Read", false},
+	{"GetInsightSummaries", "/InsightSummaries", "xray:GetInsightSummaries", "Read", false},
+	{"GetRetrievedTracesGraph", "/GetRetrievedTracesGraph", "xray:GetRetrievedTracesGraph", "Read", false},
+	{"GetSamplingRules", "/GetSamplingRules", "xray:GetSamplingRules", "Read", true},
+	{"GetSamplingStatisticSummaries", "/SamplingStatisticSummaries", "xray:GetSamplingStatisticSummaries", "Read", true},
+	{"GetSamplingTargets", "/SamplingTargets", "xray:GetSamplingTargets", "Read", true},
+	{"GetServiceGraph", "/ServiceGraph", "xray:GetServiceGraph", "Read", true},
+	{"GetTimeSeriesServiceStatistics", "/TimeSeriesServiceStatistics", "xray:GetTimeSeriesServiceStatistics", "Read", false},
+	{"GetTraceGraph", "/TraceGraph", "xray:GetTraceGraph", "Read", true},
+	{"GetTraceSegmentDestination", "/GetTraceSegmentDestination", "xray:GetTraceSegmentDestination", "Read", false},
+	{"GetTraceSummaries", "/TraceSummaries", "xray:GetTraceSummaries", "Read", true},
+	{"ListResourcePolicies", "/ListResourcePolicies", "xray:ListResourcePolicies", "List", false},
+	{"ListRetrievedTraces", "/ListRetrievedTraces", "xray:ListRetrievedTraces", "List", false},
+	{"ListTagsForResource", "/ListTagsForResource", "xray:ListTagsForResource", "List", false},
+	{"PutEncryptionConfig", "/PutEncryptionConfig", "xray:PutEncryptionConfig", "Permissions mgmt", false},
+	{"PutResourcePolicy", "/PutResourcePolicy", "xray:PutResourcePolicy", "Write", false},
+	{"PutTelemetryRecords", "/TelemetryRecords", "xray:PutTelemetryRecords", "Write", true},
+	{"PutTraceSegments", "/TraceSegments", "xray:PutTraceSegments", "Write", true},
+	{"StartTraceRetrieval", "/StartTraceRetrieval", "xray:StartTraceRetrieval", "Read", false},
+	{"TagResource", "/TagResource", "xray:TagResource", "Tagging", false},
+	{"UntagResource", "/UntagResource", "xray:UntagResource", "Tagging", false},
+	{"UpdateGroup", "/UpdateGroup", "xray:UpdateGroup", "Write", false},
+	{"UpdateIndexingRule", "/UpdateIndexingRule", "xray:UpdateIndexingRule", "Write", false},
+	{"UpdateSamplingRule", "/UpdateSamplingRule", "xray:UpdateSamplingRule", "Write", false},
+	{"UpdateTraceSegmentDestination", "/UpdateTraceSegmentDestination", "xray:UpdateTraceSegmentDestination", "Write", false},
+}
+
+// Lookup finds an operation by its path.
+func Lookup(path string) (Operation, bool) {
+	for _, o := range Operations {
+		if o.Path == path {
+			return o, true
+		}
+	}
+	return Operation{}, false
+}

@@ -1,0 +1,453 @@
+package wire
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Timestamp is epoch seconds. It reads numbers, and texts in ISO 8601, which
+// some clients send.
+type Timestamp float64
+
+// UnmarshalJSON reads a timestamp; null leaves it as it is.
+func (t *Timestamp) UnmarshalJSON(b []byte) error {
+	var f float64
+	if err := json.Unmarshal(b, &f); err == nil {
+		*t = Timestamp(f)
+		return nil
+	}
+	var at time.Time
+	if err := json.Unmarshal(b, &at); err != nil {
+		return &json.UnmarshalTypeError{Value: "string", Type: nil}
+	}
+	*t = Timestamp(float64(at.UnixNano()) / 1e9)
+	return nil
+}
+
+// MarshalJSON writes up to microseconds, without an exponent.
+func (t Timestamp) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, math.Round(float64(t)*1e6)/1e6, 'f', -1, 64), nil
+}
+
+// Count is an integer that saturates at the bounds of int32 and cuts fractions,
+// as the native service reads counters.
+type Count int32
+
+// UnmarshalJSON reads a number; null leaves it as it is.
+func (c *Count) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	var f float64
+	if err := json.Unmarshal(b, &f); err != nil {
+		return err
+	}
+	*c = Count(max(math.MinInt32, min(math.MaxInt32, f)))
+	return nil
+}
+
+// UnprocessedTraceSegment is one refused document.
+type UnprocessedTraceSegment struct {
+	ErrorCode string
+	Id        *string
+	Message   string
+}
+
+// PutTraceSegmentsResult answers PutTraceSegments.
+type PutTraceSegmentsResult struct {
+	UnprocessedTraceSegments []UnprocessedTraceSegment
+}
+
+// PutTelemetryRecordsRequest asks PutTelemetryRecords.
+type PutTelemetryRecordsRequest struct {
+	EC2InstanceId    *string
+	Hostname         *string
+	ResourceARN      *string
+	TelemetryRecords []*TelemetryRecord
+}
+
+// TelemetryRecord is a daemon's count of one minute.
+type TelemetryRecord struct {
+	BackendConnectionErrors *BackendConnectionErrors
+	SegmentsReceivedCount   Count
+	SegmentsRejectedCount   Count
+	SegmentsSentCount       Count
+	SegmentsSpilloverCount  Count
+	Timestamp               *Timestamp
+}
+
+// BackendConnectionErrors counts a daemon's failed calls.
+type BackendConnectionErrors struct {
+	ConnectionRefusedCount Count
+	HTTPCode4XXCount       Count
+	HTTPCode5XXCount       Count
+	OtherCount             Count
+	TimeoutCount           Count
+	UnknownHostCount       Count
+}
+
+// BatchGetTracesRequest asks BatchGetTraces, and GetTraceGraph.
+type BatchGetTracesRequest struct {
+	NextToken *string
+	TraceIds  []*string
+}
+
+// BatchGetTracesResult answers BatchGetTraces.
+type BatchGetTracesResult struct {
+	NextToken           *string
+	Traces              []Trace
+	UnprocessedTraceIds []string
+}
+
+// Trace is a trace with its documents.
+type Trace struct {
+	Duration      *float64
+	Id            string
+	LimitExceeded bool
+	Segments      []Segment
+}
+
+// Segment is one document of a trace.
+type Segment struct {
+	Document string
+	Id       string
+}
+
+// GetTraceSummariesRequest asks GetTraceSummaries.
+type GetTraceSummariesRequest struct {
+	EndTime          *Timestamp
+	FilterExpression *string
+	NextToken        *string
+	Sampling         *bool
+	SamplingStrategy *SamplingStrategy
+	StartTime        *Timestamp
+	TimeRangeType    *string
+}
+
+// SamplingStrategy says how many of the traces to look at.
+type SamplingStrategy struct {
+	Name  *string
+	Value *float64
+}
+
+// GetTraceSummariesResult answers GetTraceSummaries.
+type GetTraceSummariesResult struct {
+	ApproximateTime      Timestamp
+	NextToken            *string
+	TraceSummaries       []TraceSummary
+	TracesProcessedCount int64
+}
+
+// TraceSummary describes one trace.
+type TraceSummary struct {
+	Annotations            map[string][]ValueWithServiceIds
+	AvailabilityZones      []AvailabilityZoneDetail
+	Duration               *float64
+	EntryPoint             *ServiceId
+	ErrorRootCauses        []FaultRootCause
+	FaultRootCauses        []FaultRootCause
+	HasError               bool
+	HasFault               bool
+	HasThrottle            bool
+	Http                   Http
+	Id                     string
+	InstanceIds            []InstanceIdDetail
+	IsPartial              bool
+	MatchedEventTime       *Timestamp
+	ResourceARNs           []ResourceARNDetail
+	ResponseTime           *float64
+	ResponseTimeRootCauses []ResponseTimeRootCause
+	Revision               int
+	ServiceIds             []ServiceId
+	StartTime              Timestamp
+	Users                  []TraceUser
+}
+
+// Http is the root segment's request.
+type Http struct {
+	ClientIp   *string
+	HttpMethod *string
+	HttpStatus *int
+	HttpURL    *string
+	UserAgent  *string
+}
+
+// ValueWithServiceIds is one value of an annotation.
+type ValueWithServiceIds struct {
+	AnnotationValue AnnotationValue
+	ServiceIds      []ServiceId
+}
+
+// AnnotationValue has exactly one member set.
+type AnnotationValue struct {
+	BooleanValue *bool
+	NumberValue  *float64
+	StringValue  *string
+}
+
+// TraceUser is a user of the traced app.
+type TraceUser struct {
+	ServiceIds []ServiceId
+	UserName   string
+}
+
+// ServiceId names a node.
+type ServiceId struct {
+	AccountId *string
+	Name      string
+	Names     []string
+	Type      *string
+}
+
+// ResourceARNDetail, InstanceIdDetail and AvailabilityZoneDetail say where
+// segments ran.
+type ResourceARNDetail struct{ ARN string }
+
+// InstanceIdDetail is an EC2 instance.
+type InstanceIdDetail struct{ Id string }
+
+// AvailabilityZoneDetail is an availability zone.
+type AvailabilityZoneDetail struct{ Name string }
+
+// FaultRootCause is a path to where faults start; ErrorRootCause has the same
+// members.
+type FaultRootCause struct {
+	ClientImpacting bool
+	Services        []FaultRootCauseService
+}
+
+// FaultRootCauseService is a service on the path.
+type FaultRootCauseService struct {
+	AccountId  *string
+	EntityPath []FaultRootCauseEntity
+	Inferred   bool
+	Name       string
+	Names      []string
+	Type       *string
+}
+
+// FaultRootCauseEntity is a segment or subsegment on the path.
+type FaultRootCauseEntity struct {
+	Exceptions []RootCauseException
+	Name       string
+	Remote     bool
+}
+
+// RootCauseException is an exception of an entity.
+type RootCauseException struct {
+	Message *string
+	Name    *string
+}
+
+// ResponseTimeRootCause is a path to where time is spent.
+type ResponseTimeRootCause struct {
+	ClientImpacting bool
+	Services        []ResponseTimeRootCauseService
+}
+
+// ResponseTimeRootCauseService is a service on the path.
+type ResponseTimeRootCauseService struct {
+	AccountId  *string
+	EntityPath []ResponseTimeRootCauseEntity
+	Inferred   bool
+	Name       string
+	Names      []string
+	Type       *string
+}
+
+// ResponseTimeRootCauseEntity is a segment or subsegment on the path.
+type ResponseTimeRootCauseEntity struct {
+	Coverage float64
+	Name     string
+	Remote   bool
+}
+
+// GetTraceGraphResult answers GetTraceGraph.
+type GetTraceGraphResult struct {
+	NextToken *string
+	Services  []Service
+}
+
+// GetServiceGraphRequest asks GetServiceGraph.
+type GetServiceGraphRequest struct {
+	EndTime   *Timestamp
+	GroupARN  *string
+	GroupName *string
+	NextToken *string
+	StartTime *Timestamp
+}
+
+// GetServiceGraphResult answers GetServiceGraph.
+type GetServiceGraphResult struct {
+	ContainsOldGroupVersions bool
+	EndTime                  *Timestamp
+	NextToken                *string
+	Services                 []Service
+	StartTime                *Timestamp
+}
+
+// Service is a node of a graph.
+type Service struct {
+	AccountId             *string
+	DurationHistogram     []HistogramEntry
+	Edges                 []Edge
+	EndTime               *Timestamp
+	Name                  string
+	Names                 []string
+	ReferenceId           int
+	ResponseTimeHistogram []HistogramEntry
+	Root                  *bool
+	StartTime             *Timestamp
+	State                 string
+	SummaryStatistics     *Statistics
+	Type                  *string
+}
+
+// Edge is an outgoing edge of a node. EdgeType and ReceivedEventAgeHistogram are
+// there for links alone.
+type Edge struct {
+	Aliases                   []Alias
+	EdgeType                  string `json:",omitempty"`
+	EndTime                   *Timestamp
+	ReceivedEventAgeHistogram []HistogramEntry `json:",omitempty"`
+	ReferenceId               int
+	ResponseTimeHistogram     []HistogramEntry
+	StartTime                 *Timestamp
+	SummaryStatistics         *Statistics
+}
+
+// Alias is a name under which a caller knows a callee.
+type Alias struct {
+	Name  string
+	Names []string
+	Type  *string
+}
+
+// Statistics are ServiceStatistics and EdgeStatistics, which have the same
+// members.
+type Statistics struct {
+	ErrorStatistics   ErrorStatistics
+	FaultStatistics   FaultStatistics
+	OkCount           int64
+	TotalCount        int64
+	TotalResponseTime float64
+}
+
+// ErrorStatistics counts 4xx.
+type ErrorStatistics struct {
+	OtherCount    int64
+	ThrottleCount int64
+	TotalCount    int64
+}
+
+// FaultStatistics counts 5xx.
+type FaultStatistics struct {
+	OtherCount int64
+	TotalCount int64
+}
+
+// HistogramEntry is a value in seconds and how often it was seen.
+type HistogramEntry struct {
+	Count int64
+	Value float64
+}
+
+// GetSamplingRulesResult answers GetSamplingRules.
+type GetSamplingRulesResult struct {
+	NextToken           *string
+	SamplingRuleRecords []SamplingRuleRecord
+}
+
+// SamplingRuleRecord is a rule and when it was made.
+type SamplingRuleRecord struct {
+	CreatedAt    Timestamp
+	ModifiedAt   Timestamp
+	SamplingRule SamplingRule
+}
+
+// SamplingRule is a rule. SDKs need every member with its type.
+type SamplingRule struct {
+	Attributes    map[string]string
+	FixedRate     float64
+	HTTPMethod    string
+	Host          string
+	Priority      int
+	ReservoirSize int
+	ResourceARN   string
+	RuleARN       string
+	RuleName      string
+	ServiceName   string
+	ServiceType   string
+	URLPath       string
+	Version       int
+}
+
+// GetSamplingTargetsRequest asks GetSamplingTargets.
+type GetSamplingTargetsRequest struct {
+	SamplingBoostStatisticsDocuments []SamplingBoostStatisticsDocument
+	SamplingStatisticsDocuments      []SamplingStatisticsDocument
+}
+
+// SamplingStatisticsDocument is what one client counted for one rule.
+// SampleCount is how the ADOT SDK for Python spells SampledCount.
+type SamplingStatisticsDocument struct {
+	BorrowCount  *Count
+	ClientID     *string
+	RequestCount *Count
+	RuleName     *string
+	SampleCount  *Count
+	SampledCount *Count
+	Timestamp    *Timestamp
+}
+
+// SamplingBoostStatisticsDocument is what one client saw of anomalies.
+type SamplingBoostStatisticsDocument struct {
+	AnomalyCount        *Count
+	RuleName            *string
+	SampledAnomalyCount *Count
+	ServiceName         *string
+	Timestamp           *Timestamp
+	TotalCount          *Count
+}
+
+// GetSamplingTargetsResult answers GetSamplingTargets.
+// UnprocessedBoostStatistics is there only when boost documents were sent.
+type GetSamplingTargetsResult struct {
+	LastRuleModification       Timestamp
+	SamplingTargetDocuments    []SamplingTargetDocument
+	UnprocessedBoostStatistics *[]UnprocessedStatistics `json:",omitempty"`
+	UnprocessedStatistics      []UnprocessedStatistics
+}
+
+// SamplingTargetDocument is one client's share of a rule.
+type SamplingTargetDocument struct {
+	FixedRate         float64
+	Interval          int
+	ReservoirQuota    int
+	ReservoirQuotaTTL Timestamp
+	RuleName          string
+}
+
+// UnprocessedStatistics is a document for a rule that does not exist.
+type UnprocessedStatistics struct {
+	ErrorCode string
+	Message   string
+	RuleName  string
+}
+
+// GetSamplingStatisticSummariesResult answers GetSamplingStatisticSummaries.
+type GetSamplingStatisticSummariesResult struct {
+	NextToken                  *string
+	SamplingStatisticSummaries []SamplingStatisticSummary
+}
+
+// SamplingStatisticSummary counts a rule's last closed window.
+type SamplingStatisticSummary struct {
+	BorrowCount  int64
+	RequestCount int64
+	RuleName     string
+	SampledCount int64
+	Timestamp    Timestamp
+}
