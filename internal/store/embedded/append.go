@@ -16,6 +16,9 @@ const (
 	commitMost = 8 << 20
 	// walFileSize is where the log begins a new file.
 	walFileSize = 64 << 20
+	// patience is how long an Append waits for room before it is throttled: long
+	// enough for a block to be written, short enough for any client's timeout.
+	patience = 2 * time.Second
 	// retryWrites is how often a store that cannot write tries again.
 	retryWrites = time.Second
 )
@@ -40,17 +43,8 @@ func (s *Store) Append(ctx context.Context, name trace.Account, segments []*trac
 	for _, seg := range segments {
 		b.size += weight(seg)
 	}
-	s.mu.RLock()
-	closed, readOnly, full := s.closed, s.readOnly, s.headBytes+int64(b.size) > s.o.MemoryLimit
-	s.mu.RUnlock()
-	switch {
-	case closed:
-		return errClosed
-	case readOnly != "":
-		return trace.Errorf(trace.KindUnavailable, "segments cannot be stored: %s", readOnly)
-	case full:
-		s.wake()
-		return trace.Errorf(trace.KindThrottled, "%d MB of open traces are in memory; try again in a second", s.o.MemoryLimit>>20)
+	if err := s.admit(ctx, int64(b.size)); err != nil {
+		return err
 	}
 	select {
 	case s.queue <- b:
@@ -70,6 +64,37 @@ func (s *Store) Append(ctx context.Context, name trace.Account, segments []*trac
 			return err
 		case <-time.After(10 * time.Second):
 			return errClosed
+		}
+	}
+}
+
+// admit waits until there is room for n bytes in the head, at most patience.
+func (s *Store) admit(ctx context.Context, n int64) error {
+	var timeout <-chan time.Time
+	for {
+		s.mu.RLock()
+		closed, readOnly, full, room := s.closed, s.readOnly, s.headBytes+n > s.o.MemoryLimit, s.room
+		s.mu.RUnlock()
+		switch {
+		case closed:
+			return errClosed
+		case readOnly != "":
+			return trace.Errorf(trace.KindUnavailable, "segments cannot be stored: %s", readOnly)
+		case !full:
+			return nil
+		}
+		s.wake()
+		if timeout == nil {
+			timeout = time.After(patience)
+		}
+		select {
+		case <-room:
+		case <-s.stop:
+			return errClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timeout:
+			return trace.Errorf(trace.KindThrottled, "%d MB of open traces are in memory; try again in a second", s.o.MemoryLimit>>20)
 		}
 	}
 }

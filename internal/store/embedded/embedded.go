@@ -84,6 +84,7 @@ type Store struct {
 	blocks    []*block.Block
 	nextBlock uint64
 	headBytes int64
+	room      chan struct{} // closed and made anew when headBytes shrinks
 	walBytes  int64
 	readOnly  string // why nothing can be written; "" while it can
 	sequence  uint64 // of the last batch
@@ -115,7 +116,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, fs: o.FS, log: o.Logger, cache: block.NewCache(chunkCache), accounts: map[trace.Account]*account{},
-		queue: make(chan *batch, 1024), flushNow: make(chan struct{}, 1), stop: make(chan struct{}),
+		queue: make(chan *batch, 1024), flushNow: make(chan struct{}, 1), room: make(chan struct{}), stop: make(chan struct{}),
 	}
 	if err := s.open(); err != nil {
 		if s.lock != nil {

@@ -155,6 +155,8 @@ func (s *Store) writeBlock(list []settled) bool {
 	}
 	s.dropDeadBlocks()
 	s.removable = s.oldestNeeded()
+	close(s.room)
+	s.room = make(chan struct{})
 	return true
 }
 
