@@ -1,0 +1,64 @@
+// Command fluoro is AWS X-Ray that you run yourself: tracing service, daemon,
+// API, web console and command line in one binary.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := &cobra.Command{
+		Use:   "fluoro",
+		Short: "AWS X-Ray that you run yourself",
+		Long: `Fluoro is AWS X-Ray that you run yourself. Apps with any X-Ray SDK or
+OpenTelemetry send to it unchanged; the AWS CLI and every AWS SDK read from it
+with an endpoint override. Nothing calls AWS.
+
+  fluoro serve     run the service; its console is at http://127.0.0.1:2000/
+  fluoro demo      send it the traffic of a small shop
+
+Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
+	root.AddCommand(serveCommand(), demoCommand(), versionCommand())
+	if err := root.ExecuteContext(ctx); err != nil {
+		os.Exit(report(err))
+	}
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	cmd *cobra.Command
+	err error
+}
+
+func (e usageError) Error() string { return e.err.Error() }
+
+// report prints an error and returns the exit code.
+func report(err error) int {
+	fmt.Fprintf(os.Stderr, "fluoro: %v\n", err)
+	if u, ok := err.(usageError); ok {
+		fmt.Fprintf(os.Stderr, "Run '%s --help' for usage.\n", u.cmd.CommandPath())
+		return 2
+	}
+	return 1
+}
+
+// noArguments refuses arguments that are no flags.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{cmd, fmt.Errorf("unexpected argument %q", args[0])}
+	}
+	return nil
+}

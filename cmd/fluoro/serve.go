@@ -1,0 +1,36 @@
+package main
+
+import (
+	"os"
+
+	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/server"
+	"github.com/spf13/cobra"
+)
+
+func serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "run the tracing service, its API and its console",
+		Long: `serve runs everything in one process, on an embedded store: it takes X-Ray
+datagrams, PutTraceSegments calls and OpenTelemetry spans, and answers the X-Ray
+API and the web console. What it acknowledged survives a crash. SIGTERM and
+SIGINT let running requests finish, write everything down and exit 0.
+
+Every flag can also be given by the environment variable in brackets or by a
+YAML file (--config); a flag wins over the environment, that over the file.`,
+		Example: `  fluoro serve
+  fluoro serve --data /var/lib/fluoro --region eu-west-1
+  FLUORO_HTTP=127.0.0.1:3000 fluoro serve --udp off`,
+		Args: noArguments,
+	}
+	config.Register(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := config.Load(cmd.Flags(), os.Getenv)
+		if err != nil {
+			return usageError{cmd, err}
+		}
+		return server.Run(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
+	return cmd
+}
