@@ -1,0 +1,158 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+const (
+	// livePause is the least time between two events of one kind on a stream.
+	livePause = 500 * time.Millisecond
+	// keepAlive is how often an idle stream shows that it lives, so that proxies keep it open.
+	keepAlive = 15 * time.Second
+	// writeLimit is how long a client may take to receive one event.
+	writeLimit = 10 * time.Second
+	// maxStreams bounds what open consoles hold.
+	maxStreams = 256
+)
+
+// Live is where news come from.
+type Live interface {
+	// Subscribe returns a channel of news until ctx ends, and closes it then; it
+	// may close it earlier, which ends the stream. It may drop news for a
+	// subscriber that does not keep up.
+	Subscribe(ctx context.Context) <-chan Event
+}
+
+// Event is one piece of news; exactly one member is set.
+type Event struct {
+	Traces  *Traces
+	Refused *Refused
+}
+
+// Traces says that something was stored.
+type Traces struct {
+	Segments int64   `json:"traces"` // accepted segments since the start
+	Time     float64 `json:"time"`   // epoch seconds
+}
+
+// liveHandler streams news as server-sent events: "traces" when something was
+// stored, "refused" with what was turned away, at most two of each a second. Of
+// the news between two events the newest is sent.
+func liveHandler(live Live) http.Handler {
+	streams := make(chan struct{}, maxStreams)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case streams <- struct{}{}:
+			defer func() { <-streams }()
+		default:
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, fmt.Sprintf("%d live streams are open already", maxStreams), http.StatusServiceUnavailable)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Type", "text/event-stream")
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Accel-Buffering", "no") // asks a proxy in front not to hold events back
+		if r.Method == http.MethodHead {
+			return
+		}
+		s := &stream{w: w, control: http.NewResponseController(w)}
+		if err := s.send(": fluoro\n\nretry: 1000\n\n"); err != nil {
+			return
+		}
+		s.run(r.Context(), live)
+	})
+}
+
+// stream is one open console.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	traces  *Traces  // newest not sent
+	refused *Refused // newest not sent
+}
+
+// run sends news until the client goes, ctx ends or the news do.
+func (s *stream) run(ctx context.Context, live Live) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	news := live.Subscribe(ctx)
+	idle := time.NewTicker(keepAlive)
+	defer idle.Stop()
+	var pause <-chan time.Time // runs since the last event was sent
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case e, open := <-news:
+			if !open {
+				return
+			}
+			s.note(e)
+			if pause == nil {
+				pause = time.After(livePause)
+				err = s.flush()
+			}
+		case <-pause:
+			pause = nil
+			if s.traces != nil || s.refused != nil {
+				pause = time.After(livePause)
+				err = s.flush()
+			}
+		case <-idle.C:
+			err = s.send(": still here\n\n")
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// note keeps the newest of each kind.
+func (s *stream) note(e Event) {
+	if e.Traces != nil {
+		s.traces = e.Traces
+	}
+	if e.Refused != nil {
+		s.refused = e.Refused
+	}
+}
+
+// flush sends what was noted since the last flush.
+func (s *stream) flush() error {
+	var text string
+	if s.traces != nil {
+		text += event("traces", s.traces)
+	}
+	if s.refused != nil {
+		text += event("refused", s.refused)
+	}
+	s.traces, s.refused = nil, nil
+	return s.send(text)
+}
+
+// event writes an event with JSON data, which has no line breaks.
+func event(name string, data any) string {
+	b, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Sprintf(": %s cannot be written\n\n", name)
+	}
+	return fmt.Sprintf("event: %s\ndata: %s\n\n", name, b)
+}
+
+func (s *stream) send(text string) error {
+	if text == "" {
+		return nil
+	}
+	// Not every writer has deadlines; those of the server do.
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeLimit))
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return fmt.Errorf("write event: %w", err)
+	}
+	return s.control.Flush()
+}

@@ -1,0 +1,85 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+)
+
+// Status returns the figures of now. The report is the console's to keep.
+type Status func(ctx context.Context) (*StatusReport, error)
+
+// StatusReport is the answer of /console/api/status. Times are epoch seconds.
+type StatusReport struct {
+	Version   string      `json:"version"`
+	Account   string      `json:"account"`
+	Region    string      `json:"region"`
+	Started   float64     `json:"started"`
+	Listeners []Listener  `json:"listeners"`
+	Received  []Count     `json:"received"`
+	Refused   []Refused   `json:"refused"` // newest first, at most 50
+	Store     StoreStatus `json:"store"`
+}
+
+// Listener is an address the server takes traces or requests at. Protocol is one
+// of udp, http, otlp-grpc, otlp-http.
+type Listener struct {
+	Protocol string `json:"protocol"`
+	Address  string `json:"address"`
+}
+
+// Count says how many documents had one fate since the start. Outcome is one of
+// accepted, rejected, throttled.
+type Count struct {
+	Protocol string `json:"protocol"`
+	Outcome  string `json:"outcome"`
+	Reason   string `json:"reason"` // "" when accepted
+	Source   string `json:"source"` // host that sent them; "" when accepted
+	Count    int64  `json:"count"`
+}
+
+// Refused is one packet or document that was not kept, and why.
+type Refused struct {
+	Time     float64 `json:"time"`
+	Protocol string  `json:"protocol"`
+	Source   string  `json:"source"` // host:port of the sender
+	Reason   string  `json:"reason"` // short code, such as InvalidId
+	Message  string  `json:"message"`
+}
+
+// StoreStatus is what the store holds.
+type StoreStatus struct {
+	Traces     int64  `json:"traces"`
+	Segments   int64  `json:"segments"`
+	Bytes      int64  `json:"bytes"` // on disk, write-ahead log included
+	OpenTraces int64  `json:"open_traces"`
+	Blocks     int64  `json:"blocks"`
+	WALBytes   int64  `json:"wal_bytes"`
+	ReadOnly   string `json:"read_only"` // why nothing can be written; "" when it can
+}
+
+// statusHandler answers with the report of now. Lists are never null.
+func statusHandler(status Status) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "no-store")
+		report, err := status(r.Context())
+		if err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			_ = json.NewEncoder(w).Encode(map[string]string{"message": err.Error()})
+			return
+		}
+		whole := *report
+		if whole.Listeners == nil {
+			whole.Listeners = []Listener{}
+		}
+		if whole.Received == nil {
+			whole.Received = []Count{}
+		}
+		if whole.Refused == nil {
+			whole.Refused = []Refused{}
+		}
+		_ = json.NewEncoder(w).Encode(whole) // the client may be gone
+	})
+}

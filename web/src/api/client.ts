@@ -1,0 +1,81 @@
+/** An answer other than 2xx, or none at all (status 0). */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly type: string,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'ApiError';
+  }
+}
+
+let serverAhead = 0;
+
+/**
+ * Now in epoch seconds by the server's clock. A browser on another machine may
+ * be off by minutes; relative ranges would then miss the newest traces.
+ */
+export function serverNow(): number {
+  return Date.now() / 1000 + serverAhead;
+}
+
+function noteServerTime(response: Response): void {
+  const date = response.headers.get('date');
+  const ahead = date === null ? Number.NaN : (Date.parse(date) - Date.now()) / 1000;
+  // The header has whole seconds, so small differences mean nothing.
+  serverAhead = Math.abs(ahead) > 3 ? ahead : 0;
+}
+
+async function failure(response: Response): Promise<ApiError> {
+  const type = response.headers.get('x-amzn-errortype')?.split(':')[0] ?? '';
+  const text = await response.text();
+  let message = text.slice(0, 500);
+  try {
+    const body: unknown = JSON.parse(text);
+    if (typeof body === 'object' && body !== null) {
+      const record = body as Record<string, unknown>;
+      const found = record['Message'] ?? record['message'];
+      if (typeof found === 'string') {
+        message = found;
+      }
+    }
+  } catch {
+    // Not JSON: a proxy's page, for example. The text itself is the message.
+  }
+  return new ApiError(response.status, type || `HTTP ${response.status}`, message || response.statusText || 'no explanation');
+}
+
+async function send(path: string, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch (cause) {
+    if (cause instanceof DOMException && cause.name === 'AbortError') {
+      throw cause;
+    }
+    throw new ApiError(0, 'Unreachable', 'Fluoro does not answer. Is it still running?');
+  }
+  noteServerTime(response);
+  if (!response.ok) {
+    throw await failure(response);
+  }
+  return response;
+}
+
+/** Calls an operation of the X-Ray API. */
+export async function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+  const response = await send(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    ...(signal ? { signal } : {}),
+  });
+  return (await response.json()) as T;
+}
+
+/** Reads one of the console's own endpoints. */
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const response = await send(path, signal ? { signal } : {});
+  return (await response.json()) as T;
+}

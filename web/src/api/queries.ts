@@ -1,0 +1,116 @@
+import { keepPreviousData, useQuery, type UseQueryResult } from '@tanstack/react-query';
+import { clampToGraph, formatTimeRange, resolveRange, type TimeRange, type Window } from '../lib/timerange';
+import { get, post, serverNow } from './client';
+import type { ServiceGraph, Status, Trace, TraceSummariesPage, TraceSummary } from './shapes';
+
+/** Prefixes of query keys; a live event refreshes by them. */
+export const keys = { status: 'status', summaries: 'summaries', graph: 'graph', trace: 'trace', traceGraph: 'trace-graph' };
+
+/** Counters, listeners and store figures of the server. */
+export function useStatus(refetchMs: number | false): UseQueryResult<Status> {
+  return useQuery({
+    queryKey: [keys.status],
+    queryFn: ({ signal }) => get<Status>('/console/api/status', signal),
+    refetchInterval: refetchMs,
+  });
+}
+
+/** The traces of a window that were loaded, newest first, and how far the search went. */
+export interface Summaries {
+  traces: TraceSummary[];
+  scanned: number;
+  /** True when the server has more than the limit asked for. */
+  more: boolean;
+  window: Window;
+}
+
+async function loadSummaries(range: TimeRange, filter: string, limit: number, signal: AbortSignal): Promise<Summaries> {
+  const window = resolveRange(range, serverNow());
+  const traces: TraceSummary[] = [];
+  let scanned = 0;
+  let token: string | null = null;
+  do {
+    const page: TraceSummariesPage = await post<TraceSummariesPage>(
+      '/TraceSummaries',
+      {
+        StartTime: window.start,
+        EndTime: window.end,
+        ...(filter.trim() ? { FilterExpression: filter } : {}),
+        ...(token ? { NextToken: token } : {}),
+      },
+      signal,
+    );
+    traces.push(...(page.TraceSummaries ?? []));
+    scanned += page.TracesProcessedCount ?? 0;
+    token = page.NextToken ?? null;
+  } while (token !== null && traces.length < limit);
+  return { traces, scanned, more: token !== null, window };
+}
+
+/** Traces of a window that match a filter expression, at most about limit of them. */
+export function useSummaries(range: TimeRange, filter: string, limit: number): UseQueryResult<Summaries> {
+  return useQuery({
+    queryKey: [keys.summaries, formatTimeRange(range), filter, limit],
+    queryFn: ({ signal }) => loadSummaries(range, filter, limit, signal),
+    placeholderData: keepPreviousData,
+  });
+}
+
+/** The map of a window, with the window that was really asked for. */
+export interface GraphOfWindow {
+  graph: ServiceGraph;
+  window: Window;
+  clamped: boolean;
+}
+
+/** The service graph of a window; of its last six hours when it is longer. */
+export function useServiceGraph(range: TimeRange): UseQueryResult<GraphOfWindow> {
+  return useQuery({
+    queryKey: [keys.graph, formatTimeRange(range)],
+    queryFn: async ({ signal }) => {
+      const { window, clamped } = clampToGraph(resolveRange(range, serverNow()));
+      const graph = await post<ServiceGraph>('/ServiceGraph', { StartTime: window.start, EndTime: window.end }, signal);
+      return { graph, window, clamped };
+    },
+    placeholderData: keepPreviousData,
+  });
+}
+
+/** One whole trace; null when the server has none with this id. */
+export function useTrace(id: string): UseQueryResult<Trace | null> {
+  return useQuery({
+    queryKey: [keys.trace, id],
+    queryFn: async ({ signal }) => {
+      const answer = await post<{ Traces?: Trace[] | null }>('/Traces', { TraceIds: [id] }, signal);
+      return answer.Traces?.[0] ?? null;
+    },
+    // Documents of a large trace are megabytes of text: comparing old and new deeply costs more than drawing.
+    structuralSharing: (before, after) => (sameTrace(before, after) ? before : after),
+  });
+}
+
+function isTrace(value: unknown): value is Trace {
+  return typeof value === 'object' && value !== null && 'Id' in value;
+}
+
+function sameTrace(before: unknown, after: unknown): boolean {
+  if (!isTrace(before) || !isTrace(after) || before.LimitExceeded !== after.LimitExceeded) {
+    return false;
+  }
+  const old = before.Segments ?? [];
+  const fresh = after.Segments ?? [];
+  return (
+    old.length === fresh.length &&
+    before.Duration === after.Duration &&
+    old.every((segment, index) => segment.Id === fresh[index]?.Id && segment.Document === fresh[index]?.Document)
+  );
+}
+
+/** The map of one trace. */
+export function useTraceGraph(id: string, enabled: boolean): UseQueryResult<ServiceGraph> {
+  return useQuery({
+    queryKey: [keys.traceGraph, id],
+    queryFn: ({ signal }) => post<ServiceGraph>('/TraceGraph', { TraceIds: [id] }, signal),
+    enabled,
+  });
+}

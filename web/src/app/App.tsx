@@ -1,0 +1,231 @@
+import Alert from '@cloudscape-design/components/alert';
+import AppLayout from '@cloudscape-design/components/app-layout';
+import Button from '@cloudscape-design/components/button';
+import SideNavigation from '@cloudscape-design/components/side-navigation';
+import SplitPanel from '@cloudscape-design/components/split-panel';
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from 'react';
+import { useStatus } from '../api/queries';
+import { ErrorBox } from '../components/ErrorBox';
+import { Loading } from '../components/Loading';
+import { href, navigate, useLocation, useSetParams, type Location } from '../lib/router';
+import { findTraceId } from '../lib/traceid';
+import { formatTimeRange, type TimeRange } from '../lib/timerange';
+import { Help } from './Help';
+import { useLive } from './live';
+import { PanelProvider, usePanelSlot } from './panel';
+import { PageBoundary } from './PageBoundary';
+import { usePreference, useRefresh, useTheme } from './preferences';
+import { useTimeRange } from './range';
+import { TopBar } from './TopBar';
+
+const MapPage = lazy(() => import('../pages/MapPage'));
+const TracesPage = lazy(() => import('../pages/TracesPage'));
+const TracePage = lazy(() => import('../pages/TracePage'));
+const StatusPage = lazy(() => import('../pages/StatusPage'));
+const FirstRun = lazy(() => import('../pages/FirstRun'));
+
+/** Pages by the first part of the path. */
+export type Page = 'map' | 'traces' | 'trace' | 'status' | 'unknown';
+
+function pageOf({ path }: Location): Page {
+  if (path === '/' || path === '/service-map') {
+    return 'map';
+  }
+  if (path === '/traces') {
+    return 'traces';
+  }
+  if (/^\/traces\/[^/]+(\/raw)?$/.test(path)) {
+    return 'trace';
+  }
+  return path === '/status' ? 'status' : 'unknown';
+}
+
+const titles: Record<Page, string> = {
+  map: 'Trace map',
+  traces: 'Traces',
+  trace: 'Trace',
+  status: 'Status',
+  unknown: 'Not found',
+};
+
+function Content({ page, location, empty }: { page: Page; location: Location; empty: boolean }) {
+  if (empty && (page === 'map' || page === 'traces')) {
+    return <FirstRun />;
+  }
+  switch (page) {
+    case 'map':
+      return <MapPage />;
+    case 'traces':
+      return <TracesPage />;
+    case 'trace': {
+      const id = decodeURIComponent(location.path.split('/')[2] ?? '');
+      return <TracePage key={id} id={id} raw={location.path.endsWith('/raw')} />;
+    }
+    case 'status':
+      return <StatusPage />;
+    case 'unknown':
+      return (
+        <Alert type="warning" header="There is no such page" action={<Button href={href('/service-map')}>Open the trace map</Button>}>
+          The address <code>{location.path}</code> names no page of this console.
+        </Alert>
+      );
+  }
+}
+
+/** Keys that work on every page: g and a letter goes to a page, ? opens help, / goes to the filter. */
+function useShortcuts(openHelp: () => void): void {
+  useEffect(() => {
+    let afterG = 0;
+    const onKey = (event: KeyboardEvent): void => {
+      const target = event.target as HTMLElement | null;
+      if (event.ctrlKey || event.metaKey || event.altKey || target?.closest('input, textarea, select, [contenteditable]')) {
+        return;
+      }
+      const pages: Record<string, string> = { m: '/service-map', t: '/traces', s: '/status' };
+      const path = Date.now() - afterG < 1500 ? pages[event.key] : undefined;
+      afterG = event.key === 'g' ? Date.now() : 0;
+      if (path) {
+        navigate(href(path));
+      } else if (event.key === '?') {
+        openHelp();
+      }
+    };
+    const onPaste = (event: ClipboardEvent): void => {
+      const target = event.target as HTMLElement | null;
+      const id = target?.closest('input, textarea') ? null : findTraceId(event.clipboardData?.getData('text') ?? '');
+      if (id) {
+        navigate(href(`/traces/${id}`));
+      }
+    };
+    window.addEventListener('keydown', onKey);
+    window.addEventListener('paste', onPaste);
+    return () => {
+      window.removeEventListener('keydown', onKey);
+      window.removeEventListener('paste', onPaste);
+    };
+  }, [openHelp]);
+}
+
+function Frame() {
+  const location = useLocation();
+  const page = pageOf(location);
+  const setParams = useSetParams();
+  const { range, param } = useTimeRange();
+  const [theme, setTheme] = useTheme();
+  const [refresh, setRefresh] = useRefresh();
+  const [position, setPosition] = usePreference<'side' | 'bottom'>('panel', ['side', 'bottom'], 'side');
+  const [navigationOpen, setNavigationOpen] = useState(window.innerWidth > 1100);
+  const [helpOpen, setHelpOpen] = useState(false);
+  const [panelSize, setPanelSize] = useState<number>();
+  const { open: panel, setHost } = usePanelSlot();
+  const live = useLive(refresh, range.kind === 'relative');
+  // While nothing was ever stored, a lost event must not keep the first trace off the screen.
+  const [empty, setEmpty] = useState(true);
+  const status = useStatus(empty ? 1500 : 30_000);
+  const known = status.data?.store;
+  const nowEmpty = known !== undefined && known.traces === 0 && known.open_traces === 0 && known.segments === 0;
+  useEffect(() => setEmpty(nowEmpty), [nowEmpty]);
+
+  useEffect(() => {
+    document.title = page === 'trace' ? `${location.path.split('/')[2] ?? ''} · Fluoro` : `${titles[page]} · Fluoro`;
+  }, [page, location.path]);
+
+  const openHelp = useCallback(() => setHelpOpen(true), []);
+  useShortcuts(openHelp);
+  const onRange = useCallback(
+    (next: TimeRange) => setParams({ timeRange: formatTimeRange(next), page: null }),
+    [setParams],
+  );
+  const navigation = useMemo(() => {
+    const link = (path: string): string => href(path, { timeRange: param });
+    return [
+      { type: 'link' as const, text: 'Trace map', href: link('/service-map') },
+      { type: 'link' as const, text: 'Traces', href: link('/traces') },
+      { type: 'divider' as const },
+      { type: 'link' as const, text: 'Status', href: link('/status') },
+    ];
+  }, [param]);
+  const activePath = page === 'trace' ? '/traces' : page === 'map' ? '/service-map' : location.path;
+  const loadingFirst = status.isPending;
+
+  return (
+    <>
+      <TopBar
+        status={status.data}
+        range={range}
+        onRange={onRange}
+        showRange={(page === 'map' || page === 'traces') && !nowEmpty}
+        refresh={refresh}
+        onRefresh={setRefresh}
+        theme={theme}
+        onTheme={setTheme}
+        live={live}
+        onHelp={() => setHelpOpen((open) => !open)}
+      />
+      <AppLayout
+        headerSelector="#top-bar"
+        navigationWidth={200}
+        navigationOpen={navigationOpen}
+        onNavigationChange={({ detail }) => setNavigationOpen(detail.open)}
+        navigation={
+          <SideNavigation
+            activeHref={href(activePath, { timeRange: param })}
+            items={navigation}
+            onFollow={(event) => {
+              event.preventDefault();
+              navigate(event.detail.href);
+              if (window.innerWidth < 700) {
+                setNavigationOpen(false);
+              }
+            }}
+          />
+        }
+        tools={<Help page={page} />}
+        toolsOpen={helpOpen}
+        toolsHide={!helpOpen}
+        onToolsChange={({ detail }) => setHelpOpen(detail.open)}
+        toolsWidth={320}
+        maxContentWidth={Number.MAX_VALUE}
+        disableContentPaddings={false}
+        splitPanelOpen={panel !== null}
+        onSplitPanelToggle={({ detail }) => {
+          if (!detail.open) {
+            panel?.onClose();
+          }
+        }}
+        splitPanelPreferences={{ position }}
+        onSplitPanelPreferencesChange={({ detail }) => setPosition(detail.position)}
+        {...(panelSize === undefined ? {} : { splitPanelSize: panelSize })}
+        onSplitPanelResize={({ detail }) => setPanelSize(detail.size)}
+        splitPanel={
+          panel ? (
+            <SplitPanel header={panel.title} closeBehavior="hide">
+              <div ref={setHost} />
+            </SplitPanel>
+          ) : undefined
+        }
+        content={
+          <PageBoundary resetKey={location.path}>
+            {status.isError && !status.data && (
+              <div className="fl-notice">
+                <ErrorBox error={status.error} onRetry={() => void status.refetch()} />
+              </div>
+            )}
+            <Suspense fallback={<Loading what="page" />}>
+              {loadingFirst ? <Loading what="console" /> : <Content page={page} location={location} empty={nowEmpty} />}
+            </Suspense>
+          </PageBoundary>
+        }
+      />
+    </>
+  );
+}
+
+/** The console: its frame and the page that the address names. */
+export function App() {
+  return (
+    <PanelProvider>
+      <Frame />
+    </PanelProvider>
+  );
+}

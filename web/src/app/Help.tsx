@@ -1,0 +1,127 @@
+import HelpPanel from '@cloudscape-design/components/help-panel';
+import type { ReactNode } from 'react';
+import type { Page } from './App';
+
+function Keys({ rows }: { rows: [string, string][] }) {
+  return (
+    <table className="fl-keys">
+      <tbody>
+        {rows.map(([key, text]) => (
+          <tr key={key}>
+            <th scope="row">
+              {key.split(' ').map((part) => (
+                <kbd key={part}>{part}</kbd>
+              ))}
+            </th>
+            <td>{text}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+const everywhere: [string, string][] = [
+  ['g m', 'Trace map'],
+  ['g t', 'Traces'],
+  ['g s', 'Status'],
+  ['?', 'This help'],
+];
+
+const pages: Record<Page, { header: string; text: ReactNode; keys: [string, string][] }> = {
+  map: {
+    header: 'Trace map',
+    text: (
+      <>
+        <p>
+          Each circle is a service; its ring shows the shares of ok, error (4xx), fault (5xx) and throttled (429) requests. Inside are the average
+          response time and the requests per minute. A dashed circle sent no segments itself: it is known from its callers.
+        </p>
+        <p>
+          Choose a circle to see a service as it saw itself, or a line to see the calls as the caller saw them, with the network between. The time
+          range counts when data was received, and covers at most six hours.
+        </p>
+      </>
+    ),
+    keys: [
+      ['Tab', 'Into the map'],
+      ['← → ↑ ↓', 'Caller, callee, neighbours'],
+      ['Enter', 'Open the node'],
+      ['+ - 0', 'Zoom in, out, fit'],
+      ['Esc', 'Close the panel'],
+    ],
+  },
+  traces: {
+    header: 'Traces',
+    text: (
+      <>
+        <p>
+          The filter is an X-Ray filter expression. Joined terms mean <em>and</em>. A pasted trace id (X-Ray or W3C form, or a whole trace header)
+          opens that trace.
+        </p>
+        <ul className="fl-examples">
+          {[
+            'fault',
+            'responsetime > 1',
+            'http.url CONTAINS "/api/"',
+            'http.status = 404',
+            'annotation.plan = "gold"',
+            'user = "alice"',
+            'service("api") { fault }',
+            'edge("web", "api")',
+          ].map((example) => (
+            <li key={example}>
+              <code>{example}</code>
+            </li>
+          ))}
+        </ul>
+        <p>Fault, error and throttle describe the root segment: what the client was told.</p>
+      </>
+    ),
+    keys: [
+      ['/', 'Filter'],
+      ['j k', 'Next, previous trace'],
+      ['o', 'Open the trace'],
+    ],
+  },
+  trace: {
+    header: 'Trace',
+    text: (
+      <p>
+        The timeline shows segments and their subsegments by time. An inferred segment was made from the call of a service that sent no segment
+        itself. An open bar is still in progress. Drag over the overview to zoom in.
+      </p>
+    ),
+    keys: [
+      ['j k', 'Next, previous row'],
+      ['← →', 'Collapse, expand'],
+      ['[ ]', 'Collapse, expand all'],
+      ['e', 'Next error'],
+      ['Enter', 'Open the segment'],
+      ['Esc', 'Close the segment'],
+    ],
+  },
+  status: {
+    header: 'Status',
+    text: (
+      <p>
+        What was received on which address, what was turned away and why. A packet that never shows up here did not reach this server: check the
+        address the SDK sends to.
+      </p>
+    ),
+    keys: [],
+  },
+  unknown: { header: 'Help', text: null, keys: [] },
+};
+
+/** The help of a page: what it shows, and its keys. */
+export function Help({ page }: { page: Page }) {
+  const { header, text, keys } = pages[page];
+  return (
+    <HelpPanel header={<h2>{header}</h2>}>
+      {text}
+      <h3>Keys</h3>
+      <Keys rows={[...keys, ...everywhere]} />
+    </HelpPanel>
+  );
+}

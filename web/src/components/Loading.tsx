@@ -1,0 +1,10 @@
+/** Grey lines in place of what is loading. */
+export function Loading({ what, lines = 6 }: { what: string; lines?: number }) {
+  return (
+    <div className="fl-skeleton" role="status" aria-label={`Loading ${what}`}>
+      {Array.from({ length: lines }, (_, i) => (
+        <span key={i} />
+      ))}
+    </div>
+  );
+}

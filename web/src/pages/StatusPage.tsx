@@ -1,0 +1,186 @@
+import Container from '@cloudscape-design/components/container';
+import Header from '@cloudscape-design/components/header';
+import type { ReactNode } from 'react';
+import { useStatus } from '../api/queries';
+import type { Status } from '../api/shapes';
+import { serverNow } from '../api/client';
+import { Copy } from '../components/Copy';
+import { ErrorBox } from '../components/ErrorBox';
+import { Loading } from '../components/Loading';
+import { formatBytes, formatCount, formatDuration, formatFullTime, formatTime, formatUtc } from '../lib/format';
+
+function Table({ caption, heads, rows, empty }: { caption: string; heads: string[]; rows: { key: string; cells: ReactNode[] }[]; empty: string }) {
+  if (rows.length === 0) {
+    return <p className="fl-hint">{empty}</p>;
+  }
+  return (
+    <div className="fl-table-wrap" tabIndex={-1}>
+      <table className="fl-table fl-table-plain">
+        <caption className="fl-offscreen">{caption}</caption>
+        <thead>
+          <tr>
+            {heads.map((head) => (
+              <th key={head} scope="col" className={head === 'Count' ? 'fl-num' : undefined}>
+                {head}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ key, cells }) => (
+            <tr key={key}>
+              {cells.map((cell, i) => (
+                <td key={heads[i]} className={heads[i] === 'Count' ? 'fl-num' : undefined}>
+                  {cell}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Figures({ status }: { status: Status }) {
+  const { store } = status;
+  const figures: [string, string, string][] = [
+    ['Traces', formatCount(store.traces), `${formatCount(store.open_traces)} of them open`],
+    ['Segments', formatCount(store.segments), ''],
+    ['On disk', formatBytes(store.bytes), `in ${formatCount(store.blocks)} blocks`],
+    ['Write-ahead log', formatBytes(store.wal_bytes), 'not yet in blocks'],
+    ['Up for', formatDuration(Math.max(0, serverNow() - status.started)), `since ${formatFullTime(status.started)}`],
+    ['Version', status.version, `account ${status.account}, ${status.region}`],
+  ];
+  return (
+    <dl className="fl-figures">
+      {figures.map(([label, value, note]) => (
+        <div key={label}>
+          <dt>{label}</dt>
+          <dd>{value}</dd>
+          <dd className="fl-faint">{note}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+type Count = Status['received'][number];
+
+/** Sums counts that agree in the given members, largest first. */
+function sumBy(counts: Count[], members: ('protocol' | 'outcome' | 'reason' | 'source')[]): Count[] {
+  const sums = new Map<string, Count>();
+  for (const entry of counts) {
+    const key = members.map((member) => entry[member] ?? '').join('|');
+    const sum = sums.get(key);
+    if (sum) {
+      sum.count += entry.count;
+    } else {
+      sums.set(key, { ...entry });
+    }
+  }
+  return [...sums.values()].sort((a, b) => b.count - a.count);
+}
+
+/** What the server listens on, received and turned away, and what it holds. */
+export default function StatusPage() {
+  const query = useStatus(5000);
+  const status = query.data;
+  if (!status) {
+    return query.isError ? <ErrorBox error={query.error} onRetry={() => void query.refetch()} /> : <Loading what="status" />;
+  }
+  const received = sumBy(
+    (status.received ?? []).filter((entry) => entry.outcome === 'accepted'),
+    ['protocol'],
+  );
+  const dropped = (status.received ?? []).filter((entry) => entry.outcome !== 'accepted' && entry.count > 0);
+  return (
+    <div className="fl-page" data-testid="status-page">
+      <Header variant="h1" description={query.isError ? 'The server does not answer; these are the last figures' : 'This server, now'}>
+        Status
+      </Header>
+      {status.store.read_only !== '' && (
+        <p className="fl-alarm" role="alert">
+          The store takes no new data: {status.store.read_only}
+        </p>
+      )}
+      <Container>
+        <Figures status={status} />
+      </Container>
+      <div className="fl-columns">
+        <Container header={<Header variant="h2">Listening on</Header>}>
+          <Table
+            caption="Listeners"
+            heads={['Protocol', 'Address']}
+            empty="No listeners."
+            rows={(status.listeners ?? []).map((entry) => ({
+              key: `${entry.protocol} ${entry.address}`,
+              cells: [
+                entry.protocol,
+                <span key="address" className="fl-mono">
+                  {entry.address} <Copy text={entry.address} label={`Copy ${entry.address}`} />
+                </span>,
+              ],
+            }))}
+          />
+        </Container>
+        <Container header={<Header variant="h2">Accepted</Header>}>
+          <Table
+            caption="Accepted documents by protocol"
+            heads={['Protocol', 'Count']}
+            empty="Nothing yet."
+            rows={received.map((entry) => ({ key: entry.protocol, cells: [entry.protocol, formatCount(entry.count)] }))}
+          />
+        </Container>
+        <Container header={<Header variant="h2">Turned away, by reason</Header>}>
+          <Table
+            caption="Refused documents by reason"
+            heads={['Protocol', 'Outcome', 'Reason', 'Count']}
+            empty="Nothing was turned away."
+            rows={sumBy(dropped, ['protocol', 'outcome', 'reason']).map((entry) => ({
+              key: `${entry.protocol} ${entry.outcome} ${entry.reason}`,
+              cells: [entry.protocol, entry.outcome, entry.reason || '–', formatCount(entry.count)],
+            }))}
+          />
+        </Container>
+        <Container header={<Header variant="h2">Turned away, by source</Header>}>
+          <Table
+            caption="Refused documents by source"
+            heads={['Source', 'Reason', 'Count']}
+            empty="Nothing was turned away."
+            rows={sumBy(dropped, ['source', 'reason']).map((entry) => ({
+              key: `${entry.source ?? ''} ${entry.reason}`,
+              cells: [entry.source || 'unknown', entry.reason || '–', formatCount(entry.count)],
+            }))}
+          />
+        </Container>
+      </div>
+      <Container header={<Header variant="h2">Last refused</Header>}>
+        <Table
+          caption="Last refused"
+          heads={['Time', 'Protocol', 'Source', 'Reason', 'Message']}
+          empty="Nothing was refused."
+          rows={(status.refused ?? []).map((entry, i) => ({
+            key: `${entry.time} ${i}`,
+            cells: [
+              <time key="time" dateTime={formatUtc(entry.time)} title={formatUtc(entry.time)}>
+                {formatTime(entry.time)}
+              </time>,
+              entry.protocol,
+              <span key="source" className="fl-mono">
+                {entry.source}
+              </span>,
+              entry.reason,
+              <span key="message" className="fl-wrap">
+                {entry.message}
+              </span>,
+            ],
+          }))}
+        />
+      </Container>
+      <p className="fl-hint">
+        <a href="/third-party-notices.txt">Licences of third-party packages in this console</a>
+      </p>
+    </div>
+  );
+}
