@@ -1,15 +1,57 @@
 # Fluoro: run, test, build. `make help` lists the targets.
-.PHONY: help build test check
+SHELL := /bin/bash
+GO ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+CONSOLE_SOURCES := $(shell find web/src web/public web/index.html web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
+
+.PHONY: help run build test unit web-test blackbox check demo bench fuzz clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
-build: ## bin/fluoro, static
-	CGO_ENABLED=0 go build -trimpath -o bin/fluoro ./cmd/fluoro
+run: build ## install what is missing, build console and binary, serve
+	bin/fluoro serve
 
-test: ## all tests
-	go test ./internal/trace/
+build: web/dist/index.html ## bin/fluoro, static, console included
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/fluoro ./cmd/fluoro
 
-check: ## format, vet
-	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; exit 1; }
-	go vet ./internal/trace/
+web/node_modules/.installed: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+web/dist/index.html: web/node_modules/.installed $(CONSOLE_SOURCES)
+	cd web && npm run build
+
+test: build unit web-test blackbox ## all tests; installs and starts what they need
+	@echo "all tests passed"
+
+unit: ## tests of the packages, with the race detector
+	$(GO) test -race ./cmd/... ./internal/... ./web/...
+
+web-test: web/node_modules/.installed ## type check and tests of the console
+	cd web && npm run check && npm test
+
+blackbox: build ## tests through the wire with the official clients
+	scripts/install-test-tools.sh
+	FLUORO_BIN=$(CURDIR)/bin/fluoro $(GO) test -count=1 -timeout 20m ./test/...
+
+check: web/node_modules/.installed ## format, vet, staticcheck, import policy, type check
+	@test -z "$$(gofmt -l cmd internal test web/*.go)" || { gofmt -l cmd internal test web/*.go; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test -count=1 ./internal -run TestImports
+	cd web && npm run check
+
+demo: build ## a small shop sends traffic to a running `make run`
+	bin/fluoro demo
+
+bench: build ## write bench.md: what ingest and reads cost
+	$(GO) run ./test/bench -fluoro bin/fluoro -out bench.md
+	@cat bench.md
+
+fuzz: ## run every fuzz target for 30 s
+	scripts/fuzz.sh 30s
+
+clean: ## remove what was built
+	rm -rf bin web/dist/* web/node_modules .cache
+	touch web/dist/.gitkeep

@@ -1,0 +1,94 @@
+package internal_test
+
+import (
+	"bufio"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// policy says what each package may import of this module, one line each. What
+// is not listed here fails the test, so that a new package needs a line and a
+// direction an argument. Tests may import what they like.
+const policy = `
+trace            :
+jsonscan         :
+filter           : trace
+decode           : trace jsonscan
+assemble         : trace jsonscan
+wire             : trace
+sample           :
+store            : trace filter
+store/storetest  : trace filter store decode assemble
+store/embedded      : trace filter store decode assemble store/embedded/wal store/embedded/block store/embedded/vfs
+store/embedded/wal  : trace store/embedded/vfs
+store/embedded/block: trace filter store/embedded/vfs
+store/embedded/vfs  :
+store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/vfs
+store/local/wal  : trace store/local/vfs
+store/local/block: trace filter store/local/vfs
+store/local/vfs  :
+query            : trace filter store assemble decode
+receive          : trace decode
+present/api      : trace wire query decode filter sample assemble
+present/console  : trace
+demo             :
+config           :
+server           : trace config store store/local store/embedded receive query wire present/api present/console sample
+`
+
+// owners says which package alone may import a third-party library.
+const owners = `
+go.opentelemetry.io/proto/otlp : decode receive demo
+google.golang.org/grpc         : receive server demo
+github.com/prometheus          : receive server store/local
+go.yaml.in/yaml                : config
+github.com/spf13/pflag         : config
+github.com/klauspost/compress  : store/local store/local/wal store/local/block store/embedded/block present/console
+modernc.org/sqlite             : demo
+github.com/aws                 : demo
+`
+
+const module = "github.com/fluoro-io/fluoro/"
+
+// parse reads lines of "name : word word".
+func parse(text string) map[string][]string {
+	out := map[string][]string{}
+	for line := range strings.Lines(text) {
+		if name, words, ok := strings.Cut(line, ":"); ok {
+			out[strings.TrimSpace(name)] = strings.Fields(words)
+		}
+	}
+	return out
+}
+
+func TestImports_followThePolicy(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"internal/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed, owned := parse(policy), parse(owners)
+	lines := bufio.NewScanner(strings.NewReader(string(out)))
+	for lines.Scan() {
+		imports := strings.Fields(lines.Text())
+		name := strings.TrimPrefix(imports[0], module+"internal/")
+		if name == strings.TrimSuffix(module, "/")+"/internal" {
+			continue
+		}
+		may, known := allowed[name]
+		if !known {
+			t.Errorf("package %s has no line in the policy", name)
+		}
+		for _, path := range imports[1:] {
+			if own, ok := strings.CutPrefix(path, module+"internal/"); ok && !slices.Contains(may, own) {
+				t.Errorf("%s must not import %s", name, own)
+			}
+			for library, users := range owned {
+				if strings.HasPrefix(path, library) && !slices.Contains(users, name) {
+					t.Errorf("%s must not import %s: it belongs to %v", name, path, users)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/present/api"
+	"github.com/fluoro-io/fluoro/internal/present/console"
+	"github.com/fluoro-io/fluoro/internal/query"
+	"github.com/fluoro-io/fluoro/internal/receive"
+	"github.com/fluoro-io/fluoro/internal/sample"
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/wire"
+	"github.com/fluoro-io/fluoro/web"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// routes is everything the main address serves.
+func (s *server) routes() http.Handler {
+	account := trace.Account(s.config.Account)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	mux.Handle("/v1/traces", receive.OTLPHTTP(s.intake, account))
+	pages := console.Handler(console.Options{Assets: web.Assets(), Status: s.status, Live: s.live})
+	operations := api.New(api.Options{
+		Query: query.New(s.store), Intake: s.intake, Sampler: sample.New(), Account: account, Region: s.config.Region,
+		Observe: s.observer(), Logger: s.log,
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		// Every operation of the API is a POST, every page of the console a GET.
+		_, operation := wire.Lookup(r.URL.Path)
+		if r.Method == http.MethodPost || operation {
+			operations.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
+	return sameOrigin(mux)
+}
+
+// otlpRoutes is what the OTLP/HTTP address serves.
+func otlpRoutes(in *receive.Intake, account trace.Account) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/v1/traces", receive.OTLPHTTP(in, account))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "this address takes OpenTelemetry spans at /v1/traces; there is nothing at "+r.URL.Path, http.StatusNotFound)
+	})
+	return mux
+}
+
+// sameOrigin refuses what a web page of another origin asks its browser to send:
+// while there are no credentials, any site someone visits could otherwise read
+// and write their traces. Spans from browser apps are let through.
+func sameOrigin(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if origin := r.Header.Get("Origin"); origin != "" && r.URL.Path != "/v1/traces" {
+			if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
+				http.Error(w, "requests from web pages of other origins are refused", http.StatusForbidden)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// ready answers 200 while segments can be stored, else 503 with the reason.
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
+	stats, err := s.store.Stats(r.Context())
+	reason := stats.ReadOnly
+	if err != nil {
+		reason = err.Error()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if reason != "" {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"ready": reason == "", "reason": reason})
+}
+
+// status is what the console's status page shows.
+func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
+	stats, err := s.store.Stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report := &console.StatusReport{
+		Version: Version(), Account: s.config.Account, Region: s.config.Region, Started: float64(s.started.UnixMilli()) / 1000,
+		Listeners: s.listeners,
+		Store: console.StoreStatus{
+			Traces: stats.Traces, Segments: stats.Segments, OpenTraces: stats.OpenTraces, Blocks: stats.Blocks,
+			Bytes: stats.BlockBytes + stats.WALBytes, WALBytes: stats.WALBytes, ReadOnly: stats.ReadOnly,
+		},
+	}
+	for _, c := range s.tally.Counts() {
+		report.Received = append(report.Received, console.Count(c))
+	}
+	for _, r := range s.tally.Refused() {
+		report.Refused = append(report.Refused, console.Refused(r))
+	}
+	return report, nil
+}
+
+// observer measures the API's requests.
+func (s *server) observer() func(op string, status int, d time.Duration) {
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "fluoro_api_request_seconds", Help: "Duration of X-Ray API requests, by operation and status.",
+		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+	}, []string{"operation", "status"})
+	s.registry.MustRegister(seconds)
+	return func(op string, status int, d time.Duration) {
+		seconds.WithLabelValues(op, http.StatusText(status)).Observe(d.Seconds())
+	}
+}
+
+// measure registers the gauges of what is held.
+func (s *server) measure() {
+	gauge := func(name, help string, value func() float64) {
+		s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	gauge("fluoro_receive_in_flight_bytes", "Bytes of requests being decoded and stored.", func() float64 { return float64(s.intake.InFlight()) })
+	stat := func(pick func(st storeStats) int64) func() float64 {
+		return func() float64 {
+			st, err := s.store.Stats(context.Background())
+			if err != nil {
+				return 0
+			}
+			return float64(pick(st))
+		}
+	}
+	gauge("fluoro_store_traces", "Traces held.", stat(func(st storeStats) int64 { return st.Traces }))
+	gauge("fluoro_store_open_traces", "Traces still in memory.", stat(func(st storeStats) int64 { return st.OpenTraces }))
+	gauge("fluoro_store_segments", "Segment documents and spans held.", stat(func(st storeStats) int64 { return st.Segments }))
+	gauge("fluoro_store_block_bytes", "Bytes of settled traces on disk.", stat(func(st storeStats) int64 { return st.BlockBytes }))
+	gauge("fluoro_store_wal_bytes", "Bytes of the write-ahead log on disk.", stat(func(st storeStats) int64 { return st.WALBytes }))
+	gauge("fluoro_store_read_only", "1 while nothing can be written.", stat(func(st storeStats) int64 {
+		if st.ReadOnly != "" {
+			return 1
+		}
+		return 0
+	}))
+	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "fluoro_build_info", Help: "The version that runs, as a label.", ConstLabels: prometheus.Labels{"version": Version()},
+	}, func() float64 { return 1 }))
+}

@@ -1,0 +1,250 @@
+// Package server puts the parts together: it is the only place that knows all of
+// them. It opens the store, binds the listeners, serves until told to stop, and
+// then lets go of everything in the opposite order.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/present/console"
+	"github.com/fluoro-io/fluoro/internal/receive"
+	"github.com/fluoro-io/fluoro/internal/store/embedded"
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+)
+
+const (
+	// drainTime is how long running requests may take after the order to stop.
+	drainTime = 10 * time.Second
+	// headerTime and bodyTime bound how slowly a request may come in.
+	headerTime = 10 * time.Second
+	bodyTime   = 60 * time.Second
+	idleTime   = 2 * time.Minute
+)
+
+// server holds what one `fluoro serve` runs.
+type server struct {
+	config   *config.Config
+	log      *slog.Logger
+	started  time.Time
+	registry *prometheus.Registry
+	store    *embedded.Store
+	intake   *receive.Intake
+	tally    *receive.Tally
+	live     *live
+
+	udp       *receive.UDP
+	grpc      *grpc.Server
+	grpcAt    net.Listener
+	main      *http.Server
+	mainAt    net.Listener
+	otlp      *http.Server
+	otlpAt    net.Listener
+	listeners []console.Listener
+}
+
+// Run serves until ctx ends, then drains and returns nil. It writes what it
+// listens on to out and logs to logs. Errors are for people: a busy port, a
+// directory that cannot be used.
+func Run(ctx context.Context, c *config.Config, out, logs io.Writer) (err error) {
+	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry()}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.live = newLive()
+	s.tally = receive.NewTally(s.registry, time.Now, s.live.refused)
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.open(); err != nil {
+		return err
+	}
+	s.greet(out)
+	return s.serve(ctx)
+}
+
+func logger(c *config.Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // config has checked it
+	o := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// open binds every address and opens the store, so that nothing is served until
+// all can be.
+func (s *server) open() (err error) {
+	c := s.config
+	if s.mainAt, err = receive.ListenTCP("HTTP", c.HTTP); err != nil {
+		return busy(err, "--http")
+	}
+	if c.OTLPHTTP != config.Off {
+		if s.otlpAt, err = receive.ListenTCP("OTLP/HTTP", c.OTLPHTTP); err != nil {
+			return busy(err, "--otlp-http")
+		}
+	}
+	if c.OTLPGRPC != config.Off {
+		if s.grpcAt, err = receive.ListenTCP("OTLP/gRPC", c.OTLPGRPC); err != nil {
+			return busy(err, "--otlp-grpc")
+		}
+	}
+	s.store, err = embedded.Open(embedded.Options{Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, Logger: s.log})
+	if err != nil {
+		return err
+	}
+	s.intake = receive.New(receive.Options{Store: s.store, Tally: s.tally, Logger: s.log})
+	account := trace.Account(c.Account)
+	if c.UDP != config.Off {
+		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, account); err != nil {
+			return busy(err, "--udp")
+		}
+		s.listening("udp", s.udp.Addr())
+	}
+	s.listening("http", s.mainAt.Addr())
+	s.main = httpServer(s.routes(), s.log)
+	if s.otlpAt != nil {
+		s.listening("otlp-http", s.otlpAt.Addr())
+		s.otlp = httpServer(otlpRoutes(s.intake, account), s.log)
+	}
+	if s.grpcAt != nil {
+		s.listening("otlp-grpc", s.grpcAt.Addr())
+		s.grpc = receive.OTLPGRPC(s.intake, account)
+	}
+	s.measure()
+	return nil
+}
+
+// busy adds what to do to the error of an address that cannot be bound.
+func busy(err error, flag string) error {
+	return fmt.Errorf("%w; choose another address with %s", err, flag)
+}
+
+func (s *server) listening(protocol string, addr net.Addr) {
+	s.listeners = append(s.listeners, console.Listener{Protocol: protocol, Address: addr.String()})
+}
+
+func httpServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// serve runs the listeners until ctx ends or one of them fails, then drains.
+func (s *server) serve(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if s.udp != nil {
+		group.Go(s.udp.Serve)
+	}
+	if s.grpc != nil {
+		group.Go(func() error { return s.grpc.Serve(s.grpcAt) })
+	}
+	for _, h := range []struct {
+		server *http.Server
+		at     net.Listener
+	}{{s.main, s.mainAt}, {s.otlp, s.otlpAt}} {
+		if h.server != nil {
+			group.Go(func() error {
+				if err := h.server.Serve(h.at); !errors.Is(err, http.ErrServerClosed) {
+					return err
+				}
+				return nil
+			})
+		}
+	}
+	group.Go(func() error { return s.live.follow(ctx, s.store) })
+	group.Go(func() error {
+		<-ctx.Done()
+		s.log.Info("stopping: running requests may finish")
+		s.drain()
+		return nil
+	})
+	return group.Wait()
+}
+
+// drain stops taking new work and waits for what is under way, up to drainTime.
+func (s *server) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	var group errgroup.Group
+	if s.udp != nil {
+		group.Go(s.udp.Close)
+	}
+	if s.grpc != nil {
+		group.Go(func() error {
+			stop := context.AfterFunc(ctx, s.grpc.Stop)
+			defer stop()
+			s.grpc.GracefulStop()
+			return nil
+		})
+	}
+	for _, h := range []*http.Server{s.main, s.otlp} {
+		if h != nil {
+			group.Go(func() error {
+				if err := h.Shutdown(ctx); err != nil {
+					return h.Close()
+				}
+				return nil
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		s.log.Warn("a listener did not close cleanly", "error", err)
+	}
+}
+
+// close releases what open got; it may have got only part.
+func (s *server) close() error {
+	for _, l := range []net.Listener{s.mainAt, s.otlpAt, s.grpcAt} {
+		if l != nil {
+			_ = l.Close() // closed already when it was served
+		}
+	}
+	if s.udp != nil {
+		_ = s.udp.Close()
+	}
+	if s.store == nil {
+		return nil
+	}
+	if err := s.store.Close(); err != nil {
+		return fmt.Errorf("close the store: %w", err)
+	}
+	s.log.Info("stopped: everything is on disk")
+	return nil
+}
+
+// greet says on one screen what is listened on and how to send a first trace.
+func (s *server) greet(w io.Writer) {
+	at := map[string]string{}
+	for _, l := range s.listeners {
+		at[l.Protocol] = l.Address
+	}
+	fmt.Fprintf(w, "Fluoro %s is ready in %d ms. Traces are kept in %s.\n\n", Version(), time.Since(s.started).Milliseconds(), s.config.Data)
+	fmt.Fprintf(w, "  Console and X-Ray API  http://%s/\n", at["http"])
+	for _, l := range []struct{ protocol, label string }{{"udp", "X-Ray SDKs (UDP)      "}, {"otlp-grpc", "OpenTelemetry, gRPC   "}, {"otlp-http", "OpenTelemetry, HTTP   "}} {
+		if a := at[l.protocol]; a != "" {
+			fmt.Fprintf(w, "  %s %s\n", l.label, a)
+		}
+	}
+	fmt.Fprintf(w, "\nThree ways to send a first trace:\n\n")
+	if at["udp"] != "" {
+		fmt.Fprintf(w, "  1. an app with an X-Ray SDK:\n     AWS_XRAY_DAEMON_ADDRESS='tcp:%s udp:%s' your-app\n", at["http"], at["udp"])
+	} else {
+		fmt.Fprintf(w, "  1. the AWS CLI:\n     aws xray put-trace-segments --endpoint-url http://%s --trace-segment-documents ...\n", at["http"])
+	}
+	endpoint := at["otlp-http"]
+	if endpoint == "" {
+		endpoint = at["http"]
+	}
+	fmt.Fprintf(w, "  2. an app with OpenTelemetry:\n     OTEL_EXPORTER_OTLP_ENDPOINT=http://%s OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf your-app\n", endpoint)
+	fmt.Fprintf(w, "  3. a small shop with traffic:\n     fluoro demo\n\nRead them with: aws xray get-service-graph --endpoint-url http://%s ...\n\n", at["http"])
+}

@@ -1,0 +1,31 @@
+package server
+
+import "runtime/debug"
+
+// release is set by the linker for releases: -X …/internal/server.release=v1.2.3.
+var release = ""
+
+// Version is the release, or what the build knows of its source: a module
+// version, or "dev" with the commit and whether the tree was changed.
+func Version() string {
+	if release != "" {
+		return release
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "dev"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	version := "dev"
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			version += "-" + s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			version += "-changed"
+		}
+	}
+	return version
+}

@@ -1,0 +1,64 @@
+// Command bench measures a Fluoro server as its users meet it: it starts one,
+// sends it the same kind of traces as OTLP, as PutTraceSegments calls and as
+// daemon datagrams, asks it questions, and writes a table in Markdown. Server
+// and generator run on a core each when there are two.
+//
+//	go run ./test/bench -fluoro bin/fluoro -seconds 20 -out bench.md
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+func main() {
+	binary := flag.String("fluoro", "bin/fluoro", "the server's binary")
+	seconds := flag.Int("seconds", 15, "length of each load")
+	settle := flag.Duration("settle", 15*time.Second, "time after each load whose CPU counts too")
+	out := flag.String("out", "", "file for the table; empty for standard output")
+	seed := flag.Uint64("seed", 1, "seed of the generated traces")
+	flag.Parse()
+	runtime.GOMAXPROCS(max(1, runtime.NumCPU()-1))
+	table, err := run(*binary, time.Duration(*seconds)*time.Second, *settle, *seed)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if *out == "" {
+		fmt.Print(table)
+		return
+	}
+	if err := os.WriteFile(*out, []byte(table), 0o644); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run makes all measurements, each load against a server of its own.
+func run(binary string, length, settle time.Duration, seed uint64) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| load | spans/s | requests/s | CPU µs/span, all in | bytes/span on disk | peak RSS MB | request p50 / p99 ms | lost |\n|---|---|---|---|---|---|---|---|\n")
+	var reads string
+	for _, l := range loads {
+		s, err := start(binary)
+		if err != nil {
+			return "", err
+		}
+		log.Printf("%s: %v of load, then %v to settle", l.name, length, settle)
+		r, err := measure(s, l, length, settle, seed)
+		if err == nil && l.name == "OTLP/HTTP, 1,000 spans a request" {
+			reads, err = questions(s, r)
+		}
+		if stopErr := s.stop(); err == nil {
+			err = stopErr
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", l.name, err)
+		}
+		fmt.Fprintf(&b, "| %s | %.0f | %.0f | %.2f | %.0f | %.0f | %s | %d |\n", l.name, r.spansPerSecond(), r.requestsPerSecond(), r.cpuPerSpan(), r.bytesPerSpan(), r.peakMB, r.latencies(), r.lost)
+	}
+	return b.String() + "\n" + reads, nil
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// questions asks a loaded server what its users ask, and returns a table of how
+// long the answers took.
+func questions(s *server, r *result) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| question, over %d spans | p50 / p99 ms |\n|---|---|\n| start to ready | %.0f |\n", r.spans, s.ready.Seconds()*1000)
+	client := &http.Client{}
+	window := fmt.Sprintf(`"StartTime":%d,"EndTime":%d`, r.began.Unix()-60, time.Now().Unix()+60)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for _, q := range []struct {
+		name, path string
+		times      int
+		body       func() string
+	}{
+		{"BatchGetTraces, one id", "/Traces", 500, func() string {
+			h := hex.EncodeToString(r.ids[rnd.IntN(len(r.ids))][:])
+			return fmt.Sprintf(`{"TraceIds":["1-%s-%s"]}`, h[:8], h[8:])
+		}},
+		{"BatchGetTraces, an id that does not exist", "/Traces", 500, func() string {
+			return fmt.Sprintf(`{"TraceIds":["1-%08x-%024x"]}`, rnd.Uint32(), rnd.Uint64())
+		}},
+		{"GetTraceSummaries, first page, all", "/TraceSummaries", 50, func() string { return "{" + window + "}" }},
+		{"GetTraceSummaries, service, response time and annotation", "/TraceSummaries", 20, func() string {
+			return "{" + window + `,"FilterExpression":"service(\"cart\") { responsetime > 0.05 } AND http.url CONTAINS \"items\""}`
+		}},
+		{"GetServiceGraph, whole window", "/ServiceGraph", 10, func() string { return "{" + window + "}" }},
+	} {
+		var times []time.Duration
+		for range q.times {
+			t := time.Now()
+			if _, err := post(client, "http://"+httpAddr+q.path, "application/json", []byte(q.body())); err != nil {
+				return "", fmt.Errorf("%s: %w", q.name, err)
+			}
+			times = append(times, time.Since(t))
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", q.name, percentiles(times))
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,366 @@
+// Package harness starts the real binary for black-box tests and asks it
+// questions through the wire. The binary is $FLUORO_BIN, or built once per test
+// package.
+package harness
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is a running `fluoro serve`.
+type Server struct {
+	// HTTP, UDP, GRPC and OTLP are host:port.
+	HTTP, UDP, GRPC, OTLP string
+	Data                  string
+	Ready                 time.Duration // from start to /readyz
+
+	t   testing.TB
+	cmd *exec.Cmd
+	log *buffer
+}
+
+// Root is the repository's root directory.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
+
+// Shared is the directory with corpora. Without one the test is skipped; in CI
+// it fails.
+func Shared(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("FLUORO_SHARED")
+	if dir == "" {
+		dir = filepath.Join(Root(), "..", "shared")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "corpus", "INDEX.md")); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("the corpus is missing: %v", err)
+		}
+		t.Skipf("no corpus at %s (set FLUORO_SHARED to its directory)", dir)
+	}
+	return dir
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	if bin := os.Getenv("FLUORO_BIN"); bin != "" {
+		return bin, nil
+	}
+	dir, err := os.MkdirTemp("", "fluoro-test-")
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "fluoro")
+	cmd := exec.Command("go", "build", "-o", bin, "./cmd/fluoro")
+	cmd.Dir, cmd.Env = Root(), append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build fluoro: %v\n%s", err, out)
+	}
+	return bin, nil
+})
+
+// Binary is the path of the binary under test.
+func Binary(t testing.TB) string {
+	t.Helper()
+	bin, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+// FreePort is a TCP and UDP port of 127.0.0.1 that was free a moment ago.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := l.Addr().String()
+		u, err := net.ListenPacket("udp", addr)
+		l.Close()
+		if err == nil {
+			u.Close()
+			return addr
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
+// Start runs a server on an empty directory with further flags; it is stopped
+// when the test ends.
+func Start(t testing.TB, flags ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, Data: filepath.Join(t.TempDir(), "data")}
+	s.HTTP = FreePort(t)
+	s.UDP = s.HTTP // one port for both, as SDKs expect
+	s.GRPC, s.OTLP = FreePort(t), FreePort(t)
+	s.Restart(flags...)
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Args are the arguments that Start runs the binary with.
+func (s *Server) Args(flags ...string) []string {
+	return append([]string{"serve", "--data", s.Data, "--http", s.HTTP, "--udp", s.UDP, "--otlp-grpc", s.GRPC, "--otlp-http", s.OTLP}, flags...)
+}
+
+// Restart runs the server again on the same data and addresses.
+func (s *Server) Restart(flags ...string) {
+	s.t.Helper()
+	s.log = &buffer{}
+	s.cmd = exec.Command(Binary(s.t), s.Args(flags...)...)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	began := time.Now()
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	for time.Since(began) < 20*time.Second {
+		if res, err := http.Get(s.URL("/readyz")); err == nil {
+			res.Body.Close()
+			s.Ready = time.Since(began)
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	s.t.Fatalf("server not ready after 20 s:\n%s", s.Log())
+}
+
+// Stop ends the server with SIGTERM; it must exit 0.
+func (s *Server) Stop() {
+	s.t.Helper()
+	if s.cmd == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	if err := s.wait(30 * time.Second); err != nil {
+		s.t.Errorf("server stopped by SIGTERM: %v\n%s", err, s.Log())
+	}
+	s.cmd = nil
+}
+
+// Kill ends the server with SIGKILL, as a crash would.
+func (s *Server) Kill() {
+	s.t.Helper()
+	_ = s.cmd.Process.Kill()
+	_ = s.wait(10 * time.Second)
+	s.cmd = nil
+}
+
+func (s *Server) wait(limit time.Duration) error {
+	done := make(chan error, 1)
+	go func() { done <- s.cmd.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		_ = s.cmd.Process.Kill()
+		return fmt.Errorf("still running after %v", limit)
+	}
+}
+
+// PID is the server's process id.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Log is what the server has printed so far.
+func (s *Server) Log() string { return s.log.String() }
+
+// URL is the address of a path on the main port.
+func (s *Server) URL(path string) string { return "http://" + s.HTTP + path }
+
+// Post sends JSON to an operation's path and returns status, headers and body.
+func (s *Server) Post(path string, body any) (int, http.Header, []byte) {
+	s.t.Helper()
+	b, ok := body.([]byte)
+	if !ok {
+		var err error
+		if b, err = json.Marshal(body); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	res, err := http.Post(s.URL(path), "application/x-amz-json-1.1", bytes.NewReader(b))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res.StatusCode, res.Header, answer
+}
+
+// Ask is Post into an answer; any status but 200 fails the test.
+func (s *Server) Ask(path string, body, answer any) {
+	s.t.Helper()
+	status, _, b := s.Post(path, body)
+	if status != http.StatusOK {
+		s.t.Fatalf("%s: status %d: %s", path, status, b)
+	}
+	if err := json.Unmarshal(b, answer); err != nil {
+		s.t.Fatalf("%s: %v: %s", path, err, b)
+	}
+}
+
+// Put sends segment documents, which must all be accepted.
+func (s *Server) Put(docs ...string) {
+	s.t.Helper()
+	var answer struct{ UnprocessedTraceSegments []any }
+	s.Ask("/TraceSegments", map[string]any{"TraceSegmentDocuments": docs}, &answer)
+	if len(answer.UnprocessedTraceSegments) > 0 {
+		s.t.Fatalf("refused: %v", answer.UnprocessedTraceSegments)
+	}
+}
+
+// Metric is the value of one series of /metrics, 0 if it is not there.
+func (s *Server) Metric(series string) float64 {
+	s.t.Helper()
+	res, err := http.Get(s.URL("/metrics"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, series+" "); ok {
+			var v float64
+			_, _ = fmt.Sscan(rest, &v)
+			return v
+		}
+	}
+	return 0
+}
+
+// Node is a subsegment or segment of a document.
+type Node struct {
+	Name        string         `json:"name"`
+	ID          string         `json:"id"`
+	ParentID    string         `json:"parent_id"`
+	TraceID     string         `json:"trace_id"`
+	Namespace   string         `json:"namespace"`
+	Origin      string         `json:"origin"`
+	User        string         `json:"user"`
+	Inferred    bool           `json:"inferred"`
+	InProgress  bool           `json:"in_progress"`
+	Fault       bool           `json:"fault"`
+	Error       bool           `json:"error"`
+	Start       float64        `json:"start_time"`
+	End         float64        `json:"end_time"`
+	HTTP        map[string]any `json:"http"`
+	AWS         map[string]any `json:"aws"`
+	SQL         map[string]any `json:"sql"`
+	Cause       any            `json:"cause"`
+	Annotations map[string]any `json:"annotations"`
+	Metadata    map[string]any `json:"metadata"`
+	Subsegments []*Node        `json:"subsegments"`
+}
+
+// Each calls f for the node and everything below it.
+func (n *Node) Each(f func(*Node)) {
+	f(n)
+	for _, s := range n.Subsegments {
+		s.Each(f)
+	}
+}
+
+// Trace returns the documents of a trace by BatchGetTraces; nil if there is none.
+func (s *Server) Trace(id string) []*Node {
+	s.t.Helper()
+	var answer struct {
+		Traces []struct{ Segments []struct{ Document string } }
+	}
+	s.Ask("/Traces", map[string]any{"TraceIds": []string{id}}, &answer)
+	var out []*Node
+	for _, t := range answer.Traces {
+		for _, seg := range t.Segments {
+			n := &Node{}
+			if err := json.Unmarshal([]byte(seg.Document), n); err != nil {
+				s.t.Fatalf("document of %s: %v: %s", id, err, seg.Document)
+			}
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// Summary is a part of what GetTraceSummaries says.
+type Summary struct {
+	Id                              string
+	Duration, ResponseTime          *float64
+	HasFault, HasError, HasThrottle bool
+	IsPartial                       bool
+	Annotations                     map[string]any
+	Users                           []struct{ UserName string }
+	ServiceIds                      []struct{ Name, Type string }
+	Http                            struct {
+		HttpURL, HttpMethod string
+		HttpStatus          int
+	}
+}
+
+// Summaries lists all traces that a filter selects and that were received in the
+// last hour.
+func (s *Server) Summaries(filter string) []Summary {
+	s.t.Helper()
+	var out []Summary
+	token := any(nil)
+	for {
+		var answer struct {
+			TraceSummaries []Summary
+			NextToken      *string
+		}
+		s.Ask("/TraceSummaries", map[string]any{"StartTime": time.Now().Add(-time.Hour).Unix(), "EndTime": time.Now().Add(time.Hour).Unix(), "TimeRangeType": "Event", "FilterExpression": filter, "NextToken": token}, &answer)
+		out = append(out, answer.TraceSummaries...)
+		if answer.NextToken == nil {
+			return out
+		}
+		token = *answer.NextToken
+	}
+}
+
+// Eventually waits up to 20 s for a condition.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// buffer is written by the process and read by the test.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
