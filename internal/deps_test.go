@@ -21,10 +21,6 @@ wire             : trace
 sample           :
 store            : trace filter
 store/storetest  : trace filter store decode assemble
-store/embedded      : trace filter store decode assemble store/embedded/wal store/embedded/block store/embedded/vfs
-store/embedded/wal  : trace store/embedded/vfs
-store/embedded/block: trace filter store/embedded/vfs
-store/embedded/vfs  :
 store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/vfs
 store/local/wal  : trace store/local/vfs
 store/local/block: trace filter store/local/vfs
@@ -35,7 +31,7 @@ present/api      : trace wire query decode filter sample assemble
 present/console  : trace
 demo             :
 config           :
-server           : trace config store store/local store/embedded receive query wire present/api present/console sample
+server           : trace config store store/local receive query wire present/api present/console sample
 `
 
 // owners says which package alone may import a third-party library.
@@ -45,7 +41,7 @@ google.golang.org/grpc         : receive server demo
 github.com/prometheus          : receive server store/local
 go.yaml.in/yaml                : config
 github.com/spf13/pflag         : config
-github.com/klauspost/compress  : store/local store/local/wal store/local/block store/embedded/block present/console
+github.com/klauspost/compress  : store/local store/local/wal store/local/block present/console
 modernc.org/sqlite             : demo
 github.com/aws                 : demo
 `

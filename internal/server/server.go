@@ -16,7 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/receive"
-	"github.com/fluoro-io/fluoro/internal/store/embedded"
+	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -39,7 +39,7 @@ type server struct {
 	log      *slog.Logger
 	started  time.Time
 	registry *prometheus.Registry
-	store    *embedded.Store
+	store    *local.Store
 	intake   *receive.Intake
 	tally    *receive.Tally
 	live     *live
@@ -97,7 +97,7 @@ func (s *server) open() (err error) {
 			return busy(err, "--otlp-grpc")
 		}
 	}
-	s.store, err = embedded.Open(embedded.Options{Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, Logger: s.log})
+	s.store, err = local.Open(local.Options{Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, Logger: s.log})
 	if err != nil {
 		return err
 	}

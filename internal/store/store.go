@@ -100,4 +100,7 @@ type Stats struct {
 	WALBytes   int64
 	// ReadOnly is "" while the engine can write, else why it cannot.
 	ReadOnly string
+	// Damage names what was found damaged, with file and offset; the rest is
+	// served. At most some hundred are kept.
+	Damage []string
 }

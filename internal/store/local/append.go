@@ -1,0 +1,384 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// A batch in the log is what block.Encoder writes: account (uvarint length and
+// bytes), uvarint number of records, and for each the trace id and the record.
+
+func encodeBatch(account trace.Account, batch []*trace.Segment) []byte {
+	var e block.Encoder
+	e.Reset()
+	e.Text(string(account))
+	e.Uvarint(uint64(len(batch)))
+	for _, s := range batch {
+		r := block.RecordOf(s)
+		e.Bytes(r.TraceID[:])
+		e.Record(&r)
+	}
+	return e.Finish()
+}
+
+func decodeBatch(b []byte) (trace.Account, []block.Record, error) {
+	d, err := block.NewDecoder(b)
+	if err != nil {
+		return "", nil, err
+	}
+	account := trace.Account(d.Blob())
+	n := d.Uvarint()
+	var records []block.Record
+	for range n {
+		id := d.ID()
+		r := d.Record(id)
+		if d.Err() != nil {
+			return "", nil, d.Err()
+		}
+		records = append(records, r)
+	}
+	if !d.Done() {
+		return "", nil, errors.New("more than the announced records")
+	}
+	return account, records, d.Err()
+}
+
+// commit is one batch on its way.
+type commit struct {
+	account trace.Account
+	payload []byte
+	bytes   int64 // of memory in the head
+	parts   []tracePart
+	done    chan error // nil for a probe
+	probe   bool
+}
+
+// tracePart is what a batch brings for one trace.
+type tracePart struct {
+	id trace.ID
+	part
+}
+
+// newCommit sorts a batch by trace, keeping the order within each.
+func newCommit(account trace.Account, batch []*trace.Segment) *commit {
+	c := &commit{account: account}
+	var places map[trace.ID]int
+	if len(batch) > 8 {
+		places = make(map[trace.ID]int, len(batch))
+	}
+	for _, s := range batch {
+		at := -1
+		if places != nil {
+			if n, ok := places[s.TraceID]; ok {
+				at = n
+			}
+		} else {
+			for i := range c.parts {
+				if c.parts[i].id == s.TraceID {
+					at = i
+				}
+			}
+		}
+		if at < 0 {
+			at = len(c.parts)
+			c.parts = append(c.parts, tracePart{s.TraceID, part{reach: noReach()}})
+			if places != nil {
+				places[s.TraceID] = at
+			}
+		}
+		p := &c.parts[at]
+		bytes, r := measure(s)
+		p.segments = append(p.segments, s)
+		p.bytes += bytes
+		p.reach.join(r)
+		c.bytes += bytes
+	}
+	return c
+}
+
+// Append keeps a batch.
+func (s *Store) Append(ctx context.Context, account trace.Account, batch []*trace.Segment) error {
+	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
+		return err
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	if reason := s.unwritable(); reason != "" {
+		return unavailable(reason)
+	}
+	c := newCommit(account, batch)
+	if err := s.reserve(ctx, c.bytes); err != nil {
+		return err
+	}
+	c.payload = encodeBatch(account, batch)
+	c.done = make(chan error, 1)
+	if !s.queue.push(c) {
+		s.room.give(c.bytes)
+		return errClosed()
+	}
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err() // the batch may be kept: it was not acknowledged
+	}
+}
+
+func (s *Store) unwritable() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.readOnly
+}
+
+func unavailable(reason string) error {
+	return trace.Errorf(trace.KindUnavailable, "segments cannot be stored now: %s", reason)
+}
+
+// reserve waits until the head has room, which it makes by settling early.
+func (s *Store) reserve(ctx context.Context, bytes int64) error {
+	var timer *time.Timer
+	for {
+		freed, ok := s.room.tryTake(bytes)
+		if s.room.pressure() {
+			s.wake()
+		}
+		if ok {
+			return nil
+		}
+		if timer == nil {
+			timer = time.NewTimer(s.o.Patience)
+			defer timer.Stop()
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.closing:
+			return errClosed()
+		case <-timer.C:
+			s.mu.RLock()
+			reason := s.flushError
+			s.mu.RUnlock()
+			if reason != "" {
+				return unavailable("no memory is left and blocks cannot be written: " + reason)
+			}
+			return trace.Errorf(trace.KindThrottled, "too many segments at once: %d MB of open traces are waiting to be written", s.room.limit>>20)
+		}
+	}
+}
+
+// room is the memory of the head: of open traces and of batches on their way.
+type room struct {
+	limit int64
+	mu    sync.Mutex
+	used  int64
+	freed chan struct{} // closed when something is given back; nil if nobody waits
+}
+
+// tryTake takes memory if there is room, or is a channel that is closed when
+// asking again makes sense. A batch larger than the limit is taken alone.
+func (r *room) tryTake(n int64) (freed <-chan struct{}, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.used == 0 || r.used+n <= r.limit {
+		r.used += n
+		return nil, true
+	}
+	if r.freed == nil {
+		r.freed = make(chan struct{})
+	}
+	return r.freed, false
+}
+
+func (r *room) take(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.used += n
+}
+
+func (r *room) give(n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.used -= n
+	if r.freed != nil && n > 0 {
+		close(r.freed)
+		r.freed = nil
+	}
+}
+
+// pressure says that traces should settle early; excess is by how much memory.
+func (r *room) pressure() bool { return r.excess() > 0 }
+
+// excess is how much memory should be given back: down to a half and at least
+// an eighth of the limit, once three quarters are used or somebody waits.
+func (r *room) excess() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.used > r.limit*3/4 || r.freed != nil {
+		return max(r.limit/8, r.used-r.limit/2)
+	}
+	return 0
+}
+
+// queue holds the batches that wait for the committer.
+type queue struct {
+	mu      sync.Mutex
+	filled  *sync.Cond
+	waiting []*commit
+	closed  bool
+}
+
+func (q *queue) init() { q.filled = sync.NewCond(&q.mu) }
+
+func (q *queue) push(c *commit) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	q.waiting = append(q.waiting, c)
+	q.filled.Signal()
+	return true
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.filled.Signal()
+}
+
+// groupBytes bounds what commits together, so that one sync never waits for
+// a very long write.
+const groupBytes = 8 << 20
+
+// take waits for batches and takes those that fit one group; nil at the end.
+func (q *queue) take() []*commit {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) == 0 {
+		if q.closed {
+			return nil
+		}
+		q.filled.Wait()
+	}
+	n, bytes := 0, 0
+	for n < len(q.waiting) && (n == 0 || bytes < groupBytes) {
+		bytes += len(q.waiting[n].payload)
+		n++
+	}
+	group := q.waiting[:n:n]
+	q.waiting = q.waiting[n:]
+	return group
+}
+
+// commitLoop is the only writer of the log. Batches are applied in the order in
+// which the log has them, so that a restart gives the same order.
+func (s *Store) commitLoop() {
+	for group := s.queue.take(); group != nil; group = s.queue.take() {
+		if s.unwritable() != "" {
+			probed := slices.ContainsFunc(group, func(c *commit) bool { return c.probe })
+			if !probed || !s.repair() {
+				s.refuse(group)
+				continue
+			}
+		}
+		if err := s.write(group); err != nil {
+			s.setReadOnly(err)
+			s.refuse(group)
+		}
+	}
+}
+
+// repair begins a new log file; a file that failed is never trusted again.
+func (s *Store) repair() bool {
+	if err := s.log.Rotate(); err != nil {
+		s.setReadOnly(err)
+		return false
+	}
+	s.mu.Lock()
+	s.readOnly = ""
+	s.mu.Unlock()
+	s.o.Logger.Info("segments can be stored again")
+	return true
+}
+
+func (s *Store) setReadOnly(err error) {
+	s.mu.Lock()
+	was := s.readOnly
+	s.readOnly = err.Error()
+	s.mu.Unlock()
+	if was == "" {
+		s.o.Logger.Error("segments cannot be stored; reads go on", "error", err)
+	}
+}
+
+func (s *Store) refuse(group []*commit) {
+	reason := s.unwritable()
+	for _, c := range group {
+		s.room.give(c.bytes)
+		if !c.probe {
+			c.done <- unavailable(reason)
+		}
+	}
+}
+
+// write makes a group durable, shows it to readers, then acknowledges it.
+func (s *Store) write(group []*commit) error {
+	var payloads [][]byte
+	segments := map[trace.Account]int{}
+	for _, c := range group {
+		if !c.probe {
+			payloads = append(payloads, c.payload)
+			for i := range c.parts {
+				segments[c.account] += len(c.parts[i].segments)
+			}
+		}
+	}
+	if len(payloads) == 0 {
+		return nil
+	}
+	lsn, file, err := s.log.Append(payloads)
+	if err != nil {
+		return fmt.Errorf("append to log: %w", err)
+	}
+	s.mu.Lock()
+	for _, c := range group {
+		if !c.probe {
+			s.apply(c, lsn, file)
+			lsn++
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range group {
+		if !c.probe {
+			c.done <- nil
+		}
+	}
+	s.followers.tell(segments, trace.TimeOf(s.o.Now()))
+	return nil
+}
+
+// apply adds a batch to the head. The mutex is held, or nobody else knows the store.
+func (s *Store) apply(c *commit, lsn, file uint64) {
+	now := s.o.Now()
+	for i := range c.parts {
+		p := c.parts[i].part
+		p.lsn, p.file = lsn, file
+		s.head.add(key{c.account, c.parts[i].id}, p, now, s.isSettled)
+	}
+	s.appliedFile = max(s.appliedFile, file)
+}
+
+func (s *Store) isSettled(k key) bool {
+	_, ok := s.table.get(k)
+	return ok
+}

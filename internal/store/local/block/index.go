@@ -1,0 +1,375 @@
+package block
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Flags are what an index knows of a trace besides numbers.
+type Flags uint8
+
+// The flags of a trace.
+const (
+	Fault Flags = 1 << iota
+	Error
+	Throttle
+	InProgress
+	// Backward: an entity ends before the trace starts, so that Start bounds
+	// no end.
+	Backward
+)
+
+// Unknown is the response time or duration of a trace that has none.
+const Unknown = time.Duration(math.MinInt64)
+
+// Info is what a block's index says of a trace: enough to order it and to tell
+// that a query does not want it, without reading the trace.
+type Info struct {
+	Account  trace.Account
+	ID       trace.ID
+	LSN      uint64 // of the last entry of the log that the copy holds
+	Start    trace.Time
+	End      trace.Time // 0: nothing completed
+	Updated  trace.Time
+	First    trace.Time // received
+	Response time.Duration
+	Duration time.Duration
+	Segments int
+	Flags    Flags
+	Services []string // names of all nodes
+	Keys     []string // of annotations
+}
+
+// Entry is an Info in memory, made small: names are numbers of the block's tables.
+type Entry struct {
+	ID                 trace.ID
+	Start, End         trace.Time
+	Updated, First     trace.Time
+	Response, Duration time.Duration
+	LSN                uint64
+	chunk, pos         uint32 // which chunk, and where in it
+	Segments           uint32
+	services, keys     uint32 // numbers of name sets
+	account            uint16
+	Flags              Flags
+}
+
+// EntryBytes is about what an entry costs in memory.
+const EntryBytes = 112
+
+// chunkRef says where a chunk is.
+type chunkRef struct {
+	offset      int64
+	stored, raw uint32
+}
+
+// index is everything of a block that is not chunks.
+type index struct {
+	accounts []trace.Account
+	names    []string
+	sets     [][]uint32 // of numbers of names, ascending
+	chunks   []chunkRef
+	entries  []Entry // by start, then id
+}
+
+// builder makes an index, giving names and sets of names their numbers.
+type builder struct {
+	index
+	accountOf map[trace.Account]uint16
+	nameOf    map[string]uint32
+	setOf     map[string]uint32
+	scratch   []byte
+}
+
+func newBuilder() *builder {
+	b := &builder{accountOf: map[trace.Account]uint16{}, nameOf: map[string]uint32{}, setOf: map[string]uint32{}}
+	b.set(nil) // number 0 is the empty set
+	return b
+}
+
+func (b *builder) account(a trace.Account) (uint16, error) {
+	if n, ok := b.accountOf[a]; ok {
+		return n, nil
+	}
+	if len(b.accounts) > math.MaxUint16 {
+		return 0, errors.New("block: more than 65536 accounts")
+	}
+	n := uint16(len(b.accounts))
+	b.accounts = append(b.accounts, a)
+	b.accountOf[a] = n
+	return n, nil
+}
+
+func (b *builder) set(names []string) uint32 {
+	numbers := make([]uint32, 0, len(names))
+	for _, s := range names {
+		n, ok := b.nameOf[s]
+		if !ok {
+			n = uint32(len(b.names))
+			b.names = append(b.names, s)
+			b.nameOf[s] = n
+		}
+		numbers = append(numbers, n)
+	}
+	slices.Sort(numbers)
+	numbers = slices.Compact(numbers)
+	b.scratch = b.scratch[:0]
+	for _, n := range numbers {
+		b.scratch = binary.AppendUvarint(b.scratch, uint64(n))
+	}
+	n, ok := b.setOf[string(b.scratch)]
+	if !ok {
+		n = uint32(len(b.sets))
+		b.sets = append(b.sets, numbers)
+		b.setOf[string(b.scratch)] = n
+	}
+	return n
+}
+
+func (b *builder) add(in *Info, chunk, pos uint32) error {
+	account, err := b.account(in.Account)
+	if err != nil {
+		return err
+	}
+	b.entries = append(b.entries, Entry{
+		ID: in.ID, Start: in.Start, End: in.End, Updated: in.Updated, First: in.First, Response: in.Response, Duration: in.Duration,
+		LSN: in.LSN, chunk: chunk, pos: pos, Segments: uint32(in.Segments), services: b.set(in.Services), keys: b.set(in.Keys),
+		account: account, Flags: in.Flags,
+	})
+	return nil
+}
+
+// info is the long form of an entry.
+func (x *index) info(i int) Info {
+	e := &x.entries[i]
+	return Info{
+		Account: x.accounts[e.account], ID: e.ID, LSN: e.LSN, Start: e.Start, End: e.End, Updated: e.Updated, First: e.First,
+		Response: e.Response, Duration: e.Duration, Segments: int(e.Segments), Flags: e.Flags,
+		Services: x.strings(e.services), Keys: x.strings(e.keys),
+	}
+}
+
+func (x *index) strings(set uint32) []string {
+	out := make([]string, len(x.sets[set]))
+	for i, n := range x.sets[set] {
+		out[i] = x.names[n]
+	}
+	return out
+}
+
+// encode writes the index (docs/formats/store.md): tables, then entries, each
+// number as the difference from the entry before where that makes it small.
+func (x *index) encode(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(x.accounts)))
+	for _, a := range x.accounts {
+		b = appendText(b, string(a))
+	}
+	b = binary.AppendUvarint(b, uint64(len(x.names)))
+	for _, n := range x.names {
+		b = appendText(b, n)
+	}
+	b = binary.AppendUvarint(b, uint64(len(x.sets)))
+	for _, set := range x.sets {
+		b = binary.AppendUvarint(b, uint64(len(set)))
+		for _, n := range set {
+			b = binary.AppendUvarint(b, uint64(n))
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(x.chunks)))
+	for _, c := range x.chunks {
+		b = binary.AppendUvarint(b, uint64(c.offset))
+		b = binary.AppendUvarint(b, uint64(c.stored))
+		b = binary.AppendUvarint(b, uint64(c.raw))
+	}
+	b = binary.AppendUvarint(b, uint64(len(x.entries)))
+	var last Entry
+	for i := range x.entries {
+		e := &x.entries[i]
+		b = append(b, e.ID[:]...)
+		b = append(b, byte(e.Flags))
+		b = binary.AppendVarint(b, int64(e.Start-last.Start))
+		b = binary.AppendVarint(b, int64(e.End-e.Start))
+		b = binary.AppendVarint(b, int64(e.Updated-e.Start))
+		b = binary.AppendVarint(b, int64(e.First-e.Updated))
+		b = binary.AppendVarint(b, int64(e.Duration-time.Duration(e.End-e.Start)))
+		b = binary.AppendVarint(b, int64(e.Response-e.Duration))
+		b = binary.AppendVarint(b, int64(e.LSN-last.LSN))
+		if e.chunk != last.chunk {
+			last.pos = 0
+		}
+		b = binary.AppendUvarint(b, uint64(e.chunk-last.chunk))
+		b = binary.AppendUvarint(b, uint64(e.pos-last.pos))
+		b = binary.AppendUvarint(b, uint64(e.Segments))
+		b = binary.AppendUvarint(b, uint64(e.services))
+		b = binary.AppendUvarint(b, uint64(e.keys))
+		b = binary.AppendUvarint(b, uint64(e.account))
+		last = *e
+	}
+	return b
+}
+
+func appendText(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// decodeIndex reads what encode wrote and checks every number that something
+// is looked up with.
+func decodeIndex(b []byte) (*index, error) {
+	d := &Decoder{buf: b, end: len(b)}
+	x := &index{}
+	for range d.count(1) {
+		x.accounts = append(x.accounts, trace.Account(d.Blob()))
+	}
+	for range d.count(1) {
+		x.names = append(x.names, string(d.Blob()))
+	}
+	for range d.count(1) {
+		set := make([]uint32, d.count(1))
+		for i := range set {
+			set[i] = d.below(len(x.names))
+		}
+		x.sets = append(x.sets, set)
+	}
+	for range d.count(3) {
+		x.chunks = append(x.chunks, chunkRef{int64(d.Uvarint()), uint32(d.Uvarint()), uint32(d.Uvarint())})
+	}
+	n := d.count(len(trace.ID{}) + 13)
+	x.entries = make([]Entry, n)
+	var last Entry
+	for i := range x.entries {
+		e := &x.entries[i]
+		e.ID = d.ID()
+		if flags := d.Bytes(1); flags != nil {
+			e.Flags = Flags(flags[0])
+		}
+		e.Start = last.Start + trace.Time(d.varint())
+		e.End = e.Start + trace.Time(d.varint())
+		e.Updated = e.Start + trace.Time(d.varint())
+		e.First = e.Updated + trace.Time(d.varint())
+		e.Duration = time.Duration(e.End-e.Start) + time.Duration(d.varint())
+		e.Response = e.Duration + time.Duration(d.varint())
+		e.LSN = last.LSN + uint64(d.varint())
+		step := d.Uvarint()
+		if step > 0 {
+			last.pos = 0
+		}
+		e.chunk = last.chunk + uint32(step)
+		e.pos = last.pos + uint32(d.Uvarint())
+		e.Segments = uint32(d.Uvarint())
+		e.services, e.keys = d.below(len(x.sets)), d.below(len(x.sets))
+		e.account = uint16(d.below(len(x.accounts)))
+		if d.err == nil && int(e.chunk) >= len(x.chunks) {
+			d.fail(fmt.Errorf("chunk %d of %d", e.chunk, len(x.chunks)))
+		}
+		if d.err != nil {
+			return nil, d.err
+		}
+		last = *e
+	}
+	if d.err == nil && d.at != d.end {
+		d.fail(fmt.Errorf("%d bytes behind the last entry", d.end-d.at))
+	}
+	return x, d.err
+}
+
+// count reads how many things follow, each of at least so many bytes.
+func (d *Decoder) count(least int) int {
+	n := d.Uvarint()
+	if n > uint64((d.end-d.at)/least) {
+		d.fail(errShort)
+		return 0
+	}
+	return int(n)
+}
+
+// below reads a number that must be below a limit.
+func (d *Decoder) below(limit int) uint32 {
+	n := d.Uvarint()
+	if n >= uint64(limit) {
+		d.fail(fmt.Errorf("number %d of %d", n, limit))
+		return 0
+	}
+	return uint32(n)
+}
+
+// Selector prunes by an account and a filter's bounds. It says yes to every
+// trace that the filter can select.
+type Selector struct {
+	x        *index
+	account  int // -1: none of this block
+	bounds   filter.Bounds
+	services []bool // by set: has all names
+	keys     []bool
+}
+
+// Select prepares a selector for this block.
+func (b *Block) Select(account trace.Account, bounds filter.Bounds) *Selector {
+	x := b.index
+	s := &Selector{x: x, account: slices.Index(x.accounts, account), bounds: bounds}
+	if s.account < 0 {
+		return s
+	}
+	s.services, s.keys = x.having(bounds.Services), x.having(bounds.AnnotationKeys)
+	return s
+}
+
+// having says for each set whether it has all names, nil if there are none.
+func (x *index) having(names []string) []bool {
+	if len(names) == 0 {
+		return nil
+	}
+	out := make([]bool, len(x.sets))
+	var want []uint32
+	for _, name := range names {
+		i := slices.Index(x.names, name)
+		if i < 0 {
+			return out
+		}
+		want = append(want, uint32(i))
+	}
+	for i, set := range x.sets {
+		out[i] = true
+		for _, n := range want {
+			if _, ok := slices.BinarySearch(set, n); !ok {
+				out[i] = false
+				break
+			}
+		}
+	}
+	return out
+}
+
+// Nothing says that no entry of the block can be selected.
+func (s *Selector) Nothing() bool {
+	return s.account < 0 || s.services != nil && !slices.Contains(s.services, true) || s.keys != nil && !slices.Contains(s.keys, true)
+}
+
+// Account says whether an entry is of the account.
+func (s *Selector) Account(e *Entry) bool { return int(e.account) == s.account }
+
+// Match says whether the filter can select an entry.
+func (s *Selector) Match(e *Entry) bool {
+	if s.services != nil && !s.services[e.services] || s.keys != nil && !s.keys[e.keys] {
+		return false
+	}
+	b := &s.bounds
+	return inside(e.Response, b.MinResponse, b.MaxResponse) && inside(e.Duration, b.MinDuration, b.MaxDuration) &&
+		agrees(b.Fault, e.Flags&Fault) && agrees(b.Error, e.Flags&Error) && agrees(b.Throttle, e.Flags&Throttle)
+}
+
+func inside(d time.Duration, lowest, highest *time.Duration) bool {
+	if lowest == nil && highest == nil {
+		return true
+	}
+	return d != Unknown && (lowest == nil || d >= *lowest) && (highest == nil || d <= *highest)
+}
+
+func agrees(want *bool, flag Flags) bool { return want == nil || *want == (flag != 0) }

@@ -1,0 +1,265 @@
+package block
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Record is what is kept of a segment: what was received, and when.
+type Record struct {
+	TraceID    trace.ID
+	Source     trace.Source
+	Part       uint8
+	ReceivedAt trace.Time
+	Scope      *trace.OTLPScope // nil but for spans; may be shared
+	Raw        []byte
+}
+
+// RecordOf is a segment's record. It shares the segment's memory.
+func RecordOf(s *trace.Segment) Record {
+	return Record{TraceID: s.TraceID, Source: s.Source, Part: s.Part, ReceivedAt: s.ReceivedAt, Scope: s.Scope, Raw: s.Raw}
+}
+
+// Encoder writes records. Scopes are written once, behind the records:
+//
+//	0         u32: offset of the scopes
+//	4         records, in whatever order and with whatever between them the
+//	          caller adds
+//	offset    uvarint number of scopes; each four times uvarint length and bytes:
+//	          resource, scope, resource schema, scope schema
+//
+// A record:
+//
+//	uvarint   source | part<<4 | same<<12: same is 1 if the raw bytes are those of
+//	          the record before (a span that gives rise to two segments)
+//	varint    ReceivedAt minus that of the record before (0 for the first)
+//	uvarint   scope: 0 none, else its number counted from 1
+//	uvarint   length of the raw bytes, and the bytes; both absent if same
+type Encoder struct {
+	buf      []byte
+	scopes   []*trace.OTLPScope
+	pointers map[*trace.OTLPScope]uint64
+	contents map[string]uint64
+	last     Record
+}
+
+const (
+	sourceBits = 4
+	sameBit    = 12
+)
+
+// Reset empties the encoder; its memory is used again.
+func (e *Encoder) Reset() {
+	*e = Encoder{buf: append(e.buf[:0], 0, 0, 0, 0), scopes: e.scopes[:0], pointers: e.pointers, contents: e.contents}
+	clear(e.pointers)
+	clear(e.contents)
+}
+
+// Len is the number of bytes so far, scopes not counted.
+func (e *Encoder) Len() int { return len(e.buf) }
+
+// Begin starts a sequence of records: the next one refers to none before it.
+func (e *Encoder) Begin() { e.last = Record{} }
+
+// Bytes, Uvarint and Text add what a caller keeps between records.
+func (e *Encoder) Bytes(b []byte) { e.buf = append(e.buf, b...) }
+
+// Uvarint adds a number.
+func (e *Encoder) Uvarint(n uint64) { e.buf = binary.AppendUvarint(e.buf, n) }
+
+// Text adds a length and a string.
+func (e *Encoder) Text(s string) {
+	e.Uvarint(uint64(len(s)))
+	e.buf = append(e.buf, s...)
+}
+
+// Record adds a record, without its trace id.
+func (e *Encoder) Record(r *Record) {
+	same := e.last.Raw != nil && len(r.Raw) == len(e.last.Raw) && len(r.Raw) > 0 && string(r.Raw) == string(e.last.Raw)
+	head := uint64(r.Source) | uint64(r.Part)<<sourceBits
+	if same {
+		head |= 1 << sameBit
+	}
+	e.Uvarint(head)
+	e.buf = binary.AppendVarint(e.buf, int64(r.ReceivedAt-e.last.ReceivedAt))
+	e.Uvarint(e.scope(r.Scope))
+	if !same {
+		e.Uvarint(uint64(len(r.Raw)))
+		e.buf = append(e.buf, r.Raw...)
+	}
+	e.last = *r
+}
+
+// scope is the number of a scope. Equal ones of different requests are one.
+func (e *Encoder) scope(s *trace.OTLPScope) uint64 {
+	if s == nil {
+		return 0
+	}
+	if n, ok := e.pointers[s]; ok {
+		return n
+	}
+	if e.pointers == nil {
+		e.pointers, e.contents = map[*trace.OTLPScope]uint64{}, map[string]uint64{}
+	}
+	content := string(appendScope(nil, s))
+	n, ok := e.contents[content]
+	if !ok {
+		e.scopes = append(e.scopes, s)
+		n = uint64(len(e.scopes))
+		e.contents[content] = n
+	}
+	e.pointers[s] = n
+	return n
+}
+
+func appendScope(b []byte, s *trace.OTLPScope) []byte {
+	for _, part := range [][]byte{s.Resource, s.Scope, []byte(s.ResourceSchema), []byte(s.ScopeSchema)} {
+		b = binary.AppendUvarint(b, uint64(len(part)))
+		b = append(b, part...)
+	}
+	return b
+}
+
+// Finish adds the scopes and is all that was encoded; it is valid until Reset.
+func (e *Encoder) Finish() []byte {
+	binary.LittleEndian.PutUint32(e.buf, uint32(len(e.buf)))
+	e.Uvarint(uint64(len(e.scopes)))
+	for _, s := range e.scopes {
+		e.buf = appendScope(e.buf, s)
+	}
+	return e.buf
+}
+
+// Decoder reads what an Encoder wrote. After the first error everything it
+// returns is zero and Err says what it was.
+type Decoder struct {
+	buf    []byte
+	end    int // of the records
+	at     int
+	scopes []*trace.OTLPScope
+	last   Record
+	err    error
+}
+
+var errShort = errors.New("records end early")
+
+// NewDecoder reads the scopes of b. What it returns aliases b.
+func NewDecoder(b []byte) (*Decoder, error) {
+	if len(b) < 4 {
+		return nil, errShort
+	}
+	end := int(binary.LittleEndian.Uint32(b))
+	if end < 4 || end > len(b) {
+		return nil, fmt.Errorf("scopes at %d of %d bytes", end, len(b))
+	}
+	d := &Decoder{buf: b, end: len(b), at: end}
+	n := d.Uvarint()
+	for range n {
+		s := &trace.OTLPScope{Resource: d.Blob(), Scope: d.Blob(), ResourceSchema: string(d.Blob()), ScopeSchema: string(d.Blob())}
+		if d.err != nil {
+			return nil, d.err
+		}
+		d.scopes = append(d.scopes, s)
+	}
+	d.at, d.end = 4, end
+	return d, d.err
+}
+
+// Seek goes to an offset, where a sequence of records begins.
+func (d *Decoder) Seek(offset int) {
+	d.last = Record{}
+	d.at = offset
+	if offset < 4 || offset > d.end {
+		d.fail(fmt.Errorf("position %d of %d", offset, d.end))
+	}
+}
+
+// Begin starts a sequence of records, as Encoder.Begin did.
+func (d *Decoder) Begin() { d.last = Record{} }
+
+// Err is the first error.
+func (d *Decoder) Err() error { return d.err }
+
+// Done says whether everything was read, or an error ended it.
+func (d *Decoder) Done() bool { return d.err != nil || d.at >= d.end }
+
+func (d *Decoder) fail(err error) {
+	if d.err == nil {
+		d.err = err
+	}
+}
+
+// Uvarint reads a number.
+func (d *Decoder) Uvarint() uint64 {
+	if d.err != nil {
+		return 0
+	}
+	n, w := binary.Uvarint(d.buf[d.at:d.end])
+	if w <= 0 {
+		d.fail(errShort)
+		return 0
+	}
+	d.at += w
+	return n
+}
+
+func (d *Decoder) varint() int64 {
+	if d.err != nil {
+		return 0
+	}
+	n, w := binary.Varint(d.buf[d.at:d.end])
+	if w <= 0 {
+		d.fail(errShort)
+		return 0
+	}
+	d.at += w
+	return n
+}
+
+// Bytes reads n bytes.
+func (d *Decoder) Bytes(n uint64) []byte {
+	if d.err != nil {
+		return nil
+	}
+	if n > uint64(d.end-d.at) {
+		d.fail(errShort)
+		return nil
+	}
+	b := d.buf[d.at : d.at+int(n) : d.at+int(n)]
+	d.at += int(n)
+	return b
+}
+
+// Blob reads a length and that many bytes.
+func (d *Decoder) Blob() []byte { return d.Bytes(d.Uvarint()) }
+
+// ID reads a trace id.
+func (d *Decoder) ID() (id trace.ID) {
+	copy(id[:], d.Bytes(uint64(len(id))))
+	return id
+}
+
+// Record reads a record of a trace.
+func (d *Decoder) Record(id trace.ID) Record {
+	head := d.Uvarint()
+	r := Record{TraceID: id, Source: trace.Source(head & (1<<sourceBits - 1)), Part: uint8(head >> sourceBits)}
+	r.ReceivedAt = d.last.ReceivedAt + trace.Time(d.varint())
+	if n := d.Uvarint(); n > uint64(len(d.scopes)) {
+		d.fail(fmt.Errorf("scope %d of %d", n, len(d.scopes)))
+	} else if n > 0 {
+		r.Scope = d.scopes[n-1]
+	}
+	if head>>sameBit&1 == 1 {
+		r.Raw = d.last.Raw
+	} else {
+		r.Raw = d.Blob()
+	}
+	d.last = r
+	if d.err != nil {
+		return Record{}
+	}
+	return r
+}

@@ -1,0 +1,490 @@
+package local_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const account trace.Account = "000000000000"
+
+var everything = trace.Window{Start: 0, End: trace.MaxTime}
+
+// numbered is a segment with ids of its own: one of many of its trace.
+func numbered(t testing.TB, traceNumber, segment int) *trace.Segment {
+	t.Helper()
+	at := trace.FromSeconds(1_780_000_000 + float64(segment))
+	doc := fmt.Sprintf(`{"trace_id":"1-581cf771-a006649127e371%010x","id":"70de5b6f%08x","name":"svc-%d","start_time":%f,"end_time":%f,"annotations":{"n":%d},"metadata":{"default":{"text":%q}}}`,
+		traceNumber, segment+1, traceNumber%3, at.Seconds(), at.Seconds()+1, segment, strings.Repeat("lorem ipsum ", segment%40))
+	segments, refusal := decode.Document([]byte(doc), at)
+	if refusal != nil {
+		t.Fatalf("document refused: %+v", refusal)
+	}
+	return segments[0]
+}
+
+// ledger remembers what was sent and what was acknowledged.
+type ledger struct {
+	sent  int
+	acked map[int]int // segment number to trace number
+	maybe map[int]int // sent, but not acknowledged
+}
+
+func newLedger() *ledger { return &ledger{acked: map[int]int{}, maybe: map[int]int{}} }
+
+// send appends a batch of n segments spread over some traces.
+func (l *ledger) send(t testing.TB, s *local.Store, n int) error {
+	var batch []*trace.Segment
+	numbers := map[int]int{}
+	for range n {
+		tr := (l.sent * 7) % 23
+		batch = append(batch, numbered(t, tr, l.sent))
+		numbers[l.sent] = tr
+		l.sent++
+	}
+	err := s.Append(context.Background(), account, batch)
+	for seg, tr := range numbers {
+		if err == nil {
+			l.acked[seg] = tr
+		} else {
+			l.maybe[seg] = tr
+		}
+	}
+	return err
+}
+
+// verify checks that every acknowledged segment is there, once, by each way to
+// ask, and nothing that was not sent.
+func (l *ledger) verify(s *local.Store) error {
+	found := map[int]int{}
+	var ids []trace.ID
+	traces := 0
+	for sum, err := range s.Summaries(context.Background(), account, &store.SummaryQuery{Window: everything}) {
+		if err != nil {
+			return fmt.Errorf("summaries: %w", err)
+		}
+		ids = append(ids, sum.ID)
+		traces++
+	}
+	for tr, err := range s.Traces(context.Background(), account, ids) {
+		if err != nil {
+			return fmt.Errorf("traces: %w", err)
+		}
+		traces--
+		for _, e := range tr.Segments {
+			number := int(e.Annotations[0].Value.Number)
+			if _, twice := found[number]; twice {
+				return fmt.Errorf("segment %d is there twice", number)
+			}
+			found[number] = int(tr.ID[15])
+		}
+	}
+	if traces != 0 {
+		return fmt.Errorf("%d summaries more than traces", traces)
+	}
+	for seg, tr := range l.acked {
+		if got, ok := found[seg]; !ok || got != tr {
+			return fmt.Errorf("segment %d of trace %d was acknowledged but is not there", seg, tr)
+		}
+	}
+	for seg := range found {
+		_, acked := l.acked[seg]
+		if _, maybe := l.maybe[seg]; !acked && !maybe {
+			return fmt.Errorf("segment %d was never sent", seg)
+		}
+	}
+	g, err := s.Graph(context.Background(), account, store.GraphQuery{Window: everything})
+	if err != nil {
+		return fmt.Errorf("graph: %w", err)
+	}
+	var counted int64
+	for _, svc := range g.Services {
+		if svc.Statistics != nil {
+			counted += svc.Statistics.Total()
+		}
+	}
+	st, err := s.Stats(context.Background())
+	if err != nil {
+		return err
+	}
+	if counted != int64(len(found)) || st.Segments != int64(len(found)) || st.Traces != int64(len(ids)) {
+		return fmt.Errorf("%d segments of %d traces are there, the graph counts %d, stats say %+v", len(found), len(ids), counted, st)
+	}
+	if len(st.Damage) > 0 {
+		return fmt.Errorf("damage without any being done: %v", st.Damage)
+	}
+	return nil
+}
+
+// small are options under which little data makes many files.
+func small(fs vfs.FS) local.Options {
+	return local.Options{Dir: "data", FS: fs, LogFileBytes: 3000, Retention: -1, RetryAfter: time.Millisecond, SettleAfter: time.Hour}
+}
+
+// cycle appends, settles, flushes and merges; errors are the test's business.
+func cycle(t testing.TB, s *local.Store, l *ledger) []error {
+	var errs []error
+	for round := range 7 {
+		for i := range 4 {
+			errs = append(errs, l.send(t, s, 1+(round+i)%4))
+		}
+		errs = append(errs, s.Flush(context.Background()))
+		if round == 3 || round == 6 {
+			s.Merge()
+		}
+	}
+	return errs
+}
+
+// A crash may come after any operation, and takes a random share of what was
+// not synced: every acknowledged segment is there afterwards, once.
+func TestCrash_atEveryOperation(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for k := 0; ; k += step {
+		rnd := rand.New(rand.NewPCG(uint64(k), 1))
+		fs := vfs.NewMem()
+		fs.Before(func(op vfs.Op) error {
+			if op.N >= k {
+				return vfs.ErrCrashed
+			}
+			return nil
+		})
+		l := newLedger()
+		s, err := local.Open(small(fs))
+		if err == nil {
+			cycle(t, s, l)
+			_ = s.Close()
+		}
+		survived := fs.Ops() <= k
+		after := fs.Crash(rnd)
+		// The next start may crash as well.
+		if rnd.IntN(3) == 0 {
+			limit := rnd.IntN(12)
+			after.Before(func(op vfs.Op) error {
+				if op.N >= limit {
+					return vfs.ErrCrashed
+				}
+				return nil
+			})
+			if s, err := local.Open(small(after)); err == nil {
+				_ = s.Flush(context.Background())
+				_ = s.Close()
+			}
+			after = after.Crash(rnd)
+		}
+		s, err = local.Open(small(after))
+		if err != nil {
+			t.Fatalf("operation %d: open after the crash: %v", k, err)
+		}
+		if err := l.verify(s); err != nil {
+			t.Fatalf("operation %d: %v", k, err)
+		}
+		for _, err := range cycle(t, s, l) {
+			if err != nil {
+				t.Fatalf("operation %d: after the crash: %v", k, err)
+			}
+		}
+		if err := errors.Join(l.verify(s), s.Close()); err != nil {
+			t.Fatalf("operation %d: after going on: %v", k, err)
+		}
+		s, err = local.Open(small(after))
+		if err != nil {
+			t.Fatalf("operation %d: open again: %v", k, err)
+		}
+		if err := errors.Join(l.verify(s), s.Close()); err != nil {
+			t.Fatalf("operation %d: opened again: %v", k, err)
+		}
+		if survived {
+			t.Logf("%d operations", k)
+			return
+		}
+	}
+}
+
+// recorder counts what an operator is told.
+type recorder struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (r *recorder) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (r *recorder) Handle(_ context.Context, rec slog.Record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lines = append(r.lines, rec.Message)
+	return nil
+}
+func (r *recorder) WithAttrs([]slog.Attr) slog.Handler { return r }
+func (r *recorder) WithGroup(string) slog.Handler      { return r }
+func (r *recorder) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.lines)
+}
+
+// Any operation may fail: the caller or the operator is told, nothing that was
+// acknowledged is lost, and writing goes on by itself.
+func TestFail_everyOperation(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for k := 0; ; k += step {
+		rnd := rand.New(rand.NewPCG(uint64(k), 2))
+		fs := vfs.NewMem()
+		var failed vfs.Op
+		times := 1 + rnd.IntN(3)
+		fs.Before(func(op vfs.Op) error {
+			if op.N >= k && times > 0 {
+				times--
+				failed = op
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		l, told := newLedger(), &recorder{}
+		o := small(fs)
+		o.Logger = slog.New(told)
+		s, err := local.Open(o)
+		errs := 0
+		if err != nil {
+			errs++
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("operation %d %+v: Open: %v", k, failed, err)
+			}
+			for range 4 {
+				if err != nil {
+					s, err = local.Open(o)
+				}
+			}
+			if err != nil {
+				t.Fatalf("operation %d %+v: Open does not recover: %v", k, failed, err)
+			}
+		}
+		for _, err := range cycle(t, s, l) {
+			if err == nil {
+				continue
+			}
+			errs++
+			if trace.KindOf(err) != trace.KindUnavailable && !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("operation %d %+v: error %v", k, failed, err)
+			}
+			if err := l.verify(s); err != nil {
+				t.Fatalf("operation %d %+v: while failing: %v", k, failed, err)
+			}
+		}
+		// What is left of the failures may still come.
+		for range 4 {
+			waitWritable(t, s)
+			if err = errors.Join(l.send(t, s, 3), s.Flush(context.Background())); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.Fatalf("operation %d %+v: after recovering: %v", k, failed, err)
+		}
+		if err := l.verify(s); err != nil {
+			t.Fatalf("operation %d %+v: %v", k, failed, err)
+		}
+		if err := s.Close(); err != nil {
+			errs++
+			if !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("operation %d %+v: Close: %v", k, failed, err)
+			}
+		}
+		happened := failed.Kind != ""
+		if happened && errs == 0 && told.count() == 0 {
+			t.Errorf("operation %d %+v failed and nobody was told", k, failed)
+		}
+		// What the failed syncs let go is gone after a crash.
+		s, err = local.Open(small(fs.Crash(rnd)))
+		if err != nil {
+			t.Fatalf("operation %d %+v: open: %v", k, failed, err)
+		}
+		if err := errors.Join(l.verify(s), s.Close()); err != nil {
+			t.Fatalf("operation %d %+v: after a crash: %v", k, failed, err)
+		}
+		if !happened {
+			t.Logf("%d operations", k)
+			return
+		}
+	}
+}
+
+func waitWritable(t *testing.T, s *local.Store) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		st, err := s.Stats(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.ReadOnly == "" {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal("the store did not become writable again")
+}
+
+// A full disk stops writes with the reason, not reads, and ends by itself.
+func TestDiskFull_readsGoOnAndWritesComeBack(t *testing.T) {
+	fs := vfs.NewMem()
+	s, err := local.Open(small(fs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l := newLedger()
+	if err := l.send(t, s, 10); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	full := true
+	fs.Before(func(op vfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if full && (op.Kind == "write" || op.Kind == "create") {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	for range 3 {
+		err := l.send(t, s, 2)
+		if trace.KindOf(err) != trace.KindUnavailable || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+			t.Fatalf("Append on a full disk: %v", err)
+		}
+		st, err := s.Stats(context.Background())
+		if err != nil || !strings.Contains(st.ReadOnly, syscall.ENOSPC.Error()) {
+			t.Fatalf("Stats on a full disk: %+v, %v", st, err)
+		}
+		if err := l.verify(s); err != nil {
+			t.Fatalf("reading on a full disk: %v", err)
+		}
+	}
+	mu.Lock()
+	full = false
+	mu.Unlock()
+	waitWritable(t, s)
+	if err := errors.Join(l.send(t, s, 5), l.verify(s)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files are those in a directory of the store.
+func files(t *testing.T, fs vfs.FS, dir string) []string {
+	t.Helper()
+	names, err := fs.List(filepath.Join("data", dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, n := range names {
+		names[i] = filepath.Join("data", dir, n)
+	}
+	return names
+}
+
+// A flipped bit in a block or a closed log is found and named, by file and
+// place, and what it did not hit is served.
+func TestDamage_isNamedAndTheRestServed(t *testing.T) {
+	build := func() (*vfs.Mem, *ledger) {
+		fs, l := vfs.NewMem(), newLedger()
+		s, err := local.Open(small(fs))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			for range 3 {
+				if err := l.send(t, s, 3); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Flush(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 6 {
+			if err := l.send(t, s, 2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return fs, l
+	}
+	reference, _ := build()
+	for _, dir := range []string{"wal", "blocks"} {
+		for n, name := range files(t, reference, dir) {
+			f, err := reference.Open(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size, err := f.Size()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stride := int64(1)
+			if size > 300 {
+				stride = size / 150
+			}
+			for at := int64(0); at < size; at += stride {
+				fs, l := build()
+				name := files(t, fs, dir)[n]
+				if err := fs.Damage(name, func(b []byte) []byte { b[at] ^= 1 << (at % 8); return b }); err != nil {
+					t.Fatal(err)
+				}
+				s, err := local.Open(small(fs))
+				if err != nil {
+					t.Fatalf("%s byte %d: Open: %v", name, at, err)
+				}
+				served := 0
+				for _, err := range s.Summaries(context.Background(), account, &store.SummaryQuery{Window: everything}) {
+					if err != nil {
+						t.Fatalf("%s byte %d: Summaries: %v", name, at, err)
+					}
+					served++
+				}
+				st, err := s.Stats(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				// Not counting what is superseded: nobody reads it, so nobody knows.
+				if len(st.Damage) == 0 && l.verify(s) != nil {
+					t.Fatalf("%s byte %d: data is missing and no damage was noted: %v", name, at, l.verify(s))
+				}
+				// The mark of a good end, 32 bytes, may as well be torn.
+				if len(st.Damage) == 0 && dir == "wal" && at < size-32 {
+					t.Fatalf("%s byte %d: no damage was noted", name, at)
+				}
+				if len(st.Damage) > 0 && !strings.Contains(st.Damage[0], filepath.Base(name)) {
+					t.Fatalf("%s byte %d: damage is %v", name, at, st.Damage)
+				}
+				if served == 0 {
+					t.Fatalf("%s byte %d: nothing is served", name, at)
+				}
+				// It can be written to, and settled, all the same.
+				if err := errors.Join(l.send(t, s, 3), s.Flush(context.Background()), s.Close()); err != nil {
+					t.Fatalf("%s byte %d: going on: %v", name, at, err)
+				}
+			}
+		}
+	}
+}

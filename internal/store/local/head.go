@@ -1,0 +1,153 @@
+package local
+
+import (
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// head holds the open traces: all that was acknowledged and is not in a block
+// yet. It is what the log can rebuild. The store's mutex guards it.
+type head struct {
+	accounts map[trace.Account]map[trace.ID]*open
+	count    int
+	segments int64
+	reopened int64
+	// first and last end a list of all open traces, longest idle first.
+	first, last *open
+}
+
+// open is one open trace.
+type open struct {
+	key
+	parts []part
+	// reopened: an older copy is in a block; the table says where.
+	reopened   bool
+	touched    time.Time
+	prev, next *open
+}
+
+// part is what one batch brought for one trace. It is immutable once the
+// batch is applied.
+type part struct {
+	segments []*trace.Segment
+	lsn      uint64
+	file     uint64 // number of the log file that holds it
+	bytes    int64
+	reach    reach
+}
+
+// reach bounds the times of some segments: the least and the greatest start of
+// any entity, and the last receipt.
+type reach struct{ minStart, maxStart, received trace.Time }
+
+func noReach() reach { return reach{trace.MaxTime, trace.MinTime, trace.MinTime} }
+
+func (r *reach) join(o reach) {
+	r.minStart, r.maxStart, r.received = min(r.minStart, o.minStart), max(r.maxStart, o.maxStart), max(r.received, o.received)
+}
+
+// entityBytes is about what one entity costs in memory, strings included.
+const entityBytes = 900
+
+// measure is what a segment costs in memory and where its times reach.
+func measure(s *trace.Segment) (bytes int64, r reach) {
+	r = reach{s.Start, s.Start, s.ReceivedAt}
+	entities := int64(1)
+	stack := append(make([]*trace.Entity, 0, 16), s.Subsegments...)
+	for len(stack) > 0 {
+		e := stack[len(stack)-1]
+		stack = append(stack[:len(stack)-1], e.Subsegments...)
+		entities++
+		r.minStart, r.maxStart = min(r.minStart, e.Start), max(r.maxStart, e.Start)
+	}
+	return entities*entityBytes + int64(len(s.Raw))*3/2, r
+}
+
+func newHead() *head { return &head{accounts: map[trace.Account]map[trace.ID]*open{}} }
+
+func (h *head) get(k key) *open { return h.accounts[k.account][k.id] }
+
+// add adds what a batch, which has one LSN, brought for a trace.
+func (h *head) add(k key, p part, now time.Time, settled func(key) bool) {
+	ids := h.accounts[k.account]
+	if ids == nil {
+		ids = map[trace.ID]*open{}
+		h.accounts[k.account] = ids
+	}
+	o := ids[k.id]
+	if o == nil {
+		o = &open{key: k, reopened: settled(k)}
+		ids[k.id] = o
+		h.count++
+		if o.reopened {
+			h.reopened++
+		}
+	} else {
+		h.unlink(o)
+	}
+	o.parts = append(o.parts, p)
+	o.touched = now
+	h.segments += int64(len(p.segments))
+	h.link(o)
+}
+
+func (h *head) link(o *open) {
+	o.prev, o.next = h.last, nil
+	if h.last != nil {
+		h.last.next = o
+	} else {
+		h.first = o
+	}
+	h.last = o
+}
+
+func (h *head) unlink(o *open) {
+	if o.prev != nil {
+		o.prev.next = o.next
+	} else {
+		h.first = o.next
+	}
+	if o.next != nil {
+		o.next.prev = o.prev
+	} else {
+		h.last = o.prev
+	}
+}
+
+// settle takes the first n parts away, which are in a block now, and is the
+// memory that this frees. What came later stays open.
+func (h *head) settle(o *open, n int) (bytes int64) {
+	for _, p := range o.parts[:n] {
+		bytes += p.bytes
+		h.segments -= int64(len(p.segments))
+	}
+	if n < len(o.parts) {
+		// A new slice: readers may still look at the old one.
+		o.parts = append([]part(nil), o.parts[n:]...)
+		if !o.reopened {
+			o.reopened = true
+			h.reopened++
+		}
+		return bytes
+	}
+	h.unlink(o)
+	h.count--
+	if o.reopened {
+		h.reopened--
+	}
+	delete(h.accounts[o.account], o.id)
+	if len(h.accounts[o.account]) == 0 {
+		delete(h.accounts, o.account)
+	}
+	return bytes
+}
+
+// oldestFile is the number of the oldest log file that holds something that is
+// only in the head, or limit.
+func (h *head) oldestFile(limit uint64) uint64 {
+	for o := h.first; o != nil; o = o.next {
+		limit = min(limit, o.parts[0].file)
+	}
+	return limit
+}

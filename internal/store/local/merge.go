@@ -1,0 +1,273 @@
+package local
+
+import (
+	"container/heap"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+)
+
+// mergeLoop keeps the number of blocks small and drops what is over its time.
+func (s *Store) mergeLoop() {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		s.retain()
+		s.mergeAll()
+		select {
+		case <-s.closing:
+			return
+		case <-tick.C:
+		case <-s.merges:
+		}
+	}
+}
+
+// mergeAll merges until the plan is empty. A failure waits for the next call.
+func (s *Store) mergeAll() {
+	s.merging.Lock()
+	defer s.merging.Unlock()
+	for {
+		sources := s.planned()
+		if len(sources) == 0 {
+			return
+		}
+		err := s.merge(sources)
+		for _, b := range sources {
+			b.Release()
+		}
+		switch {
+		case errors.Is(err, errStopped):
+			return
+		case err != nil:
+			s.o.Logger.Warn("blocks not merged", "error", err)
+			if _, corrupt := errors.AsType[*CorruptError](err); !corrupt {
+				return
+			}
+		}
+	}
+}
+
+// planned are the blocks of the next merge, with a reference each.
+func (s *Store) planned() []*sealed {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	states := make([]state, len(s.blocks))
+	for i, b := range s.blocks {
+		states[i] = state{b.Number(), b.Size(), b.Len(), b.deadCount, b.Range.MaxUpdated, b.damaged}
+	}
+	numbers := plan(states)
+	var sources []*sealed
+	for _, b := range s.blocks {
+		if slices.Contains(numbers, b.Number()) {
+			b.Acquire()
+			sources = append(sources, b)
+		}
+	}
+	return sources
+}
+
+var errStopped = errors.New("the store is shutting down")
+
+// merging goes through the live entries of one block in its order.
+type merging struct {
+	*sealed
+	at   int
+	memo block.Memo
+}
+
+type mergings []*merging
+
+func (h mergings) Len() int { return len(h) }
+func (h mergings) Less(i, j int) bool {
+	a, b := h[i].Entry(h[i].at), h[j].Entry(h[j].at)
+	return position{a.Start, a.ID}.compare(position{b.Start, b.ID}) < 0
+}
+func (h mergings) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *mergings) Push(m any)   { *h = append(*h, m.(*merging)) }
+func (h *mergings) Pop() any {
+	last := len(*h) - 1
+	m := (*h)[last]
+	*h = (*h)[:last]
+	return m
+}
+
+// merge writes the live entries of some blocks to one and lets it take over.
+func (s *Store) merge(sources []*sealed) error {
+	live := func(m *merging) bool {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		for m.at < m.Len() && (m.dead.gone(m.at, s.epoch) || s.isOver(m.sealed, m.at)) {
+			m.at++
+		}
+		return m.at < m.Len()
+	}
+	var inputs mergings
+	for _, b := range sources {
+		if m := (&merging{sealed: b}); live(m) {
+			inputs = append(inputs, m)
+		}
+	}
+	if len(inputs) == 0 {
+		return s.drop(sources)
+	}
+	heap.Init(&inputs)
+	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: s.newBlockNumber(), Codec: s.codec, Level: block.Small})
+	if err != nil {
+		if w != nil {
+			w.Abort()
+		}
+		return err
+	}
+	var origin []place
+	for len(inputs) > 0 {
+		m := inputs[0]
+		if err := s.copyEntry(w, m); err != nil {
+			w.Abort()
+			return err
+		}
+		origin = append(origin, place{m.sealed, m.at})
+		if m.at++; live(m) {
+			heap.Fix(&inputs, 0)
+		} else {
+			heap.Pop(&inputs)
+		}
+	}
+	b, err := w.Finish()
+	if err != nil {
+		w.Abort()
+		return err
+	}
+	s.takeOver(newSealed(b), origin, sources)
+	return s.drop(sources)
+}
+
+func (s *Store) copyEntry(w *block.Writer, m *merging) error {
+	select {
+	case <-s.closing:
+		return errStopped
+	default:
+	}
+	records, err := m.Records(m.at, &m.memo)
+	if err != nil {
+		return s.readFailed(m.sealed, err)
+	}
+	info := m.Info(m.at)
+	return w.Add(&info, records)
+}
+
+// isOver says whether an entry is over its time and nothing continues it. The
+// mutex is held.
+func (s *Store) isOver(b *sealed, i int) bool {
+	return b.Entry(i).Updated < s.horizon() && s.head.get(s.table.keyOf(place{b, i})) == nil
+}
+
+// takeOverStep is how many entries change hands while nobody else may look.
+const takeOverStep = 2048
+
+// takeOver lets a merged block replace its sources. Lookups go over entry by
+// entry, which is right at any moment, as both copies are equal; scans go over
+// in one step at the end. In between, what supersedes the one copy supersedes
+// the other.
+func (s *Store) takeOver(merged *sealed, origin []place, sources []*sealed) {
+	s.mu.Lock()
+	s.table.register(merged)
+	merged.origin = origin
+	s.mu.Unlock()
+	for from := 0; from < merged.Len(); from += takeOverStep {
+		s.mu.Lock()
+		for i := from; i < min(from+takeOverStep, merged.Len()); i++ {
+			k := s.table.keyOf(place{merged, i})
+			if now, ok := s.table.get(k); ok && now == origin[i] {
+				s.table.put(k, place{merged, i})
+			} else {
+				merged.kill(i, s.epoch)
+			}
+		}
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	merged.origin = nil
+	s.epoch++
+	s.blocks = append(withoutBlocks(s.blocks, sources), merged)
+}
+
+func withoutBlocks(blocks, gone []*sealed) []*sealed {
+	var rest []*sealed
+	for _, b := range blocks {
+		if !slices.Contains(gone, b) {
+			rest = append(rest, b)
+		}
+	}
+	return rest
+}
+
+// drop deletes blocks that hold nothing that is still wanted. Sequences that
+// read them may finish.
+func (s *Store) drop(blocks []*sealed) error {
+	s.mu.Lock()
+	s.epoch++
+	s.blocks = withoutBlocks(s.blocks, blocks)
+	s.mu.Unlock()
+	var failed error
+	for _, b := range blocks {
+		for from := 0; from < b.Len(); from += takeOverStep {
+			s.mu.Lock()
+			for i := from; i < min(from+takeOverStep, b.Len()); i++ {
+				if p := (place{b, i}); !b.dead.gone(i, s.epoch) {
+					s.table.remove(s.table.keyOf(p), p)
+				}
+			}
+			s.mu.Unlock()
+		}
+		s.mu.Lock()
+		s.table.release(b)
+		s.mu.Unlock()
+		if err := s.o.FS.Remove(b.File()); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("remove block: %w", err))
+		}
+		b.Release()
+	}
+	if err := s.o.FS.SyncDir(s.dir.sub(blockDir)); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("remove blocks: %w", err))
+	}
+	return failed
+}
+
+// retain drops the blocks all of whose traces are over their time. Traces that
+// are over theirs in other blocks are not shown, and go with the next merge.
+func (s *Store) retain() {
+	s.mu.RLock()
+	var over []*sealed
+	for _, b := range s.blocks {
+		if b.Range.MaxUpdated < s.horizon() && !s.continued(b) {
+			over = append(over, b)
+		}
+	}
+	s.mu.RUnlock()
+	if len(over) == 0 {
+		return
+	}
+	s.o.Logger.Info("dropping blocks that are over their time", "blocks", len(over))
+	if err := s.drop(over); err != nil {
+		s.o.Logger.Warn("blocks not removed", "error", err)
+	}
+}
+
+// continued says whether an open trace has its older part in a block. The
+// mutex is held.
+func (s *Store) continued(b *sealed) bool {
+	if s.head.reopened == 0 {
+		return false
+	}
+	for i := range b.Len() {
+		if s.head.get(s.table.keyOf(place{b, i})) != nil {
+			return true
+		}
+	}
+	return false
+}

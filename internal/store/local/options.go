@@ -1,0 +1,84 @@
+package local
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Options say where a store is and how it behaves. Only Dir is required; zero
+// values stand for the defaults named here.
+type Options struct {
+	// Dir is the data directory. It is made if it is missing, used if it is
+	// empty, and refused if it holds something else than a store.
+	Dir string
+	// SettleAfter is how long a trace must be idle until it may leave the head (5 s).
+	SettleAfter time.Duration
+	// FlushAfter is how long settled traces wait for others so that blocks are
+	// not tiny (30 s). They are visible and durable all the time.
+	FlushAfter time.Duration
+	// FlushBytes is the memory of settled traces that is worth a block (32 MB).
+	FlushBytes int64
+	// Retention is how long a trace is kept after its last document (30 days);
+	// negative means for ever.
+	Retention time.Duration
+	// MemoryLimit bounds the head (256 MB). Append waits a little for traces to
+	// settle early, then refuses.
+	MemoryLimit int64
+	// Patience is how long Append waits for room (1 s).
+	Patience time.Duration
+	// CacheBytes bounds the memory for assembled traces that were read (64 MB).
+	CacheBytes int64
+	// LogFileBytes is the length at which a new log file is begun (32 MB).
+	LogFileBytes int64
+	// RetryAfter is how soon a failed write is tried again (1 s).
+	RetryAfter time.Duration
+	// Restore makes a segment of what is kept of it (decode.Restore).
+	Restore func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error)
+	// FS is the file system (the operating system's).
+	FS vfs.FS
+	// Now is the clock (time.Now).
+	Now func() time.Time
+	// Logger takes what an operator should know (nothing is logged without one).
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	setDuration(&o.SettleAfter, 5*time.Second)
+	setDuration(&o.FlushAfter, 30*time.Second)
+	setDuration(&o.Retention, 30*24*time.Hour)
+	setDuration(&o.Patience, time.Second)
+	setDuration(&o.RetryAfter, time.Second)
+	setBytes(&o.FlushBytes, 32<<20)
+	setBytes(&o.MemoryLimit, 256<<20)
+	setBytes(&o.CacheBytes, 64<<20)
+	setBytes(&o.LogFileBytes, 32<<20)
+	if o.Restore == nil {
+		o.Restore = decode.Restore
+	}
+	if o.FS == nil {
+		o.FS = vfs.OS{}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func setDuration(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+func setBytes(n *int64, value int64) {
+	if *n <= 0 {
+		*n = value
+	}
+}

@@ -1,0 +1,94 @@
+package local
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const (
+	// mergeFanIn is how many blocks of one tier are merged: file count and work
+	// per byte both grow with the logarithm of the data.
+	mergeFanIn = 4
+	// smallestTier is the size below which all blocks are of tier 0; each tier is
+	// mergeFanIn times the one below.
+	smallestTier = 1 << 20
+	// largestBlock bounds what a merge makes.
+	largestBlock = 512 << 20
+	// dayTier is the tier from which on blocks of different days are kept apart,
+	// so that retention can drop whole files.
+	dayTier = 3
+)
+
+// state is what the plan looks at of a block.
+type state struct {
+	number  uint64
+	size    int64
+	entries int
+	dead    int
+	updated trace.Time // latest
+	damaged bool
+}
+
+func tier(size int64) int {
+	n := 0
+	for limit := int64(smallestTier); size > limit; limit *= mergeFanIn {
+		n++
+	}
+	return n
+}
+
+// plan picks the numbers of blocks to be written as one, or nil: a block that
+// is mostly superseded alone, else the oldest blocks of the lowest tier that has
+// enough. Damaged blocks are left as they are.
+func plan(blocks []state) []uint64 {
+	type group struct {
+		tier int
+		day  int64
+	}
+	groups := map[group][]state{}
+	for _, b := range blocks {
+		if b.damaged {
+			continue
+		}
+		if b.dead*2 > b.entries {
+			return []uint64{b.number}
+		}
+		g := group{tier: tier(b.size)}
+		if g.tier >= dayTier {
+			const day = 24 * 3600 * 1e9
+			g.day = int64(b.updated) / day
+		}
+		groups[g] = append(groups[g], b)
+	}
+	var best []state
+	for _, list := range groups {
+		if len(list) < mergeFanIn {
+			continue
+		}
+		slices.SortFunc(list, func(a, b state) int {
+			return cmp.Or(cmp.Compare(a.updated, b.updated), cmp.Compare(a.number, b.number))
+		})
+		list = list[:min(len(list), 2*mergeFanIn)]
+		var sum int64
+		for _, b := range list {
+			sum += b.size
+		}
+		for len(list) > 1 && sum > largestBlock {
+			sum -= list[len(list)-1].size
+			list = list[:len(list)-1]
+		}
+		if len(list) < 2 {
+			continue
+		}
+		if best == nil || cmp.Or(cmp.Compare(list[0].size, best[0].size), cmp.Compare(list[0].number, best[0].number)) < 0 {
+			best = list
+		}
+	}
+	var numbers []uint64
+	for _, b := range best {
+		numbers = append(numbers, b.number)
+	}
+	return numbers
+}

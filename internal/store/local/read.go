@@ -1,0 +1,276 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// source says where all of one trace is, at one moment: what a block holds,
+// then the open parts. Whoever has one holds a reference to the block.
+type source struct {
+	key
+	base  place // block nil: nothing is settled
+	parts []part
+}
+
+// lsn is the LSN up to which the source is complete. Account, id and LSN
+// together name the content of a trace for all time.
+func (src *source) lsn() uint64 {
+	if n := len(src.parts); n > 0 {
+		return src.parts[n-1].lsn
+	}
+	return src.base.block.Entry(src.base.entry).LSN
+}
+
+// reach bounds the times of an open trace, its settled part included.
+func (src *source) reach() reach {
+	r := noReach()
+	for i := range src.parts {
+		r.join(src.parts[i].reach)
+	}
+	if b := src.base.block; b != nil {
+		e := b.Entry(src.base.entry)
+		r.join(reach{e.Start, e.Start, e.Updated})
+	}
+	return r
+}
+
+// locate finds a trace and takes a reference to its block. The mutex is held.
+func (s *Store) locate(k key) (src source, ok bool) {
+	src.key = k
+	o := s.head.get(k)
+	if o != nil {
+		src.parts = o.parts[:len(o.parts):len(o.parts)]
+	}
+	if o == nil || o.reopened {
+		if p, found := s.table.get(k); found {
+			src.base = p
+		}
+	}
+	if src.base.block != nil {
+		src.base.block.Acquire()
+	}
+	return src, o != nil || src.base.block != nil
+}
+
+func (src *source) release() {
+	if src.base.block != nil {
+		src.base.block.Release()
+	}
+}
+
+// view is an assembled trace. It is shared and immutable.
+type view struct {
+	trace   *trace.Trace
+	summary *trace.Summary
+	bytes   int64
+}
+
+// viewKey names a view for the cache. rendered views have Entity.Raw everywhere.
+type viewKey struct {
+	key
+	lsn      uint64
+	rendered bool
+}
+
+// view assembles a trace, or takes it from the cache. Damage is a *CorruptError.
+func (s *Store) view(src *source, rendered bool, memo *block.Memo) (*view, error) {
+	k := viewKey{src.key, src.lsn(), true}
+	if v := s.cache.get(k); v != nil {
+		return v, nil
+	}
+	if !rendered {
+		k.rendered = false
+		if v := s.cache.get(k); v != nil {
+			return v, nil
+		}
+	}
+	segments, err := s.segments(src, memo)
+	if err != nil {
+		return nil, err
+	}
+	// A document is rendered as it is: such a view serves both.
+	plain := true
+	v := &view{bytes: 512}
+	for i, seg := range segments {
+		plain = plain && seg.Source == trace.SourceDocument
+		if rendered {
+			if segments[i], err = decode.Render(seg); err != nil {
+				return nil, fmt.Errorf("render a span of trace %s: %w", src.id, err)
+			}
+		}
+		bytes, _ := measure(seg)
+		v.bytes += 2 * bytes
+	}
+	k.rendered = rendered || plain
+	v.trace = assemble.Trace(src.id, segments)
+	v.summary = assemble.Summary(v.trace)
+	s.cache.put(k, v)
+	return v, nil
+}
+
+// segments are all of a trace, in the order of acceptance, in a new slice.
+func (s *Store) segments(src *source, memo *block.Memo) ([]*trace.Segment, error) {
+	var segments []*trace.Segment
+	if src.base.block != nil {
+		records, err := src.base.block.Records(src.base.entry, memo)
+		if err != nil {
+			err = s.readFailed(src.base.block, err)
+			if len(src.parts) == 0 || notCorrupt(err) != nil {
+				return nil, err
+			}
+		}
+		for i := range records {
+			r := &records[i]
+			seg, err := s.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt)
+			if err != nil {
+				b := src.base.block
+				return nil, s.readFailed(b, vfs.Corrupt(b.File(), b.Offset(src.base.entry), "trace %s: %w", src.id, err))
+			}
+			segments = append(segments, seg)
+		}
+	}
+	for i := range src.parts {
+		segments = append(segments, src.parts[i].segments...)
+	}
+	return segments, nil
+}
+
+// readFailed notes damage of a block, which is then left alone.
+func (s *Store) readFailed(b *sealed, err error) error {
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+		s.noteDamage(err)
+		s.mu.Lock()
+		b.damaged = true
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// Traces yields traces by id. One that cannot be read does not hide the others:
+// its error comes last.
+func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error] {
+	return func(yield func(*trace.Trace, error) bool) {
+		var failed error
+		for _, id := range ids {
+			if err := errors.Join(ctx.Err(), s.usable()); err != nil {
+				yield(nil, err)
+				return
+			}
+			s.mu.RLock()
+			src, ok := s.locate(key{account, id})
+			s.mu.RUnlock()
+			if !ok || s.expired(&src) {
+				src.release()
+				continue
+			}
+			v, err := s.view(&src, true, nil)
+			src.release()
+			if err != nil {
+				failed = errors.Join(failed, err)
+				continue
+			}
+			if !yield(v.trace, nil) {
+				return
+			}
+		}
+		if failed != nil {
+			yield(nil, fmt.Errorf("read traces: %w", failed))
+		}
+	}
+}
+
+// expired says whether a settled trace is over its time although its block is
+// still there.
+func (s *Store) expired(src *source) bool {
+	return len(src.parts) == 0 && src.base.block != nil && src.base.block.Entry(src.base.entry).Updated < s.horizon()
+}
+
+// horizon is the time before which traces are over their time.
+func (s *Store) horizon() trace.Time {
+	if s.o.Retention < 0 {
+		return trace.MinTime
+	}
+	return trace.TimeOf(s.o.Now().Add(-s.o.Retention))
+}
+
+// cache keeps views that were used lately, bounded by their memory.
+type cache struct {
+	limit int64
+
+	mu          sync.Mutex
+	used        int64
+	items       map[viewKey]*cached
+	first, last *cached // least and most lately used
+}
+
+type cached struct {
+	key        viewKey
+	view       *view
+	prev, next *cached
+}
+
+func (c *cache) get(k viewKey) *view {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	item := c.items[k]
+	if item == nil {
+		return nil
+	}
+	c.unlink(item)
+	c.link(item)
+	return item.view
+}
+
+func (c *cache) put(k viewKey, v *view) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v.bytes > c.limit/4 || c.items[k] != nil {
+		return
+	}
+	if c.items == nil {
+		c.items = map[viewKey]*cached{}
+	}
+	item := &cached{key: k, view: v}
+	c.items[k] = item
+	c.link(item)
+	c.used += v.bytes
+	for c.used > c.limit {
+		oldest := c.first
+		c.unlink(oldest)
+		delete(c.items, oldest.key)
+		c.used -= oldest.view.bytes
+	}
+}
+
+func (c *cache) link(item *cached) {
+	item.prev, item.next = c.last, nil
+	if c.last != nil {
+		c.last.next = item
+	} else {
+		c.first = item
+	}
+	c.last = item
+}
+
+func (c *cache) unlink(item *cached) {
+	if item.prev != nil {
+		item.prev.next = item.next
+	} else {
+		c.first = item.next
+	}
+	if item.next != nil {
+		item.next.prev = item.prev
+	} else {
+		c.last = item.prev
+	}
+}

@@ -1,0 +1,360 @@
+package local
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const (
+	// blockTraces bounds the traces of one flush, and so how long readers and
+	// writers wait while it is put in place.
+	blockTraces = 16384
+	// blockMemory bounds the memory of the head that one flush writes.
+	blockMemory = 128 << 20
+	// logFiles is how many log files there may be before the traces that need
+	// the oldest one settle early.
+	logFiles = 8
+)
+
+// wake makes the settler look now.
+func (s *Store) wake() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// settleLoop moves settled traces to blocks, and tries failed writes again.
+func (s *Store) settleLoop() {
+	tick := time.NewTicker(max(10*time.Millisecond, min(s.o.SettleAfter/4, time.Second)))
+	defer tick.Stop()
+	retry := time.NewTicker(s.o.RetryAfter)
+	defer retry.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-retry.C:
+			if s.unwritable() != "" {
+				s.queue.push(&commit{probe: true})
+			}
+		case <-tick.C:
+		case <-s.kick:
+		case done := <-s.flushes:
+			done <- s.flushAll()
+			continue
+		}
+		s.settle()
+	}
+}
+
+// settle flushes until nothing is due. After a failure it waits for the next tick.
+func (s *Store) settle() {
+	for {
+		due := s.due()
+		if len(due) == 0 {
+			return
+		}
+		if err := s.flush(due); err != nil {
+			s.flushFailed(err)
+			return
+		}
+		select {
+		case <-s.closing:
+			return
+		default:
+		}
+	}
+}
+
+func (s *Store) flushFailed(err error) {
+	s.mu.Lock()
+	was := s.flushError
+	s.flushError = err.Error()
+	s.mu.Unlock()
+	if was == "" {
+		s.o.Logger.Error("settled traces cannot be written to a block; they stay in the log", "error", err)
+	}
+}
+
+// Flush settles every trace and writes all of them to blocks.
+func (s *Store) Flush(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case s.flushes <- done:
+	case <-s.closing:
+		return errClosed()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return <-done
+}
+
+func (s *Store) flushAll() error {
+	for {
+		s.mu.RLock()
+		all := s.pick(func(*open) bool { return true }, blockMemory)
+		s.mu.RUnlock()
+		if len(all) == 0 {
+			return nil
+		}
+		if err := s.flush(all); err != nil {
+			s.flushFailed(err)
+			return err
+		}
+	}
+}
+
+// pick takes open traces, longest idle first, while want says so and up to the
+// limits of one flush. The mutex is held.
+func (s *Store) pick(want func(*open) bool, memory int64) []source {
+	var list []source
+	for o := s.head.first; o != nil && len(list) < blockTraces && memory > 0; o = o.next {
+		if !want(o) {
+			continue
+		}
+		src, _ := s.locate(o.key)
+		list = append(list, src)
+		for i := range src.parts {
+			memory -= src.parts[i].bytes
+		}
+	}
+	return list
+}
+
+// due is what should be flushed now: settled traces when there are enough or
+// one has waited long enough; the longest idle ones when memory is short; and
+// those that keep the log from being cut.
+func (s *Store) due() []source {
+	if excess := s.room.excess(); excess > 0 {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		return s.pick(func(*open) bool { return true }, min(excess, blockMemory))
+	}
+	now := s.o.Now()
+	long := s.log.Files() > logFiles
+	oldest := s.log.Oldest()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if long {
+		pins := func(o *open) bool { return o.parts[0].file <= oldest }
+		if list := s.pick(pins, blockMemory); len(list) > 0 {
+			return list
+		}
+	}
+	first := s.head.first
+	if first == nil {
+		return nil
+	}
+	settled := now.Add(-s.o.SettleAfter)
+	waited := !first.touched.After(settled.Add(-s.o.FlushAfter))
+	var memory int64
+	for o := first; o != nil && !waited && !o.touched.After(settled) && memory < s.o.FlushBytes; o = o.next {
+		for i := range o.parts {
+			memory += o.parts[i].bytes
+		}
+	}
+	if !waited && memory < s.o.FlushBytes {
+		return nil
+	}
+	return s.pick(func(o *open) bool { return !o.touched.After(settled) }, blockMemory)
+}
+
+// settling is one trace on its way to a block.
+type settling struct {
+	*source
+	info block.Info
+}
+
+// flush writes traces to a block and puts it in place of what the head holds of
+// them. It gives the sources' references back.
+func (s *Store) flush(sources []source) error {
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	defer func() {
+		for i := range sources {
+			sources[i].release()
+		}
+	}()
+	list := make([]settling, len(sources))
+	var memo block.Memo
+	for i := range sources {
+		list[i].source = &sources[i]
+		segments, err := s.settledSegments(&sources[i], &memo)
+		if err != nil {
+			return err
+		}
+		list[i].info = describe(&sources[i], segments)
+	}
+	slices.SortFunc(list, func(a, b settling) int {
+		return cmp.Or(cmp.Compare(a.info.Start, b.info.Start), bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.account, b.account))
+	})
+	b, err := s.writeBlock(list, &memo)
+	if err != nil {
+		return err
+	}
+	s.install(b, list)
+	if err := s.trimLog(); err != nil {
+		s.o.Logger.Warn("log not cut", "error", err)
+	}
+	select {
+	case s.merges <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// settledRecords is what a block will hold of a trace. What was settled before
+// and is damaged now is left behind, in the damaged block, which stays.
+func (s *Store) settledRecords(src *source, memo *block.Memo) ([]block.Record, error) {
+	var records []block.Record
+	if src.base.block != nil {
+		var err error
+		records, err = src.base.block.Records(src.base.entry, memo)
+		if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+			_ = s.readFailed(src.base.block, err)
+		} else if err != nil {
+			return nil, fmt.Errorf("reopen trace %s: %w", src.id, err)
+		}
+	}
+	for i := range src.parts {
+		for _, seg := range src.parts[i].segments {
+			records = append(records, block.RecordOf(seg))
+		}
+	}
+	return records, nil
+}
+
+// settledSegments is the same, decoded.
+func (s *Store) settledSegments(src *source, memo *block.Memo) ([]*trace.Segment, error) {
+	var segments []*trace.Segment
+	if src.base.block != nil {
+		settled := source{key: src.key, base: src.base}
+		records, err := s.settledRecords(&settled, memo)
+		if err != nil {
+			return nil, err
+		}
+		for i := range records {
+			r := &records[i]
+			seg, err := s.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt)
+			if err != nil {
+				s.noteDamage(fmt.Errorf("reopen trace %s: %w", src.id, err))
+				continue
+			}
+			segments = append(segments, seg)
+		}
+	}
+	for i := range src.parts {
+		segments = append(segments, src.parts[i].segments...)
+	}
+	return segments, nil
+}
+
+// describe assembles a trace for the index.
+func describe(src *source, segments []*trace.Segment) block.Info {
+	t := assemble.Trace(src.id, segments)
+	sum := assemble.Summary(t)
+	in := block.Info{
+		Account: src.account, ID: src.id, LSN: src.lsn(), Start: t.Start, End: t.End, Updated: t.Updated, First: t.FirstReceived,
+		Response: block.Unknown, Duration: block.Unknown, Segments: len(segments),
+	}
+	if sum.ResponseTime != nil {
+		in.Response = *sum.ResponseTime
+	}
+	if sum.Duration != nil {
+		in.Duration = *sum.Duration
+	}
+	for _, f := range []struct {
+		on   bool
+		flag block.Flags
+	}{{sum.HasFault, block.Fault}, {sum.HasError, block.Error}, {sum.HasThrottle, block.Throttle}, {t.InProgress, block.InProgress}} {
+		if f.on {
+			in.Flags |= f.flag
+		}
+	}
+	for e := range assemble.All(t) {
+		if !e.InProgress && e.End < t.Start {
+			in.Flags |= block.Backward
+		}
+	}
+	for _, n := range t.Nodes {
+		in.Services = append(in.Services, n.Name)
+	}
+	for i := range sum.Annotations {
+		in.Keys = append(in.Keys, sum.Annotations[i].Key)
+	}
+	return in
+}
+
+func (s *Store) newBlockNumber() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nextBlock++
+	return s.nextBlock - 1
+}
+
+func (s *Store) writeBlock(list []settling, memo *block.Memo) (*block.Block, error) {
+	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: s.newBlockNumber(), Codec: s.codec})
+	if err != nil {
+		if w != nil {
+			w.Abort()
+		}
+		return nil, err
+	}
+	for i := range list {
+		records, err := s.settledRecords(list[i].source, memo)
+		if err == nil {
+			err = w.Add(&list[i].info, records)
+		}
+		if err != nil {
+			w.Abort()
+			return nil, err
+		}
+	}
+	b, err := w.Finish()
+	if err != nil {
+		w.Abort()
+	}
+	return b, err
+}
+
+// install makes a flushed block part of the store, in one step for readers.
+func (s *Store) install(b *block.Block, list []settling) {
+	sealed := newSealed(b)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epoch++
+	s.table.register(sealed)
+	s.blocks = append(s.blocks, sealed)
+	s.flushError = ""
+	var freed int64
+	for i := range list {
+		src := list[i].source
+		if old, had := s.table.put(src.key, place{sealed, i}); had {
+			old.block.kill(old.entry, s.epoch)
+		}
+		if o := s.head.get(src.key); o != nil {
+			freed += s.head.settle(o, len(src.parts))
+		}
+	}
+	s.room.give(freed)
+}
+
+// trimLog deletes the log files whose content is in blocks.
+func (s *Store) trimLog() error {
+	s.mu.RLock()
+	// A batch that is being written now goes to a file that is not older than
+	// that of the newest applied one.
+	oldest := s.head.oldestFile(s.appliedFile)
+	s.mu.RUnlock()
+	return s.log.Remove(oldest)
+}

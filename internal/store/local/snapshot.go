@@ -1,0 +1,46 @@
+package local
+
+import "github.com/fluoro-io/fluoro/internal/trace"
+
+// snapshot is the state of one account at one moment. Scans read it without
+// the mutex; whoever takes one releases it.
+type snapshot struct {
+	epoch   uint32
+	blocks  []*sealed
+	dead    []liveness // of the blocks
+	opens   []source
+	masked  map[place]struct{} // entries that an open trace continues
+	horizon trace.Time
+}
+
+func (s *Store) snapshot(account trace.Account) *snapshot {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	snap := &snapshot{epoch: s.epoch, masked: map[place]struct{}{}, horizon: s.horizon()}
+	for _, b := range s.blocks {
+		b.Acquire()
+		snap.blocks = append(snap.blocks, b)
+		snap.dead = append(snap.dead, b.dead)
+	}
+	for id := range s.head.accounts[account] {
+		src, _ := s.locate(key{account, id})
+		snap.opens = append(snap.opens, src)
+		if src.base.block != nil {
+			snap.masked[src.base] = struct{}{}
+			// A merged block that is taking over is not scanned yet: its source is.
+			if origin := src.base.block.origin; origin != nil {
+				snap.masked[origin[src.base.entry]] = struct{}{}
+			}
+		}
+	}
+	return snap
+}
+
+func (snap *snapshot) release() {
+	for _, b := range snap.blocks {
+		b.Release()
+	}
+	for i := range snap.opens {
+		snap.opens[i].release()
+	}
+}

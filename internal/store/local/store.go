@@ -1,0 +1,277 @@
+// Package local is the embedded engine: a write-ahead log, a head of open traces
+// in memory, and immutable blocks of settled ones.
+//
+//	Append ──► log (one sync for all that wait) ──► head ──► blocks ──► larger blocks
+//
+// What is acknowledged is in the log and in the head. When a trace has been
+// idle it is written to a block; a log file is deleted when all it holds is in
+// blocks. A late segment reopens its trace: the head then holds what is new,
+// the block what is old, and the next block holds both and replaces the older
+// copy. Every batch has a log sequence number (LSN) and every copy of a trace in
+// a block says up to which LSN it is complete, so that after any crash each
+// batch counts exactly once.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/store/local/wal"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// CorruptError says which file is damaged and where.
+type CorruptError = vfs.CorruptError
+
+// Store is an open store.
+type Store struct {
+	o     Options
+	dir   *directory
+	codec *block.Codec
+	log   *wal.Log // appended to by the committer alone
+	queue queue
+	room  room
+	cache cache
+
+	mu    sync.RWMutex // guards what follows
+	head  *head
+	table *table
+	// blocks are those that a scan looks at; the table may know more while a
+	// merged block takes over.
+	blocks []*sealed
+	// epoch grows with each change of what is superseded. A scan sees the state
+	// of one epoch.
+	epoch       uint32
+	nextBlock   uint64
+	appliedFile uint64 // log file of the newest applied batch
+	damage      []string
+	readOnly    string // why nothing can be written to the log, or ""
+	flushError  string // why nothing can be written to blocks, or ""
+
+	followers followers
+	closing   chan struct{} // closed when Close begins
+	closed    atomic.Bool
+	kick      chan struct{} // wakes the settler
+	flushes   chan chan error
+	merges    chan struct{} // wakes the merger
+	settling  sync.Mutex    // one flush at a time
+	merging   sync.Mutex    // one merge at a time
+	tasks     sync.WaitGroup
+	writers   sync.WaitGroup
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens a data directory and takes back what its log holds. Damage is
+// logged, shown in Stats and does not keep it from opening; a directory that is
+// foreign, newer, locked or cannot be written does.
+func Open(o Options) (*Store, error) {
+	o = o.withDefaults()
+	dir, err := openDirectory(o.FS, o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		o: o, dir: dir, head: newHead(), table: newTable(), epoch: 1, nextBlock: 1,
+		closing: make(chan struct{}), kick: make(chan struct{}, 1), flushes: make(chan chan error), merges: make(chan struct{}, 1),
+	}
+	s.queue.init()
+	s.room.limit = o.MemoryLimit
+	s.cache.limit = o.CacheBytes
+	if err := s.open(); err != nil {
+		s.release()
+		return nil, errors.Join(err, dir.close())
+	}
+	s.writers.Go(s.commitLoop)
+	s.tasks.Go(s.settleLoop)
+	s.tasks.Go(s.mergeLoop)
+	return s, nil
+}
+
+func (s *Store) open() (err error) {
+	if s.codec, err = block.NewCodec(); err != nil {
+		return err
+	}
+	next, err := s.openBlocks()
+	if err != nil {
+		return err
+	}
+	var found wal.Found
+	s.log, found, err = wal.Open(wal.Options{FS: s.o.FS, Dir: s.dir.sub(logDir), FileBytes: s.o.LogFileBytes, NextLSN: next}, s.replay)
+	for _, d := range found.Damage {
+		s.noteDamage(d)
+	}
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	if found.Torn > 0 {
+		s.o.Logger.Info("dropped the end of the log, which was never acknowledged", "bytes", found.Torn)
+	}
+	if err := s.log.Rotate(); err != nil {
+		s.setReadOnly(err)
+	}
+	s.appliedFile = s.log.File()
+	return nil
+}
+
+// openBlocks loads all indexes and is the least LSN that no block knows.
+func (s *Store) openBlocks() (next uint64, err error) {
+	dir := s.dir.sub(blockDir)
+	names, err := s.o.FS.List(dir)
+	if err != nil {
+		return 0, fmt.Errorf("list blocks: %w", err)
+	}
+	for _, name := range names {
+		if block.IsTemp(name) {
+			if err := s.o.FS.Remove(filepath.Join(dir, name)); err != nil {
+				s.o.Logger.Warn("unfinished block not removed", "file", name, "error", err)
+			}
+			continue
+		}
+		number, ok := block.Number(name)
+		if !ok {
+			continue
+		}
+		s.nextBlock = max(s.nextBlock, number+1)
+		b, err := block.Open(s.o.FS, dir, number, s.codec)
+		if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+			s.noteDamage(err)
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		next = max(next, b.HighestLSN+1)
+		s.take(newSealed(b))
+	}
+	if len(s.table.blocks) > 1<<16 {
+		return 0, fmt.Errorf("open blocks: %d of them are too many", len(s.table.blocks))
+	}
+	return next, nil
+}
+
+// take adds a block that was found at start. The copy with the highest LSN
+// wins; of two equal ones, which a merge leaves when it is cut short, the one
+// in the newer block.
+func (s *Store) take(b *sealed) {
+	s.table.register(b)
+	s.blocks = append(s.blocks, b)
+	for i := range b.Len() {
+		p := place{b, i}
+		old, had := s.table.put(s.table.keyOf(p), p)
+		switch {
+		case !had:
+		case old.block.Entry(old.entry).LSN > b.Entry(i).LSN:
+			s.table.put(s.table.keyOf(old), old)
+			b.kill(i, s.epoch)
+		default:
+			old.block.kill(old.entry, s.epoch)
+		}
+	}
+}
+
+// replay takes back one batch from the log, without what blocks hold already.
+func (s *Store) replay(e wal.Entry) error {
+	account, records, err := decodeBatch(e.Data)
+	if err != nil {
+		s.noteDamage(vfs.Corrupt(s.dir.sub(logDir), 0, "log file %x, entry %d: %w", e.File, e.LSN, err))
+		return nil
+	}
+	var batch []*trace.Segment
+	for i := range records {
+		r := &records[i]
+		k := key{account, r.TraceID}
+		if p, ok := s.table.get(k); ok && p.block.Entry(p.entry).LSN >= e.LSN {
+			continue
+		}
+		seg, err := s.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt)
+		if err != nil {
+			s.noteDamage(fmt.Errorf("log file %x, entry %d: %w", e.File, e.LSN, err))
+			continue
+		}
+		batch = append(batch, seg)
+	}
+	if len(batch) > 0 {
+		c := newCommit(account, batch)
+		s.room.take(c.bytes)
+		s.apply(c, e.LSN, e.File)
+	}
+	return nil
+}
+
+// Close stops taking segments, makes the last state durable and releases the
+// directory. Sequences that are running may still be read to their end.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	close(s.closing)
+	s.queue.close()
+	s.writers.Wait()
+	s.tasks.Wait()
+	err := s.log.Close()
+	s.release()
+	return errors.Join(err, s.dir.close())
+}
+
+// release gives back the blocks; those that a sequence reads stay open for it.
+func (s *Store) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.blocks {
+		b.Release()
+	}
+	s.blocks = nil
+}
+
+func errClosed() error { return trace.Errorf(trace.KindUnavailable, "the store is shut down") }
+
+// usable is the error of a call on a store that is closed.
+func (s *Store) usable() error {
+	if s.closed.Load() {
+		return errClosed()
+	}
+	return nil
+}
+
+// noteDamage logs damage once and keeps it for Stats.
+func (s *Store) noteDamage(err error) {
+	const most = 100
+	text := err.Error()
+	s.mu.Lock()
+	known := slices.Contains(s.damage, text)
+	if !known && len(s.damage) < most {
+		s.damage = append(s.damage, text)
+	}
+	s.mu.Unlock()
+	if !known {
+		s.o.Logger.Error("data is damaged; the rest is served", "error", err)
+	}
+}
+
+// Stats says how much is kept.
+func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
+	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
+		return store.Stats{}, err
+	}
+	wal := s.log.Size()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	st := store.Stats{
+		Traces: s.table.count + int64(s.head.count) - s.head.reopened, Segments: s.head.segments, OpenTraces: int64(s.head.count),
+		Blocks: int64(len(s.blocks)), WALBytes: wal, ReadOnly: s.readOnly, Damage: slices.Clone(s.damage),
+	}
+	for _, b := range s.blocks {
+		st.Segments += b.segments
+		st.BlockBytes += b.Size()
+	}
+	return st, nil
+}

@@ -1,0 +1,211 @@
+package local
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// key names a trace: no lookup is possible without an account.
+type key struct {
+	account trace.Account
+	id      trace.ID
+}
+
+// place is where a settled trace is: an entry of a block.
+type place struct {
+	block *sealed
+	entry int
+}
+
+// table finds the newest copy of a settled trace. It costs 8 bytes a slot,
+// about 13 a trace: keys are not kept but compared with the blocks' entries.
+// It is cut into shards so that growing never takes long. The owner's mutex
+// guards it.
+type table struct {
+	seed   maphash.Seed
+	shards [64]shard
+	blocks []*sealed // by slot; nil where free
+	count  int64
+}
+
+// shard is an open-addressing hash table. A slot is 0 (free), or the upper 16
+// bits of the hash, the block's slot (16 bits) and the entry plus one (32 bits).
+type shard struct {
+	slots []uint64
+	used  int
+}
+
+func newTable() *table { return &table{seed: maphash.MakeSeed()} }
+
+// register gives a block its slot.
+func (t *table) register(b *sealed) {
+	for i, other := range t.blocks {
+		if other == nil {
+			t.blocks[i], b.slot = b, uint16(i)
+			return
+		}
+	}
+	b.slot = uint16(len(t.blocks))
+	t.blocks = append(t.blocks, b)
+}
+
+// release frees a block's slot; no entry may refer to it any more.
+func (t *table) release(b *sealed) { t.blocks[b.slot] = nil }
+
+func (t *table) hash(k key) (uint64, *shard) {
+	h := maphash.Comparable(t.seed, k)
+	return h, &t.shards[h&63]
+}
+
+func (t *table) pack(h uint64, p place) uint64 {
+	return h>>48<<48 | uint64(p.block.slot)<<32 | uint64(p.entry+1)
+}
+
+func (t *table) place(slot uint64) place {
+	return place{t.blocks[uint16(slot>>32)], int(uint32(slot)) - 1}
+}
+
+func (t *table) keyOf(p place) key { return key{p.block.Account(p.entry), p.block.Entry(p.entry).ID} }
+
+// find is the slot of a key, or the free one where it belongs.
+func (s *shard) find(t *table, h uint64, k key) (at int, found bool) {
+	mask := len(s.slots) - 1
+	for at = int(h>>8) & mask; s.slots[at] != 0; at = (at + 1) & mask {
+		if s.slots[at]>>48 == h>>48 && t.keyOf(t.place(s.slots[at])) == k {
+			return at, true
+		}
+	}
+	return at, false
+}
+
+// get is where a trace's newest copy is.
+func (t *table) get(k key) (place, bool) {
+	h, s := t.hash(k)
+	if len(s.slots) == 0 {
+		return place{}, false
+	}
+	at, found := s.find(t, h, k)
+	if !found {
+		return place{}, false
+	}
+	return t.place(s.slots[at]), true
+}
+
+// put sets where a trace's newest copy is, and is where it was.
+func (t *table) put(k key, p place) (old place, had bool) {
+	h, s := t.hash(k)
+	if (s.used+1)*4 > len(s.slots)*3 {
+		t.grow(s)
+	}
+	at, found := s.find(t, h, k)
+	if found {
+		old = t.place(s.slots[at])
+	} else {
+		s.used++
+		t.count++
+	}
+	s.slots[at] = t.pack(h, p)
+	return old, found
+}
+
+func (t *table) grow(s *shard) {
+	old := s.slots
+	s.slots = make([]uint64, max(8, 2*len(old)))
+	mask := len(s.slots) - 1
+	for _, slot := range old {
+		if slot == 0 {
+			continue
+		}
+		h, _ := t.hash(t.keyOf(t.place(slot)))
+		at := int(h>>8) & mask
+		for s.slots[at] != 0 {
+			at = (at + 1) & mask
+		}
+		s.slots[at] = slot
+	}
+}
+
+// remove forgets a trace if its newest copy is where p says.
+func (t *table) remove(k key, p place) {
+	h, s := t.hash(k)
+	if len(s.slots) == 0 {
+		return
+	}
+	at, found := s.find(t, h, k)
+	if !found || t.place(s.slots[at]) != p {
+		return
+	}
+	s.used--
+	t.count--
+	mask := len(s.slots) - 1
+	// Those behind move up, so that no search ends at the gap.
+	for next := (at + 1) & mask; ; next = (next + 1) & mask {
+		slot := s.slots[next]
+		if slot == 0 {
+			s.slots[at] = 0
+			return
+		}
+		h, _ := t.hash(t.keyOf(t.place(slot)))
+		home := int(h>>8) & mask
+		if (next-home)&mask >= (next-at)&mask {
+			s.slots[at] = slot
+			at = next
+		}
+	}
+}
+
+// sealed is a block with what changes about it: which entries are superseded.
+// The store's mutex guards all but the block.
+type sealed struct {
+	*block.Block
+	slot      uint16
+	dead      liveness
+	deadCount int
+	segments  int64 // of entries that are not dead
+	// origin tells, while a merged block takes over from its sources, where each
+	// entry comes from: what kills the one kills the other.
+	origin []place
+	// damaged blocks are neither merged nor deleted before their time.
+	damaged bool
+}
+
+func newSealed(b *block.Block) *sealed {
+	s := &sealed{Block: b}
+	for i := range b.Len() {
+		s.segments += int64(b.Entry(i).Segments)
+	}
+	return s
+}
+
+// liveness holds for each entry of a block the epoch in which a newer copy
+// replaced it, 0 for never; it is nil while nothing is dead. A scan takes it
+// under the mutex and reads it without: later epochs do not concern it.
+type liveness []atomic.Uint32
+
+// gone says whether an entry was replaced by an epoch.
+func (l liveness) gone(i int, epoch uint32) bool {
+	if l == nil {
+		return false
+	}
+	e := l[i].Load()
+	return e != 0 && e <= epoch
+}
+
+// kill marks an entry as superseded from an epoch on.
+func (s *sealed) kill(i int, epoch uint32) {
+	if s.dead == nil {
+		s.dead = make(liveness, s.Len())
+	}
+	if s.dead[i].Load() == 0 {
+		s.dead[i].Store(epoch)
+		s.deadCount++
+		s.segments -= int64(s.Entry(i).Segments)
+	}
+	if s.origin != nil {
+		o := s.origin[i]
+		o.block.kill(o.entry, epoch)
+	}
+}

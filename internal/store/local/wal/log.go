@@ -1,0 +1,246 @@
+// Package wal is the write-ahead log of the embedded engine: numbered files of
+// checksummed frames, one frame and one sync for all that commit together.
+//
+// Entries are opaque bytes, numbered by a log sequence number (LSN) that grows
+// by one for each. An entry whose Append returned nil is durable. One Append
+// runs at a time, so at most the last frame of the last file can be torn; that
+// frame was never acknowledged and is dropped on recovery. Every file says how
+// many bytes of the one before are valid, so that what a failed write left
+// behind is never read, and what is missing is noticed.
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+)
+
+// Options say where a log is and how large its files get.
+type Options struct {
+	FS  vfs.FS
+	Dir string // must exist
+	// FileBytes is the length at which a new file is begun.
+	FileBytes int64
+	// NextLSN is the least LSN for new entries: one more than all that is known
+	// elsewhere.
+	NextLSN uint64
+}
+
+// Log is an open log. Append, Rotate and Close may be called by one goroutine
+// at a time, the others by any.
+type Log struct {
+	o       Options
+	nextLSN uint64
+	file    vfs.File // nil after a failure, and before the first file
+	salt    uint32
+	size    int64 // synced bytes of file
+	frame   []byte
+	scratch []byte
+
+	mu     sync.Mutex // guards what follows
+	files  []fileInfo // ascending; the last one is written to
+	closed bool
+}
+
+type fileInfo struct {
+	number  uint64
+	bytes   int64 // valid
+	damaged bool
+}
+
+// File is the number of the newest file.
+func (l *Log) File() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.files) == 0 {
+		return 0
+	}
+	return l.files[len(l.files)-1].number
+}
+
+// Oldest is the number of the oldest file, and Files how many there are.
+func (l *Log) Oldest() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.files) == 0 {
+		return 0
+	}
+	return l.files[0].number
+}
+
+// Files is how many files there are.
+func (l *Log) Files() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.files)
+}
+
+// Size is the sum of the lengths of all files.
+func (l *Log) Size() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var n int64
+	for _, f := range l.files {
+		n += f.bytes
+	}
+	return n
+}
+
+// Append makes entries durable, all in one frame, and is the LSN of the first
+// and the number of the file that holds them. After an error the file is given
+// up: the entries may or may not be found by a later Open, and the next Append
+// begins a new file.
+func (l *Log) Append(entries [][]byte) (lsn, file uint64, err error) {
+	if l.file == nil || l.size >= l.o.FileBytes {
+		if err := l.Rotate(); err != nil {
+			return 0, 0, err
+		}
+	}
+	lsn = l.nextLSN
+	l.nextLSN += uint64(len(entries))
+	l.frame, l.scratch, err = appendFrame(l.frame[:0], l.scratch, l.salt, kindEntries, lsn, entries)
+	if err != nil {
+		l.nextLSN = lsn
+		return 0, 0, err
+	}
+	if err := l.write(l.frame); err != nil {
+		return 0, 0, err
+	}
+	const keep = 8 << 20 // one giant group must not hold its memory for ever
+	if cap(l.frame) > keep {
+		l.frame = nil
+	}
+	if cap(l.scratch) > keep {
+		l.scratch = nil
+	}
+	return lsn, l.File(), nil
+}
+
+// write adds bytes and syncs them, or gives the file up.
+func (l *Log) write(b []byte) error {
+	_, err := l.file.Write(b)
+	if err != nil {
+		err = fmt.Errorf("write log: %w", err)
+	} else if err = l.file.Sync(); err != nil {
+		err = fmt.Errorf("sync log: %w", err)
+	}
+	if err != nil {
+		// Nothing behind l.size may be trusted, whatever a later sync says.
+		_ = l.file.Close()
+		l.file = nil
+		if l.size == fileStart {
+			// Nothing was acknowledged from it: the next file takes its number.
+			l.mu.Lock()
+			l.files = l.files[:len(l.files)-1]
+			l.mu.Unlock()
+		}
+		return err
+	}
+	l.size += int64(len(b))
+	l.mu.Lock()
+	l.files[len(l.files)-1].bytes = l.size
+	l.mu.Unlock()
+	return nil
+}
+
+// Rotate begins a new file. It is also the way to find out whether a log that
+// failed can be written again.
+func (l *Log) Rotate() error {
+	h := header{number: 1, firstLSN: l.nextLSN, salt: rand.Uint32()}
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return errors.New("the log is closed")
+	}
+	if n := len(l.files); n > 0 {
+		h.number, h.previous = l.files[n-1].number+1, l.files[n-1].bytes
+	}
+	l.mu.Unlock()
+	name := filepath.Join(l.o.Dir, fileName(h.number))
+	f, err := l.o.FS.Create(name)
+	if err != nil {
+		return fmt.Errorf("create log file: %w", err)
+	}
+	b := h.encode()
+	if _, err = f.Write(b); err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = l.o.FS.SyncDir(l.o.Dir)
+	}
+	if err != nil {
+		// The next attempt uses the same number and empties the file.
+		return fmt.Errorf("begin log file %s: %w", name, errors.Join(err, f.Close()))
+	}
+	old := l.file
+	l.file, l.salt, l.size = f, h.salt, int64(len(b))
+	l.mu.Lock()
+	l.files = append(l.files, fileInfo{number: h.number, bytes: l.size})
+	l.mu.Unlock()
+	if old != nil {
+		if err := old.Close(); err != nil {
+			return fmt.Errorf("close log file: %w", err)
+		}
+	}
+	return nil
+}
+
+// Failed says whether the log has no file it can write to.
+func (l *Log) Failed() bool { return l.file == nil }
+
+// Remove deletes all files with a number below the given one, oldest first. A
+// file in which damage was found is renamed instead, for a person to look at.
+func (l *Log) Remove(before uint64) error {
+	for {
+		l.mu.Lock()
+		if len(l.files) < 2 || l.files[0].number >= before {
+			l.mu.Unlock()
+			return nil
+		}
+		f := l.files[0]
+		l.mu.Unlock()
+		name := filepath.Join(l.o.Dir, fileName(f.number))
+		var err error
+		if f.damaged {
+			err = l.o.FS.Rename(name, name+damagedSuffix)
+		} else {
+			err = l.o.FS.Remove(name)
+		}
+		// The directory is synced for each: a file may only be missing when all
+		// older ones are.
+		if err == nil || isGone(err) {
+			err = l.o.FS.SyncDir(l.o.Dir)
+		}
+		if err != nil {
+			return fmt.Errorf("remove log file %s: %w", name, err)
+		}
+		l.mu.Lock()
+		l.files = l.files[1:]
+		l.mu.Unlock()
+	}
+}
+
+// Close marks the end of the log and closes it. Closing twice does nothing.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	closed := l.closed
+	l.closed = true
+	l.mu.Unlock()
+	if closed || l.file == nil {
+		return nil
+	}
+	b, _, err := appendFrame(nil, nil, l.salt, kindEnd, l.nextLSN, nil)
+	if err == nil {
+		err = l.write(b)
+	}
+	if l.file == nil {
+		return err
+	}
+	err = errors.Join(err, l.file.Close())
+	l.file = nil
+	return err
+}

@@ -1,0 +1,680 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// clockOf hands out receipts one millisecond apart.
+func clockOf(start float64) func() trace.Time {
+	at := second(start)
+	return func() trace.Time { at += 1e6; return at }
+}
+
+// fill appends n shop traces, three batches each of some of them mixed.
+func fill(f *fixture, n int) {
+	rnd := rand.New(rand.NewPCG(1, uint64(n)))
+	received := clockOf(1000)
+	var batch []*trace.Segment
+	for i := range n {
+		at := received()
+		batch = append(batch, shop(f, rnd, func() trace.Time { return at }, i, float64(rnd.IntN(600)))...)
+		if i%4 == 3 || i == n-1 {
+			f.append(home, batch...)
+			batch = nil
+		}
+	}
+}
+
+func readYourWrites(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	received := clockOf(0)
+	for i := range 50 {
+		f.append(home, segment(f, received(), i%7, segmentID(i), "svc", float64(i), float64(i)+0.5, nil))
+		f.compare(fmt.Sprintf("after batch %d", i), home)
+		if i%11 == 10 {
+			e.Settle(f, f.store)
+		}
+	}
+}
+
+func oneChangeABatch(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	received := clockOf(0)
+	for batch := range 3 {
+		at := received()
+		var segments []*trace.Segment
+		for i := range 5 {
+			segments = append(segments, segment(f, at, i%2, segmentID(batch*10+i), "svc", 1, 2, nil))
+		}
+		f.append(home, segments...)
+		if batch == 1 {
+			e.Settle(f, f.store)
+		}
+	}
+	f.states(func(state string) {
+		for _, tr := range f.traces(home, traceID(0), traceID(1)) {
+			if tr.Revision != 3 {
+				t.Errorf("%s: revision %d after three batches", state, tr.Revision)
+			}
+		}
+	})
+}
+
+func emptyBatch(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	f.append(home)
+	if st := f.stats(); st.Traces != 0 || st.Segments != 0 {
+		t.Errorf("stats %+v", st)
+	}
+	f.compare("empty", home)
+}
+
+func accountsAreApart(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	accounts := []trace.Account{home, "111111111111", "111111111112", ""}
+	received := clockOf(0)
+	for i, a := range accounts {
+		for n := range 3 {
+			// The same ids everywhere, but other names and times.
+			f.append(a, segment(f, received(), n, segmentID(1), fmt.Sprintf("svc-%d", i), float64(i*100+n), float64(i*100+n+1), nil))
+		}
+	}
+	f.states(func(state string) {
+		for _, a := range accounts {
+			f.compare(state+", account "+string(a), a)
+		}
+		if got := f.traces("222222222222", traceID(0)); len(got) != 0 {
+			t.Errorf("%s: a stranger sees %d traces", state, len(got))
+		}
+		if got := f.summaries("222222222222", &store.SummaryQuery{Window: everything()}); len(got) != 0 {
+			t.Errorf("%s: a stranger sees %d summaries", state, len(got))
+		}
+		if g := f.graph("222222222222", everything()); len(g.Services) != 0 {
+			t.Errorf("%s: a stranger sees %d services", state, len(g.Services))
+		}
+	})
+}
+
+func tracesInOrder(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 20)
+	want := []trace.ID{traceID(7), traceID(3), traceID(19), traceID(0)}
+	asked := []trace.ID{traceID(7), traceID(1000), traceID(3), traceID(19), {}, traceID(0)}
+	f.states(func(state string) {
+		var got []trace.ID
+		for _, tr := range f.traces(home, asked...) {
+			got = append(got, tr.ID)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", state, got, want)
+		}
+	})
+}
+
+func tracesHaveText(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 3)
+	f.append(home, spans(f, second(2000), 50, "payments", 5)...)
+	f.states(func(state string) {
+		for _, tr := range f.traces(home, traceID(0), traceID(50)) {
+			for en := range assemble.All(tr) {
+				if len(en.Raw) == 0 || en.Raw[0] != '{' || !strings.Contains(string(en.Raw), en.ID.String()) {
+					t.Errorf("%s: entity %s of %s has the text %q", state, en.ID, tr.ID, en.Raw)
+				}
+			}
+		}
+	})
+}
+
+func spansKeepScope(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	for n := range 6 {
+		batch := spans(f, second(float64(n)), n, fmt.Sprintf("svc-%d", n%2), float64(n))
+		if batch[0].Scope == nil || len(batch[0].Scope.Resource) == 0 {
+			t.Fatal("the spans of this case must have a scope")
+		}
+		f.append(home, batch...)
+	}
+	f.states(func(state string) { f.compare(state, home) })
+}
+
+func summariesInOrder(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	received := clockOf(0)
+	// Many traces start at the same moment, and are not received in order.
+	for _, n := range rand.New(rand.NewPCG(3, 4)).Perm(60) {
+		f.append(home, segment(f, received(), n, segmentID(n), "svc", float64(n/10), float64(n/10)+float64(n%3), nil))
+		if n%17 == 0 {
+			e.Settle(f, f.store)
+		}
+	}
+	f.states(func(state string) { f.compare(state, home) })
+}
+
+func windows(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	for n := range 10 {
+		start := float64(10 * n)
+		f.append(home, segment(f, second(1000+start), n, segmentID(n), "svc", start, start+5, nil))
+	}
+	f.states(func(state string) {
+		for _, c := range []struct {
+			clock      trace.Clock
+			start, end float64
+			want       int
+		}{
+			{trace.ClockTraceID, 20, 40, 2}, {trace.ClockTraceID, 20.001, 40.001, 2}, {trace.ClockTraceID, 20, 20, 0}, {trace.ClockTraceID, -10, 1, 1},
+			{trace.ClockEvent, 1020, 1040, 2}, {trace.ClockEvent, 20, 40, 0}, {trace.ClockEvent, 1090, 1090.001, 1},
+			{trace.ClockService, 25, 45, 2}, {trace.ClockService, 20, 25, 0}, {trace.ClockService, 0, 5.001, 1},
+		} {
+			q := &store.SummaryQuery{Window: trace.Window{Start: second(c.start), End: second(c.end)}, Clock: c.clock}
+			if got := f.summaries(home, q); len(got) != c.want {
+				t.Errorf("%s: clock %d from %v to %v: %d traces, want %d", state, c.clock, c.start, c.end, len(got), c.want)
+			}
+			f.compareSummaries(state, home, q)
+		}
+	})
+}
+
+// expressions touch every bound that an engine may prune by, and some none.
+func expressions() []string {
+	return []string{
+		"", `service("front")`, `service("orders") { fault }`, `service("nobody")`, `edge("front", "orders")`, `service(id(name: "front", type: "client"))`,
+		"fault", "!fault", "fault = false", "error", "throttle", "!error AND !throttle", "ok", "responsetime > 2", "responsetime <= 1.5 AND responsetime > 0.5",
+		"responsetime > 99", "duration >= 1 AND duration < 3", `annotation.tier = "gold"`, "annotation.items > 4", "annotation.campaign = true",
+		"annotation.nothing = 1", `annotation.tier = "gold" OR annotation.campaign = true`, `http.status = 404`, `user = "user-3"`, `http.url CONTAINS "orders"`,
+		"partial", `service("front") AND annotation.tier = "silver" AND responsetime > 1 AND !fault`,
+	}
+}
+
+func pruning(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 60)
+	received := clockOf(5000)
+	for n := range 6 {
+		// No root, still open, and not an end at all.
+		f.append(home, segment(f, received(), 900+n, segmentID(n), "front", float64(100*n), -1, doc{"parent_id": segmentID(77), "annotations": doc{"tier": "gold"}}))
+	}
+	f.states(func(state string) {
+		for _, text := range expressions() {
+			for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
+				for _, w := range []trace.Window{everything(), {Start: second(100), End: second(400)}, {Start: second(1000), End: second(1008)}} {
+					f.compareSummaries(state, home, &store.SummaryQuery{Window: w, Clock: clock, Filter: parse(f, text)})
+				}
+			}
+		}
+	})
+}
+
+func paging(t *testing.T, e Engine) {
+	for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
+		f := newFixture(t, e)
+		fill(f, 50)
+		e.Settle(f, f.store)
+		received := clockOf(3000)
+		// What exists now must come once and in order, whatever arrives meanwhile.
+		w := trace.Window{Start: 0, End: second(2000)}
+		first := f.model.summaries(home, &store.SummaryQuery{Window: w, Clock: clock})
+		var seen []trace.ID
+		var after *store.Cursor
+		for page := 0; ; page++ {
+			n := 0
+			for s, err := range f.store.Summaries(f.ctx, home, &store.SummaryQuery{Window: w, Clock: clock, After: after}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				seen = append(seen, s.ID)
+				after = &store.Cursor{Time: clock.Of(s), ID: s.ID}
+				if n++; n == 7 {
+					break
+				}
+			}
+			if n < 7 {
+				break
+			}
+			// New traces with all sorts of times; settled now and then.
+			for i := range 5 {
+				f.append(home, segment(f, received(), 10_000+page*10+i, segmentID(i), "late", float64(600-page*60-i), float64(620-page*60-i), nil))
+			}
+			if page%3 == 1 {
+				e.Settle(f, f.store)
+			}
+		}
+		at := map[trace.ID]int{}
+		for i, id := range seen {
+			if _, twice := at[id]; twice {
+				t.Errorf("clock %d: %s came twice", clock, id)
+			}
+			at[id] = i
+		}
+		last := -1
+		for _, s := range first {
+			i, ok := at[s.ID]
+			if !ok {
+				t.Errorf("clock %d: %s never came", clock, s.ID)
+			} else if i < last {
+				t.Errorf("clock %d: %s came out of order", clock, s.ID)
+			}
+			last = i
+		}
+	}
+}
+
+func examined(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 30)
+	f.states(func(state string) {
+		for _, text := range []string{"", "fault", `annotation.nothing = 1`} {
+			var n int64
+			q := &store.SummaryQuery{Window: everything(), Filter: parse(f, text), Examined: &n}
+			got := f.summaries(home, q)
+			if n < int64(len(got)) || n > 30 || n == 0 && len(got) > 0 {
+				t.Errorf("%s: %q: %d traces, %d looked at, 30 exist", state, text, len(got), n)
+			}
+			if text == "" && n != 30 {
+				t.Errorf("%s: %d looked at without a filter, want 30", state, n)
+			}
+		}
+	})
+}
+
+func lateSegments(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 20)
+	f.engine.Settle(f, f.store)
+	received := clockOf(90_000)
+	for round := range 3 {
+		for n := 0; n < 20; n += 3 {
+			f.append(home, segment(f, received(), n, segmentID(n*100+round+50), "billing", float64(700+n), float64(701+n), doc{"parent_id": segmentID(n*10 + 1)}))
+		}
+		f.compare(fmt.Sprintf("reopened, round %d", round), home)
+		if st := f.stats(); st.Traces != 20 || st.Segments != int64(40+7*(round+1)) {
+			t.Errorf("round %d: stats %+v", round, st)
+		}
+		if round == 1 {
+			f.store = e.Reopen(f, f.store)
+			f.compare("reopened traces after a restart", home)
+		}
+		if round != 0 {
+			e.Settle(f, f.store)
+			f.compare("settled again", home)
+		}
+	}
+	f.states(func(state string) { f.compare(state, home) })
+}
+
+func firstCompletionWins(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	send := func(at, start, end float64, name string) {
+		f.append(home, segment(f, second(at), 1, segmentID(1), name, start, end, nil))
+	}
+	send(100, 0, -1, "one")
+	send(101, 0, -1, "two")
+	f.compare("in progress", home)
+	// Accepted first, though its receipt is later than that of the next.
+	send(110, 0, 1, "three")
+	e.Settle(f, f.store)
+	send(105, 0, 2, "four")
+	f.states(func(state string) {
+		f.compare(state, home)
+		if got := f.traces(home, traceID(1)); len(got) != 1 || got[0].Root.Name != "three" {
+			t.Errorf("%s: %s", state, describeTrace(got[0]))
+		}
+	})
+}
+
+func duplicates(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	one := func() *trace.Segment { return segment(f, second(5), 1, segmentID(1), "svc", 1, 2, nil) }
+	f.append(home, one(), one())
+	f.append(home, one())
+	e.Settle(f, f.store)
+	f.append(home, segment(f, second(9), 1, segmentID(1), "svc", 1, 2, nil))
+	f.states(func(state string) {
+		f.compare(state, home)
+		if got := f.traces(home, traceID(1)); len(got) != 1 || got[0].Revision != 1 || len(got[0].Segments) != 1 {
+			t.Errorf("%s: %s", state, describeTrace(got[0]))
+		}
+	})
+}
+
+func subsegmentsJoin(t *testing.T, e Engine) {
+	for _, parentFirst := range []bool{true, false} {
+		f := newFixture(t, e)
+		parent := segment(f, second(10), 1, segmentID(1), "svc", 1, 9, nil)
+		child := segment(f, second(11), 1, segmentID(2), "call", 2, 3, doc{"type": "subsegment", "parent_id": segmentID(1), "namespace": "remote"})
+		order := []*trace.Segment{parent, child}
+		if !parentFirst {
+			slices.Reverse(order)
+		}
+		f.append(home, order[0])
+		e.Settle(f, f.store)
+		f.compare("first half", home)
+		f.append(home, order[1])
+		f.states(func(state string) {
+			f.compare(state, home)
+			if got := f.traces(home, traceID(1))[0]; len(got.Orphans) != 0 || len(got.Segments) != 1 || len(got.Segments[0].Subsegments) != 1 {
+				t.Errorf("%s: %s", state, describeTrace(got))
+			}
+		})
+	}
+}
+
+func graphWindow(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 40)
+	// One trace whose documents are received far apart.
+	f.append(home, segment(f, second(2000), 500, segmentID(1), "early", 1, 2, nil))
+	f.append(home, segment(f, second(4000), 500, segmentID(2), "late", 1, 2, doc{"parent_id": segmentID(1)}))
+	f.states(func(state string) {
+		for _, w := range []trace.Window{everything(), {Start: second(1000), End: second(1000.021)}, {Start: second(1000.02), End: second(1001)},
+			{Start: second(2000), End: second(2001)}, {Start: second(3000), End: second(3001)}, {Start: second(4000), End: second(4000.1)}, {Start: 0, End: 1}} {
+			f.compareGraph(fmt.Sprintf("%s, %v", state, w), home, w)
+		}
+	})
+}
+
+func graphLinks(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	f.append(home, segment(f, second(10), 1, segmentID(1), "producer", 1, 2, nil))
+	f.append(home, segment(f, second(500), 2, segmentID(2), "consumer", 3, 4, doc{
+		"links": []doc{{"trace_id": traceID(1).String(), "id": segmentID(1), "attributes": doc{"aws.xray.reserved": doc{"reference_type": "parent"}}}},
+	}))
+	f.states(func(state string) {
+		f.compareGraph(state, home, everything())
+		f.compareGraph(state+", consumer alone", home, trace.Window{Start: second(400), End: second(600)})
+		if g := describeGraph(f.graph(home, everything())); !strings.Contains(g, "link=true") {
+			t.Errorf("%s: no edge was made of the link:\n%s", state, g)
+		}
+	})
+}
+
+func cancellation(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 30)
+	f.states(func(state string) {
+		ctx, cancel := context.WithCancel(f.ctx)
+		defer cancel()
+		n, last := 0, error(nil)
+		for _, err := range f.store.Summaries(ctx, home, &store.SummaryQuery{Window: everything()}) {
+			if last = err; err == nil {
+				if n++; n == 3 {
+					cancel()
+				}
+			}
+		}
+		if n != 3 || !isDone(last) {
+			t.Errorf("%s: %d summaries, then %v", state, n, last)
+		}
+		last = nil
+		for _, err := range f.store.Traces(ctx, home, []trace.ID{traceID(1)}) {
+			last = err
+		}
+		if !isDone(last) {
+			t.Errorf("%s: Traces ended with %v", state, last)
+		}
+		if _, err := f.store.Graph(ctx, home, store.GraphQuery{Window: everything()}); !isDone(err) {
+			t.Errorf("%s: Graph ended with %v", state, err)
+		}
+		if err := f.store.Append(ctx, home, []*trace.Segment{segment(f, second(1), 77, segmentID(1), "svc", 1, 2, nil)}); !isDone(err) {
+			t.Errorf("%s: Append ended with %v", state, err)
+		}
+		for range f.store.Follow(ctx) {
+			t.Errorf("%s: an event after the end", state)
+		}
+	})
+}
+
+func earlyStop(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 10)
+	f.states(func(state string) {
+		for range f.store.Summaries(f.ctx, home, &store.SummaryQuery{Window: everything()}) {
+			break
+		}
+		for range f.store.Traces(f.ctx, home, f.model.ids(home)) {
+			break
+		}
+		f.compare(state, home)
+	})
+}
+
+func follow(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	ctx, cancel := context.WithTimeout(f.ctx, patience)
+	defer cancel()
+	events := f.store.Follow(ctx)
+	const others trace.Account = "111111111111"
+	received := clockOf(0)
+	want := map[trace.Account]int{home: 60, others: 20}
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for i := range 20 {
+			for j := range 3 {
+				f.append(home, segment(f, received(), i, segmentID(j), "svc", 1, 2, nil))
+			}
+			f.append(others, segment(f, received(), i, segmentID(1), "svc", 1, 2, nil))
+		}
+	})
+	got, n := map[trace.Account]int{}, 0
+	begin := time.Now()
+	for ev := range events {
+		if ev.Segments < 1 || ev.Time == 0 {
+			t.Errorf("event %+v", ev)
+		}
+		got[ev.Account] += ev.Segments
+		if n++; got[home] == want[home] && got[others] == want[others] {
+			break
+		}
+	}
+	took := time.Since(begin)
+	writer.Wait()
+	if got[home] != want[home] || got[others] != want[others] {
+		t.Errorf("events of %v segments, want %v", got, want)
+	}
+	if most := 2 * (2 + int(took/(100*time.Millisecond))); n > most {
+		t.Errorf("%d events in %v: they were not merged", n, took)
+	}
+}
+
+func stats(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 25)
+	f.states(func(state string) {
+		st := f.stats()
+		if st.Traces != 25 || st.Segments != 50 || st.ReadOnly != "" || len(st.Damage) != 0 {
+			t.Errorf("%s: %+v", state, st)
+		}
+		if st.OpenTraces > st.Traces {
+			t.Errorf("%s: more open traces than traces: %+v", state, st)
+		}
+	})
+}
+
+func closeTwice(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 3)
+	for range 2 {
+		if err := f.store.Close(); err != nil {
+			t.Fatalf("Close: %v", err)
+		}
+	}
+	if err := f.store.Append(f.ctx, home, []*trace.Segment{segment(f, second(1), 1, segmentID(1), "svc", 1, 2, nil)}); trace.KindOf(err) != trace.KindUnavailable {
+		t.Errorf("Append after Close: %v", err)
+	}
+	var last error
+	for _, err := range f.store.Summaries(f.ctx, home, &store.SummaryQuery{Window: everything()}) {
+		last = err
+	}
+	if last == nil {
+		t.Error("Summaries after Close gave no error")
+	}
+	if _, err := f.store.Graph(f.ctx, home, store.GraphQuery{Window: everything()}); err == nil {
+		t.Error("Graph after Close gave no error")
+	}
+}
+
+func reopening(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	received := clockOf(7000)
+	fill(f, 12)
+	for round := range 4 {
+		f.store = e.Reopen(f, f.store)
+		f.compare(fmt.Sprintf("restart %d", round), home)
+		if round%2 == 0 {
+			e.Settle(f, f.store)
+		}
+		f.append(home, segment(f, received(), round, segmentID(990+round), "after", 3, 4, nil))
+		f.append(home, segment(f, received(), 200+round, segmentID(1), "after", 3, 4, nil))
+		f.compare(fmt.Sprintf("after restart %d", round), home)
+	}
+}
+
+func concurrency(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	var all sync.WaitGroup
+	const writers, batches = 4, 25
+	for w := range writers {
+		all.Go(func() {
+			account := trace.Account(fmt.Sprintf("%012d", w%2))
+			for i := range batches {
+				n := w*1000 + i
+				s := segment(t, second(float64(n)), n, segmentID(1), "svc", float64(i), float64(i)+1, nil)
+				if err := f.store.Append(f.ctx, account, []*trace.Segment{s}); err != nil {
+					t.Errorf("Append: %v", err)
+					return
+				}
+				found := 0
+				for _, err := range f.store.Traces(f.ctx, account, []trace.ID{traceID(n)}) {
+					if err != nil {
+						t.Errorf("Traces: %v", err)
+					}
+					found++
+				}
+				if found != 1 {
+					t.Errorf("writer %d: trace %d was found %d times right after it was acknowledged", w, n, found)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			seen := map[trace.ID]bool{}
+			for s, err := range f.store.Summaries(f.ctx, home, &store.SummaryQuery{Window: everything()}) {
+				if err != nil || seen[s.ID] {
+					t.Errorf("a reader got %v, %v", s, err)
+					return
+				}
+				seen[s.ID] = true
+			}
+			if _, err := f.store.Graph(f.ctx, home, store.GraphQuery{Window: everything()}); err != nil {
+				t.Errorf("Graph: %v", err)
+			}
+		}
+	})
+	readers.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				e.Settle(t, f.store)
+			}
+		}
+	})
+	all.Wait()
+	close(done)
+	readers.Wait()
+	if st := f.stats(); st.Traces != writers*batches || st.Segments != writers*batches {
+		t.Errorf("stats %+v", st)
+	}
+}
+
+// anyHistory shuffles documents, cuts them into batches, settles and restarts at
+// random, and compares with the model after each step that a reader could see.
+func anyHistory(t *testing.T, e Engine) {
+	for seed := range uint64(6) {
+		rnd := rand.New(rand.NewPCG(seed, 99))
+		f := newFixture(t, e)
+		var docs []func(at trace.Time) []*trace.Segment
+		for n := range 12 {
+			docs = append(docs, randomTrace(f, rnd, n)...)
+		}
+		rnd.Shuffle(len(docs), func(i, j int) { docs[i], docs[j] = docs[j], docs[i] })
+		received := clockOf(10_000)
+		accounts := []trace.Account{home, "111111111111"}
+		for len(docs) > 0 {
+			n := min(len(docs), 1+rnd.IntN(6))
+			at := received()
+			var batch []*trace.Segment
+			for _, d := range docs[:n] {
+				batch = append(batch, d(at)...)
+			}
+			docs = docs[n:]
+			f.append(accounts[rnd.IntN(5)/4], batch...)
+			switch rnd.IntN(6) {
+			case 0:
+				e.Settle(f, f.store)
+			case 1:
+				f.store = e.Reopen(f, f.store)
+			}
+			if rnd.IntN(4) == 0 {
+				f.compare(fmt.Sprintf("seed %d, %d documents to come", seed, len(docs)), home)
+			}
+		}
+		f.states(func(state string) {
+			for _, a := range accounts {
+				f.compare(fmt.Sprintf("seed %d, %s", seed, state), a)
+			}
+		})
+	}
+}
+
+// randomTrace is the documents of one trace: a shop, or spans, some of them sent
+// in progress before, twice, or in pieces.
+func randomTrace(t testing.TB, rnd *rand.Rand, n int) []func(trace.Time) []*trace.Segment {
+	if rnd.IntN(4) == 0 {
+		start := float64(rnd.IntN(100))
+		return []func(trace.Time) []*trace.Segment{func(at trace.Time) []*trace.Segment { return spans(t, at, n, "payments", start) }}
+	}
+	seed, start := rnd.Uint64(), float64(rnd.IntN(100))
+	var docs []func(trace.Time) []*trace.Segment
+	for part := range 2 {
+		whole := func(at trace.Time) []*trace.Segment {
+			same := rand.New(rand.NewPCG(seed, 1))
+			return shop(t, same, func() trace.Time { return at }, n, start)[part : part+1]
+		}
+		docs = append(docs, whole)
+		if rnd.IntN(3) == 0 {
+			docs = append(docs, whole)
+		}
+		if rnd.IntN(2) == 0 {
+			id := segmentID(n*10 + 1 + part)
+			docs = append(docs, func(at trace.Time) []*trace.Segment {
+				return []*trace.Segment{segment(t, at, n, id, "pending", start, -1, nil)}
+			})
+		}
+	}
+	return append(docs, func(at trace.Time) []*trace.Segment {
+		return []*trace.Segment{segment(t, at, n, segmentID(n*10+8), "cache", start+0.001, start+0.002,
+			doc{"type": "subsegment", "parent_id": segmentID(n*10 + 1), "namespace": "remote"})}
+	})
+}

@@ -1,0 +1,154 @@
+package storetest
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// model answers as the contract says, in the plainest way.
+type model struct {
+	accounts map[trace.Account]map[trace.ID][]*trace.Segment
+}
+
+func newModel() *model {
+	return &model{accounts: map[trace.Account]map[trace.ID][]*trace.Segment{}}
+}
+
+func (m *model) append(account trace.Account, batch []*trace.Segment) {
+	if m.accounts[account] == nil {
+		m.accounts[account] = map[trace.ID][]*trace.Segment{}
+	}
+	for _, s := range batch {
+		m.accounts[account][s.TraceID] = append(m.accounts[account][s.TraceID], s)
+	}
+}
+
+func (m *model) ids(account trace.Account) []trace.ID {
+	var ids []trace.ID
+	for id := range m.accounts[account] {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b trace.ID) int { return bytes.Compare(a[:], b[:]) })
+	return ids
+}
+
+func (m *model) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
+	var list []*trace.Trace
+	for _, id := range ids {
+		var rendered []*trace.Segment
+		for _, s := range m.accounts[account][id] {
+			r, err := decode.Render(s)
+			if err != nil {
+				panic(err) // the cases only append what can be shown
+			}
+			rendered = append(rendered, r)
+		}
+		if len(rendered) > 0 {
+			list = append(list, assemble.Trace(id, rendered))
+		}
+	}
+	return list
+}
+
+func (m *model) summaries(account trace.Account, q *store.SummaryQuery) []*trace.Summary {
+	var list []*trace.Summary
+	for id, segments := range m.accounts[account] {
+		t := assemble.Trace(id, segments)
+		s := assemble.Summary(t)
+		if q.Clock == trace.ClockService {
+			if !q.Filter.MatchService(t, s, q.Window) {
+				continue
+			}
+		} else if !q.Window.Contains(q.Clock.Of(s)) || !q.Filter.Match(t, s) {
+			continue
+		}
+		if q.After != nil && comparePlace(q.Clock, s, q.After) >= 0 {
+			continue
+		}
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b *trace.Summary) int {
+		return -comparePlace(q.Clock, a, &store.Cursor{Time: q.Clock.Of(b), ID: b.ID})
+	})
+	return list
+}
+
+func comparePlace(c trace.Clock, s *trace.Summary, at *store.Cursor) int {
+	return cmp.Or(cmp.Compare(c.Of(s), at.Time), bytes.Compare(s.ID[:], at.ID[:]))
+}
+
+func (m *model) graph(account trace.Account, w trace.Window) *trace.Graph {
+	b := assemble.NewGraph(&w)
+	for id, segments := range m.accounts[account] {
+		b.Add(assemble.Trace(id, segments))
+	}
+	for _, id := range b.Linked() {
+		if segments := m.accounts[account][id]; segments != nil {
+			b.Resolve(assemble.Trace(id, segments))
+		}
+	}
+	return b.Graph()
+}
+
+// describeTrace is a trace as text, complete enough to tell any two apart.
+func describeTrace(t *trace.Trace) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s start=%d end=%d open=%v partial=%v revision=%d first=%d updated=%d root=%s", t.ID, t.Start, t.End, t.InProgress, t.Partial, t.Revision, t.FirstReceived, t.Updated, name(t.Root))
+	var entity func(e *trace.Entity, depth int)
+	entity = func(e *trace.Entity, depth int) {
+		fmt.Fprintf(&b, "\n%s%s %s %d-%d received=%d parent=%s %s", strings.Repeat(" ", depth), e.ID, e.Name, e.Start, e.End, e.ReceivedAt, name(e.Parent), e.Raw)
+		for _, s := range e.Subsegments {
+			entity(s, depth+1)
+		}
+	}
+	for _, s := range t.Segments {
+		entity(s, 1)
+	}
+	for _, s := range t.Orphans {
+		b.WriteString("\norphan")
+		entity(s, 1)
+	}
+	for _, n := range t.Nodes {
+		fmt.Fprintf(&b, "\nnode %+v %s %d", n.Service, n.State, len(n.Entities))
+	}
+	for _, e := range t.Edges {
+		fmt.Fprintf(&b, "\nedge %+v %+v %d", e.From.Service, e.To.Service, len(e.Calls))
+	}
+	return b.String()
+}
+
+func name(e *trace.Entity) string {
+	if e == nil {
+		return "-"
+	}
+	return e.ID.String()
+}
+
+func describeSummary(s *trace.Summary) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a Summary is plain data
+	}
+	return string(b)
+}
+
+func describeGraph(g *trace.Graph) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d-%d", g.Start, g.End)
+	for _, s := range g.Services {
+		fmt.Fprintf(&b, "\n%+v %s root=%v %d-%d %+v %v %v", s.Service, s.State, s.Root, s.Start, s.End, s.Statistics, s.Durations.Entries(), s.ResponseTimes.Entries())
+		for _, e := range s.Edges {
+			fmt.Fprintf(&b, "\n  to %+v link=%v %d-%d %+v %v %v %v", e.To.Service, e.Link, e.Start, e.End, e.Statistics, e.ResponseTimes.Entries(), e.EventAges.Entries(), e.Aliases)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,232 @@
+// Package storetest holds every engine to the contract of package store. An
+// engine joins with one call:
+//
+//	func TestContract(t *testing.T) { storetest.Run(t, storetest.Engine{Open: …, Reopen: …, Settle: …}) }
+//
+// Each case is named after the sentence of the contract that it checks. Most run
+// three times: on data that was just appended, on the same data after the engine
+// moved it to where it stays, and after the engine was closed and opened again.
+// Answers are compared with those of a model that keeps everything in a map.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Engine is how the suite gets at an engine.
+type Engine struct {
+	// Open opens an empty store. The suite closes it.
+	Open func(t testing.TB) store.Store
+	// Reopen closes a store that Open made and opens it again with its data.
+	Reopen func(t testing.TB, s store.Store) store.Store
+	// Settle brings everything that was appended to where it stays.
+	Settle func(t testing.TB, s store.Store)
+}
+
+// home is the account of most cases.
+const home trace.Account = "000000000000"
+
+// everything is a window that holds all times.
+func everything() trace.Window { return trace.Window{Start: 0, End: trace.MaxTime} }
+
+// Run runs the suite.
+func Run(t *testing.T, e Engine) {
+	for _, c := range []struct {
+		sentence string
+		run      func(*testing.T, Engine)
+	}{
+		{"acknowledged data is part of the answer to every call that starts afterwards", readYourWrites},
+		{"a batch counts as one change of each trace it touches", oneChangeABatch},
+		{"an empty batch is no error", emptyBatch},
+		{"every call sees one account's data alone", accountsAreApart},
+		{"traces come in the order of ids, those that exist", tracesInOrder},
+		{"traces have the text of every entity", tracesHaveText},
+		{"everything that surrounded a span is kept", spansKeepScope},
+		{"summaries come newest first, then by id, descending", summariesInOrder},
+		{"a window includes its start and excludes its end, for each clock", windows},
+		{"an engine may prune less than the bounds allow, never more", pruning},
+		{"paging is stable while data arrives", paging},
+		{"examined counts the traces that were looked at", examined},
+		{"a late segment reopens its trace, which counts once", lateSegments},
+		{"the first completion that was accepted wins", firstCompletionWins},
+		{"a duplicate changes nothing", duplicates},
+		{"subsegments join their parent whichever comes first", subsegmentsJoin},
+		{"a graph is of what was received in its window", graphWindow},
+		{"links join the graphs of two traces", graphLinks},
+		{"sequences end with ctx's error", cancellation},
+		{"sequences end when the caller stops", earlyStop},
+		{"events follow appends and are merged", follow},
+		{"stats count traces and segments once", stats},
+		{"closing twice does nothing, and calls after it say so", closeTwice},
+		{"reopening keeps everything", reopening},
+		{"many goroutines may call at once", concurrency},
+		{"order, batches, settling and restarts do not change answers", anyHistory},
+	} {
+		t.Run(c.sentence, func(t *testing.T) { c.run(t, e) })
+	}
+}
+
+// fixture is a store beside the model of what it should answer.
+type fixture struct {
+	testing.TB
+	engine Engine
+	store  store.Store
+	model  *model
+	ctx    context.Context
+}
+
+func newFixture(t testing.TB, e Engine) *fixture {
+	f := &fixture{TB: t, engine: e, model: newModel(), ctx: context.Background(), store: e.Open(t)}
+	t.Cleanup(func() {
+		if err := f.store.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return f
+}
+
+// append appends to the store and to the model.
+func (f *fixture) append(account trace.Account, batch ...*trace.Segment) {
+	f.Helper()
+	if err := f.store.Append(f.ctx, account, batch); err != nil {
+		f.Fatalf("Append: %v", err)
+	}
+	f.model.append(account, batch)
+}
+
+// states runs a check as the data is, then settled, then reopened.
+func (f *fixture) states(check func(state string)) {
+	check("as appended")
+	f.engine.Settle(f, f.store)
+	check("settled")
+	f.store = f.engine.Reopen(f, f.store)
+	check("reopened")
+}
+
+// summaries collects the answer to a query.
+func (f *fixture) summaries(account trace.Account, q *store.SummaryQuery) []*trace.Summary {
+	f.Helper()
+	var list []*trace.Summary
+	for s, err := range f.store.Summaries(f.ctx, account, q) {
+		if err != nil {
+			f.Fatalf("Summaries: %v", err)
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// traces collects traces by id.
+func (f *fixture) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
+	f.Helper()
+	var list []*trace.Trace
+	for t, err := range f.store.Traces(f.ctx, account, ids) {
+		if err != nil {
+			f.Fatalf("Traces: %v", err)
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
+func (f *fixture) graph(account trace.Account, w trace.Window) *trace.Graph {
+	f.Helper()
+	g, err := f.store.Graph(f.ctx, account, store.GraphQuery{Window: w})
+	if err != nil {
+		f.Fatalf("Graph: %v", err)
+	}
+	return g
+}
+
+func (f *fixture) stats() store.Stats {
+	f.Helper()
+	st, err := f.store.Stats(f.ctx)
+	if err != nil {
+		f.Fatalf("Stats: %v", err)
+	}
+	return st
+}
+
+// compare checks all that the store says of an account against the model.
+func (f *fixture) compare(state string, account trace.Account) {
+	f.Helper()
+	ids := f.model.ids(account)
+	got, want := f.traces(account, ids...), f.model.traces(account, ids...)
+	if len(got) != len(want) {
+		f.Fatalf("%s: %d traces, want %d", state, len(got), len(want))
+	}
+	for i := range want {
+		if g, w := describeTrace(got[i]), describeTrace(want[i]); g != w {
+			f.Fatalf("%s: trace %s\n got %s\nwant %s", state, want[i].ID, g, w)
+		}
+	}
+	for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
+		f.compareSummaries(state, account, &store.SummaryQuery{Window: everything(), Clock: clock})
+	}
+	f.compareGraph(state, account, everything())
+}
+
+func (f *fixture) compareSummaries(state string, account trace.Account, q *store.SummaryQuery) {
+	f.Helper()
+	got, want := f.summaries(account, q), f.model.summaries(account, q)
+	if g, w := summaryIDs(got), summaryIDs(want); !slices.Equal(g, w) {
+		f.Fatalf("%s: summaries of %s\n got %v\nwant %v", state, describeQuery(q), g, w)
+	}
+	for i := range want {
+		if g, w := describeSummary(got[i]), describeSummary(want[i]); g != w {
+			f.Fatalf("%s: summary of %s\n got %s\nwant %s", state, describeQuery(q), g, w)
+		}
+	}
+}
+
+func (f *fixture) compareGraph(state string, account trace.Account, w trace.Window) {
+	f.Helper()
+	if g, w := describeGraph(f.graph(account, w)), describeGraph(f.model.graph(account, w)); g != w {
+		f.Fatalf("%s: graph\n got %s\nwant %s", state, g, w)
+	}
+}
+
+func describeQuery(q *store.SummaryQuery) string {
+	text := ""
+	if q.Filter != nil {
+		text = q.Filter.String()
+	}
+	return fmt.Sprintf("clock %d, window %d to %d, filter %q, after %v", q.Clock, q.Window.Start, q.Window.End, text, q.After)
+}
+
+func summaryIDs(list []*trace.Summary) []string {
+	var ids []string
+	for _, s := range list {
+		ids = append(ids, s.ID.String())
+	}
+	return ids
+}
+
+func parse(t testing.TB, text string) *filter.Expr {
+	t.Helper()
+	e, err := filter.Parse(text)
+	if err != nil {
+		t.Fatalf("Parse(%q): %v", text, err)
+	}
+	return e
+}
+
+// second is an instant on the fixture's time line.
+func second(s float64) trace.Time { return trace.FromSeconds(1_780_000_000 + s) }
+
+// isDone says whether an error is that of an ended context.
+func isDone(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// patience is how long a case waits for what must happen soon.
+const patience = 10 * time.Second
