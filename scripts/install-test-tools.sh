@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Installs what the black-box tests run: the AWS CLI, Chromium, a JDK with Maven
+# from Debian's packages; the official SDKs for Python, Node, Java and Go and the
+# stock X-Ray daemon from their registries. Everything but the packages goes below
+# .cache. A second run does nothing. What is missing afterwards fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache=$PWD/.cache
+mkdir -p "$cache"
+
+need=()
+[ -x /usr/bin/aws ] || need+=(awscli)
+command -v chromium >/dev/null || need+=(chromium)
+command -v mvn >/dev/null || need+=(maven)
+command -v javac >/dev/null || need+=(default-jdk-headless)
+command -v python3 >/dev/null || need+=(python3)
+python3 -c 'import ensurepip' 2>/dev/null || need+=(python3-venv)
+if [ ${#need[@]} -gt 0 ]; then
+  sudo=()
+  [ "$(id -u)" = 0 ] || sudo=(sudo)
+  echo "installing ${need[*]}"
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}"
+fi
+
+# once NAME FILE... runs the rest (after --) unless it succeeded for these files.
+once() {
+  local name=$1 files=()
+  shift
+  while [ "$1" != -- ]; do files+=("$1"); shift; done
+  shift
+  local stamp="$cache/$name.stamp" sum
+  sum=$(cat "${files[@]}" | sha256sum)
+  if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ]; then return; fi
+  echo "installing $name"
+  "$@"
+  echo "$sum" >"$stamp"
+}
+
+python() {
+  rm -rf "$cache/venv"
+  python3 -m venv "$cache/venv"
+  "$cache/venv/bin/pip" install --quiet --disable-pip-version-check -r test/sdks/python/requirements.txt
+}
+node() { (cd "$1" && npm ci --no-audit --no-fund --silent); }
+java() { mvn -q -B -f test/sdks/java/pom.xml package -DskipTests -DbuildDirectory="$cache/java"; }
+go_tool() { (cd "$1" && CGO_ENABLED=0 go build -o "$cache/bin/$2" "$3"); }
+
+once python test/sdks/python/requirements.txt -- python
+once node-sdk test/sdks/node/package-lock.json -- node test/sdks/node
+once browser test/browser/package-lock.json -- node test/browser
+once java test/sdks/java/pom.xml test/sdks/java/src/main/java/App.java -- java
+once xray-daemon test/sdks/daemon/go.mod -- go_tool test/sdks/daemon xray-daemon github.com/aws/aws-xray-daemon/daemon
+once go-sdk test/sdks/go/go.mod test/sdks/go/main.go -- go_tool test/sdks/go go-app .
+
+for tool in /usr/bin/aws "$(command -v chromium)" "$cache/venv/bin/python" "$cache/bin/xray-daemon" "$cache/bin/go-app" "$cache/java/app.jar"; do
+  [ -e "$tool" ] || { echo "missing after the installation: $tool" >&2; exit 1; }
+done

@@ -1,0 +1,309 @@
+// Package sdks_test runs small applications with the official SDKs against the
+// real binary: nothing but their usual settings says where traces go.
+package sdks_test
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/test/harness"
+)
+
+// downstream answers every call.
+func downstream(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("in stock")) }))
+	t.Cleanup(s.Close)
+	return s.URL + "/price"
+}
+
+// serve starts an application that prints its port, and is its address.
+func serve(t *testing.T, s *harness.Server, env []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = filepath.Join(harness.Root(), "test", "sdks")
+	cmd.Env = append(os.Environ(), append(env, "AWS_XRAY_DAEMON_ADDRESS="+s.UDP)...)
+	cmd.Stderr = &testLog{t: t}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	port, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("%s did not start: %v", name, err)
+	}
+	return "http://127.0.0.1:" + strings.TrimSpace(port)
+}
+
+// run runs a program that prints a trace id at last, and is the id.
+func run(t *testing.T, s *harness.Server, env []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Dir = filepath.Join(harness.Root(), "test", "sdks")
+	cmd.Env = append(os.Environ(), append(env, "AWS_XRAY_DAEMON_ADDRESS="+s.UDP)...)
+	cmd.Stderr = &testLog{t: t}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	lines := strings.Fields(string(out))
+	if len(lines) == 0 {
+		t.Fatalf("%s printed no trace id", name)
+	}
+	return lines[len(lines)-1]
+}
+
+// testLog passes a program's messages on to the test's log.
+type testLog struct{ t *testing.T }
+
+func (l *testLog) Write(b []byte) (int, error) {
+	if strings.TrimSpace(string(b)) != "" {
+		fmt.Fprintf(os.Stderr, "    %s: %s", l.t.Name(), b)
+	}
+	return len(b), nil
+}
+
+func tool(elements ...string) string {
+	return filepath.Join(append([]string{harness.Root(), ".cache"}, elements...)...)
+}
+
+// get calls an application as a caller does that is traced itself.
+func get(t *testing.T, url, header string, status int) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header != "" {
+		req.Header.Set("X-Amzn-Trace-Id", header)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != status {
+		t.Fatalf("%s answered %d, not %d", url, res.StatusCode, status)
+	}
+}
+
+// entities waits until a trace has all the named entities, and is those by name.
+func entities(t *testing.T, s *harness.Server, id string, names ...string) map[string]*harness.Node {
+	t.Helper()
+	found := map[string]*harness.Node{}
+	harness.Eventually(t, fmt.Sprintf("entities %v of trace %s", names, id), func() bool {
+		clear(found)
+		for _, doc := range s.Trace(id) {
+			doc.Each(func(n *harness.Node) {
+				if had := found[n.Name]; had == nil || !n.Inferred {
+					found[n.Name] = n
+				}
+			})
+		}
+		for _, name := range names {
+			if found[name] == nil || found[name].InProgress {
+				return false
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// newRoot is a fresh trace id and the header that carries it.
+func newRoot(n int) (id, header string) {
+	id = fmt.Sprintf("1-%08x-%024x", time.Now().Unix(), 0xabc000+n)
+	return id, "Root=" + id + ";Sampled=1"
+}
+
+func TestXRayPython_flask(t *testing.T) {
+	s := harness.Start(t)
+	url := serve(t, s, []string{"DOWNSTREAM_URL=" + downstream(t)}, tool("venv", "bin", "python"), "python/xray_app.py")
+	id, header := newRoot(1)
+	get(t, url+"/orders/21", header, 200)
+	found := entities(t, s, id, "orders-python", "pricing", "127.0.0.1")
+	root := found["orders-python"]
+	if root.Annotations["order"] != 21.0 || root.User != "ada" || root.HTTP["response"].(map[string]any)["status"] != 200.0 {
+		t.Errorf("segment %+v", root)
+	}
+	if call := found["127.0.0.1"]; call.Namespace != "remote" || !strings.HasSuffix(call.HTTP["request"].(map[string]any)["url"].(string), "/price") {
+		t.Errorf("downstream call %+v", call)
+	}
+	var sql *harness.Node
+	root.Each(func(n *harness.Node) {
+		if n.SQL != nil {
+			sql = n
+		}
+	})
+	if sql == nil {
+		t.Errorf("no sqlite query in %+v", root)
+	}
+	if found["pricing"].Metadata["default"].(map[string]any)["double"] != 42.0 {
+		t.Errorf("metadata %+v", found["pricing"].Metadata)
+	}
+
+	id, header = newRoot(2)
+	get(t, url+"/broken", header, 500)
+	if broken := entities(t, s, id, "orders-python")["orders-python"]; !broken.Fault || broken.Cause == nil {
+		t.Errorf("a failed request is %+v", broken)
+	}
+	if list := s.Summaries(`service("orders-python") AND fault`); len(list) != 1 || list[0].Id != id {
+		t.Errorf("faults: %+v", list)
+	}
+}
+
+// With the rules of the service an SDK starts at once and samples by them.
+func TestXRayPython_centralSampling(t *testing.T) {
+	s := harness.Start(t)
+	url := serve(t, s, []string{"XRAY_SAMPLING=1"}, tool("venv", "bin", "python"), "python/xray_app.py")
+	sampledByDefault(t, s, url+"/orders/1", "orders-python")
+}
+
+func TestXRayNode_centralSampling(t *testing.T) {
+	s := harness.Start(t)
+	url := serve(t, s, []string{"XRAY_SAMPLING=1"}, "node", "node/app.js")
+	sampledByDefault(t, s, url+"/cart/1", "cart-node")
+}
+
+// sampledByDefault calls until a segment says that the Default rule of the
+// service chose it. Until an SDK has polled it goes by rules of its own.
+func sampledByDefault(t *testing.T, s *harness.Server, url, name string) {
+	t.Helper()
+	harness.Eventually(t, "a segment sampled by the Default rule", func() bool {
+		get(t, url, "", 200)
+		for _, sum := range s.Summaries(fmt.Sprintf("service(%q)", name)) {
+			for _, doc := range s.Trace(sum.Id) {
+				xray, _ := doc.AWS["xray"].(map[string]any)
+				if xray["sampling_rule_name"] == "Default" || xray["rule_name"] == "Default" {
+					return true
+				}
+			}
+		}
+		return false
+	})
+}
+
+func TestXRayNode_express(t *testing.T) {
+	s := harness.Start(t)
+	url := serve(t, s, []string{"DOWNSTREAM_URL=" + downstream(t)}, "node", "node/app.js")
+	id, header := newRoot(3)
+	get(t, url+"/cart/9", header, 200)
+	found := entities(t, s, id, "cart-node", "reserve", "127.0.0.1")
+	if found["cart-node"].Annotations["cart"] != "9" || found["127.0.0.1"].Namespace != "remote" {
+		t.Errorf("segment %+v, call %+v", found["cart-node"], found["127.0.0.1"])
+	}
+	id, header = newRoot(4)
+	get(t, url+"/broken", header, 500)
+	if broken := entities(t, s, id, "cart-node")["cart-node"]; !broken.Fault {
+		t.Errorf("a failed request is %+v", broken)
+	}
+}
+
+func TestXRayGo(t *testing.T) {
+	s := harness.Start(t)
+	id := run(t, s, nil, tool("bin", "go-app"), "xray", downstream(t))
+	found := entities(t, s, id, "stock-go", "price")
+	if found["stock-go"].Annotations["sku"] != 42.0 || !found["price"].Fault || found["price"].Cause == nil {
+		t.Errorf("segment %+v, subsegment %+v", found["stock-go"], found["price"])
+	}
+	var remote bool
+	found["stock-go"].Each(func(n *harness.Node) { remote = remote || n.Namespace == "remote" })
+	if !remote {
+		t.Error("no remote subsegment for the call downstream")
+	}
+}
+
+func TestXRayJava(t *testing.T) {
+	for _, central := range []string{"", "1"} {
+		t.Run("XRAY_SAMPLING="+central, func(t *testing.T) {
+			s := harness.Start(t)
+			id := run(t, s, []string{"XRAY_SAMPLING=" + central}, "java", "-cp", tool("java", "app.jar")+":"+tool("java", "lib", "*"), "App", downstream(t))
+			found := entities(t, s, id, "billing-java", "calculate")
+			cause, _ := found["calculate"].Cause.(map[string]any)
+			exceptions, _ := cause["exceptions"].([]any)
+			if found["billing-java"].Annotations["invoice"] != 7.0 || !found["calculate"].Fault || len(exceptions) != 2 {
+				t.Errorf("segment %+v, subsegment %+v", found["billing-java"], found["calculate"])
+			}
+		})
+	}
+}
+
+func TestOTelPython(t *testing.T) {
+	for _, protocol := range []string{"grpc", "http"} {
+		t.Run(protocol, func(t *testing.T) {
+			s := harness.Start(t)
+			addr := map[string]string{"grpc": s.GRPC, "http": "http://" + s.OTLP}[protocol]
+			id := run(t, s, nil, tool("venv", "bin", "python"), "python/otel_app.py", protocol, addr)
+			root := entities(t, s, id, "otel-python")["otel-python"]
+			if !root.Fault || root.Cause == nil || root.Metadata["default"] == nil {
+				t.Errorf("segment %+v", root)
+			}
+			var sql bool
+			for _, doc := range s.Trace(id) {
+				doc.Each(func(n *harness.Node) { sql = sql || n.SQL != nil })
+			}
+			if !sql {
+				t.Error("the database span has no sql block")
+			}
+		})
+	}
+}
+
+func TestOTelGo(t *testing.T) {
+	for _, protocol := range []string{"otel-grpc", "otel-http", "main port"} {
+		t.Run(protocol, func(t *testing.T) {
+			s := harness.Start(t)
+			addr := map[string]string{"otel-grpc": s.GRPC, "otel-http": s.OTLP, "main port": s.HTTP}[protocol]
+			if protocol == "main port" {
+				protocol = "otel-http"
+			}
+			id := run(t, s, nil, tool("bin", "go-app"), protocol, addr)
+			found := entities(t, s, id, "otel-go", "warehouse.internal")
+			if call := found["warehouse.internal"]; call.Cause == nil {
+				t.Errorf("call %+v", call)
+			}
+		})
+	}
+}
+
+// The stock daemon forwards datagrams to our endpoint, reports its telemetry, and
+// proxies the calls for sampling.
+func TestXRayDaemon(t *testing.T) {
+	s := harness.Start(t)
+	addr := harness.FreePort(t)
+	config := filepath.Join(t.TempDir(), "cfg.yaml")
+	text := fmt.Sprintf("Region: us-east-1\nEndpoint: http://%s\nLocalMode: true\nSocket:\n  UDPAddress: %s\n  TCPAddress: %s\nVersion: 2\n", s.HTTP, addr, addr)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	daemon := exec.Command(tool("bin", "xray-daemon"), "-c", config, "-o")
+	daemon.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=y", "AWS_EC2_METADATA_DISABLED=true")
+	daemon.Stdout, daemon.Stderr = &testLog{t: t}, &testLog{t: t}
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
+	through := &harness.Server{UDP: addr}
+	harness.Eventually(t, "the daemon listens", func() bool {
+		res, err := http.Post("http://"+addr+"/GetSamplingRules", "application/json", strings.NewReader("{}"))
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == 200
+	})
+	id := run(t, through, nil, tool("bin", "go-app"), "xray", downstream(t))
+	entities(t, s, id, "stock-go", "price")
+}
