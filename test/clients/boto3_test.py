@@ -1,0 +1,130 @@
+"""Every operation that is built, through boto3 with nothing changed but the endpoint.
+
+Run by clients_test.go with the endpoint in AWS_ENDPOINT_URL_XRAY.
+"""
+import datetime
+import json
+import sys
+import time
+import unittest
+
+import boto3
+
+xray = boto3.client("xray")
+NOW = int(time.time())
+HOUR = {"StartTime": NOW - 3600, "EndTime": NOW + 60}
+
+
+def trace_id(n):
+    return "1-%08x-%024x" % (NOW, 0xB0703000000 + n)
+
+
+def put(*documents):
+    return xray.put_trace_segments(TraceSegmentDocuments=[json.dumps(d) for d in documents])
+
+
+def shop(n, **more):
+    """A front segment that calls a database and a table of DynamoDB."""
+    return {
+        "trace_id": trace_id(n), "id": "%016x" % (0xF0 + n), "name": "front", "start_time": NOW - 10.0, "end_time": NOW - 9.0 + n / 1000,
+        "http": {"request": {"method": "GET", "url": "http://shop.example.com/cart"}, "response": {"status": 200}},
+        "annotations": {"cart": n}, "user": "ada",
+        "subsegments": [
+            {"id": "%016x" % (0xF000 + n), "name": "DynamoDB", "namespace": "aws", "start_time": NOW - 9.9, "end_time": NOW - 9.5,
+             "aws": {"operation": "GetItem", "table_name": "carts"}},
+        ], **more,
+    }
+
+
+class Operations(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        answer = put(*[shop(n) for n in range(1, 151)])
+        assert answer["UnprocessedTraceSegments"] == [], answer
+        put(shop(200, fault=True))
+
+    def test_batch_get_traces(self):
+        ids = [trace_id(1), trace_id(2), trace_id(999)]
+        pages = list(xray.get_paginator("batch_get_traces").paginate(TraceIds=ids))
+        traces = [t for p in pages for t in p["Traces"]]
+        self.assertEqual([t["Id"] for t in traces], ids[:2])
+        self.assertEqual([i for p in pages for i in p["UnprocessedTraceIds"]], [])
+        self.assertAlmostEqual(traces[0]["Duration"], 1.001, 3)
+        self.assertFalse(traces[0]["LimitExceeded"])
+        documents = [json.loads(s["Document"]) for s in traces[0]["Segments"]]
+        self.assertEqual({d["name"] for d in documents}, {"front", "DynamoDB"})
+
+    def test_batch_get_traces_errors(self):
+        with self.assertRaises(xray.exceptions.InvalidRequestException) as caught:
+            xray.batch_get_traces(TraceIds=[trace_id(n) for n in range(6)])
+        self.assertIn("Exceeding maximum query size: 5", str(caught.exception))
+        with self.assertRaises(xray.exceptions.InvalidRequestException):
+            xray.batch_get_traces(TraceIds=["1-1"])
+
+    def test_get_trace_summaries_in_pages(self):
+        pages = list(xray.get_paginator("get_trace_summaries").paginate(**HOUR, FilterExpression='service("front")'))
+        found = [s for p in pages for s in p["TraceSummaries"]]
+        self.assertEqual(len({s["Id"] for s in found}), 151)
+        self.assertEqual(len(found), 151)
+        self.assertGreater(len(pages), 1)
+        self.assertIsInstance(pages[0]["ApproximateTime"], datetime.datetime)
+
+    def test_get_trace_summaries_members(self):
+        (one,) = xray.get_trace_summaries(**HOUR, FilterExpression="annotation[cart] = 7")["TraceSummaries"]
+        self.assertEqual(one["Id"], trace_id(7))
+        self.assertEqual(one["Http"]["HttpURL"], "http://shop.example.com/cart")
+        self.assertEqual(one["Annotations"]["cart"][0]["AnnotationValue"], {"NumberValue": 7.0})
+        self.assertEqual(one["Users"][0]["UserName"], "ada")
+        self.assertAlmostEqual(one["ResponseTime"], 1.007, 3)
+        self.assertEqual({s["Name"] for s in one["ServiceIds"]}, {"front", "carts"})
+        (faulty,) = xray.get_trace_summaries(**HOUR, FilterExpression="fault")["TraceSummaries"]
+        self.assertEqual((faulty["Id"], faulty["HasFault"]), (trace_id(200), True))
+        for kind in ("TraceId", "Event", "Service"):
+            self.assertTrue(xray.get_trace_summaries(**HOUR, TimeRangeType=kind)["TraceSummaries"], kind)
+
+    def test_get_trace_summaries_errors(self):
+        for change in ({"FilterExpression": "responsetime >"}, {"EndTime": NOW - 7200}, {"NextToken": "forged"}):
+            with self.assertRaises(xray.exceptions.InvalidRequestException, msg=change):
+                xray.get_trace_summaries(**{**HOUR, **change})
+
+    def test_get_trace_graph(self):
+        (page,) = xray.get_paginator("get_trace_graph").paginate(TraceIds=[trace_id(3)])
+        self.assertEqual({(s["Name"], s.get("Type")) for s in page["Services"]},
+                         {("front", "client"), ("front", None), ("carts", "AWS::DynamoDB::Table")})
+
+    def test_get_service_graph(self):
+        services = [s for p in xray.get_paginator("get_service_graph").paginate(**HOUR) for s in p["Services"]]
+        (front,) = [s for s in services if s["Name"] == "front" and s.get("Type") != "client"]
+        self.assertEqual(front["SummaryStatistics"]["TotalCount"], 151)
+        self.assertEqual(front["SummaryStatistics"]["FaultStatistics"]["TotalCount"], 1)
+        self.assertEqual(sum(b["Count"] for b in front["ResponseTimeHistogram"]), 151)
+        self.assertEqual(front["Edges"][0]["SummaryStatistics"]["TotalCount"], 151)
+
+    def test_put_trace_segments_keeps_the_good_ones(self):
+        good, bad = shop(300), shop(301)
+        del bad["trace_id"]
+        answer = put(good, bad, {"hello": 1})
+        refused = answer["UnprocessedTraceSegments"]
+        self.assertEqual(len(refused), 2)
+        self.assertEqual(refused[0].get("Id"), bad["id"])
+        self.assertTrue(all(r["ErrorCode"] and r["Message"] for r in refused), refused)
+        self.assertEqual(len(xray.batch_get_traces(TraceIds=[trace_id(300)])["Traces"]), 1)
+
+    def test_put_telemetry_records(self):
+        xray.put_telemetry_records(EC2InstanceId="i-1", Hostname="host", TelemetryRecords=[
+            {"Timestamp": NOW, "SegmentsReceivedCount": 3, "BackendConnectionErrors": {"TimeoutCount": 1}}])
+
+    def test_sampling(self):
+        (page,) = xray.get_paginator("get_sampling_rules").paginate()
+        rules = {r["SamplingRule"]["RuleName"]: r["SamplingRule"] for r in page["SamplingRuleRecords"]}
+        self.assertEqual((rules["Default"]["FixedRate"], rules["Default"]["ReservoirSize"], rules["Default"]["Priority"]), (0.05, 1, 10000))
+        answer = xray.get_sampling_targets(SamplingStatisticsDocuments=[
+            {"RuleName": "Default", "ClientID": "0123456789abcdef01234567", "Timestamp": NOW, "RequestCount": 10, "SampledCount": 1, "BorrowCount": 0}])
+        (target,) = answer["SamplingTargetDocuments"]
+        self.assertEqual((target["RuleName"], target["FixedRate"]), ("Default", 0.05))
+        self.assertIsInstance(answer["LastRuleModification"], datetime.datetime)
+        list(xray.get_paginator("get_sampling_statistic_summaries").paginate())
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv)
