@@ -323,12 +323,13 @@ func (s *Server) Summaries(filter string) []Summary {
 	s.t.Helper()
 	var out []Summary
 	token := any(nil)
+	now := time.Now() // a token is good for the window it was made for
 	for {
 		var answer struct {
 			TraceSummaries []Summary
 			NextToken      *string
 		}
-		s.Ask("/TraceSummaries", map[string]any{"StartTime": time.Now().Add(-time.Hour).Unix(), "EndTime": time.Now().Add(time.Hour).Unix(), "TimeRangeType": "Event", "FilterExpression": filter, "NextToken": token}, &answer)
+		s.Ask("/TraceSummaries", map[string]any{"StartTime": now.Add(-time.Hour).Unix(), "EndTime": now.Add(time.Hour).Unix(), "TimeRangeType": "Event", "FilterExpression": filter, "NextToken": token}, &answer)
 		out = append(out, answer.TraceSummaries...)
 		if answer.NextToken == nil {
 			return out
