@@ -47,6 +47,7 @@ const (
 type Tally struct {
 	now      func() time.Time
 	segments *prometheus.CounterVec
+	refusals *prometheus.Desc
 	onRefuse func(Refused)
 
 	mu      sync.Mutex
@@ -63,10 +64,13 @@ func NewTally(reg prometheus.Registerer, now func() time.Time, onRefuse func(Ref
 			Name: "fluoro_receive_segments_total",
 			Help: "Segments, subsegment documents and spans received, by protocol, outcome and reason.",
 		}, []string{"protocol", "outcome", "reason"}),
+		refusals: prometheus.NewDesc("fluoro_receive_refusals_total",
+			"What was not kept, by protocol, outcome, reason and the host that sent it; hosts beyond the first thousand series are \"others\".",
+			[]string{"protocol", "outcome", "reason", "source"}, nil),
 		onRefuse: onRefuse,
 		counts:   map[Count]int64{},
 	}
-	reg.MustRegister(t.segments)
+	reg.MustRegister(t.segments, t)
 	for _, p := range []string{ProtocolUDP, ProtocolXRay, ProtocolOTLPGRPC, ProtocolOTLPHTTP} {
 		t.segments.WithLabelValues(p, OutcomeAccepted, "")
 	}
@@ -129,6 +133,18 @@ func (t *Tally) remember(protocol, source, reason, message string) {
 	t.mu.Unlock()
 	if t.onRefuse != nil {
 		t.onRefuse(r)
+	}
+}
+
+// Describe is part of prometheus.Collector.
+func (t *Tally) Describe(descs chan<- *prometheus.Desc) { descs <- t.refusals }
+
+// Collect is part of prometheus.Collector: what was not kept, by source.
+func (t *Tally) Collect(metrics chan<- prometheus.Metric) {
+	for _, c := range t.Counts() {
+		if c.Outcome != OutcomeAccepted {
+			metrics <- prometheus.MustNewConstMetric(t.refusals, prometheus.CounterValue, float64(c.Count), c.Protocol, c.Outcome, c.Reason, c.Source)
+		}
 	}
 }
 

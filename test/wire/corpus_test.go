@@ -255,7 +255,8 @@ func TestCorpus_datagrams(t *testing.T) {
 				if reason == "" {
 					return s.Metric(fmt.Sprintf(udpSeries, "accepted", "")) >= 1
 				}
-				return s.Metric(fmt.Sprintf(udpSeries, "rejected", reason)) == 1
+				return s.Metric(fmt.Sprintf(udpSeries, "rejected", reason)) == 1 &&
+					s.Metric(fmt.Sprintf(`fluoro_receive_refusals_total{outcome="rejected",protocol="udp",reason=%q,source="127.0.0.1"}`, reason)) == 1
 			})
 		})
 	}
