@@ -1,30 +1,59 @@
 package decode
 
 import (
+	"slices"
+
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// decodeAnnotations reads the annotations that are indexed: strings, numbers and
+// annotations reads the annotations that are indexed: strings, numbers and
 // bools. Other values stay in the document's text alone.
-func decodeAnnotations(v jsonscan.Value) (out []trace.Annotation) {
-	for name, m := range v.Members() {
-		var value trace.Value
-		switch m.Kind() {
-		case jsonscan.String:
-			value = trace.Value{Kind: trace.StringValue, String: m.Text()}
-		case jsonscan.Bool:
-			value = trace.Value{Kind: trace.BoolValue, Bool: m.Bool()}
-		case jsonscan.Number:
-			f, ok := m.Float()
-			if !ok {
-				continue
+func (d *documentReader) annotations() []trace.Annotation {
+	const few = 32 // up to here looking through the list beats a map
+	var out []trace.Annotation
+	var places map[string]int
+	for more := d.Object(); more; more = d.NextMember() {
+		key := d.Name()
+		value, ok := d.annotation()
+		place := -1
+		if places != nil {
+			if p, found := places[string(key)]; found {
+				place = p
 			}
-			value = trace.Value{Kind: trace.NumberValue, Number: f}
-		default:
-			continue
+		} else {
+			place = slices.IndexFunc(out, func(a trace.Annotation) bool { return a.Key == string(key) })
 		}
-		out = append(out, trace.Annotation{Key: jsonscan.Unquote(name), Value: value})
+		switch {
+		case place >= 0:
+			out[place].Value = value // its kind is 0 if it is not indexed
+		case ok:
+			out = append(out, trace.Annotation{Key: d.keepPlain(key), Value: value})
+			if places != nil {
+				places[out[len(out)-1].Key] = len(out) - 1
+			} else if len(out) == few {
+				places = make(map[string]int)
+				for i, a := range out {
+					places[a.Key] = i
+				}
+			}
+		}
 	}
-	return out
+	return slices.DeleteFunc(out, func(a trace.Annotation) bool { return a.Value.Kind == 0 })
+}
+
+// annotation passes one value; ok is false for what is not indexed.
+func (d *documentReader) annotation() (value trace.Value, ok bool) {
+	v := d.Skip()
+	switch v.Kind() {
+	case jsonscan.String:
+		return trace.Value{Kind: trace.StringValue, String: d.keep(v)}, true
+	case jsonscan.Bool:
+		return trace.Value{Kind: trace.BoolValue, Bool: v.Bool()}, true
+	case jsonscan.Number:
+		if f, ok := v.Float(); ok {
+			return trace.Value{Kind: trace.NumberValue, Number: f}, true
+		}
+	}
+	return trace.Value{}, false
 }

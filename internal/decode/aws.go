@@ -1,46 +1,60 @@
 package decode
 
 import (
+	"cmp"
+
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// decodeAWS reads the aws block: of segments where the code runs, of subsegments
-// what was called (X-Ray developer guide, segment documents, "AWS resource data").
-func decodeAWS(a *trace.AWS, v jsonscan.Value) {
-	for name, m := range v.Members() {
-		switch string(name) {
+// aws reads the aws block: of segments where the code runs, of subsegments what
+// was called (X-Ray developer guide, segment documents, "AWS resource data").
+func (d *documentReader) aws() (a trace.AWS) {
+	var containerZone string
+	for more := d.Object(); more; more = d.NextMember() {
+		switch string(d.Name()) {
 		case "account_id":
-			a.AccountID = m.Text()
+			a.AccountID = d.text()
 		case "operation":
-			a.Operation = m.Text()
+			a.Operation = d.text()
 		case "region":
-			a.Region = m.Text()
+			a.Region = d.text()
 		case "table_name":
-			a.TableName = m.Text()
+			a.TableName = d.text()
 		case "bucket_name":
-			a.BucketName = m.Text()
+			a.BucketName = d.text()
 		case "queue_url":
-			a.QueueURL = m.Text()
+			a.QueueURL = d.text()
 		case "topic_arn":
-			a.TopicARN = m.Text()
+			a.TopicARN = d.text()
 		case "function_name":
-			a.FunctionName = m.Text()
+			a.FunctionName = d.text()
 		case "ec2":
-			a.InstanceID = m.Get("instance_id").Text()
-			if zone := m.Get("availability_zone").Text(); zone != "" {
-				a.AvailabilityZone = zone
-			}
+			a.InstanceID, a.AvailabilityZone = d.two("instance_id", "availability_zone")
 		case "ecs":
-			if a.AvailabilityZone == "" {
-				a.AvailabilityZone = m.Get("availability_zone").Text()
-			}
+			containerZone, _ = d.two("availability_zone", "")
 		case "xray":
 			// Go, Python, Ruby and .NET write the first, Java and Node the second.
-			a.SamplingRule = m.Get("sampling_rule_name").Text()
-			if a.SamplingRule == "" {
-				a.SamplingRule = m.Get("rule_name").Text()
-			}
+			a.SamplingRule = cmp.Or(d.two("sampling_rule_name", "rule_name"))
+		default:
+			d.Skip()
 		}
 	}
+	a.AvailabilityZone = cmp.Or(a.AvailabilityZone, containerZone)
+	return a
+}
+
+// two passes one value and returns two string members of it, "" where there are
+// none.
+func (d *documentReader) two(first, second string) (a, b string) {
+	var va, vb jsonscan.Value
+	for more := d.Object(); more; more = d.NextMember() {
+		switch v := d.Skip(); string(d.Name()) {
+		case first:
+			va = v
+		case second:
+			vb = v
+		}
+	}
+	return d.keep(va), d.keep(vb)
 }

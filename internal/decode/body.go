@@ -19,31 +19,42 @@ func (e *SerializationError) Error() string { return e.Message }
 // member is missing or null, and empty for an empty list. The error is a
 // *SerializationError.
 func Body(body []byte) (docs [][]byte, err error) {
-	v, err := jsonscan.Parse(body)
-	if err != nil {
-		return nil, &SerializationError{"request body is not JSON: " + err.Error()}
-	}
-	if v.Kind() != jsonscan.Object {
-		return nil, &SerializationError{"request body must be a JSON object"}
-	}
-	list := v.Get("TraceSegmentDocuments")
-	switch list.Kind() {
-	case jsonscan.Missing, jsonscan.Null:
-		return nil, nil
-	case jsonscan.Array:
-	default:
-		return nil, &SerializationError{"Expected list or null"}
-	}
-	docs = [][]byte{}
-	// One buffer for all documents: unescaping never lengthens.
-	buf := make([]byte, 0, len(list))
-	for e := range list.Elements() {
-		if e.Kind() != jsonscan.String {
-			return nil, &SerializationError{notAString(e)}
+	r := jsonscan.NewReader(body)
+	isObject := r.Kind() == jsonscan.Object
+	var buf []byte // for all documents, also when the member is there twice
+	var wrong string
+	for more := r.Object(); more; more = r.NextMember() {
+		if string(r.Name()) != "TraceSegmentDocuments" {
+			r.Skip()
+			continue
 		}
-		start := len(buf)
-		buf = jsonscan.AppendUnquoted(buf, e[1:len(e)-1])
-		docs = append(docs, buf[start:len(buf):len(buf)])
+		docs, wrong = nil, ""
+		switch kind := r.Kind(); kind {
+		case jsonscan.Array:
+			docs = [][]byte{}
+		case jsonscan.Null:
+		default:
+			wrong = "Expected list or null"
+		}
+		for more := r.Array(); more; more = r.NextElement() {
+			if r.Kind() != jsonscan.String {
+				if v := r.Skip(); wrong == "" {
+					wrong = notAString(v)
+				}
+				continue
+			}
+			start := len(buf)
+			buf = r.AppendText(buf)
+			docs = append(docs, buf[start:len(buf):len(buf)])
+		}
+	}
+	switch err := r.End(); {
+	case err != nil:
+		return nil, &SerializationError{"request body is not JSON: " + err.Error()}
+	case !isObject:
+		return nil, &SerializationError{"request body must be a JSON object"}
+	case wrong != "":
+		return nil, &SerializationError{wrong}
 	}
 	return docs, nil
 }

@@ -5,42 +5,49 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// decodeCause reads the cause: the id of an exception that another entity holds
-// (a string, or {"id": …} from Node), or exceptions (X-Ray developer guide,
-// segment documents, "Errors and exceptions").
-func decodeCause(v jsonscan.Value) (c trace.Cause) {
-	if v.Kind() == jsonscan.String {
-		c.Ref = v.Text()
+// cause reads the cause: the id of an exception that another entity holds (a
+// string, or {"id": …} from Node), or exceptions (X-Ray developer guide, segment
+// documents, "Errors and exceptions").
+func (d *documentReader) cause() (c trace.Cause) {
+	if d.Kind() == jsonscan.String {
+		c.Ref = d.text()
 		return c
 	}
-	for name, m := range v.Members() {
-		switch string(name) {
+	for more := d.Object(); more; more = d.NextMember() {
+		switch string(d.Name()) {
 		case "id":
-			c.Ref = m.Text()
+			c.Ref = d.text()
 		case "exceptions":
-			for e := range m.Elements() {
-				if e.Kind() == jsonscan.Object {
-					c.Exceptions = append(c.Exceptions, decodeException(e))
+			c.Exceptions = nil
+			for more := d.Array(); more; more = d.NextElement() {
+				if d.Kind() == jsonscan.Object && len(c.Exceptions) < maxExceptions {
+					c.Exceptions = append(c.Exceptions, d.exception())
+				} else {
+					d.Skip()
 				}
 			}
+		default:
+			d.Skip()
 		}
 	}
 	return c
 }
 
-func decodeException(v jsonscan.Value) (e trace.Exception) {
-	for name, m := range v.Members() {
-		switch string(name) {
+func (d *documentReader) exception() (e trace.Exception) {
+	for more := d.Object(); more; more = d.NextMember() {
+		switch string(d.Name()) {
 		case "id":
-			e.ID = m.Text()
+			e.ID = d.text()
 		case "type":
-			e.Type = m.Text()
+			e.Type = d.text()
 		case "message":
-			e.Message = m.Text()
+			e.Message = d.text()
 		case "cause":
-			e.Cause = m.Text()
+			e.Cause = d.text()
 		case "remote":
-			e.Remote = m.Bool()
+			e.Remote = d.flag()
+		default:
+			d.Skip()
 		}
 	}
 	return e

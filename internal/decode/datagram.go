@@ -34,6 +34,16 @@ func validHeader(line []byte) bool {
 	if err != nil {
 		return false
 	}
-	version, ok := h.Get("version").Float()
-	return ok && version == 1 && strings.EqualFold(h.Get("format").Text(), "json")
+	// The daemon is written in Go, whose names of members have no case.
+	var format string
+	var version float64
+	for name, m := range h.Members() {
+		switch name := jsonscan.Unquote(name); {
+		case strings.EqualFold(name, "format"):
+			format = m.Text()
+		case strings.EqualFold(name, "version"):
+			version, _ = m.Float()
+		}
+	}
+	return version == 1 && strings.EqualFold(format, "json")
 }

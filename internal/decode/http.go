@@ -7,28 +7,43 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// decodeHTTP reads the http block (X-Ray developer guide, segment documents,
-// "HTTP request data").
-func decodeHTTP(h *trace.HTTP, v jsonscan.Value) {
-	for name, block := range v.Members() {
-		switch string(name) {
+// http reads the http block (X-Ray developer guide, segment documents, "HTTP
+// request data").
+func (d *documentReader) http() (h trace.HTTP) {
+	for more := d.Object(); more; more = d.NextMember() {
+		switch string(d.Name()) {
 		case "request":
-			for name, m := range block.Members() {
-				switch string(name) {
-				case "url":
-					h.URL = m.Text()
-				case "method":
-					h.Method = m.Text()
-				case "user_agent":
-					h.UserAgent = m.Text()
-				case "client_ip":
-					h.ClientIP = m.Text()
-				case "traced":
-					h.Traced = m.Bool()
+			h = trace.HTTP{Status: h.Status}
+			d.request(&h)
+		case "response":
+			h.Status = 0
+			for more := d.Object(); more; more = d.NextMember() {
+				if v := d.Skip(); string(d.Name()) == "status" {
+					h.Status = status(v)
 				}
 			}
-		case "response":
-			h.Status = status(block.Get("status"))
+		default:
+			d.Skip()
+		}
+	}
+	return h
+}
+
+func (d *documentReader) request(h *trace.HTTP) {
+	for more := d.Object(); more; more = d.NextMember() {
+		switch string(d.Name()) {
+		case "url":
+			h.URL = d.text()
+		case "method":
+			h.Method = d.text()
+		case "user_agent":
+			h.UserAgent = d.text()
+		case "client_ip":
+			h.ClientIP = d.text()
+		case "traced":
+			h.Traced = d.flag()
+		default:
+			d.Skip()
 		}
 	}
 }

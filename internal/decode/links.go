@@ -5,19 +5,28 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// decodeLinks reads links to segments of other traces; those without valid ids
-// lead nowhere and are left out.
-func decodeLinks(v jsonscan.Value) (out []trace.Link) {
-	for e := range v.Elements() {
-		traceID, err := trace.ParseID(e.Get("trace_id").Text())
-		if err != nil {
+// links reads links to segments of other traces; those without valid ids lead
+// nowhere and are left out.
+func (d *documentReader) links() (out []trace.Link) {
+	for more := d.Array(); more; more = d.NextElement() {
+		var traceID, id jsonscan.Value
+		for more := d.Object(); more; more = d.NextMember() {
+			switch v := d.Skip(); string(d.Name()) {
+			case "trace_id":
+				traceID = v
+			case "id":
+				id = v
+			}
+		}
+		var link trace.Link
+		text := unquoted(traceID)
+		if len(text) != 35 && len(text) != 32 || !parseSegmentID(&link.ID, id) {
 			continue
 		}
-		id, err := trace.ParseSegmentID(e.Get("id").Text())
-		if err != nil {
-			continue
+		var err error
+		if link.TraceID, err = trace.ParseID(string(text)); err == nil {
+			out = append(out, link)
 		}
-		out = append(out, trace.Link{TraceID: traceID, ID: id})
 	}
 	return out
 }

@@ -1,23 +1,23 @@
 package decode
 
-import (
-	"github.com/fluoro-io/fluoro/internal/jsonscan"
-	"github.com/fluoro-io/fluoro/internal/trace"
-)
+import "github.com/fluoro-io/fluoro/internal/trace"
 
-// decodeSQL reads the sql block (X-Ray developer guide, segment documents, "SQL
+// sql reads the sql block (X-Ray developer guide, segment documents, "SQL
 // queries").
-func decodeSQL(s *trace.SQL, v jsonscan.Value) {
-	for name, m := range v.Members() {
-		switch string(name) {
+func (d *documentReader) sql() (s trace.SQL) {
+	for more := d.Object(); more; more = d.NextMember() {
+		switch string(d.Name()) {
 		case "url":
-			s.URL = m.Text()
+			s.URL = d.text()
 		case "database_type":
-			s.DatabaseType = m.Text()
+			s.DatabaseType = d.text()
 		case "user":
-			s.User = m.Text()
+			s.User = d.text()
 		case "sanitized_query":
-			s.SanitizedQuery = m.Text()
+			s.SanitizedQuery = d.text()
+		default:
+			d.Skip()
 		}
 	}
+	return s
 }

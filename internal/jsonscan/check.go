@@ -8,7 +8,9 @@
 package jsonscan
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -40,93 +42,132 @@ func Parse(b []byte) (Value, error) {
 // of nesting is bounded by MaxDepth; strings must be valid UTF-8. Escapes of
 // lone surrogates are allowed, as RFC 8259 does.
 func Check(b []byte) error {
-	var objects [MaxDepth]bool // of the open containers: is it an object?
-	depth := 0
-	i := skipSpace(b, 0)
-value:
-	if i >= len(b) {
-		return &Error{i, "unexpected end"}
-	}
-	switch c := b[i]; {
-	case c == '{', c == '[':
-		if depth == MaxDepth {
-			return &Error{i, fmt.Sprintf("nested deeper than %d levels", MaxDepth)}
-		}
-		objects[depth] = c == '{'
-		depth++
-		i = skipSpace(b, i+1)
-		if i < len(b) && b[i] == c+2 { // ']' is '['+2, '}' is '{'+2
-			i++
-			depth--
-			goto after
-		}
-		if c == '{' {
-			goto key
-		}
-		goto value
-	case c == '"':
-		n, err := checkString(b, i)
-		if err != nil {
-			return err
-		}
-		i = n
-	case c == '-' || c >= '0' && c <= '9':
-		n, err := checkNumber(b, i)
-		if err != nil {
-			return err
-		}
-		i = n
-	default:
-		n := literal(b, i)
-		if n == 0 {
-			return &Error{i, fmt.Sprintf("unexpected %q", c)}
-		}
-		i += n
-	}
-after:
-	i = skipSpace(b, i)
-	if depth == 0 {
-		if i < len(b) {
-			return &Error{i, "more text behind the value"}
-		}
-		return nil
-	}
-	if i >= len(b) {
-		return &Error{i, "unexpected end"}
-	}
-	switch c := b[i]; {
-	case c == ',':
-		i = skipSpace(b, i+1)
-		if objects[depth-1] {
-			goto key
-		}
-		goto value
-	case c == '}' && objects[depth-1], c == ']' && !objects[depth-1]:
-		i++
-		depth--
-		goto after
-	}
-	return &Error{i, fmt.Sprintf("unexpected %q", b[i])}
-key:
-	if i >= len(b) {
-		return &Error{i, "unexpected end"}
-	}
-	if b[i] != '"' {
-		return &Error{i, fmt.Sprintf("unexpected %q where a member name must stand", b[i])}
-	}
-	n, err := checkString(b, i)
+	end, err := value(b, skipSpace(b, 0), 0)
 	if err != nil {
 		return err
 	}
-	i = skipSpace(b, n)
+	if end = skipSpace(b, end); end < len(b) {
+		return &Error{end, "more text behind the value"}
+	}
+	return nil
+}
+
+// value returns the offset behind the value that begins at i, inside of outer
+// containers.
+func value(b []byte, i, outer int) (int, *Error) {
+	if i < len(b) && (b[i] == '{' || b[i] == '[') {
+		return container(b, i, outer)
+	}
+	return scalar(b, i)
+}
+
+func scalar(b []byte, i int) (int, *Error) {
 	if i >= len(b) {
-		return &Error{i, "unexpected end"}
+		return 0, &Error{i, "unexpected end"}
+	}
+	switch c := b[i]; {
+	case c == '"':
+		end, _, err := checkString(b, i)
+		return end, err
+	case c == '-' || c >= '0' && c <= '9':
+		return checkNumber(b, i)
+	}
+	n := literal(b, i)
+	if n == 0 {
+		return 0, &Error{i, fmt.Sprintf("unexpected %q", b[i])}
+	}
+	return i + n, nil
+}
+
+func tooDeep(i int) *Error {
+	return &Error{i, fmt.Sprintf("nested deeper than %d levels", MaxDepth)}
+}
+
+// container is value for objects and arrays. It does not recurse.
+func container(b []byte, i, outer int) (int, *Error) {
+	var objects [MaxDepth / 64]uint64 // of the open containers, one bit each: is it an object?
+	depth := 0
+	for {
+		// Here a value begins.
+		if i < len(b) && (b[i] == '{' || b[i] == '[') {
+			if outer+depth == MaxDepth {
+				return 0, tooDeep(i)
+			}
+			c, word, bit := b[i], depth/64, uint64(1)<<(depth%64)
+			objects[word] &^= bit
+			if c == '{' {
+				objects[word] |= bit
+			}
+			depth++
+			i = skipSpace(b, i+1)
+			if i >= len(b) || b[i] != c+2 { // ']' is '['+2, '}' is '{'+2
+				if c == '{' {
+					var err *Error
+					if _, i, _, err = checkName(b, i); err != nil {
+						return 0, err
+					}
+				}
+				continue
+			}
+			i++
+			depth--
+		} else {
+			var err *Error
+			if i, err = scalar(b, i); err != nil {
+				return 0, err
+			}
+		}
+		// Here a value has ended, and with it perhaps those around it.
+		more := false
+		for depth > 0 && !more {
+			i = skipSpace(b, i)
+			if i >= len(b) {
+				return 0, &Error{i, "unexpected end"}
+			}
+			inObject := objects[(depth-1)/64]>>((depth-1)%64)&1 == 1
+			switch c := b[i]; {
+			case c == ',':
+				more = true
+				i = skipSpace(b, i+1)
+				if inObject {
+					var err *Error
+					if _, i, _, err = checkName(b, i); err != nil {
+						return 0, err
+					}
+				}
+			case c == '}' && inObject, c == ']' && !inObject:
+				i++
+				depth--
+			default:
+				return 0, &Error{i, fmt.Sprintf("unexpected %q", c)}
+			}
+		}
+		if depth == 0 {
+			return i, nil
+		}
+	}
+}
+
+// checkName passes a member's name and colon. It returns the offset behind the
+// name, that of the value, and whether the name has escapes.
+func checkName(b []byte, i int) (end, next int, escaped bool, err *Error) {
+	if i >= len(b) {
+		return 0, 0, false, &Error{i, "unexpected end"}
+	}
+	if b[i] != '"' {
+		return 0, 0, false, &Error{i, fmt.Sprintf("unexpected %q where a member name must stand", b[i])}
+	}
+	if end, escaped, err = checkString(b, i); err != nil {
+		return 0, 0, false, err
+	}
+	i = skipSpace(b, end)
+	if i >= len(b) {
+		return 0, 0, false, &Error{i, "unexpected end"}
 	}
 	if b[i] != ':' {
-		return &Error{i, fmt.Sprintf("unexpected %q where ':' must stand", b[i])}
+		return 0, 0, false, &Error{i, fmt.Sprintf("unexpected %q where ':' must stand", b[i])}
 	}
-	i = skipSpace(b, i+1)
-	goto value
+	return end, skipSpace(b, i+1), escaped, nil
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
@@ -147,40 +188,72 @@ func literal(b []byte, i int) int {
 	return 0
 }
 
-// checkString returns the offset behind the string that begins at i.
-func checkString(b []byte, i int) (int, error) {
+// special looks at eight bytes of a string at once. The lowest bit set is the
+// high bit of the first byte that is not ASCII or does not stand for itself: a
+// quote, a backslash, a control character. Bits above that one mean nothing.
+func special(word uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := word^(ones*'"'), word^(ones*'\\')
+	return (word | (quote-ones)&^quote | (backslash-ones)&^backslash | (word-ones*' ')&^word) & highs
+}
+
+// checkString returns the offset behind the string that begins at i, and
+// whether it has escapes.
+func checkString(b []byte, i int) (end int, escaped bool, err *Error) {
 	ascii := true
 	for j := i + 1; j < len(b); j++ {
+		for j+8 <= len(b) {
+			if m := special(binary.LittleEndian.Uint64(b[j:])); m != 0 {
+				j += bits.TrailingZeros64(m) / 8
+				break
+			}
+			j += 8
+		}
+		if j == len(b) {
+			break
+		}
 		switch c := b[j]; {
 		case c == '"':
 			if !ascii && !utf8.Valid(b[i+1:j]) {
-				return 0, &Error{i, "string is not valid UTF-8"}
+				return 0, false, &Error{i, "string is not valid UTF-8"}
 			}
-			return j + 1, nil
+			return j + 1, escaped, nil
 		case c < ' ':
-			return 0, &Error{j, "control character in string"}
+			return 0, false, &Error{j, "control character in string"}
 		case c >= utf8.RuneSelf:
 			ascii = false
+			for j+1 < len(b) && b[j+1] >= utf8.RuneSelf {
+				j++
+			}
 		case c == '\\':
-			j++
-			if j >= len(b) {
-				return 0, &Error{j, "unexpected end"}
-			}
-			switch b[j] {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			case 'u':
-				for k := 1; k <= 4; k++ {
-					if j+k >= len(b) || !isHex(b[j+k]) {
-						return 0, &Error{j - 1, "invalid escape"}
-					}
+			escaped = true
+			n := escape(b, j)
+			if n == 0 {
+				if j+1 >= len(b) {
+					return 0, false, &Error{j + 1, "unexpected end"}
 				}
-				j += 4
-			default:
-				return 0, &Error{j - 1, "invalid escape"}
+				return 0, false, &Error{j, "invalid escape"}
 			}
+			j += n - 1
 		}
 	}
-	return 0, &Error{len(b), "unexpected end"}
+	return 0, false, &Error{len(b), "unexpected end"}
+}
+
+// escape is the length of the escape that begins at i, 0 if it is none.
+func escape(b []byte, i int) int {
+	if i+1 >= len(b) {
+		return 0
+	}
+	switch b[i+1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if i+6 <= len(b) && isHex(b[i+2]) && isHex(b[i+3]) && isHex(b[i+4]) && isHex(b[i+5]) {
+			return 6
+		}
+	}
+	return 0
 }
 
 func isHex(c byte) bool {
@@ -188,27 +261,21 @@ func isHex(c byte) bool {
 }
 
 // checkNumber returns the offset behind the number that begins at i.
-func checkNumber(b []byte, i int) (int, error) {
-	digits := func(j int) int {
-		for j < len(b) && b[j] >= '0' && b[j] <= '9' {
-			j++
-		}
-		return j
-	}
+func checkNumber(b []byte, i int) (int, *Error) {
 	j := i
 	if b[j] == '-' {
 		j++
 	}
-	if j < len(b) && b[j] == '0' {
-		j++
-	} else if n := digits(j); n > j {
-		j = n
-	} else {
+	n := digits(b, j)
+	switch {
+	case n == j:
 		return 0, &Error{i, "invalid number"}
+	case b[j] == '0':
+		n = j + 1 // digits behind a leading zero are no part of the number
 	}
+	j = n
 	if j < len(b) && b[j] == '.' {
-		n := digits(j + 1)
-		if n == j+1 {
+		if n = digits(b, j+1); n == j+1 {
 			return 0, &Error{i, "invalid number"}
 		}
 		j = n
@@ -218,11 +285,18 @@ func checkNumber(b []byte, i int) (int, error) {
 		if j < len(b) && (b[j] == '+' || b[j] == '-') {
 			j++
 		}
-		n := digits(j)
-		if n == j {
+		if n = digits(b, j); n == j {
 			return 0, &Error{i, "invalid number"}
 		}
 		j = n
 	}
 	return j, nil
+}
+
+// digits returns the offset behind the digits that begin at i.
+func digits(b []byte, i int) int {
+	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
+		i++
+	}
+	return i
 }

@@ -32,7 +32,12 @@ func (v Value) Kind() Kind {
 	if len(v) == 0 {
 		return Missing
 	}
-	switch v[0] {
+	return kindOf(v[0])
+}
+
+// kindOf is the kind of the value that begins with c.
+func kindOf(c byte) Kind {
+	switch c {
 	case '{':
 		return Object
 	case '[':
@@ -207,35 +212,41 @@ func AppendUnquoted(dst, s []byte) []byte {
 		dst = append(dst, s[:i]...)
 		c := s[i+1]
 		s = s[i+2:]
-		switch c {
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r := hex4(s)
-			s = s[4:]
-			if utf16.IsSurrogate(r) {
-				if len(s) >= 6 && s[0] == '\\' && s[1] == 'u' {
-					if pair := utf16.DecodeRune(r, hex4(s[2:])); pair != utf8.RuneError {
-						dst = utf8.AppendRune(dst, pair)
-						s = s[6:]
-						continue
-					}
-				}
-				r = utf8.RuneError
-			}
-			dst = utf8.AppendRune(dst, r)
-		default: // " \ /
-			dst = append(dst, c)
+		if c != 'u' {
+			dst = append(dst, unescaped(c))
+			continue
 		}
+		r := hex4(s)
+		s = s[4:]
+		if utf16.IsSurrogate(r) {
+			if len(s) >= 6 && s[0] == '\\' && s[1] == 'u' {
+				if pair := utf16.DecodeRune(r, hex4(s[2:])); pair != utf8.RuneError {
+					dst = utf8.AppendRune(dst, pair)
+					s = s[6:]
+					continue
+				}
+			}
+			r = utf8.RuneError
+		}
+		dst = utf8.AppendRune(dst, r)
 	}
+}
+
+// unescaped is the byte that an escape of two bytes stands for; c is the second.
+func unescaped(c byte) byte {
+	switch c {
+	case 'b':
+		return '\b'
+	case 'f':
+		return '\f'
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	}
+	return c // " \ /
 }
 
 func hex4(s []byte) rune {

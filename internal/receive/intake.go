@@ -108,7 +108,7 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 	for _, d := range docs {
 		segments, refusal := decode.Document(d, at)
 		if refusal != nil {
-			in.tally.Refuse(ProtocolXRay, source, refusal.Code, refusal.Message)
+			in.tally.Refuse(ProtocolXRay, source, refusal.Code, refusal.Error())
 			refused = append(refused, *refusal)
 			continue
 		}

@@ -111,7 +111,7 @@ func (u *UDP) enqueue(b []byte, from net.Addr) {
 	source := from.String()
 	body, refusal := decode.Datagram(b)
 	if refusal != nil {
-		u.in.tally.Refuse(ProtocolUDP, source, refusal.Code, refusal.Message)
+		u.in.tally.Refuse(ProtocolUDP, source, refusal.Code, refusal.Error())
 		return
 	}
 	size := int64(len(body))
@@ -138,7 +138,7 @@ func (u *UDP) store() {
 		for more := true; more; {
 			u.queued.Add(-int64(len(d.body)))
 			if segments, refusal := decode.Document(d.body, at); refusal != nil {
-				u.in.tally.Refuse(ProtocolUDP, d.source, refusal.Code, refusal.Message)
+				u.in.tally.Refuse(ProtocolUDP, d.source, refusal.Code, refusal.Error())
 			} else {
 				batch = append(batch, segments...)
 			}

@@ -1,0 +1,316 @@
+package decode
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/fluoro-io/fluoro/internal/jsonscan"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// maxName is where the service cuts names, in characters.
+const maxName = 200
+
+// documentReader reads one document in one pass. Members may come in any order and more
+// than once (the last counts), so entities are read first and checked when their
+// end is reached.
+type documentReader struct {
+	jsonscan.Reader
+	size int             // of the document, in bytes
+	kept strings.Builder // where text puts strings
+}
+
+// text passes one value and returns what the string says, "" for other types: a
+// member of the wrong type is as good as missing; it stays in the document's
+// text. The strings of a document share a few allocations, and do not hold the
+// document.
+func (d *documentReader) text() string { return d.keep(d.Skip()) }
+
+func (d *documentReader) keep(v jsonscan.Value) string {
+	if v.Kind() != jsonscan.String {
+		return ""
+	}
+	b := v[1 : len(v)-1]
+	if bytes.IndexByte(b, '\\') >= 0 {
+		return jsonscan.Unquote(b)
+	}
+	return d.keepPlain(b)
+}
+
+// keepPlain is keep for bytes that have no escapes.
+func (d *documentReader) keepPlain(b []byte) string {
+	if free := d.kept.Cap() - d.kept.Len(); free < len(b) {
+		// About a sixth of a document's text ends up here.
+		d.kept = strings.Builder{}
+		d.kept.Grow(max(len(b), min((d.size-d.Pos())/6, 256)))
+	}
+	start := d.kept.Len()
+	d.kept.Write(b)
+	return d.kept.String()[start:]
+}
+
+// flag passes one value and is true for the literal true alone.
+func (d *documentReader) flag() bool { return d.Skip().Bool() }
+
+// members are the members of an entity that are checked, as they were received,
+// and the first fault among its embedded subsegments.
+type members struct {
+	typ, id, name, traceID, parentID, start, end jsonscan.Value
+	embedded                                     *Refusal
+}
+
+// entity reads a segment or subsegment with its embedded subsegments. Documents
+// nest at most jsonscan.MaxDepth deep, so recursion is bounded. What it returns
+// must be checked before e counts.
+func (d *documentReader) entity(e *trace.Entity) (m members) {
+	begin, traced := d.Pos(), false
+	for more := d.Object(); more; more = d.NextMember() {
+		switch string(d.Name()) {
+		case "type":
+			m.typ = d.Skip()
+		case "id":
+			m.id = d.Skip()
+		case "name":
+			m.name = d.Skip()
+		case "trace_id":
+			m.traceID = d.Skip()
+		case "parent_id":
+			m.parentID = d.Skip()
+		case "start_time":
+			m.start = d.Skip()
+		case "end_time":
+			m.end = d.Skip()
+		case "in_progress":
+			e.InProgress = d.flag()
+		case "traced":
+			traced = d.flag()
+		case "subsegments":
+			m.embedded = d.subsegments(e)
+		default:
+			d.detail(e)
+		}
+	}
+	e.Name = cut(d.keep(m.name))
+	e.HTTP.Traced = e.HTTP.Traced || traced
+	e.Raw = d.Since(begin)
+	return m
+}
+
+// detail reads a member of an entity that is not checked.
+func (d *documentReader) detail(e *trace.Entity) {
+	switch string(d.Name()) {
+	case "namespace":
+		e.Namespace = d.text()
+	case "origin":
+		e.Origin = d.text()
+	case "user":
+		e.User = d.text()
+	case "resource_arn":
+		e.ResourceARN = d.text()
+	case "service":
+		e.Version = ""
+		for more := d.Object(); more; more = d.NextMember() {
+			if v := d.Skip(); string(d.Name()) == "version" {
+				e.Version = d.keep(v)
+			}
+		}
+	case "inferred":
+		e.Inferred = d.flag()
+	case "fault":
+		e.Fault = d.flag()
+	case "error":
+		e.Error = d.flag()
+	case "throttle":
+		e.Throttle = d.flag()
+	case "http":
+		e.HTTP = d.http()
+	case "aws":
+		e.AWS = d.aws()
+	case "sql":
+		e.SQL = d.sql()
+	case "cause":
+		e.Cause = d.cause()
+	case "annotations":
+		e.Annotations = d.annotations()
+	case "links":
+		e.Links = d.links()
+	default:
+		d.Skip()
+	}
+}
+
+// subsegments reads the embedded subsegments of e and returns the first fault in
+// them. What is no array is ignored.
+func (d *documentReader) subsegments(e *trace.Entity) (refusal *Refusal) {
+	e.Subsegments = nil
+	for more := d.Array(); more; more = d.NextElement() {
+		switch {
+		case refusal != nil:
+			d.Skip()
+		case d.Kind() != jsonscan.Object:
+			d.Skip()
+			refusal = anEntity.refuse("ParseError", "an element of subsegments is no JSON object")
+		default:
+			child := &trace.Entity{Subsegment: true}
+			m := d.entity(child)
+			if refusal = checkEmbedded(child, &m); refusal == nil {
+				e.Subsegments = append(e.Subsegments, child)
+			}
+		}
+	}
+	return refusal
+}
+
+// checkDocument checks what was read of a whole document and decodes the members
+// that are checked. The order is that of the native service: type, id, name,
+// trace id, start, end and in_progress, parent id, embedded subsegments.
+func checkDocument(s *trace.Segment, m *members) *Refusal {
+	as := aSegment
+	switch m.typ.Kind() {
+	case jsonscan.Missing, jsonscan.Null:
+	default:
+		switch string(unquoted(m.typ)) {
+		case "segment":
+		case "subsegment":
+			as, s.Independent, s.Subsegment = aSubsegment, true, true
+		default:
+			return anEntity.refuse("UnknownType", "")
+		}
+	}
+	e := &s.Entity
+	if refusal := checkName(e, m, as); refusal != nil {
+		return refusal
+	}
+	if m.traceID.Kind() != jsonscan.String {
+		return as.refuse("MissingTraceId", "")
+	}
+	if !parseTraceID(&s.TraceID, m.traceID) {
+		return as.refuse("InvalidTraceId", "")
+	}
+	if refusal := checkTimes(e, m, as); refusal != nil {
+		return refusal
+	}
+	switch kind := m.parentID.Kind(); {
+	case kind == jsonscan.String:
+		if !parseSegmentID(&e.ParentID, m.parentID) {
+			return as.refuse("InvalidParentId", "")
+		}
+	case s.Independent:
+		return as.refuse("MissingParentId", "")
+	case kind != jsonscan.Missing && kind != jsonscan.Null:
+		return as.refuse("InvalidParentId", "")
+	}
+	return m.embedded
+}
+
+// checkEmbedded is checkDocument for embedded subsegments: they have no trace id
+// of their own, and their type does not matter.
+func checkEmbedded(e *trace.Entity, m *members) *Refusal {
+	if refusal := checkName(e, m, aSubsegment); refusal != nil {
+		return refusal
+	}
+	if refusal := checkTimes(e, m, aSubsegment); refusal != nil {
+		return refusal
+	}
+	return m.embedded
+}
+
+// checkName checks id and name and decodes the id.
+func checkName(e *trace.Entity, m *members, as wording) *Refusal {
+	if m.id.Kind() != jsonscan.String {
+		return as.refuse("MissingId", "")
+	}
+	if !parseSegmentID(&e.ID, m.id) {
+		return as.refuse("InvalidId", "")
+	}
+	if m.name.Kind() != jsonscan.String || len(m.name) == 2 {
+		return as.refuse("MissingName", "")
+	}
+	// Some SDKs write the root segment's id as the parent of subsegments at every
+	// depth: nesting tells the parent.
+	for _, child := range e.Subsegments {
+		child.ParentID = e.ID
+	}
+	return nil
+}
+
+// checkTimes checks and decodes start_time, end_time and in_progress.
+func checkTimes(e *trace.Entity, m *members, as wording) *Refusal {
+	const outside = "%.40s is not between the years 1677 and 2262"
+	if m.start.Kind() != jsonscan.Number {
+		return as.refuse("MissingStartTime", "")
+	}
+	var ok bool
+	if e.Start, ok = seconds(m.start); !ok {
+		return as.refuseOur(codeInvalidStart, fmt.Sprintf(outside, m.start))
+	}
+	switch hasEnd := m.end.Kind() == jsonscan.Number; {
+	case e.InProgress && hasEnd && as == aSegment:
+		return as.refuse("InProgressSegmentHasEndTime", "")
+	case e.InProgress && hasEnd:
+		return as.refuse("InProgressSubsegmentHasEndTime", "")
+	case e.InProgress:
+	case !hasEnd:
+		return as.refuse("MissingEndTime", "")
+	default:
+		if e.End, ok = seconds(m.end); !ok {
+			return as.refuseOur(codeInvalidEnd, fmt.Sprintf(outside, m.end))
+		}
+	}
+	return nil
+}
+
+// unquoted is the text of a string, a part of it where there are no escapes; nil
+// for other types.
+func unquoted(v jsonscan.Value) []byte {
+	if v.Kind() != jsonscan.String {
+		return nil
+	}
+	text := v[1 : len(v)-1]
+	if bytes.IndexByte(text, '\\') >= 0 {
+		return jsonscan.AppendUnquoted(nil, text)
+	}
+	return text
+}
+
+// parseSegmentID is trace.ParseSegmentID without a string or an error to make.
+func parseSegmentID(id *trace.SegmentID, v jsonscan.Value) bool {
+	text := unquoted(v)
+	if len(text) != 2*len(id) {
+		return false
+	}
+	_, err := hex.Decode(id[:], text)
+	return err == nil
+}
+
+// parseTraceID is trace.ParseID for the X-Ray form alone: documents cannot have
+// the W3C form.
+func parseTraceID(id *trace.ID, v jsonscan.Value) bool {
+	text := unquoted(v)
+	if len(text) != 35 || text[0] != '1' || text[1] != '-' || text[10] != '-' {
+		return false
+	}
+	if _, err := hex.Decode(id[:4], text[2:10]); err != nil {
+		return false
+	}
+	_, err := hex.Decode(id[4:], text[11:])
+	return err == nil
+}
+
+// cut shortens a name to 200 characters, as the service does.
+func cut(name string) string {
+	if len(name) <= maxName || utf8.RuneCountInString(name) <= maxName {
+		return name
+	}
+	n := 0
+	for i := range name {
+		if n == maxName {
+			return name[:i]
+		}
+		n++
+	}
+	return name
+}
