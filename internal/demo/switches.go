@@ -27,7 +27,7 @@ type switches struct{ all []*toggle }
 
 func newSwitches() *switches {
 	return &switches{[]*toggle{
-		{name: slowQuery, help: "catalog's search query loses its index and takes half a second"},
+		{name: slowQuery, help: "catalog's search query loses its index and takes a hundred times longer"},
 		{name: faults, help: "payments fails with an exception for four requests in ten"},
 		{name: throttle, help: "the bank answers 429 to most calls"},
 		{name: badDeploy, help: "recommendations 2.0.0 replaces 1.4.2: slower, and it crashes for some"},
