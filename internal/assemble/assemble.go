@@ -59,17 +59,18 @@ type joiner struct {
 	pieces []*piece // in order of first appearance
 }
 
-// document merges one document and says whether it changed anything. A document
-// whose own id is complete already is ignored whole.
+// document merges one document and says whether it changed anything. A complete
+// document whose own id is complete already is ignored whole; one in progress
+// that comes too late still brings what it embeds.
 func (j *joiner) document(s *trace.Segment) bool {
 	order := 0
 	if s.Independent {
 		order = independent
 	}
-	if known := j.byID[s.Entity.ID]; known != nil && !known.entity.InProgress {
+	if known := j.byID[s.Entity.ID]; known != nil && !known.entity.InProgress && !s.InProgress {
 		return false
 	}
-	j.entity(&s.Entity, s, order)
+	changed := j.entity(&s.Entity, s, order)
 	type level struct {
 		of   *trace.Entity
 		next int
@@ -82,27 +83,31 @@ func (j *joiner) document(s *trace.Segment) bool {
 			continue
 		}
 		child := l.of.Subsegments[l.next]
-		j.entity(child, s, l.next)
+		if j.entity(child, s, l.next) {
+			changed = true
+		}
 		l.next++
 		stack = append(stack, level{of: child})
 	}
-	return true
+	return changed
 }
 
-// entity adds an entity, or replaces a version of it that was in progress.
-func (j *joiner) entity(e *trace.Entity, s *trace.Segment, order int) {
+// entity adds an entity, or replaces a version of it that was in progress, and
+// says whether it did.
+func (j *joiner) entity(e *trace.Entity, s *trace.Segment, order int) bool {
 	p := j.byID[e.ID]
 	if p == nil {
 		p = &piece{entity: &trace.Entity{}, order: order}
 		j.byID[e.ID] = p
 		j.pieces = append(j.pieces, p)
 	} else if !p.entity.InProgress {
-		return
+		return false
 	}
 	*p.entity = *e
 	p.order = order
 	p.entity.Subsegments = nil
 	p.entity.ReceivedAt = s.ReceivedAt
+	return true
 }
 
 // link puts every entity under its parent and fills the trace's lists.

@@ -3,6 +3,8 @@ package assemble
 import (
 	"bytes"
 	"cmp"
+	"iter"
+	"slices"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -15,6 +17,7 @@ import (
 // nothing.
 func causes(t *trace.Trace, flagged func(*trace.Entity) bool) []trace.RootCause {
 	var out []trace.RootCause
+	var w *walk
 	for _, s := range t.Segments {
 		for e := range Within(s) {
 			if !flagged(e) || e.Subsegment && !infers(e) || propagates(e, flagged) {
@@ -24,7 +27,9 @@ func causes(t *trace.Trace, flagged func(*trace.Entity) bool) []trace.RootCause 
 				out = append(out, trace.RootCause{Services: []trace.CauseService{inferredCause(e, nil)}})
 				continue
 			}
-			w := walk{flagged: flagged, depth: map[*trace.Entity]int{}}
+			if w == nil {
+				w = newWalk(t, flagged)
+			}
 			if path := w.path(e); path != nil {
 				out = append(out, trace.RootCause{Services: onServices(path, nil), ClientImpacting: e == t.Root})
 			}
@@ -54,11 +59,25 @@ func inferredCause(e *trace.Entity, coverage func(*trace.Entity) float64) trace.
 	return trace.CauseService{Service: service, Inferred: true, Entities: []trace.CauseEntity{ce}}
 }
 
-// walk looks for evidence below one start.
+// walk looks for evidence below starts. It is used for one kind of cause of one
+// trace.
 type walk struct {
 	flagged func(*trace.Entity) bool
 	// depth is how many steps below an entity its deepest evidence is; -1: none.
 	depth map[*trace.Entity]int
+	// owners are the entities that hold an exception, by its id.
+	owners map[string][]*trace.Entity
+}
+
+func newWalk(t *trace.Trace, flagged func(*trace.Entity) bool) *walk {
+	w := &walk{flagged: flagged, depth: map[*trace.Entity]int{}, owners: map[string][]*trace.Entity{}}
+	for e := range All(t) {
+		for i := range e.Cause.Exceptions {
+			id := e.Cause.Exceptions[i].ID
+			w.owners[id] = append(w.owners[id], e)
+		}
+	}
+	return w
 }
 
 // path lists the entities from the start to its evidence, nil if there is none.
@@ -73,26 +92,32 @@ func (w *walk) path(start *trace.Entity) []*trace.Entity {
 		if next == nil {
 			return path
 		}
-		path = append(path, next)
+		// An owner of a referenced exception may be several levels below.
+		from := len(path)
+		for between := next; between != e; between = between.Parent {
+			path = append(path, between)
+		}
+		slices.Reverse(path[from:])
 		e = next
 	}
 }
 
-// measure fills depth for start and all flagged entities below it, children
-// first; with its own stack, because chains may be long.
+// measure fills depth for start and all that a walk from it may pass, what is
+// below first; with its own stack, because chains may be long.
 func (w *walk) measure(start *trace.Entity) {
-	order := []*trace.Entity{start}
-	w.depth[start] = -1
-	for i := 0; i < len(order); i++ {
-		for _, c := range children(order[i]) {
-			if _, seen := w.depth[c]; w.flagged(c) && !seen {
-				w.depth[c] = -1
-				order = append(order, c)
+	stack := []*trace.Entity{start}
+	for len(stack) > 0 {
+		e := stack[len(stack)-1]
+		if _, seen := w.depth[e]; !seen {
+			w.depth[e] = -1
+			for c := range w.below(e) {
+				if _, seen := w.depth[c]; !seen {
+					stack = append(stack, c)
+				}
 			}
+			continue
 		}
-	}
-	for i := len(order) - 1; i >= 0; i-- {
-		e := order[i]
+		stack = stack[:len(stack)-1]
 		if next := w.next(e); next != nil {
 			w.depth[e] = w.depth[next] + 1
 		} else if len(e.Cause.Exceptions) > 0 || infers(e) {
@@ -101,21 +126,62 @@ func (w *walk) measure(start *trace.Entity) {
 	}
 }
 
-// next is the flagged child to go on with, nil to stop here.
-func (w *walk) next(e *trace.Entity) *trace.Entity {
-	if e.Cause.Ref != "" && len(e.Cause.Exceptions) == 0 {
-		return w.towards(e)
-	}
-	var best *trace.Entity
-	for _, c := range children(e) {
-		if !w.flagged(c) || w.depth[c] < 0 {
-			continue
+// below yields where a walk may go on from an entity: to the owner of the
+// exception that its cause names, else to its flagged children.
+func (w *walk) below(e *trace.Entity) iter.Seq[*trace.Entity] {
+	return func(yield func(*trace.Entity) bool) {
+		if e.Cause.Ref != "" && len(e.Cause.Exceptions) == 0 {
+			if owner := w.owner(e); owner != nil {
+				yield(owner)
+			}
+			return
 		}
-		if best == nil || betterCause(c, best) {
+		for _, c := range children(e) {
+			if w.flagged(c) && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// next is the entity to go on with, nil to stop here.
+func (w *walk) next(e *trace.Entity) *trace.Entity {
+	var best *trace.Entity
+	for c := range w.below(e) {
+		if w.depth[c] >= 0 && (best == nil || betterCause(c, best)) {
 			best = c
 		}
 	}
 	return best
+}
+
+// owner is the entity below e that holds the exception which e's cause names, nil
+// if there is none. It need not be flagged.
+func (w *walk) owner(e *trace.Entity) *trace.Entity {
+	for _, o := range w.owners[e.Cause.Ref] {
+		if isBelow(o, e) {
+			return o
+		}
+	}
+	return nil
+}
+
+// isBelow says whether parents lead from one entity to another. Segments that
+// claim to call each other make a circle: the slow walker ends it.
+func isBelow(e, ancestor *trace.Entity) bool {
+	slow := e
+	for step := 1; e.Parent != nil; step++ {
+		if e = e.Parent; e == ancestor {
+			return true
+		}
+		if step%2 == 0 {
+			slow = slow.Parent
+		}
+		if e == slow {
+			return false
+		}
+	}
+	return false
 }
 
 // betterCause prefers calls to callees without segments, then what began
@@ -125,31 +191,6 @@ func betterCause(a, b *trace.Entity) bool {
 		return infers(a)
 	}
 	return cmp.Or(cmp.Compare(a.Start, b.Start), bytes.Compare(a.ID[:], b.ID[:])) < 0
-}
-
-// towards is the child on the way to the exception that e's cause names, nil if
-// none below e owns it.
-func (w *walk) towards(e *trace.Entity) *trace.Entity {
-	seen := map[*trace.Entity]*trace.Entity{} // entity → child of e above it
-	var queue []*trace.Entity
-	for _, c := range children(e) {
-		seen[c] = c
-		queue = append(queue, c)
-	}
-	for i := 0; i < len(queue); i++ {
-		for _, x := range queue[i].Cause.Exceptions {
-			if x.ID == e.Cause.Ref && w.depth[seen[queue[i]]] >= 0 {
-				return seen[queue[i]]
-			}
-		}
-		for _, c := range children(queue[i]) {
-			if seen[c] == nil {
-				seen[c] = seen[queue[i]]
-				queue = append(queue, c)
-			}
-		}
-	}
-	return nil
 }
 
 // children are the subsegments and child segments of an entity.
