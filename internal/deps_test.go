@@ -18,7 +18,8 @@ filter           : trace
 decode           : trace jsonscan
 assemble         : trace jsonscan
 wire             : trace
-sample           :
+meta             : trace
+sample           : trace meta
 store            : trace filter
 store/storetest  : trace filter store decode assemble
 store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/vfs

@@ -1,0 +1,48 @@
+// Package meta keeps control-plane records: groups, sampling rules, resource
+// policies, tags, settings. A record is a JSON value with a kind and a name; what
+// it means is known to the package that writes it. Engines live below (SQLite
+// today, PostgreSQL for clusters later); each passes the suite in metatest.
+package meta
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Kind is what a record is: "group", "sampling-rule" …
+type Kind string
+
+// Store keeps records. All methods may be called by many goroutines at once.
+// Every call names an account and sees that account's records alone.
+type Store interface {
+	// View runs f over one consistent state of the account's records.
+	View(ctx context.Context, account trace.Account, f func(Tx) error) error
+
+	// Update runs f alone among all updates of the account and keeps all that it
+	// wrote, durably, when it returns nil; else nothing. f may run more than once
+	// and must have no other effect. The error is f's, or KindUnavailable when
+	// nothing can be written.
+	Update(ctx context.Context, account trace.Account, f func(Tx) error) error
+
+	// Close releases the store. Closing twice does nothing.
+	Close() error
+}
+
+// Tx reads and writes the records of one account. It is valid until the function
+// that got it returns.
+type Tx interface {
+	// Get decodes a record into a value and says whether there is one.
+	Get(kind Kind, name string, into any) (found bool, err error)
+
+	// List calls each with every record of a kind, in the byte order of names,
+	// until it returns an error, which List returns.
+	List(kind Kind, each func(name string, value json.RawMessage) error) error
+
+	// Put writes a record in place of the one with its name. A View refuses it.
+	Put(kind Kind, name string, value any) error
+
+	// Delete removes a record and says whether there was one. A View refuses it.
+	Delete(kind Kind, name string) (found bool, err error)
+}
