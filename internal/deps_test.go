@@ -19,6 +19,8 @@ decode           : trace jsonscan
 assemble         : trace jsonscan
 wire             : trace
 meta             : trace
+meta/metatest    : trace meta
+meta/sqlite      : trace meta
 sample           : trace meta
 store            : trace filter
 store/storetest  : trace filter store decode assemble
@@ -43,7 +45,7 @@ github.com/prometheus          : receive server store/local
 go.yaml.in/yaml                : config
 github.com/spf13/pflag         : config
 github.com/klauspost/compress  : store/local store/local/wal store/local/block present/console
-modernc.org/sqlite             : demo
+modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo
 `
 
