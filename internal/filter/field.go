@@ -73,6 +73,7 @@ const (
 	fieldName
 	fieldType
 	fieldMessage
+	fieldAccount
 	fieldAnnotation
 	fieldSourceAnnotation
 	fieldDestinationAnnotation
@@ -111,6 +112,7 @@ var fields = [...]struct {
 	fieldName:                  {"name", stringField, inService | anyCause},
 	fieldType:                  {"type", stringField, inService | inCauseService},
 	fieldMessage:               {"message", stringField, inException},
+	fieldAccount:               {"account.id", stringField, inCauseService},
 	fieldAnnotation:            {"annotation", annotationField, anyEntity},
 	fieldSourceAnnotation:      {"source.annotation", annotationField, inEdge},
 	fieldDestinationAnnotation: {"destination.annotation", annotationField, inEdge},
@@ -118,7 +120,7 @@ var fields = [...]struct {
 
 // otherKeywords are the words that are no fields.
 var otherKeywords = []string{
-	"service", "edge", "id", "account.id", "group.name", "group.arn", "rootcause.json",
+	"service", "edge", "id", "group.name", "group.arn", "rootcause.json",
 	"rootcause.fault.service", "rootcause.fault.entity", "rootcause.fault.exception",
 	"rootcause.error.service", "rootcause.error.entity", "rootcause.error.exception",
 	"rootcause.responsetime.service", "rootcause.responsetime.entity",

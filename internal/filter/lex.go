@@ -155,7 +155,7 @@ func (l *lexer) number(at int) (token, error) {
 	}
 	s := l.text[at:l.at]
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || strings.HasPrefix(s, "+.") {
+	if err != nil {
 		l.at = max(l.at, at+1)
 		return token{}, l.fail(at, "Invalid input symbol: '%s'", l.text[at:l.at])
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// maxDepth bounds how deeply an expression may nest, groups included.
+// maxDepth bounds how deeply an expression may nest, and groups in groups.
 const maxDepth = 128
 
 // Expr is a parsed and checked filter expression. It is immutable and may be
@@ -15,24 +15,10 @@ type Expr struct {
 	root node // nil: every trace
 }
 
-// Groups finds the filter expression of a group, for group.name and group.arn.
-type Groups interface {
-	// Group returns the expression of the group with this name or ARN.
-	Group(name, arn string) (expression string, found bool)
-}
-
-// Parse reads a filter expression that names no groups but Default. An empty
-// text selects every trace. The error is a *SyntaxError.
-func Parse(text string) (*Expr, error) { return ParseWith(text, nil) }
-
-// ParseWith is Parse with groups that the expression may name. A group that does
-// not exist contains nothing.
-func ParseWith(text string, groups Groups) (*Expr, error) {
-	return parse(text, groups, 0)
-}
-
-func parse(text string, groups Groups, depth int) (*Expr, error) {
-	p := &parser{lexer: lexer{text: text}, groups: groups, depth: depth}
+// Parse reads a filter expression. An empty text selects every trace. Groups that
+// it names are looked up by Resolve. The error is a *SyntaxError.
+func Parse(text string) (*Expr, error) {
+	p := &parser{lexer: lexer{text: text}}
 	if at := invalidUTF8(text); at >= 0 {
 		return nil, p.fail(at, "Invalid input symbol: byte %#02x is not UTF-8", text[at])
 	}
@@ -88,7 +74,7 @@ type (
 		negated bool
 		byARN   bool
 		value   string
-		expr    *Expr // nil: there is no such group
+		expr    *Expr // nil: there is no such group, or it was not looked up
 	}
 )
 
@@ -146,9 +132,8 @@ type literal struct {
 
 type parser struct {
 	lexer
-	tok    token
-	groups Groups
-	depth  int
+	tok   token
+	depth int
 }
 
 func (p *parser) advance() (err error) {
@@ -514,23 +499,8 @@ func (p *parser) group(byARN bool) (node, error) {
 		return nil, p.unexpected()
 	}
 	n := &groupNode{negated: negated, byARN: byARN, value: p.tok.text}
-	if !byARN && n.value == "Default" || byARN && strings.HasSuffix(n.value, ":group/Default") {
+	if n.isDefault() {
 		n.expr = &Expr{}
-	} else if p.groups != nil {
-		name, arn := n.value, ""
-		if byARN {
-			name, arn = "", n.value
-		}
-		if text, found := p.groups.Group(name, arn); found {
-			if err := p.enter(); err != nil {
-				return nil, err
-			}
-			// A cycle of groups ends at the depth limit: contain the reason.
-			if n.expr, err = parse(text, p.groups, p.depth+8); err != nil {
-				return nil, p.fail(p.tok.at, "filter expression of group '%s': %v", n.value, err)
-			}
-			p.depth--
-		}
 	}
 	return n, p.advance()
 }

@@ -29,10 +29,28 @@ const (
 )
 
 // Query answers questions about one store.
-type Query struct{ store store.Store }
+type Query struct {
+	store store.Store
+	// Groups finds the filters of groups that expressions name; nil: there are
+	// no groups but Default. It is set before the first question.
+	Groups Groups
+}
+
+// Groups finds the filter of an account's group by its name or its ARN; the other
+// is "".
+type Groups func(account trace.Account, name, arn string) (e *filter.Expr, found bool)
 
 // New makes a Query.
 func New(s store.Store) *Query { return &Query{store: s} }
+
+// Filter reads a filter expression and looks up the groups that it names.
+func (q *Query) Filter(account trace.Account, text string) (*filter.Expr, error) {
+	e, err := filter.Parse(text)
+	if err != nil || q.Groups == nil {
+		return e, err
+	}
+	return e.Resolve(func(name, arn string) (*filter.Expr, bool) { return q.Groups(account, name, arn) })
+}
 
 func invalid(format string, args ...any) error {
 	return trace.Errorf(trace.KindInvalid, format, args...)
@@ -133,7 +151,7 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 	if err := checkWindow(r.Window); err != nil {
 		return nil, err
 	}
-	expr, err := filter.Parse(r.Filter)
+	expr, err := q.Filter(account, r.Filter)
 	if err != nil {
 		return nil, err
 	}
