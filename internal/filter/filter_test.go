@@ -341,29 +341,3 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkMatch(b *testing.B) {
-	tr, s := shop()
-	for _, text := range []string{"responsetime > 1 AND ok", `service("back") { responsetime > 1 } AND annotation.plan = "gold"`} {
-		e, err := filter.Parse(text)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Run(text, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				e.Match(tr, s)
-			}
-		})
-	}
-}
-
-func BenchmarkParse_2KB(b *testing.B) {
-	text := strings.Repeat(`service("back") { responsetime > 1 } AND annotation.plan = "gold" OR `, 30) + "ok"
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := filter.Parse(text); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxDepth bounds how deeply an expression may nest, and groups in groups.
@@ -19,7 +20,8 @@ type Expr struct {
 // it names are looked up by Resolve. The error is a *SyntaxError.
 func Parse(text string) (*Expr, error) {
 	p := &parser{lexer: lexer{text: text}}
-	if at := invalidUTF8(text); at >= 0 {
+	if !utf8.ValidString(text) {
+		at := invalidUTF8(text)
 		return nil, p.fail(at, "Invalid input symbol: byte %#02x is not UTF-8", text[at])
 	}
 	if strings.TrimSpace(text) == "" {
@@ -122,6 +124,19 @@ var opNames = [...]string{
 	opContains: "CONTAINS", opBeginsWith: "BEGINSWITH", opEndsWith: "ENDSWITH",
 }
 
+// op is the operator that the token is, 0 if it is none.
+func (t token) op() op {
+	if t.kind != tokenSymbol && t.kind != tokenWord {
+		return 0
+	}
+	for o := opEqual; int(o) < len(opNames); o++ {
+		if t.text[0]|0x20 == opNames[o][0]|0x20 && strings.EqualFold(t.text, opNames[o]) {
+			return o
+		}
+	}
+	return 0
+}
+
 // literal is the right side of a comparison.
 type literal struct {
 	typ  valueType
@@ -145,6 +160,9 @@ func (p *parser) advance() (err error) {
 func (p *parser) unexpected() error {
 	if p.tok.kind == tokenEnd {
 		return p.fail(p.tok.at, "Invalid input symbol: '%s'", strings.TrimSpace(p.text))
+	}
+	if p.tok.kind == tokenWord && !isKeyword(p.tok.text) {
+		return p.fail(p.tok.at, "Invalid input symbol: '%s'", misread(p.text[p.tok.at:]))
 	}
 	return p.fail(p.tok.at, "Invalid input symbol: '%s'", p.text[p.tok.at:p.at])
 }
@@ -176,7 +194,7 @@ func (p *parser) expression(in scope) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	terms := []node{first}
+	var terms []node
 	for p.tok.is("or") {
 		if err := p.advance(); err != nil {
 			return nil, err
@@ -185,9 +203,12 @@ func (p *parser) expression(in scope) (node, error) {
 		if err != nil {
 			return nil, err
 		}
+		if terms == nil {
+			terms = append(make([]node, 0, 4), first)
+		}
 		terms = append(terms, n)
 	}
-	if len(terms) == 1 {
+	if terms == nil {
 		return first, nil
 	}
 	return &orNode{terms}, nil
@@ -199,7 +220,7 @@ func (p *parser) and(in scope) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	terms := []node{first}
+	var terms []node
 	for {
 		if p.tok.is("and") {
 			if err := p.advance(); err != nil {
@@ -212,9 +233,12 @@ func (p *parser) and(in scope) (node, error) {
 		if err != nil {
 			return nil, err
 		}
+		if terms == nil {
+			terms = append(make([]node, 0, 4), first)
+		}
 		terms = append(terms, n)
 	}
-	if len(terms) == 1 {
+	if terms == nil {
 		return first, nil
 	}
 	return &andNode{terms}, nil
@@ -268,14 +292,12 @@ func (p *parser) predicate(in scope) (node, error) {
 			return p.cause(c.category, c.scope)
 		}
 	}
-	f, key := fieldOf(p.tok.text)
-	if f == 0 && slices.Contains(operatorWords, word) {
+	f, key := fieldOf(p.tok.text, word)
+	clause := in != inTrace && slices.Contains(otherKeywords, word)
+	if f == 0 && !clause {
 		return nil, p.unexpected()
 	}
-	if f == 0 {
-		return nil, p.fail(p.tok.at, "Invalid input symbol: '%s'", misread(p.text[p.tok.at:]))
-	}
-	if fields[f].scope&in == 0 {
+	if clause || fields[f].scope&in == 0 {
 		return nil, p.fail(p.tok.at, "keyword '%s' is not valid %s", p.tok.text, in)
 	}
 	return p.compare(f, key)
@@ -292,12 +314,7 @@ func (p *parser) compare(f field, key string) (node, error) {
 		return nil, err
 	}
 	at := p.tok.at
-	for o := opEqual; int(o) < len(opNames); o++ {
-		if p.tok.is(opNames[o]) {
-			n.op = o
-		}
-	}
-	if n.op == 0 {
+	if n.op = p.tok.op(); n.op == 0 {
 		return n, nil
 	}
 	if err := p.advance(); err != nil {
