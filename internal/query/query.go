@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"math"
 	"slices"
 	"time"
 
@@ -134,6 +135,19 @@ type SummariesRequest struct {
 	Clock  trace.Clock
 	Filter string
 	Token  string // of the page before, "" for the first
+	// Rate, if not nil, is the share of the selected traces to return, 0 to 1
+	// (SamplingStrategy FixedRate). A trace's id decides, so that pages and
+	// repeated requests agree.
+	Rate *float64
+}
+
+// samples says whether a trace is among those that are returned.
+func (r *SummariesRequest) samples(id trace.ID) bool {
+	if r.Rate == nil {
+		return true
+	}
+	sum := sha256.Sum256(id[:])
+	return float64(binary.BigEndian.Uint64(sum[:]))/(1<<64) < *r.Rate
 }
 
 // SummariesPage is a page of summaries, newest first.
@@ -171,6 +185,9 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 		if err != nil {
 			return nil, err
 		}
+		if !r.samples(s.ID) {
+			continue
+		}
 		if len(page.Summaries) == pageSize {
 			last := page.Summaries[pageSize-1]
 			cursor := store.Cursor{Time: r.Clock.Of(last), ID: last.ID}
@@ -207,6 +224,9 @@ func (r *SummariesRequest) hash(cursor []byte) []byte {
 	b := binary.BigEndian.AppendUint64(slices.Clone(cursor), uint64(r.Window.Start))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Window.End))
 	b = append(b, byte(r.Clock))
+	if r.Rate != nil {
+		b = binary.BigEndian.AppendUint64(b, math.Float64bits(*r.Rate))
+	}
 	sum := sha256.Sum256(append(b, r.Filter...))
 	return sum[:8]
 }
