@@ -377,11 +377,11 @@ func (f *entityFields) bool(k field) bool {
 	case fieldError:
 		// A throttled call is an error too where its document says so; only a
 		// trace's HasError excludes it.
-		return f.entity.Error || f.entity.Outcome() == trace.Error
+		return f.entity.Error || f.entity.HasError()
 	case fieldFault:
-		return f.entity.Fault || f.entity.Outcome() == trace.Fault
+		return f.entity.HasFault()
 	case fieldThrottle:
-		return f.entity.Outcome() == trace.Throttle
+		return f.entity.HasThrottle()
 	case fieldPartial:
 		return f.m.t.Partial
 	case fieldInferred:

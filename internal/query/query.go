@@ -146,6 +146,9 @@ func (r *SummariesRequest) samples(id trace.ID) bool {
 	if r.Rate == nil {
 		return true
 	}
+	if *r.Rate >= 1 {
+		return true
+	}
 	sum := sha256.Sum256(id[:])
 	return float64(binary.BigEndian.Uint64(sum[:]))/(1<<64) < *r.Rate
 }
