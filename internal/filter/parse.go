@@ -147,8 +147,9 @@ type literal struct {
 
 type parser struct {
 	lexer
-	tok   token
-	depth int
+	tok    token
+	depth  int
+	bodies int // how many clauses had braces
 }
 
 func (p *parser) advance() (err error) {
@@ -384,7 +385,7 @@ func opFits(o op, t valueType) bool {
 }
 
 // service = "service" [ "(" [ selector ] ")" ] [ "{" expression "}" ]
-func (p *parser) service() (node, error) {
+func (p *parser) service() (*serviceNode, error) {
 	n := &serviceNode{}
 	if err := p.advance(); err != nil {
 		return nil, err
@@ -408,7 +409,7 @@ func (p *parser) service() (node, error) {
 }
 
 // edge = "edge" "(" selector "," selector ")" [ "{" expression "}" ]
-func (p *parser) edge() (node, error) {
+func (p *parser) edge() (*edgeNode, error) {
 	n := &edgeNode{}
 	if err := p.advance(); err != nil {
 		return nil, err
@@ -434,6 +435,7 @@ func (p *parser) body(in scope) (node, error) {
 	if !p.tok.is("{") {
 		return nil, nil
 	}
+	p.bodies++
 	if err := p.advance(); err != nil {
 		return nil, err
 	}
