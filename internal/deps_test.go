@@ -28,7 +28,7 @@ store/local/block: trace filter store/local/vfs
 store/local/vfs  :
 query            : trace filter store assemble decode
 receive          : trace decode
-present/api      : trace wire query decode filter sample assemble
+present/api      : trace jsonscan wire query decode filter sample assemble
 present/console  : trace
 demo             :
 config           :

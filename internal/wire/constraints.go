@@ -1,5 +1,7 @@
 package wire
 
+import "regexp"
+
 // Type is what a member of a request may hold.
 type Type uint8
 
@@ -30,7 +32,12 @@ type Shape struct {
 	Union    bool     // a structure of exactly one member
 	Model    *Shape
 	Why      string
+
+	pattern *regexp.Regexp
 }
+
+// Matches says whether a text, as a whole, is of the shape's pattern.
+func (s *Shape) Matches(text string) bool { return s.pattern == nil || s.pattern.MatchString(text) }
 
 // Member is a member of a structure. Alias is another name that clients give it.
 type Member struct {
@@ -190,10 +197,12 @@ var Inputs = map[string]*Shape{
 // constraint narrows a shape.
 type constraint func(*Shape)
 
-func least(n int) constraint                { return func(s *Shape) { s.Min = &n } }
-func most(n int) constraint                 { return func(s *Shape) { s.Max = &n } }
-func between(min, max int) constraint       { return func(s *Shape) { s.Min, s.Max = &min, &max } }
-func matching(pattern string) constraint    { return func(s *Shape) { s.Pattern = pattern } }
+func least(n int) constraint          { return func(s *Shape) { s.Min = &n } }
+func most(n int) constraint           { return func(s *Shape) { s.Max = &n } }
+func between(min, max int) constraint { return func(s *Shape) { s.Min, s.Max = &min, &max } }
+func matching(pattern string) constraint {
+	return func(s *Shape) { s.Pattern, s.pattern = pattern, regexp.MustCompile("^(?:"+pattern+")$") }
+}
 func oneOf(values ...string) constraint     { return func(s *Shape) { s.Enum = values } }
 func need(name string, shape *Shape) Member { return Member{Name: name, Shape: shape, Required: true} }
 func may(name string, shape *Shape) Member  { return Member{Name: name, Shape: shape} }
