@@ -9,10 +9,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// maxStatistics is how many statistics documents a call may hold. The native
-// limit is 25, which SDKs break when an account has 25 rules and Default.
-const maxStatistics = 1000
-
 // nextTokenRequest is a request that may hold a token, which is ignored: there is
 // one page.
 type nextTokenRequest struct{ NextToken *string }
@@ -49,19 +45,12 @@ func (a *API) getSamplingTargets(_ context.Context, r *request) (any, error) {
 	if err := parse(r.body, &q); err != nil {
 		return nil, err
 	}
-	if err := checkTargets(&q); err != nil {
-		return nil, err
-	}
 	now := a.Now()
 	answer := wire.GetSamplingTargetsResult{
 		LastRuleModification: epoch(a.Sampler.LastModification()), SamplingTargetDocuments: []wire.SamplingTargetDocument{}, UnprocessedStatistics: []wire.UnprocessedStatistics{},
 	}
 	for _, d := range q.SamplingStatisticsDocuments {
-		sampled := d.SampledCount
-		if sampled == nil {
-			sampled = d.SampleCount
-		}
-		target, known := a.Sampler.Report(sample.Report{Rule: *d.RuleName, Client: *d.ClientID, Requests: count(d.RequestCount), Sampled: count(sampled), Borrowed: count(d.BorrowCount)}, now)
+		target, known := a.Sampler.Report(sample.Report{Rule: *d.RuleName, Client: *d.ClientID, Requests: count(d.RequestCount), Sampled: count(d.SampledCount), Borrowed: count(d.BorrowCount)}, now)
 		if !known {
 			answer.UnprocessedStatistics = append(answer.UnprocessedStatistics, unknownRule(*d.RuleName))
 			continue
@@ -83,39 +72,6 @@ func (a *API) getSamplingTargets(_ context.Context, r *request) (any, error) {
 
 func unknownRule(name string) wire.UnprocessedStatistics {
 	return wire.UnprocessedStatistics{ErrorCode: "400", Message: "Unknown rule", RuleName: name}
-}
-
-// checkTargets holds the documents to the API model. Counters may be missing, as
-// natively.
-func checkTargets(q *wire.GetSamplingTargetsRequest) error {
-	var v violations
-	v.required(q.SamplingStatisticsDocuments != nil, "samplingStatisticsDocuments")
-	if len(q.SamplingStatisticsDocuments) > maxStatistics || len(q.SamplingBoostStatisticsDocuments) > maxStatistics {
-		v.add(nil, "samplingStatisticsDocuments", fmt.Sprintf("have length less than or equal to %d", maxStatistics))
-	}
-	for i := range q.SamplingStatisticsDocuments {
-		d, path := &q.SamplingStatisticsDocuments[i], fmt.Sprintf("samplingStatisticsDocuments.%d.member.", i+1)
-		v.required(d.RuleName != nil, path+"ruleName")
-		v.length(d.RuleName, path+"ruleName", 1, 32)
-		v.required(d.ClientID != nil, path+"clientID")
-		v.length(d.ClientID, path+"clientID", 24, 24)
-		v.required(d.Timestamp != nil, path+"timestamp")
-		least(&v, d.RequestCount, path+"requestCount", 0)
-		least(&v, d.SampledCount, path+"sampledCount", 0)
-		least(&v, d.BorrowCount, path+"borrowCount", 0)
-	}
-	for i := range q.SamplingBoostStatisticsDocuments {
-		d, path := &q.SamplingBoostStatisticsDocuments[i], fmt.Sprintf("samplingBoostStatisticsDocuments.%d.member.", i+1)
-		v.required(d.RuleName != nil, path+"ruleName")
-		v.length(d.RuleName, path+"ruleName", 1, 32)
-		v.required(d.ServiceName != nil, path+"serviceName")
-		v.length(d.ServiceName, path+"serviceName", 0, 64)
-		v.required(d.Timestamp != nil, path+"timestamp")
-		least(&v, d.AnomalyCount, path+"anomalyCount", 0)
-		least(&v, d.TotalCount, path+"totalCount", 0)
-		least(&v, d.SampledAnomalyCount, path+"sampledAnomalyCount", 0)
-	}
-	return v.err()
 }
 
 func count(c *wire.Count) int64 {
