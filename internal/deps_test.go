@@ -34,7 +34,7 @@ present/api      : trace wire query decode filter sample assemble
 present/console  : trace
 demo             :
 config           :
-server           : trace config store store/local receive query wire present/api present/console sample
+server           : trace config store store/local meta/sqlite receive query wire present/api present/console sample
 `
 
 // owners says which package alone may import a third-party library.

@@ -32,7 +32,7 @@ func (s *server) routes() http.Handler {
 	mux.Handle("/v1/traces", receive.OTLPHTTP(s.intake, account))
 	pages := console.Handler(console.Options{Assets: web.Assets(), Status: s.status, Live: s.live})
 	operations := api.New(api.Options{
-		Query: query.New(s.store), Intake: s.intake, Sampler: sample.New(), Account: account, Region: s.config.Region,
+		Query: query.New(s.store), Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,
 		Observe: s.observer(), Logger: s.log,
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -40,6 +41,7 @@ type server struct {
 	started  time.Time
 	registry *prometheus.Registry
 	store    *local.Store
+	meta     *sqlite.Store
 	intake   *receive.Intake
 	tally    *receive.Tally
 	live     *live
@@ -99,6 +101,9 @@ func (s *server) open() (err error) {
 	}
 	s.store, err = local.Open(local.Options{Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, Logger: s.log})
 	if err != nil {
+		return err
+	}
+	if s.meta, err = sqlite.Open(c.Data); err != nil {
 		return err
 	}
 	s.intake = receive.New(receive.Options{Store: s.store, Tally: s.tally, Logger: s.log})
@@ -215,7 +220,11 @@ func (s *server) close() error {
 	if s.store == nil {
 		return nil
 	}
-	if err := s.store.Close(); err != nil {
+	var err error
+	if s.meta != nil { // before the store, which holds the directory's lock
+		err = s.meta.Close()
+	}
+	if err := errors.Join(err, s.store.Close()); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}
 	s.log.Info("stopped: everything is on disk")

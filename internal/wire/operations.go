@@ -15,10 +15,10 @@ var Operations = []Operation{
 	{"BatchGetTraces", "/Traces", "xray:BatchGetTraces", "List", true},
 	{"CancelTraceRetrieval", "/CancelTraceRetrieval", "xray:CancelTraceRetrieval", "Read", false},
 	{"CreateGroup", "/CreateGroup", "xray:CreateGroup", "Write", false},
-	{"CreateSamplingRule", "/CreateSamplingRule", "xray:CreateSamplingRule", "Write", false},
+	{"CreateSamplingRule", "/CreateSamplingRule", "xray:CreateSamplingRule", "Write", true},
 	{"DeleteGroup", "/DeleteGroup", "xray:DeleteGroup", "Write", false},
 	{"DeleteResourcePolicy", "/DeleteResourcePolicy", "xray:DeleteResourcePolicy", "Write", false},
-	{"DeleteSamplingRule", "/DeleteSamplingRule", "xray:DeleteSamplingRule", "Write", false},
+	{"DeleteSamplingRule", "/DeleteSamplingRule", "xray:DeleteSamplingRule", "Write", true},
 	{"GetEncryptionConfig", "/EncryptionConfig", "xray:GetEncryptionConfig", "Read", false},
 	{"GetGroup", "/GetGroup", "xray:GetGroup", "Read", false},
 	{"GetGroups", "/Groups", "xray:GetGroups", "Read", false},
@@ -48,7 +48,7 @@ var Operations = []Operation{
 	{"UntagResource", "/UntagResource", "xray:UntagResource", "Tagging", false},
 	{"UpdateGroup", "/UpdateGroup", "xray:UpdateGroup", "Write", false},
 	{"UpdateIndexingRule", "/UpdateIndexingRule", "xray:UpdateIndexingRule", "Write", false},
-	{"UpdateSamplingRule", "/UpdateSamplingRule", "xray:UpdateSamplingRule", "Write", false},
+	{"UpdateSamplingRule", "/UpdateSamplingRule", "xray:UpdateSamplingRule", "Write", true},
 	{"UpdateTraceSegmentDestination", "/UpdateTraceSegmentDestination", "xray:UpdateTraceSegmentDestination", "Write", false},
 }
 
