@@ -2,6 +2,7 @@ package sample
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sort"
 	"time"
@@ -22,6 +23,7 @@ type clients []client
 type client struct {
 	id       string
 	requests int64 // of its last report
+	need     int   // requests a second, as reports come every ten
 	quota    int
 	expires  int64 // epoch seconds; the quota is used until that second is over
 	calling  bool  // it reports now, so that its quota can be taken back
@@ -45,6 +47,7 @@ func (c *clients) report(id string, requests int64) {
 		cl.requests, cl.quota, cl.calling = 0, 0, true
 	}
 	cl.requests += requests
+	cl.need = int(min((cl.requests+9)/10, math.MaxInt32))
 }
 
 // lease gives the clients that called their shares of a reservoir, as far as the
@@ -72,10 +75,9 @@ func (c *clients) lease(size int, now, expires time.Time) {
 // divided goes to the first ids. The function it returns must be asked for each
 // client in order.
 func (c clients) split(size int) func(*client) int {
-	need := func(cl *client) int { return int(min((cl.requests+9)/10, int64(size))) } // a second, as reports come every ten
 	upTo := func(level int) (sum int) {
 		for i := range c {
-			sum += min(need(&c[i]), level)
+			sum += min(c[i].need, level)
 		}
 		return sum
 	}
@@ -84,19 +86,19 @@ func (c clients) split(size int) func(*client) int {
 		return func(cl *client) int {
 			rest--
 			if rest >= 0 {
-				return need(cl) + each + 1
+				return cl.need + each + 1
 			}
-			return need(cl) + each
+			return cl.need + each
 		}
 	}
 	level := sort.Search(size, func(l int) bool { return upTo(l+1) > size })
 	rest := size - upTo(level)
 	return func(cl *client) int {
-		if need(cl) > level && rest > 0 {
+		if cl.need > level && rest > 0 {
 			rest--
 			return level + 1
 		}
-		return min(need(cl), level)
+		return min(cl.need, level)
 	}
 }
 
