@@ -79,12 +79,12 @@ type counts struct {
 // than its reservoir; when the reservoir becomes smaller, none is given out until
 // they fit again.
 func (s *Sampler) Report(ctx context.Context, account trace.Account, reports []Report, seen []Anomalies, now time.Time) (Targets, error) {
-	list, changed, err := s.view(ctx, account)
+	latest, err := s.view(ctx, account)
 	if err != nil {
 		return Targets{}, err
 	}
-	rules := byName(list)
-	answer := Targets{Changed: changed}
+	rules := byName(latest.rules)
+	answer := Targets{Changed: latest.change.At}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(account, rules, now)

@@ -185,17 +185,16 @@ func put(tx meta.Tx, r Rule, now time.Time) error {
 	return touch(tx, now)
 }
 
-// touch notes a change. The time of the last one never goes back, or clients
-// would miss it.
+// touch notes a change.
 func touch(tx meta.Tx, now time.Time) error {
-	var last time.Time
+	var last change
 	if _, err := tx.Get(changeKind, lastChange, &last); err != nil {
 		return err
 	}
-	if last.After(now) {
-		now = last
+	if last.At.After(now) { // clients would miss a time that goes back
+		now = last.At
 	}
-	return tx.Put(changeKind, lastChange, now)
+	return tx.Put(changeKind, lastChange, change{Count: last.Count + 1, At: now})
 }
 
 // apply returns the rule as the update leaves it.

@@ -12,11 +12,9 @@
 package sample
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -64,13 +62,14 @@ type Sampler struct {
 	store  meta.Store
 	region string
 
-	mu     sync.Mutex
-	states map[trace.Account]map[string]*state // by rule name
+	mu        sync.Mutex
+	snapshots map[trace.Account]*snapshot
+	states    map[trace.Account]map[string]*state // by rule name
 }
 
 // New makes a Sampler whose rules have ARNs of a region.
 func New(store meta.Store, region string) *Sampler {
-	return &Sampler{store: store, region: region, states: map[trace.Account]map[string]*state{}}
+	return &Sampler{store: store, region: region, snapshots: map[trace.Account]*snapshot{}, states: map[trace.Account]map[string]*state{}}
 }
 
 // Default is the rule that always exists: the first request of each second and
@@ -86,37 +85,63 @@ func (s *Sampler) arn(account trace.Account, name string) string {
 	return fmt.Sprintf("arn:aws:xray:%s:%s:sampling-rule/%s", s.region, account, name)
 }
 
-// Rules lists the rules by name, Default last.
+// Rules lists the rules by name, Default last. They must not be modified.
 func (s *Sampler) Rules(ctx context.Context, account trace.Account) ([]Rule, error) {
-	rules, _, err := s.view(ctx, account)
-	return rules, err
+	now, err := s.view(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	return now.rules, nil
 }
 
-// view reads the rules, and when one was last created, changed or deleted.
-func (s *Sampler) view(ctx context.Context, account trace.Account) (rules []Rule, changed time.Time, err error) {
-	err = s.store.View(ctx, account, func(tx meta.Tx) error {
-		rules, changed = []Rule{s.Default(account)}, time.Time{}
-		if _, err := tx.Get(changeKind, lastChange, &changed); err != nil {
+// snapshot is the rules of an account after a change.
+type snapshot struct {
+	change change
+	rules  []Rule // must not be modified
+}
+
+// change counts the changes of an account's rules, to know what is old.
+type change struct {
+	Count int64
+	At    time.Time // of the last one; never goes back
+}
+
+// view reads the rules, unless they are those of the last reading.
+func (s *Sampler) view(ctx context.Context, account trace.Account) (*snapshot, error) {
+	s.mu.Lock()
+	now := s.snapshots[account]
+	s.mu.Unlock()
+	err := s.store.View(ctx, account, func(tx meta.Tx) error {
+		read := &snapshot{rules: []Rule{s.Default(account)}}
+		if _, err := tx.Get(changeKind, lastChange, &read.change); err != nil {
 			return err
 		}
-		return tx.List(ruleKind, func(name string, value json.RawMessage) error {
+		if now != nil && read.change.Count == now.change.Count {
+			return nil
+		}
+		now = read
+		if err := tx.List(ruleKind, func(name string, value json.RawMessage) error {
 			var r Rule
 			if err := json.Unmarshal(value, &r); err != nil {
 				return fmt.Errorf("sampling rule %q: %w", name, err)
 			}
 			if name == DefaultName {
-				rules[0] = r
-				return nil
+				now.rules[0] = r
+			} else {
+				now.rules = append(now.rules, r)
 			}
-			rules = append(rules, r)
 			return nil
-		})
-	})
-	slices.SortFunc(rules, func(a, b Rule) int {
-		if (a.RuleName == DefaultName) != (b.RuleName == DefaultName) {
-			return cmp.Compare(a.Priority, b.Priority)
+		}); err != nil {
+			return err
 		}
-		return cmp.Compare(a.RuleName, b.RuleName)
+		now.rules = append(now.rules[1:], now.rules[0])
+		return nil
 	})
-	return rules, changed, err
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.snapshots[account] = now
+	s.mu.Unlock()
+	return now, nil
 }
