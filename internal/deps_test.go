@@ -21,7 +21,11 @@ wire             : trace
 meta             : trace
 meta/metatest    : trace meta
 meta/sqlite      : trace meta
-sample           : trace meta
+tag              : trace meta
+group            : trace meta filter tag
+policy           : trace meta jsonscan
+setting          : trace meta
+sample           : trace meta tag
 store            : trace filter
 store/storetest  : trace filter store decode assemble
 store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/vfs
@@ -30,11 +34,11 @@ store/local/block: trace filter store/local/vfs
 store/local/vfs  :
 query            : trace filter store assemble decode
 receive          : trace decode
-present/api      : trace wire query decode filter sample assemble
+present/api      : trace wire query decode filter sample assemble group tag policy setting
 present/console  : trace
 demo             :
 config           :
-server           : trace config store store/local meta/sqlite receive query wire present/api present/console sample
+server           : trace config store store/local receive query wire present/api present/console sample meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/sample"
+	"github.com/fluoro-io/fluoro/internal/tag"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -160,7 +161,7 @@ func (f *fixture) quota(rule, client string, requests int64) int {
 func (f *fixture) pass(d time.Duration) { f.now = f.now.Add(d) }
 
 // tags are what is stored of a rule's tags.
-func (f *fixture) tags(r sample.Rule) (tags []sample.Tag) {
+func (f *fixture) tags(r sample.Rule) (tags []tag.Tag) {
 	f.t.Helper()
 	if err := f.store.View(f.t.Context(), account, func(tx meta.Tx) error {
 		_, err := tx.Get("tags", r.RuleARN, &tags)

@@ -8,18 +8,18 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/tag"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 const (
 	maxRules   = 25 // custom rules of an account (AWS X-Ray quotas)
-	maxTags    = 50 // tags of a rule (AWS X-Ray quotas)
 	maxName    = 32 // characters of a rule's name (X-Ray API model)
 	maxVersion = 1  // of the rules' format
 )
 
-// Tag is a label of a rule.
-type Tag struct{ Key, Value string }
+// ErrTooMany says that an account has all the rules it may have.
+var ErrTooMany = trace.Errorf(trace.KindLimit, "Sampling rule limit exceeded: there are %d", maxRules)
 
 // Selector names a rule by its name or by its ARN, not by both.
 type Selector struct{ RuleName, RuleARN string }
@@ -37,7 +37,7 @@ type Update struct {
 
 // Create keeps a new rule, named by RuleName or by the end of RuleARN, with
 // tags.
-func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, version int, tags []Tag, now time.Time) (Rule, error) {
+func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, version int, tags []tag.Tag, now time.Time) (Rule, error) {
 	name, err := s.selected(account, Selector{r.RuleName, r.RuleARN})
 	if trace.KindOf(err) == trace.KindInvalid {
 		return Rule{}, err
@@ -50,9 +50,6 @@ func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, ver
 	}
 	if !valid(r) {
 		return Rule{}, trace.Errorf(trace.KindInvalid, "Invalid create request for sampling rule")
-	}
-	if err := checkTags(tags); err != nil {
-		return Rule{}, err
 	}
 	r.RuleName, r.RuleARN, r.CreatedAt, r.ModifiedAt = name, s.arn(account, name), now, now
 	if r.Attributes == nil {
@@ -73,12 +70,10 @@ func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, ver
 		case exists:
 			return trace.Errorf(trace.KindConflict, "Sampling rule already exists")
 		case count >= maxRules:
-			return trace.Errorf(trace.KindLimit, "Sampling rule limit exceeded: there are %d", maxRules)
+			return ErrTooMany
 		}
-		if len(tags) > 0 {
-			if err := tx.Put(tagsKind, r.RuleARN, tags); err != nil {
-				return err
-			}
+		if err := tag.Set(tx, r.RuleARN, tags); err != nil {
+			return err
 		}
 		return put(tx, r, now)
 	})
@@ -134,7 +129,7 @@ func (s *Sampler) Delete(ctx context.Context, account trace.Account, sel Selecto
 		if _, err := tx.Delete(ruleKind, name); err != nil {
 			return err
 		}
-		if _, err := tx.Delete(tagsKind, r.RuleARN); err != nil {
+		if err := tag.Drop(tx, r.RuleARN); err != nil {
 			return err
 		}
 		return touch(tx, now)
@@ -234,24 +229,4 @@ func valid(r Rule) bool {
 	return (r.Priority >= 1 && r.Priority <= 9999 || r.RuleName == DefaultName) &&
 		r.FixedRate >= 0 && r.FixedRate <= 1 && r.ReservoirSize >= 0 &&
 		(b == nil || b.MaxRate >= 0 && b.MaxRate <= 1 && b.CooldownWindowMinutes >= 1)
-}
-
-// checkTags refuses what no rule can be tagged with.
-func checkTags(tags []Tag) error {
-	if len(tags) > maxTags {
-		return trace.Errorf(trace.KindInvalid, "A sampling rule can have at most %d tags", maxTags)
-	}
-	seen := map[string]bool{}
-	for _, t := range tags {
-		switch {
-		case t.Key == "":
-			return trace.Errorf(trace.KindInvalid, "A tag must have a key")
-		case strings.HasPrefix(strings.ToLower(t.Key), "aws:"):
-			return trace.Errorf(trace.KindInvalid, "Tag key %q must not start with aws:", t.Key)
-		case seen[t.Key]:
-			return trace.Errorf(trace.KindInvalid, "Tag key %q is there twice", t.Key)
-		}
-		seen[t.Key] = true
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/sample"
+	"github.com/fluoro-io/fluoro/internal/tag"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -63,7 +64,7 @@ func TestCreate(t *testing.T) {
 	}
 	want := given
 	want.RuleARN, want.Attributes, want.CreatedAt, want.ModifiedAt = arn+"checkout", map[string]string{}, f.now, f.now
-	got, err := f.Create(t.Context(), account, given, 1, []sample.Tag{{Key: "b", Value: ""}, {Key: "a", Value: "x"}}, f.now)
+	got, err := f.Create(t.Context(), account, given, 1, []tag.Tag{{Key: "b", Value: ""}, {Key: "a", Value: "x"}}, f.now)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
@@ -71,7 +72,7 @@ func TestCreate(t *testing.T) {
 	if !rules[0].CreatedAt.Equal(f.now) || rules[0].SamplingRateBoost == nil || *rules[0].SamplingRateBoost != *want.SamplingRateBoost || rules[0].Attributes == nil {
 		t.Errorf("listed as %+v", rules[0])
 	}
-	if tags := f.tags(got); !reflect.DeepEqual(tags, []sample.Tag{{Key: "b", Value: ""}, {Key: "a", Value: "x"}}) {
+	if tags := f.tags(got); !reflect.DeepEqual(tags, []tag.Tag{{Key: "b", Value: ""}, {Key: "a", Value: "x"}}) {
 		t.Errorf("tags %v", tags)
 	}
 	// What other packages read of the record.
@@ -90,35 +91,34 @@ func TestCreate(t *testing.T) {
 }
 
 func TestCreate_refuses(t *testing.T) {
-	many := make([]sample.Tag, 51)
+	many := make([]tag.Tag, 51)
 	for i := range many {
 		many[i].Key = fmt.Sprint(i)
 	}
 	for name, c := range map[string]struct {
 		change  func(*sample.Rule)
 		version int
-		tags    []sample.Tag
+		tags    []tag.Tag
 		kind    trace.Kind
 		text    string
 	}{
-		"exists":          {func(r *sample.Rule) { r.RuleName = "a" }, 1, nil, trace.KindConflict, "Sampling rule already exists"},
-		"exists, by ARN":  {func(r *sample.Rule) { r.RuleName, r.RuleARN = "", arn+"a" }, 1, nil, trace.KindConflict, "Sampling rule already exists"},
-		"Default":         {func(r *sample.Rule) { r.RuleName = "Default" }, 1, nil, trace.KindConflict, "Sampling rule already exists"},
-		"version":         {func(*sample.Rule) {}, 2, nil, trace.KindInvalid, "Sampling rule version must be 1"},
-		"both":            {func(r *sample.Rule) { r.RuleARN = arn + "new" }, 1, nil, trace.KindInvalid, "Request cannot contain both sampling rule name and sampling rule ARN"},
-		"neither":         {func(r *sample.Rule) { r.RuleName = "" }, 1, nil, trace.KindInvalid, "Request must contain either sampling rule name or sampling rule ARN"},
-		"ARN, no rule":    {func(r *sample.Rule) { r.RuleName, r.RuleARN = "", "arn:aws:xray:us-east-1:000000000000:group/a" }, 1, nil, trace.KindInvalid, "Sampling rule ARN must be"},
-		"ARN, other":      {func(r *sample.Rule) { r.RuleName, r.RuleARN = "", strings.Replace(arn, "0000", "1111", 1)+"a" }, 1, nil, trace.KindInvalid, "Sampling rule ARN must be"},
-		"ARN, no name":    {func(r *sample.Rule) { r.RuleName, r.RuleARN = "", arn }, 1, nil, trace.KindInvalid, "Sampling rule ARN must be"},
-		"ARN, long":       {func(r *sample.Rule) { r.RuleName, r.RuleARN = "", arn+strings.Repeat("n", 33) }, 1, nil, trace.KindInvalid, "Sampling rule ARN must be"},
-		"NUL":             {func(r *sample.Rule) { r.RuleName = "a\x00" }, 1, nil, trace.KindInvalid, "without NUL"},
-		"priority":        {func(r *sample.Rule) { r.Priority = 10000 }, 1, nil, trace.KindInvalid, "Invalid create request for sampling rule"},
-		"rate":            {func(r *sample.Rule) { r.FixedRate = -0.1 }, 1, nil, trace.KindInvalid, "Invalid create request for sampling rule"},
-		"cooldown":        {func(r *sample.Rule) { r.SamplingRateBoost = &sample.RateBoost{MaxRate: 0.5} }, 1, nil, trace.KindInvalid, "Invalid create request for sampling rule"},
-		"tag aws:":        {func(*sample.Rule) {}, 1, []sample.Tag{{Key: "AWS:x"}}, trace.KindInvalid, "must not start with aws:"},
-		"tag twice":       {func(*sample.Rule) {}, 1, []sample.Tag{{Key: "x"}, {Key: "x"}}, trace.KindInvalid, "is there twice"},
-		"tag without key": {func(*sample.Rule) {}, 1, []sample.Tag{{}}, trace.KindInvalid, "must have a key"},
-		"many tags":       {func(*sample.Rule) {}, 1, many, trace.KindInvalid, "at most 50 tags"},
+		"exists":         {func(r *sample.Rule) { r.RuleName = "a" }, 1, nil, trace.KindConflict, "Sampling rule already exists"},
+		"exists, by ARN": {func(r *sample.Rule) { r.RuleName, r.RuleARN = "", arn+"a" }, 1, nil, trace.KindConflict, "Sampling rule already exists"},
+		"Default":        {func(r *sample.Rule) { r.RuleName = "Default" }, 1, nil, trace.KindConflict, "Sampling rule already exists"},
+		"version":        {func(*sample.Rule) {}, 2, nil, trace.KindInvalid, "Sampling rule version must be 1"},
+		"both":           {func(r *sample.Rule) { r.RuleARN = arn + "new" }, 1, nil, trace.KindInvalid, "Request cannot contain both sampling rule name and sampling rule ARN"},
+		"neither":        {func(r *sample.Rule) { r.RuleName = "" }, 1, nil, trace.KindInvalid, "Request must contain either sampling rule name or sampling rule ARN"},
+		"ARN, no rule":   {func(r *sample.Rule) { r.RuleName, r.RuleARN = "", "arn:aws:xray:us-east-1:000000000000:group/a" }, 1, nil, trace.KindInvalid, "Sampling rule ARN must be"},
+		"ARN, other":     {func(r *sample.Rule) { r.RuleName, r.RuleARN = "", strings.Replace(arn, "0000", "1111", 1)+"a" }, 1, nil, trace.KindInvalid, "Sampling rule ARN must be"},
+		"ARN, no name":   {func(r *sample.Rule) { r.RuleName, r.RuleARN = "", arn }, 1, nil, trace.KindInvalid, "Sampling rule ARN must be"},
+		"ARN, long":      {func(r *sample.Rule) { r.RuleName, r.RuleARN = "", arn+strings.Repeat("n", 33) }, 1, nil, trace.KindInvalid, "Sampling rule ARN must be"},
+		"NUL":            {func(r *sample.Rule) { r.RuleName = "a\x00" }, 1, nil, trace.KindInvalid, "without NUL"},
+		"priority":       {func(r *sample.Rule) { r.Priority = 10000 }, 1, nil, trace.KindInvalid, "Invalid create request for sampling rule"},
+		"rate":           {func(r *sample.Rule) { r.FixedRate = -0.1 }, 1, nil, trace.KindInvalid, "Invalid create request for sampling rule"},
+		"cooldown":       {func(r *sample.Rule) { r.SamplingRateBoost = &sample.RateBoost{MaxRate: 0.5} }, 1, nil, trace.KindInvalid, "Invalid create request for sampling rule"},
+		"tag aws:":       {func(*sample.Rule) {}, 1, []tag.Tag{{Key: "AWS:x"}}, trace.KindInvalid, "are reserved"},
+		"tag twice":      {func(*sample.Rule) {}, 1, []tag.Tag{{Key: "x"}, {Key: "x"}}, trace.KindInvalid, "is given twice"},
+		"many tags":      {func(*sample.Rule) {}, 1, many, trace.KindLimit, "at most 50 tags"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := fresh(t)
@@ -147,7 +147,7 @@ func TestCreate_25rules(t *testing.T) {
 		f.rule(fmt.Sprint(i), 1, 0, nil)
 	}
 	r := sample.Rule{RuleName: "26th", Priority: 1}
-	if _, err := f.Create(t.Context(), account, r, 1, nil, f.now); trace.KindOf(err) != trace.KindLimit {
+	if _, err := f.Create(t.Context(), account, r, 1, nil, f.now); !errors.Is(err, sample.ErrTooMany) {
 		t.Errorf("got %v", err)
 	}
 	r.RuleName = "3"
@@ -256,7 +256,7 @@ func TestUpdate_refuses(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	f := fresh(t)
-	r, err := f.Create(t.Context(), account, sample.Rule{RuleName: "a", Priority: 5}, 1, []sample.Tag{{Key: "k", Value: "v"}}, f.now)
+	r, err := f.Create(t.Context(), account, sample.Rule{RuleName: "a", Priority: 5}, 1, []tag.Tag{{Key: "k", Value: "v"}}, f.now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,11 +25,10 @@ import (
 // DefaultName is the name of the rule that always exists.
 const DefaultName = "Default"
 
-// The kinds of record that are kept: rules by name, the tags of a rule by its
-// ARN, and when a rule was last changed.
+// The kinds of record that are kept: rules by name, and when a rule was last
+// changed.
 const (
 	ruleKind   meta.Kind = "sampling-rule"
-	tagsKind   meta.Kind = "tags"
 	changeKind meta.Kind = "sampling-change"
 )
 

@@ -103,6 +103,7 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
+	// The store comes first: it checks that the directory is ours, and locks it.
 	if s.meta, err = sqlite.Open(c.Data); err != nil {
 		return err
 	}
@@ -220,12 +221,16 @@ func (s *server) close() error {
 	if s.store == nil {
 		return nil
 	}
-	var err error
-	if s.meta != nil { // before the store, which holds the directory's lock
-		err = s.meta.Close()
+	var failed error
+	if s.meta != nil {
+		failed = s.meta.Close()
 	}
-	if err := errors.Join(err, s.store.Close()); err != nil {
-		return fmt.Errorf("close the store: %w", err)
+	// The store is the last to go: it holds the lock of the directory.
+	if err := s.store.Close(); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("close the store: %w", err))
+	}
+	if failed != nil {
+		return failed
 	}
 	s.log.Info("stopped: everything is on disk")
 	return nil

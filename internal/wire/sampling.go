@@ -68,9 +68,6 @@ type SamplingRuleChange struct {
 	Version           *Count
 }
 
-// Tag is a label of a resource.
-type Tag struct{ Key, Value string }
-
 // DeleteSamplingRuleRequest asks DeleteSamplingRule.
 type DeleteSamplingRuleRequest struct {
 	RuleARN  *string

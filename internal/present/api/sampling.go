@@ -30,15 +30,11 @@ func (a *API) createSamplingRule(ctx context.Context, r *request) (any, error) {
 	if c == nil {
 		c = &wire.SamplingRuleChange{}
 	}
-	var tags []sample.Tag
-	for _, t := range q.Tags {
-		tags = append(tags, sample.Tag{Key: t.Key, Value: t.Value})
-	}
 	rule, err := a.Sampler.Create(ctx, a.Account, sample.Rule{
 		RuleName: given(c.RuleName), RuleARN: given(c.RuleARN), Priority: int(given(c.Priority)), FixedRate: given(c.FixedRate), ReservoirSize: int(given(c.ReservoirSize)),
 		ServiceName: given(c.ServiceName), ServiceType: given(c.ServiceType), Host: given(c.Host), HTTPMethod: given(c.HTTPMethod),
 		URLPath: given(c.URLPath), ResourceARN: given(c.ResourceARN), Attributes: c.Attributes, SamplingRateBoost: rateBoost(c.SamplingRateBoost),
-	}, int(given(c.Version)), tags, a.Now())
+	}, int(given(c.Version)), tags(q.Tags), a.Now())
 	return ruleResult(rule, err)
 }
 
@@ -93,7 +89,7 @@ func ruleResult(rule sample.Rule, err error) (any, error) {
 		return wire.SamplingRuleResult{SamplingRuleRecord: ruleRecord(rule)}, nil
 	case !errors.As(err, &ke):
 		return nil, err
-	case ke.Kind == trace.KindLimit:
+	case errors.Is(err, sample.ErrTooMany):
 		return nil, &exception{http.StatusBadRequest, "RuleLimitExceededException", ke.Message, true}
 	case ke.Kind == trace.KindNotFound:
 		return nil, &exception{http.StatusBadRequest, "InvalidRequestException", ke.Message, true}
