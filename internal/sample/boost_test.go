@@ -43,14 +43,16 @@ func TestBoost(t *testing.T) {
 		{40, sample.Anomalies{Service: "s", Total: 1000, Anomalous: 900}, 0.25, 20},
 		{50, bad, 0.5, 20}, // more are missed: up to the rule's maximum
 		{60, sample.Anomalies{Service: "s", Total: 1000}, 0.5, 20}, // the last window had some
-		{70, sample.Anomalies{Service: "s", Total: 1000}, 0.5, 10}, // none now: not renewed, the minute ends at 80
+		{70, bad, 0.5, 10}, // the minute ends at 80
 		{80, bad, 0, 0},
 		{90, bad, 0, 0}, // cooling down
 		{130, bad, 0, 0},
 		{140, bad, 0.25, 20}, // two minutes after it started
-		{150, sample.Anomalies{Service: "s"}, 0.25, 20},
-		{160, sample.Anomalies{Service: "s"}, 0.25, 10},
-		{170, sample.Anomalies{Service: "s"}, 0, 0}, // over early: nothing is wrong any more
+		{150, sample.Anomalies{Service: "s"}, 0.25, 20}, // the last window had some
+		{160, bad, 0.25, 20},                            // this one has
+		{170, sample.Anomalies{Service: "s"}, 0.25, 20},
+		{180, sample.Anomalies{Service: "s"}, 0.25, 10}, // not renewed
+		{190, sample.Anomalies{Service: "s"}, 0, 0},     // over early: nothing is wrong any more
 	}
 	for _, s := range steps {
 		f.now = start.Truncate(10 * time.Second).Add(seconds(s.at))

@@ -45,9 +45,9 @@ type Target struct {
 // Targets answers reports: a target for each one on a rule that exists.
 type Targets struct {
 	Targets          []Target
-	Unknown          []string  // rules of the other reports
-	UnknownAnomalies []string  // and of anomalies
-	Changed          time.Time // when a rule was last created, changed or deleted; zero if never
+	Unknown          []string   // rules of the other reports
+	UnknownAnomalies []string   // and of anomalies
+	Changed          trace.Time // when a rule was last created, changed or deleted; 0 if never
 }
 
 // Window is what all clients counted for a rule in ten seconds.
@@ -59,8 +59,8 @@ type Window struct {
 
 // state is what is remembered of a rule.
 type state struct {
-	created       time.Time // of the rule; another time is another rule
-	used          bool      // something was ever reported
+	created       trace.Time // of the rule; another time is another rule
+	used          bool       // something was ever reported
 	clients       clients
 	until         time.Time // when the last quota expires
 	window        int64     // that is counted, in Intervals since the epoch
@@ -152,7 +152,7 @@ func (s *Sampler) state(account trace.Account, rule Rule, now time.Time) *state 
 	case st == nil:
 		st = &state{created: rule.CreatedAt}
 		states[rule.RuleName] = st
-	case !st.created.Equal(rule.CreatedAt):
+	case st.created != rule.CreatedAt:
 		st = &state{created: rule.CreatedAt, clients: st.clients, until: st.until}
 		states[rule.RuleName] = st
 	}

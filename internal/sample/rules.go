@@ -51,7 +51,7 @@ func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, ver
 	if !valid(r) {
 		return Rule{}, trace.Errorf(trace.KindInvalid, "Invalid create request for sampling rule")
 	}
-	r.RuleName, r.RuleARN, r.CreatedAt, r.ModifiedAt = name, s.arn(account, name), now, now
+	r.RuleName, r.RuleARN, r.CreatedAt, r.ModifiedAt = name, s.arn(account, name), trace.TimeOf(now), trace.TimeOf(now)
 	if r.Attributes == nil {
 		r.Attributes = map[string]string{}
 	}
@@ -100,7 +100,7 @@ func (s *Sampler) Update(ctx context.Context, account trace.Account, u Update, n
 		if !valid(r) {
 			return trace.Errorf(trace.KindInvalid, "Invalid update request for sampling rule")
 		}
-		r.ModifiedAt = now
+		r.ModifiedAt = trace.TimeOf(now)
 		return put(tx, r, now)
 	})
 	if err != nil {
@@ -186,10 +186,8 @@ func touch(tx meta.Tx, now time.Time) error {
 	if _, err := tx.Get(changeKind, lastChange, &last); err != nil {
 		return err
 	}
-	if last.At.After(now) { // clients would miss a time that goes back
-		now = last.At
-	}
-	return tx.Put(changeKind, lastChange, change{Count: last.Count + 1, At: now})
+	// Clients would miss a time that goes back.
+	return tx.Put(changeKind, lastChange, change{Count: last.Count + 1, At: max(last.At, trace.TimeOf(now))})
 }
 
 // apply returns the rule as the update leaves it.

@@ -16,7 +16,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -45,7 +44,7 @@ type Rule struct {
 	URLPath, ResourceARN                       string  // patterns
 	Attributes                                 map[string]string
 	SamplingRateBoost                          *RateBoost `json:",omitempty"`
-	CreatedAt, ModifiedAt                      time.Time  // zero in a Default that was never changed
+	CreatedAt, ModifiedAt                      trace.Time // 0 in a Default that was never changed
 }
 
 // RateBoost lets a rule's rate rise for a minute when clients see anomalies.
@@ -102,7 +101,7 @@ type snapshot struct {
 // change counts the changes of an account's rules, to know what is old.
 type change struct {
 	Count int64
-	At    time.Time // of the last one; never goes back
+	At    trace.Time // of the last one; never goes back
 }
 
 // view reads the rules, unless they are those of the last reading.

@@ -132,14 +132,9 @@ func integer(c *wire.Count) *int {
 	return &n
 }
 
-// epoch is a time as epoch seconds; the zero time is 0, never null: SDKs fail on
-// null.
-func epoch(t time.Time) wire.Timestamp {
-	if t.IsZero() {
-		return 0
-	}
-	return wire.Timestamp(t.Unix())
-}
+// epoch is a time as whole epoch seconds, 0 and never null if there is none: SDKs
+// fail on null.
+func epoch(t trace.Time) wire.Timestamp { return wire.Timestamp(t.FloorSecond().Seconds()) }
 
 func (a *API) getSamplingTargets(ctx context.Context, r *request) (any, error) {
 	var q wire.GetSamplingTargetsRequest
@@ -168,15 +163,12 @@ func (a *API) getSamplingTargets(ctx context.Context, r *request) (any, error) {
 	}
 	// Up to the next whole second: a client that read the rules just before they
 	// changed must see a later time.
-	changed := targets.Changed
-	if whole := changed.Truncate(time.Second); !whole.Equal(changed) {
-		changed = whole.Add(time.Second)
-	}
+	changed := (targets.Changed + 1e9 - 1).FloorSecond()
 	answer := wire.GetSamplingTargetsResult{LastRuleModification: epoch(changed), SamplingTargetDocuments: []wire.SamplingTargetDocument{}, UnprocessedStatistics: unknownRules(targets.Unknown)}
 	for _, t := range targets.Targets {
-		d := wire.SamplingTargetDocument{FixedRate: t.FixedRate, Interval: int(sample.Interval / time.Second), ReservoirQuota: t.Quota, ReservoirQuotaTTL: epoch(t.Expires), RuleName: t.Rule}
+		d := wire.SamplingTargetDocument{FixedRate: t.FixedRate, Interval: int(sample.Interval / time.Second), ReservoirQuota: t.Quota, ReservoirQuotaTTL: epoch(trace.TimeOf(t.Expires)), RuleName: t.Rule}
 		if t.Boost != nil {
-			d.SamplingBoost = &wire.SamplingBoost{BoostRate: t.Boost.Rate, BoostRateTTL: epoch(t.Boost.Expires)}
+			d.SamplingBoost = &wire.SamplingBoost{BoostRate: t.Boost.Rate, BoostRateTTL: epoch(trace.TimeOf(t.Boost.Expires))}
 		}
 		answer.SamplingTargetDocuments = append(answer.SamplingTargetDocuments, d)
 	}
@@ -256,7 +248,7 @@ func (a *API) getSamplingStatisticSummaries(ctx context.Context, r *request) (an
 	fit := func(n int64) int64 { return min(n, math.MaxInt32) } // clients read 32 bits
 	for _, w := range windows {
 		answer.SamplingStatisticSummaries = append(answer.SamplingStatisticSummaries, wire.SamplingStatisticSummary{
-			BorrowCount: fit(w.Borrowed), RequestCount: fit(w.Requests), RuleName: w.Rule, SampledCount: fit(w.Sampled), Timestamp: epoch(w.Start),
+			BorrowCount: fit(w.Borrowed), RequestCount: fit(w.Requests), RuleName: w.Rule, SampledCount: fit(w.Sampled), Timestamp: epoch(trace.TimeOf(w.Start)),
 		})
 	}
 	return answer, nil
