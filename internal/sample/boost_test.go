@@ -140,6 +140,16 @@ func TestBoost_endsWithTheRulesBoost(t *testing.T) {
 	}
 
 	f = started(t)
+	update(f, sample.Update{})
+	update(f, sample.Update{SamplingRateBoost: boost}) // nobody reported in between
+	f.pass(20 * time.Second)
+	f.see(bad)
+	f.pass(10 * time.Second)
+	if got := f.see(bad); got == nil {
+		t.Error("the cooldown of a boost that was removed holds")
+	}
+
+	f = started(t)
 	update(f, sample.Update{SamplingRateBoost: &sample.RateBoost{MaxRate: 0.2, CooldownWindowMinutes: 60}})
 	if got := f.see(bad); got == nil || got.Rate != 0.2 {
 		t.Errorf("with a lower maximum: %+v", got)
