@@ -34,7 +34,7 @@ store/local/block: trace filter store/local/vfs
 store/local/vfs  :
 query            : trace filter store assemble decode
 receive          : trace decode
-present/api      : trace wire query decode filter sample assemble group tag policy setting
+present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
 present/console  : trace
 demo             :
 config           :

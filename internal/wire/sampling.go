@@ -87,13 +87,11 @@ type GetSamplingTargetsRequest struct {
 }
 
 // SamplingStatisticsDocument is what one client counted for one rule.
-// SampleCount is how the ADOT SDK for Python spells SampledCount.
 type SamplingStatisticsDocument struct {
 	BorrowCount  *Count
 	ClientID     *string
 	RequestCount *Count
 	RuleName     *string
-	SampleCount  *Count
 	SampledCount *Count
 	Timestamp    *Timestamp
 }

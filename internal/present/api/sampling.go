@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"time"
@@ -12,10 +11,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
-
-// maxStatistics is how many statistics documents a call may hold. The native
-// limit is 25, which SDKs break when an account has 25 rules and Default.
-const maxStatistics = 1000
 
 // nextTokenRequest is a request that may hold a token, which is ignored: there is
 // one page.
@@ -27,9 +22,6 @@ func (a *API) createSamplingRule(ctx context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	c := q.SamplingRule
-	if c == nil {
-		c = &wire.SamplingRuleChange{}
-	}
 	rule, err := a.Sampler.Create(ctx, a.Account, sample.Rule{
 		RuleName: given(c.RuleName), RuleARN: given(c.RuleARN), Priority: int(given(c.Priority)), FixedRate: given(c.FixedRate), ReservoirSize: int(given(c.ReservoirSize)),
 		ServiceName: given(c.ServiceName), ServiceType: given(c.ServiceType), Host: given(c.Host), HTTPMethod: given(c.HTTPMethod),
@@ -44,12 +36,9 @@ func (a *API) updateSamplingRule(ctx context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	c := q.SamplingRuleUpdate
-	if c == nil {
-		c = &wire.SamplingRuleChange{}
-	}
 	rule, err := a.Sampler.Update(ctx, a.Account, sample.Update{
 		Selector: sample.Selector{RuleName: given(c.RuleName), RuleARN: given(c.RuleARN)},
-		Priority: integer(c.Priority), ReservoirSize: integer(c.ReservoirSize), FixedRate: c.FixedRate,
+		Priority: number(c.Priority), ReservoirSize: number(c.ReservoirSize), FixedRate: c.FixedRate,
 		ServiceName: c.ServiceName, ServiceType: c.ServiceType, Host: c.Host, HTTPMethod: c.HTTPMethod, URLPath: c.URLPath, ResourceARN: c.ResourceARN,
 		Attributes: c.Attributes, SamplingRateBoost: rateBoost(c.SamplingRateBoost),
 	}, a.Now())
@@ -123,8 +112,8 @@ func given[T any](p *T) (v T) {
 	return v
 }
 
-// integer is a number that may be absent.
-func integer(c *wire.Count) *int {
+// number is a number that may be absent.
+func number(c *wire.Count) *int {
 	if c == nil {
 		return nil
 	}
@@ -141,21 +130,14 @@ func (a *API) getSamplingTargets(ctx context.Context, r *request) (any, error) {
 	if err := parse(r.body, &q); err != nil {
 		return nil, err
 	}
-	if err := checkTargets(&q); err != nil {
-		return nil, err
-	}
 	now := a.Now()
 	var reports []sample.Report
 	for _, d := range q.SamplingStatisticsDocuments {
-		sampled := d.SampledCount
-		if sampled == nil {
-			sampled = d.SampleCount
-		}
-		reports = append(reports, sample.Report{Rule: given(d.RuleName), Client: given(d.ClientID), At: reported(d.Timestamp), Requests: count(d.RequestCount), Sampled: count(sampled), Borrowed: count(d.BorrowCount)})
+		reports = append(reports, sample.Report{Rule: given(d.RuleName), Client: given(d.ClientID), At: trace.FromSeconds(float64(given(d.Timestamp))).Time(), Requests: int64(given(d.RequestCount)), Sampled: int64(given(d.SampledCount)), Borrowed: int64(given(d.BorrowCount))})
 	}
 	var seen []sample.Anomalies
 	for _, d := range q.SamplingBoostStatisticsDocuments {
-		seen = append(seen, sample.Anomalies{Rule: given(d.RuleName), Service: given(d.ServiceName), At: reported(d.Timestamp), Total: count(d.TotalCount), Anomalous: count(d.AnomalyCount), Sampled: count(d.SampledAnomalyCount)})
+		seen = append(seen, sample.Anomalies{Rule: given(d.RuleName), Service: given(d.ServiceName), At: trace.FromSeconds(float64(given(d.Timestamp))).Time(), Total: int64(given(d.TotalCount)), Anomalous: int64(given(d.AnomalyCount)), Sampled: int64(given(d.SampledAnomalyCount))})
 	}
 	targets, err := a.Sampler.Report(ctx, a.Account, reports, seen, now)
 	if err != nil {
@@ -179,61 +161,12 @@ func (a *API) getSamplingTargets(ctx context.Context, r *request) (any, error) {
 	return answer, nil
 }
 
-// reported is the time of a document. Java clients send milliseconds.
-func reported(t *wire.Timestamp) time.Time {
-	s := float64(given(t))
-	if s > 1e11 {
-		s /= 1000
-	}
-	return trace.FromSeconds(s).Time()
-}
-
 func unknownRules(names []string) []wire.UnprocessedStatistics {
 	out := []wire.UnprocessedStatistics{}
 	for _, name := range names {
 		out = append(out, wire.UnprocessedStatistics{ErrorCode: "400", Message: "Unknown rule", RuleName: name})
 	}
 	return out
-}
-
-// checkTargets holds the documents to the API model. Counters may be missing, as
-// natively.
-func checkTargets(q *wire.GetSamplingTargetsRequest) error {
-	var v violations
-	v.required(q.SamplingStatisticsDocuments != nil, "samplingStatisticsDocuments")
-	if len(q.SamplingStatisticsDocuments) > maxStatistics || len(q.SamplingBoostStatisticsDocuments) > maxStatistics {
-		v.add(nil, "samplingStatisticsDocuments", fmt.Sprintf("have length less than or equal to %d", maxStatistics))
-	}
-	for i := range q.SamplingStatisticsDocuments {
-		d, path := &q.SamplingStatisticsDocuments[i], fmt.Sprintf("samplingStatisticsDocuments.%d.member.", i+1)
-		v.required(d.RuleName != nil, path+"ruleName")
-		v.length(d.RuleName, path+"ruleName", 1, 32)
-		v.required(d.ClientID != nil, path+"clientID")
-		v.length(d.ClientID, path+"clientID", 24, 24)
-		v.required(d.Timestamp != nil, path+"timestamp")
-		least(&v, d.RequestCount, path+"requestCount", 0)
-		least(&v, d.SampledCount, path+"sampledCount", 0)
-		least(&v, d.BorrowCount, path+"borrowCount", 0)
-	}
-	for i := range q.SamplingBoostStatisticsDocuments {
-		d, path := &q.SamplingBoostStatisticsDocuments[i], fmt.Sprintf("samplingBoostStatisticsDocuments.%d.member.", i+1)
-		v.required(d.RuleName != nil, path+"ruleName")
-		v.length(d.RuleName, path+"ruleName", 1, 32)
-		v.required(d.ServiceName != nil, path+"serviceName")
-		v.length(d.ServiceName, path+"serviceName", 0, 64)
-		v.required(d.Timestamp != nil, path+"timestamp")
-		least(&v, d.AnomalyCount, path+"anomalyCount", 0)
-		least(&v, d.TotalCount, path+"totalCount", 0)
-		least(&v, d.SampledAnomalyCount, path+"sampledAnomalyCount", 0)
-	}
-	return v.err()
-}
-
-func count(c *wire.Count) int64 {
-	if c == nil {
-		return 0
-	}
-	return max(0, int64(*c))
 }
 
 func (a *API) getSamplingStatisticSummaries(ctx context.Context, r *request) (any, error) {
