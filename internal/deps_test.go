@@ -25,7 +25,7 @@ tag              : trace meta
 group            : trace meta filter tag
 policy           : trace meta jsonscan
 setting          : trace meta
-sample           : trace meta
+sample           : trace meta tag
 store            : trace filter
 store/storetest  : trace filter store decode assemble
 store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/vfs
