@@ -197,7 +197,7 @@ func (w *walker) value(name, path string, in func(any) any) {
 			w.expect(in([]any{null}), "ValidationException", at(inner, "Member must not be null"))
 			w.value(s.Member.Shape, inner, func(v any) any { return in([]any{v}) })
 		default:
-			all := strings.Join(rules(element), ", ")
+			all := strings.Join(constraintsOf(element), ", ")
 			nulls := []any{w.valid(s.Member.Shape), null}
 			if s.Max != nil && *s.Max < len(nulls) {
 				nulls = nulls[1:]
@@ -218,10 +218,10 @@ func (w *walker) value(name, path string, in func(any) any) {
 		}
 		broken(many, fmt.Sprintf("Member must have length less than or equal to %d", *s.Max))
 		for _, bad := range w.bad(key) {
-			broken(map[string]any{bad: "v"}, "Map keys must satisfy constraint: ["+strings.Join(rules(key), ", ")+"]")
+			broken(map[string]any{bad: "v"}, "Map keys must satisfy constraint: ["+strings.Join(constraintsOf(key), ", ")+"]")
 		}
 		for _, bad := range w.bad(value) {
-			broken(map[string]any{"k": bad}, "Map value must satisfy constraint: ["+strings.Join(rules(value), ", ")+"]")
+			broken(map[string]any{"k": bad}, "Map value must satisfy constraint: ["+strings.Join(constraintsOf(value), ", ")+"]")
 		}
 	case "string":
 		wrong(1, true, list, object)
@@ -320,9 +320,9 @@ func (w *walker) bad(s modelShape) (out []string) {
 	return out
 }
 
-// rules are the constraints of a text in the order in which collections list
+// constraintsOf are the constraints of a text in the order in which collections list
 // them.
-func rules(s modelShape) (out []string) {
+func constraintsOf(s modelShape) (out []string) {
 	if s.Max != nil {
 		out = append(out, fmt.Sprintf("Member must have length less than or equal to %d", *s.Max))
 	}

@@ -98,7 +98,11 @@ func TestExceptions_areTypedInTheSDK(t *testing.T) {
 			continue
 		}
 		got := target.Elem().Interface().(smithy.APIError)
-		if got.ErrorCode() != name || got.ErrorMessage() != "says why" {
+		says := "says why"
+		if name == malformedPolicy {
+			says = "" // as natively
+		}
+		if got.ErrorCode() != name || got.ErrorMessage() != says {
 			t.Errorf("%s: %s: %q", c.operation, got.ErrorCode(), got.ErrorMessage())
 		}
 		var answer *awshttp.ResponseError
