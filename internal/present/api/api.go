@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -40,6 +41,7 @@ type Options struct {
 	Query   *query.Query
 	Intake  Intake
 	Sampler *sample.Sampler
+	Control
 	Account trace.Account // of every request, and in ARNs
 	Region  string        // in ARNs
 	Now     func() time.Time
@@ -77,10 +79,14 @@ func New(o Options) *API {
 		"GetTraceSummaries":             a.getTraceSummaries,
 		"GetTraceGraph":                 a.getTraceGraph,
 		"GetServiceGraph":               a.getServiceGraph,
+		"CreateSamplingRule":            a.createSamplingRule,
+		"UpdateSamplingRule":            a.updateSamplingRule,
+		"DeleteSamplingRule":            a.deleteSamplingRule,
 		"GetSamplingRules":              a.getSamplingRules,
 		"GetSamplingTargets":            a.getSamplingTargets,
 		"GetSamplingStatisticSummaries": a.getSamplingStatisticSummaries,
 	}
+	maps.Copy(a.handlers, a.control())
 	return a
 }
 
@@ -164,7 +170,10 @@ func (a *API) answer(w http.ResponseWriter, answer any, err error) int {
 		if e.status == http.StatusTooManyRequests || e.status == http.StatusServiceUnavailable {
 			h.Set("Retry-After", "1")
 		}
-		status, answer = e.status, e.body()
+		status, answer = e.status, bodyOf(e, err)
+		if e.name == malformedPolicy {
+			h.Set("x-fluoro-reason", strconv.QuoteToASCII(e.message))
+		}
 	}
 	b, err := encode(answer)
 	if err != nil && a.Logger != nil {

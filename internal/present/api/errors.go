@@ -52,7 +52,7 @@ func toException(err error) *exception {
 	}
 	switch ke.Kind {
 	case trace.KindInvalid, trace.KindConflict, trace.KindLimit:
-		return &exception{http.StatusBadRequest, "InvalidRequestException", ke.Message, true}
+		return &exception{http.StatusBadRequest, invalidName(err), ke.Message, true}
 	case trace.KindNotFound:
 		return &exception{http.StatusNotFound, "ResourceNotFoundException", ke.Message, true}
 	case trace.KindDenied:
