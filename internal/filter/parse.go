@@ -151,10 +151,7 @@ type parser struct {
 	bodies int // how many clauses had braces
 }
 
-func (p *parser) advance() (err error) {
-	p.tok, err = p.next()
-	return err
-}
+func (p *parser) advance() error { return p.next(&p.tok) }
 
 // unexpected says that the current token cannot stand where it is.
 func (p *parser) unexpected() error {
@@ -204,7 +201,7 @@ func (p *parser) expression(in scope) (node, error) {
 			return nil, err
 		}
 		if terms == nil {
-			terms = append(make([]node, 0, 4), first)
+			terms = append(make([]node, 0, 2), first)
 		}
 		terms = append(terms, n)
 	}
@@ -234,7 +231,7 @@ func (p *parser) and(in scope) (node, error) {
 			return nil, err
 		}
 		if terms == nil {
-			terms = append(make([]node, 0, 4), first)
+			terms = append(make([]node, 0, 2), first)
 		}
 		terms = append(terms, n)
 	}
