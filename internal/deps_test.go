@@ -19,7 +19,13 @@ decode           : trace jsonscan
 assemble         : trace jsonscan
 wire             : trace
 meta             : trace
-sample           : trace meta
+meta/metatest    : trace meta
+meta/sqlite      : trace meta
+tag              : trace meta
+group            : trace meta filter tag
+policy           : trace meta jsonscan
+setting          : trace meta
+sample           : trace meta tag
 store            : trace filter
 store/storetest  : trace filter store decode assemble
 store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/vfs
@@ -28,11 +34,11 @@ store/local/block: trace filter store/local/vfs
 store/local/vfs  :
 query            : trace filter store assemble decode
 receive          : trace decode
-present/api      : trace wire query decode filter sample assemble
+present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
 present/console  : trace
 demo             :
 config           :
-server           : trace config store store/local receive query wire present/api present/console sample
+server           : trace config store store/local receive query wire present/api present/console sample meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.
@@ -43,7 +49,7 @@ github.com/prometheus          : receive server store/local
 go.yaml.in/yaml                : config
 github.com/spf13/pflag         : config
 github.com/klauspost/compress  : store/local store/local/wal store/local/block present/console
-modernc.org/sqlite             : demo
+modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo
 `
 

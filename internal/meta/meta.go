@@ -7,6 +7,8 @@ package meta
 import (
 	"context"
 	"encoding/json"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -14,10 +16,19 @@ import (
 // Kind is what a record is: "group", "sampling-rule" …
 type Kind string
 
+// Bounds that every engine enforces with KindInvalid.
+const (
+	MaxName  = 2048    // bytes of a name
+	MaxValue = 1 << 20 // bytes of a record's JSON
+)
+
 // Store keeps records. All methods may be called by many goroutines at once.
-// Every call names an account and sees that account's records alone.
+// Every call names an account and sees that account's records alone. Calls after
+// Close, and those an engine cannot serve (disk full, damaged file), fail with
+// KindUnavailable and the reason.
 type Store interface {
-	// View runs f over one consistent state of the account's records.
+	// View runs f over one consistent state of the account's records. The error is
+	// f's, or that of reading.
 	View(ctx context.Context, account trace.Account, f func(Tx) error) error
 
 	// Update runs f alone among all updates of the account and keeps all that it
@@ -37,12 +48,35 @@ type Tx interface {
 	Get(kind Kind, name string, into any) (found bool, err error)
 
 	// List calls each with every record of a kind, in the byte order of names,
-	// until it returns an error, which List returns.
+	// until it returns an error, which List returns. What each writes does not
+	// change what is listed. Values may be kept.
 	List(kind Kind, each func(name string, value json.RawMessage) error) error
 
-	// Put writes a record in place of the one with its name. A View refuses it.
+	// Put writes a record in place of the one with its name. A View refuses it. A
+	// name is 1 to MaxName bytes of UTF-8 without NUL.
 	Put(kind Kind, name string, value any) error
 
 	// Delete removes a record and says whether there was one. A View refuses it.
 	Delete(kind Kind, name string) (found bool, err error)
+}
+
+// Encode makes a record's JSON and checks it and its name against the contract.
+// It is for engines.
+func Encode(kind Kind, name string, value any) ([]byte, error) {
+	switch {
+	case kind == "":
+		return nil, trace.Errorf(trace.KindInternal, "a record needs a kind")
+	case name == "" || len(name) > MaxName:
+		return nil, trace.Errorf(trace.KindInvalid, "name of a %s has %d bytes: want 1 to %d", kind, len(name), MaxName)
+	case !utf8.ValidString(name) || strings.ContainsRune(name, 0):
+		return nil, trace.Errorf(trace.KindInvalid, "name of a %s must be UTF-8 without NUL: %.50q", kind, name)
+	}
+	b, err := json.Marshal(value)
+	if err != nil {
+		return nil, &trace.KindError{Kind: trace.KindInternal, Message: "a " + string(kind) + " cannot be written as JSON", Err: err}
+	}
+	if len(b) > MaxValue {
+		return nil, trace.Errorf(trace.KindInvalid, "%s %.50q has %d bytes: at most %d can be kept", kind, name, len(b), MaxValue)
+	}
+	return b, nil
 }

@@ -8,11 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/sample"
+	"github.com/fluoro-io/fluoro/internal/setting"
+	"github.com/fluoro-io/fluoro/internal/tag"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/wire"
 	"github.com/fluoro-io/fluoro/web"
@@ -31,8 +35,13 @@ func (s *server) routes() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	mux.Handle("/v1/traces", receive.OTLPHTTP(s.intake, account))
 	pages := console.Handler(console.Options{Assets: web.Assets(), Status: s.status, Live: s.live})
+	control := api.Control{
+		Groups: group.New(s.meta, group.Options{Region: s.config.Region, Keep: s.config.Retention, Logger: s.log}),
+		Tags:   tag.New(s.meta, s.config.Region), Policies: policy.New(s.meta), Settings: setting.New(s.meta),
+	}
 	operations := api.New(api.Options{
-		Query: query.New(s.store), Intake: s.intake, Sampler: sample.New(), Account: account, Region: s.config.Region,
+		Control: control,
+		Query:   query.New(s.store), Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,
 		Observe: s.observer(), Logger: s.log,
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

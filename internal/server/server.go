@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -40,6 +41,7 @@ type server struct {
 	started  time.Time
 	registry *prometheus.Registry
 	store    *local.Store
+	meta     *sqlite.Store
 	intake   *receive.Intake
 	tally    *receive.Tally
 	live     *live
@@ -99,6 +101,10 @@ func (s *server) open() (err error) {
 	}
 	s.store, err = local.Open(local.Options{Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, Logger: s.log})
 	if err != nil {
+		return err
+	}
+	// The store comes first: it checks that the directory is ours, and locks it.
+	if s.meta, err = sqlite.Open(c.Data); err != nil {
 		return err
 	}
 	s.intake = receive.New(receive.Options{Store: s.store, Tally: s.tally, Logger: s.log})
@@ -215,8 +221,16 @@ func (s *server) close() error {
 	if s.store == nil {
 		return nil
 	}
+	var failed error
+	if s.meta != nil {
+		failed = s.meta.Close()
+	}
+	// The store is the last to go: it holds the lock of the directory.
 	if err := s.store.Close(); err != nil {
-		return fmt.Errorf("close the store: %w", err)
+		failed = errors.Join(failed, fmt.Errorf("close the store: %w", err))
+	}
+	if failed != nil {
+		return failed
 	}
 	s.log.Info("stopped: everything is on disk")
 	return nil

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"time"
 
@@ -18,19 +17,9 @@ func traceIDs(body []byte) ([]string, error) {
 	if err := parse(body, &q); err != nil {
 		return nil, err
 	}
-	var v violations
-	v.required(q.TraceIds != nil, "traceIds")
 	ids := make([]string, 0, len(q.TraceIds))
-	for i, id := range q.TraceIds {
-		path := fmt.Sprintf("traceIds.%d.member", i+1)
-		v.required(id != nil, path)
-		v.length(id, path, 1, 35)
-		if id != nil {
-			ids = append(ids, *id)
-		}
-	}
-	if err := v.err(); err != nil {
-		return nil, err
+	for _, id := range q.TraceIds {
+		ids = append(ids, *id)
 	}
 	if q.NextToken != nil {
 		return nil, trace.Errorf(trace.KindInvalid, "NextToken is currently not supported")
@@ -67,16 +56,6 @@ var clocks = map[string]trace.Clock{"TraceId": trace.ClockTraceID, "Event": trac
 func (a *API) getTraceSummaries(ctx context.Context, r *request) (any, error) {
 	var q wire.GetTraceSummariesRequest
 	if err := parse(r.body, &q); err != nil {
-		return nil, err
-	}
-	var v violations
-	v.required(q.StartTime != nil, "startTime")
-	v.required(q.EndTime != nil, "endTime")
-	v.enum(q.TimeRangeType, "timeRangeType", "TraceId", "Event", "Service")
-	if q.SamplingStrategy != nil {
-		v.enum(q.SamplingStrategy.Name, "samplingStrategy.name", "PartialScan", "FixedRate")
-	}
-	if err := v.err(); err != nil {
 		return nil, err
 	}
 	rate, err := fixedRate(&q)

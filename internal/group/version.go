@@ -1,0 +1,188 @@
+package group
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// versionKind is the kind of versions' records, named by version.
+const versionKind meta.Kind = "group-version"
+
+// maxEnded is how many versions that ended are kept; of more, those that ended
+// first are forgotten, and with them their groups' past.
+const maxEnded = 1000
+
+// Version is a filter that a group has or had. A trace that is ingested at a
+// time in [From, Until) and matches is in the group for ever.
+type Version struct {
+	ID          string // unique; never used again
+	Name, ARN   string // of the group
+	Filter      *filter.Expr
+	From, Until trace.Time // Until is trace.MaxTime while it is the group's filter
+}
+
+// versionRecord is a version as it is stored.
+type versionRecord struct {
+	Name, ARN, Filter string
+	From, Until       trace.Time
+}
+
+// snapshot is what is held in memory of an account's groups.
+type snapshot struct {
+	versions []Version
+	byName   map[string]*filter.Expr
+	byARN    map[string]*filter.Expr
+}
+
+// versionID names a version of a group by the id at the end of its ARN.
+func (r *record) versionID() string {
+	return fmt.Sprintf("%s.%d", r.ARN[strings.LastIndexByte(r.ARN, '/')+1:], r.Revision)
+}
+
+// supersede ends the version of old, if any, and begins that of next, if any, at
+// the same time. What ended too long ago is forgotten.
+func (g *Groups) supersede(tx meta.Tx, name string, old, next *record, now trace.Time) error {
+	if old != nil {
+		var v versionRecord
+		if _, err := tx.Get(versionKind, old.versionID(), &v); err != nil {
+			return err
+		}
+		now = max(now, v.From+1) // the clock may have been set back
+		v.Until = now
+		if err := tx.Put(versionKind, old.versionID(), v); err != nil {
+			return err
+		}
+	}
+	if next != nil {
+		v := versionRecord{Name: name, ARN: next.ARN, Filter: next.Filter, From: now, Until: trace.MaxTime}
+		if err := tx.Put(versionKind, next.versionID(), v); err != nil {
+			return err
+		}
+	}
+	return g.forget(tx, now)
+}
+
+// forget removes versions that no trace can need.
+func (g *Groups) forget(tx meta.Tx, now trace.Time) error {
+	type ended struct {
+		id    string
+		until trace.Time
+	}
+	var list []ended
+	err := tx.List(versionKind, func(id string, value json.RawMessage) error {
+		var v versionRecord
+		if err := json.Unmarshal(value, &v); err != nil {
+			return fmt.Errorf("record of group version %q: %w", id, err)
+		}
+		if v.Until != trace.MaxTime {
+			list = append(list, ended{id, v.Until})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(list, func(a, b ended) int { return cmp.Compare(b.until, a.until) }) // last ended first
+	for i, e := range list {
+		if i >= maxEnded || g.keep > 0 && now.Sub(e.until) > g.keep {
+			if _, err := tx.Delete(versionKind, e.id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// update changes records and lets the next reader see it.
+func (g *Groups) update(ctx context.Context, account trace.Account, f func(meta.Tx) error) error {
+	err := g.store.Update(ctx, account, f)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.changes++
+	delete(g.cache, account)
+	return err
+}
+
+// Versions is the versions of all groups of an account but Default, which has
+// every trace, in the order of From. They are held in memory until a group
+// changes; the list is shared and must not be changed.
+func (g *Groups) Versions(ctx context.Context, account trace.Account) ([]Version, error) {
+	s, err := g.snapshot(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	return s.versions, nil
+}
+
+// Lookup finds the present filter of a group by its name or its ARN, of which
+// one is "", for group.name and group.arn in filter expressions. Default has a
+// nil filter. When records cannot be read, that is logged and there are none.
+func (g *Groups) Lookup(account trace.Account, name, arn string) (e *filter.Expr, found bool) {
+	if name == DefaultName || arn == g.arn(account, DefaultName) {
+		return nil, true
+	}
+	s, err := g.snapshot(context.Background(), account)
+	if err != nil {
+		g.log.Error("groups of a filter expression could not be read", "error", err)
+		return nil, false
+	}
+	if arn != "" {
+		e, found = s.byARN[arn]
+	} else {
+		e, found = s.byName[name]
+	}
+	return e, found
+}
+
+func (g *Groups) snapshot(ctx context.Context, account trace.Account) (*snapshot, error) {
+	g.mu.Lock()
+	s, changes := g.cache[account], g.changes
+	g.mu.Unlock()
+	if s != nil {
+		return s, nil
+	}
+	s, err := g.load(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.changes == changes { // else it may be old already
+		g.cache[account] = s
+	}
+	return s, nil
+}
+
+func (g *Groups) load(ctx context.Context, account trace.Account) (*snapshot, error) {
+	s := &snapshot{byName: map[string]*filter.Expr{}, byARN: map[string]*filter.Expr{}}
+	err := g.store.View(ctx, account, func(tx meta.Tx) error {
+		return tx.List(versionKind, func(id string, value json.RawMessage) error {
+			var v versionRecord
+			if err := json.Unmarshal(value, &v); err != nil {
+				return fmt.Errorf("record of group version %q: %w", id, err)
+			}
+			e, err := filter.Parse(v.Filter)
+			if err != nil {
+				// It was valid when it was stored: an older Fluoro took it. As natively, a
+				// group whose filter fails is not processed any more.
+				g.log.Error("the filter of a group cannot be read; the group gets no traces", "group", v.Name, "filter", v.Filter, "error", err)
+				return nil
+			}
+			s.versions = append(s.versions, Version{ID: id, Name: v.Name, ARN: v.ARN, Filter: e, From: v.From, Until: v.Until})
+			if v.Until == trace.MaxTime {
+				s.byName[v.Name], s.byARN[v.ARN] = e, e
+			}
+			return nil
+		})
+	})
+	slices.SortStableFunc(s.versions, func(a, b Version) int { return cmp.Compare(a.From, b.From) })
+	return s, err
+}

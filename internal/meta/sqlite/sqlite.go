@@ -1,0 +1,236 @@
+// Package sqlite keeps control-plane records in one SQLite file beside the
+// embedded store (docs/formats/meta.md).
+//
+// One connection writes, so that updates never overlap; a few others read the
+// last committed state without waiting for it (write-ahead log of SQLite).
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/trace"
+	driver "modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
+)
+
+const (
+	// FileName is the file's name in the data directory. SQLite puts two more
+	// beside it, with "-wal" and "-shm" behind the name.
+	FileName = "meta.db"
+
+	applicationID = 0x466c7572 // "Flur", in the file's header
+	readers       = 4          // connections
+)
+
+// migrations lead from each version of the schema to the next; the version is
+// SQLite's user_version. Text is compared byte by byte.
+var migrations = []string{
+	`CREATE TABLE record (
+		account TEXT NOT NULL,
+		kind    TEXT NOT NULL,
+		name    TEXT NOT NULL,
+		value   TEXT NOT NULL, -- JSON
+		PRIMARY KEY (account, kind, name)
+	) STRICT, WITHOUT ROWID`,
+}
+
+// Store is a meta.Store in a file.
+type Store struct {
+	path        string
+	write, read *sql.DB
+
+	mu     sync.RWMutex // held for reading by calls, for writing by Close
+	closed bool
+}
+
+var _ meta.Store = (*Store)(nil)
+
+// Open opens the records in a data directory that exists and is locked by the
+// caller, or makes the file. Errors name the file and say what is wrong with it.
+func Open(dir string) (*Store, error) {
+	path, err := filepath.Abs(filepath.Join(dir, FileName))
+	if err != nil {
+		return nil, fmt.Errorf("control-plane records: %w", err)
+	}
+	s := &Store{path: path}
+	if err := s.open(); err != nil {
+		s.release()
+		return nil, s.explain(context.Background(), "open", err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() (err error) {
+	// Made here, so that only owner and group may read it; SQLite gives the files
+	// it adds the same rights.
+	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if s.write, err = s.connect(1, "_txlock=immediate"); err != nil {
+		return err
+	}
+	if err := s.migrate(); err != nil {
+		return err
+	}
+	if s.read, err = s.connect(readers, "_pragma=query_only(1)"); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(s.path))
+}
+
+// connect opens a pool of connections. A commit is durable when it returns
+// (synchronous FULL); waiting for a lock is bounded.
+func (s *Store) connect(most int, option string) (*sql.DB, error) {
+	name := &url.URL{Scheme: "file", Path: filepath.ToSlash(s.path), OmitHost: true}
+	db, err := sql.Open("sqlite", name.String()+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&"+option)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(most)
+	db.SetMaxIdleConns(most)
+	return db, nil
+}
+
+// migrate checks that the file is ours and whole, and brings its schema up to
+// date.
+func (s *Store) migrate() error {
+	tx, err := s.write.Begin()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	var id, version, tables int
+	var whole string
+	for _, q := range []struct {
+		text string
+		into any
+	}{
+		{"PRAGMA application_id", &id}, {"PRAGMA user_version", &version}, {"SELECT count(*) FROM sqlite_schema", &tables}, {"PRAGMA quick_check(1)", &whole},
+	} {
+		if err := tx.QueryRow(q.text).Scan(q.into); err != nil {
+			return err
+		}
+	}
+	switch {
+	case whole != "ok":
+		return errors.New("the file is damaged: " + whole)
+	case id == 0 && version == 0 && tables == 0: // new, or its first start was cut short
+	case id != applicationID:
+		return errors.New("this is a database of another program")
+	case version > len(migrations):
+		return fmt.Errorf("it was written by a newer fluoro (schema %d, this one knows up to %d): use that version", version, len(migrations))
+	case version < 1:
+		return fmt.Errorf("schema %d never existed", version)
+	case version == len(migrations):
+		return nil
+	}
+	for _, step := range migrations[version:] {
+		if _, err := tx.Exec(step); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(migrations))); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// View implements meta.Store.
+func (s *Store) View(ctx context.Context, account trace.Account, f func(meta.Tx) error) error {
+	return s.run(ctx, account, false, f)
+}
+
+// Update implements meta.Store.
+func (s *Store) Update(ctx context.Context, account trace.Account, f func(meta.Tx) error) error {
+	return s.run(ctx, account, true, f)
+}
+
+func (s *Store) run(ctx context.Context, account trace.Account, writable bool, f func(meta.Tx) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return trace.Errorf(trace.KindUnavailable, "control-plane records are shut down")
+	}
+	db, verb := s.read, "read"
+	if writable {
+		db, verb = s.write, "write"
+	}
+	began, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: !writable})
+	if err != nil {
+		return s.explain(ctx, verb, err)
+	}
+	t := &tx{ctx: ctx, store: s, sql: began, account: string(account), writable: writable}
+	defer func() {
+		t.over = true
+		_ = began.Rollback() // does nothing after Commit
+	}()
+	if err := f(t); err != nil || !writable {
+		return err
+	}
+	if t.failed != nil { // f went on after a write that failed
+		return t.failed
+	}
+	return s.explain(ctx, verb, began.Commit())
+}
+
+// Close implements meta.Store. It waits for calls that run.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.explain(context.Background(), "close", s.release())
+}
+
+func (s *Store) release() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.read, s.write} { // the last one to close empties the log
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// explain says what could not be done, with the file. What an ended context
+// causes becomes its error.
+func (s *Store) explain(ctx context.Context, verb string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ended := ctx.Err(); ended != nil {
+		return ended
+	}
+	why := err.Error()
+	if e, ok := errors.AsType[*driver.Error](err); ok {
+		switch e.Code() & 0xff { // the primary code
+		case codes.SQLITE_CORRUPT:
+			why = "the file is damaged: " + why
+		case codes.SQLITE_NOTADB:
+			why = "the file is damaged or no database: " + why
+		case codes.SQLITE_FULL:
+			why = "no space is left: " + why
+		case codes.SQLITE_BUSY:
+			why = "another program holds the file: " + why
+		}
+	}
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		why = e.Err.Error() // the path is named below
+	}
+	return trace.Errorf(trace.KindUnavailable, "cannot %s control-plane records in %s: %s", verb, s.path, strings.TrimSpace(why))
+}

@@ -1,0 +1,150 @@
+// Package policy keeps resource policies: who besides the account's own users
+// may call X-Ray (X-Ray API model, PutResourcePolicy).
+package policy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// kind is the kind of the records, named by policy.
+const kind meta.Kind = "resource-policy"
+
+// maxPolicies is how many policies an account may have (X-Ray API model).
+const maxPolicies = 5
+
+// Why a policy is refused. They are causes of KindErrors whose message says more.
+var (
+	ErrMalformed = errors.New("malformed policy document")
+	ErrTooLarge  = errors.New("policy size limit exceeded")
+	ErrTooMany   = errors.New("policy count limit exceeded")
+	ErrLockout   = errors.New("lockout prevention")
+	ErrRevision  = errors.New("invalid policy revision id")
+)
+
+func refuse(k trace.Kind, cause error, format string, args ...any) error {
+	return &trace.KindError{Kind: k, Message: fmt.Sprintf(format, args...), Err: cause}
+}
+
+// Policy is a policy under its name. Revision counts from 1.
+type Policy struct {
+	Name, Document string
+	Revision       int
+	Updated        trace.Time
+}
+
+// RevisionID is the revision as the API shows it.
+func (p *Policy) RevisionID() string { return strconv.Itoa(p.Revision) }
+
+// record is a policy as it is stored.
+type record struct {
+	Document string
+	Revision int
+	Updated  trace.Time
+}
+
+func (r record) policy(name string) Policy {
+	return Policy{Name: name, Document: r.Document, Revision: r.Revision, Updated: r.Updated}
+}
+
+// Policies reads and changes policies. Its methods may be called by many
+// goroutines.
+type Policies struct{ store meta.Store }
+
+// New makes Policies over records.
+func New(store meta.Store) *Policies { return &Policies{store} }
+
+// Request is what PutResourcePolicy asks. Revision, if not nil, must be the
+// present revision, "0" for a policy that does not exist. Bypass skips the check
+// whether the account locks itself out.
+type Request struct {
+	Name, Document string
+	Revision       *string
+	Bypass         bool
+}
+
+// Put makes a policy or replaces it.
+func (p *Policies) Put(ctx context.Context, account trace.Account, q Request, now trace.Time) (out Policy, err error) {
+	if len(q.Document) > MaxDocument {
+		return Policy{}, refuse(trace.KindLimit, ErrTooLarge, "The resource policy %s has %d bytes, the limit is %d", q.Name, len(q.Document), MaxDocument)
+	}
+	d, err := Parse(q.Document)
+	if err != nil {
+		return Policy{}, refuse(trace.KindInvalid, ErrMalformed, "%v", err)
+	}
+	if !q.Bypass && d.LocksOut(account) {
+		return Policy{}, refuse(trace.KindInvalid, ErrLockout, "The resource policy %s would prevent you from calling PutResourcePolicy in the future", q.Name)
+	}
+	err = p.store.Update(ctx, account, func(tx meta.Tx) error {
+		var r record
+		found, err := tx.Get(kind, q.Name, &r)
+		if err == nil {
+			err = r.check(q.Name, q.Revision)
+		}
+		if err != nil {
+			return err
+		}
+		if !found {
+			count := 0
+			if err := tx.List(kind, func(string, json.RawMessage) error { count++; return nil }); err != nil {
+				return err
+			}
+			if count >= maxPolicies {
+				return refuse(trace.KindLimit, ErrTooMany, "An account can have at most %d resource policies", maxPolicies)
+			}
+		}
+		r = record{Document: d.String(), Revision: r.Revision + 1, Updated: now}
+		out = r.policy(q.Name)
+		return tx.Put(kind, q.Name, r)
+	})
+	return out, err
+}
+
+// check compares the revision that a request gives with the present one, 0 if
+// there is no policy.
+func (r *record) check(name string, revision *string) error {
+	if revision != nil && *revision != strconv.Itoa(r.Revision) {
+		return refuse(trace.KindConflict, ErrRevision, "Another concurrent request has modified the resource policy %s", name)
+	}
+	return nil
+}
+
+// List is all policies, by name.
+func (p *Policies) List(ctx context.Context, account trace.Account) (out []Policy, err error) {
+	err = p.store.View(ctx, account, func(tx meta.Tx) error {
+		return tx.List(kind, func(name string, value json.RawMessage) error {
+			var r record
+			if err := json.Unmarshal(value, &r); err != nil {
+				return fmt.Errorf("record of resource policy %q: %w", name, err)
+			}
+			out = append(out, r.policy(name))
+			return nil
+		})
+	})
+	return out, err
+}
+
+// Delete removes a policy; revision, if not nil, must be its present one.
+func (p *Policies) Delete(ctx context.Context, account trace.Account, name string, revision *string) error {
+	return p.store.Update(ctx, account, func(tx meta.Tx) error {
+		var r record
+		found, err := tx.Get(kind, name, &r)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return trace.Errorf(trace.KindInvalid, "The resource policy %s does not exist.", name)
+		}
+		if err := r.check(name, revision); err != nil {
+			return err
+		}
+		_, err = tx.Delete(kind, name)
+		return err
+	})
+}

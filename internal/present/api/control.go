@@ -1,0 +1,133 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/policy"
+	"github.com/fluoro-io/fluoro/internal/setting"
+	"github.com/fluoro-io/fluoro/internal/tag"
+	"github.com/fluoro-io/fluoro/internal/wire"
+)
+
+// Control is what answers the operations on control-plane records.
+type Control struct {
+	Groups   *group.Groups
+	Tags     *tag.Tags
+	Policies *policy.Policies
+	Settings *setting.Settings
+}
+
+// control is the handlers of the operations on control-plane records.
+func (a *API) control() map[string]handler {
+	return map[string]handler{
+		"CreateGroup":                   a.createGroup,
+		"GetGroup":                      a.getGroup,
+		"GetGroups":                     a.getGroups,
+		"UpdateGroup":                   a.updateGroup,
+		"DeleteGroup":                   a.deleteGroup,
+		"TagResource":                   a.tagResource,
+		"UntagResource":                 a.untagResource,
+		"ListTagsForResource":           a.listTagsForResource,
+		"PutResourcePolicy":             a.putResourcePolicy,
+		"ListResourcePolicies":          a.listResourcePolicies,
+		"DeleteResourcePolicy":          a.deleteResourcePolicy,
+		"GetEncryptionConfig":           a.getEncryptionConfig,
+		"PutEncryptionConfig":           a.putEncryptionConfig,
+		"GetTraceSegmentDestination":    a.getTraceSegmentDestination,
+		"UpdateTraceSegmentDestination": a.updateTraceSegmentDestination,
+		"GetIndexingRules":              a.getIndexingRules,
+		"UpdateIndexingRule":            a.updateIndexingRule,
+		"GetInsight":                    a.getInsight,
+		"GetInsightEvents":              a.getInsightEvents,
+		"GetInsightImpactGraph":         a.getInsightImpactGraph,
+		"GetInsightSummaries":           a.getInsightSummaries,
+	}
+}
+
+const malformedPolicy = "MalformedPolicyDocumentException"
+
+// invalidName is the exception of a request that cannot be right: most have the
+// general one.
+func invalidName(err error) string {
+	for _, e := range []struct {
+		cause error
+		name  string
+	}{
+		{policy.ErrMalformed, malformedPolicy},
+		{policy.ErrTooLarge, "PolicySizeLimitExceededException"},
+		{policy.ErrTooMany, "PolicyCountLimitExceededException"},
+		{policy.ErrLockout, "LockoutPreventionException"},
+		{policy.ErrRevision, "InvalidPolicyRevisionIdException"},
+	} {
+		if errors.Is(err, e.cause) {
+			return e.name
+		}
+	}
+	return "InvalidRequestException"
+}
+
+// bodyOf is the body of an error's answer.
+func bodyOf(e *exception, err error) any {
+	switch e.name {
+	case malformedPolicy:
+		// The native service does not say what is wrong. We do, in a header.
+		return struct{ Message *string }{}
+	case "ResourceNotFoundException":
+		body := struct {
+			Message      string
+			ResourceName *string
+		}{Message: e.message}
+		if unknown, ok := errors.AsType[*tag.NotFoundError](err); ok {
+			body.ResourceName = &unknown.ARN
+		}
+		return body
+	}
+	return e.body()
+}
+
+// ask reads a request of a shape and hands it to what answers it.
+func ask[Q any](r *request, answer func(*Q) (any, error)) (any, error) {
+	var q Q
+	if err := parse(r.body, &q); err != nil {
+		return nil, err
+	}
+	return answer(&q)
+}
+
+func tags(list []wire.Tag) []tag.Tag {
+	out := make([]tag.Tag, len(list))
+	for i, t := range list {
+		out[i] = tag.Tag{Key: value(t.Key), Value: value(t.Value)}
+	}
+	return out
+}
+
+func (a *API) tagResource(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.TagResourceRequest) (any, error) {
+		return struct{}{}, a.Tags.Add(ctx, a.Account, value(q.ResourceARN), tags(q.Tags))
+	})
+}
+
+func (a *API) untagResource(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.UntagResourceRequest) (any, error) {
+		return struct{}{}, a.Tags.Remove(ctx, a.Account, value(q.ResourceARN), q.TagKeys)
+	})
+}
+
+// listTagsForResource ignores a token, as the native service does: there is one
+// page.
+func (a *API) listTagsForResource(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.ListTagsForResourceRequest) (any, error) {
+		list, err := a.Tags.List(ctx, a.Account, value(q.ResourceARN))
+		if err != nil {
+			return nil, err
+		}
+		answer := wire.ListTagsForResourceResult{Tags: []wire.Tag{}}
+		for _, t := range list {
+			answer.Tags = append(answer.Tags, wire.Tag{Key: &t.Key, Value: &t.Value})
+		}
+		return answer, nil
+	})
+}

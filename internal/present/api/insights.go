@@ -1,0 +1,74 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/wire"
+)
+
+// No insight is ever found in this version: nothing looks for any. Requests are
+// held to the rules all the same, so that clients see what they will see later.
+
+const (
+	insightAge    = 30 * 24 * time.Hour // how old an insight can be (X-Ray API model)
+	insightWindow = 6 * time.Hour       // of GetInsightImpactGraph (X-Ray API model)
+	clockLeeway   = time.Minute         // a client that asks for exactly 30 days is let through
+)
+
+func noInsight() error { return trace.Errorf(trace.KindInvalid, "Insight not found") }
+
+func (a *API) getInsight(_ context.Context, r *request) (any, error) {
+	return ask(r, func(*wire.GetInsightRequest) (any, error) { return nil, noInsight() })
+}
+
+func (a *API) getInsightEvents(_ context.Context, r *request) (any, error) {
+	return ask(r, func(*wire.GetInsightEventsRequest) (any, error) { return nil, noInsight() })
+}
+
+func (a *API) getInsightImpactGraph(_ context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.GetInsightImpactGraphRequest) (any, error) {
+		w, err := a.insightTimes(q.StartTime, q.EndTime)
+		if err != nil {
+			return nil, err
+		}
+		if w.End.Sub(w.Start) > insightWindow {
+			return nil, trace.Errorf(trace.KindInvalid, "Time range cannot be longer than 6 hours")
+		}
+		return nil, noInsight()
+	})
+}
+
+func (a *API) getInsightSummaries(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.GetInsightSummariesRequest) (any, error) {
+		if _, err := a.insightTimes(q.StartTime, q.EndTime); err != nil {
+			return nil, err
+		}
+		if _, err := a.Groups.Get(ctx, a.Account, value(q.GroupName), value(q.GroupARN)); err != nil {
+			return nil, err
+		}
+		if q.NextToken != nil {
+			return nil, trace.Errorf(trace.KindInvalid, "Invalid token %s", *q.NextToken) // none was ever given out
+		}
+		return wire.GetInsightSummariesResult{InsightSummaries: []struct{}{}}, nil
+	})
+}
+
+// insightTimes holds the times of a request to the API model: in order, and at
+// most 30 days old.
+func (a *API) insightTimes(start, end *wire.Timestamp) (trace.Window, error) {
+	if start == nil || end == nil {
+		return trace.Window{}, trace.Errorf(trace.KindInvalid, "StartTime and EndTime are required")
+	}
+	w, oldest := window(start, end), trace.TimeOf(a.Now().Add(-insightAge-clockLeeway))
+	switch {
+	case w.Start >= w.End:
+		return w, trace.Errorf(trace.KindInvalid, "StartTime must be before EndTime")
+	case w.End < oldest:
+		return w, trace.Errorf(trace.KindInvalid, "EndTime cannot be more than 30 days old")
+	case w.Start < oldest:
+		return w, trace.Errorf(trace.KindInvalid, "StartTime cannot be more than 30 days old")
+	}
+	return w, nil
+}

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/fluoro-io/fluoro/internal/policy"
+	"github.com/fluoro-io/fluoro/internal/setting"
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/wire"
+)
+
+func (a *API) putResourcePolicy(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.PutResourcePolicyRequest) (any, error) {
+		p, err := a.Policies.Put(ctx, a.Account, policy.Request{
+			Name: value(q.PolicyName), Document: value(q.PolicyDocument), Revision: q.PolicyRevisionId, Bypass: q.BypassPolicyLockoutCheck != nil && *q.BypassPolicyLockoutCheck,
+		}, trace.TimeOf(a.Now()))
+		return wire.PutResourcePolicyResult{ResourcePolicy: shownPolicy(p)}, err
+	})
+}
+
+func (a *API) listResourcePolicies(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *nextTokenRequest) (any, error) {
+		if q.NextToken != nil {
+			return nil, trace.Errorf(trace.KindInvalid, "NextToken is currently not supported")
+		}
+		list, err := a.Policies.List(ctx, a.Account)
+		if err != nil {
+			return nil, err
+		}
+		answer := wire.ListResourcePoliciesResult{ResourcePolicies: []wire.ResourcePolicy{}}
+		for _, p := range list {
+			answer.ResourcePolicies = append(answer.ResourcePolicies, shownPolicy(p))
+		}
+		return answer, nil
+	})
+}
+
+func (a *API) deleteResourcePolicy(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.DeleteResourcePolicyRequest) (any, error) {
+		return struct{}{}, a.Policies.Delete(ctx, a.Account, value(q.PolicyName), q.PolicyRevisionId)
+	})
+}
+
+func shownPolicy(p policy.Policy) wire.ResourcePolicy {
+	return wire.ResourcePolicy{LastUpdatedTime: timestamp(p.Updated.FloorSecond()), PolicyDocument: p.Document, PolicyName: p.Name, PolicyRevisionId: p.RevisionID()}
+}
+
+func (a *API) getEncryptionConfig(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(*struct{}) (any, error) {
+		e, err := a.Settings.Encryption(ctx, a.Account)
+		return wire.EncryptionConfigResult{EncryptionConfig: wire.EncryptionConfig{KeyId: text(e.KeyID), Status: "ACTIVE", Type: e.Type}}, err
+	})
+}
+
+// putEncryptionConfig answers UPDATING, as the native service does. The change is
+// made when that is read, so the next question is answered ACTIVE.
+func (a *API) putEncryptionConfig(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.PutEncryptionConfigRequest) (any, error) {
+		e := setting.Encryption{Type: value(q.Type), KeyID: value(q.KeyId)}
+		err := a.Settings.SetEncryption(ctx, a.Account, e)
+		if err == nil && e.Type != "NONE" && a.Logger != nil {
+			a.Logger.Warn("an encryption key was set, but this version of Fluoro does not encrypt what it stores: encrypt the volume of the data directory", "key", e.KeyID)
+		}
+		return wire.EncryptionConfigResult{EncryptionConfig: wire.EncryptionConfig{KeyId: text(e.KeyID), Status: "UPDATING", Type: e.Type}}, err
+	})
+}
+
+func (a *API) getTraceSegmentDestination(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(*struct{}) (any, error) {
+		d, err := a.Settings.Destination(ctx, a.Account)
+		return wire.TraceSegmentDestinationResult{Destination: d, Status: "ACTIVE"}, err
+	})
+}
+
+// updateTraceSegmentDestination answers PENDING if it changes anything; the next
+// question is answered ACTIVE.
+func (a *API) updateTraceSegmentDestination(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.UpdateTraceSegmentDestinationRequest) (any, error) {
+		if q.Destination == nil {
+			return a.getTraceSegmentDestination(ctx, &request{})
+		}
+		changed, err := a.Settings.SetDestination(ctx, a.Account, *q.Destination)
+		status := "ACTIVE"
+		if changed {
+			status = "PENDING"
+		}
+		return wire.TraceSegmentDestinationResult{Destination: *q.Destination, Status: status}, err
+	})
+}
+
+func (a *API) getIndexingRules(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(*nextTokenRequest) (any, error) {
+		rule, err := a.Settings.Indexing(ctx, a.Account)
+		return wire.GetIndexingRulesResult{IndexingRules: []wire.IndexingRule{shownIndexing(rule)}}, err
+	})
+}
+
+func (a *API) updateIndexingRule(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.UpdateIndexingRuleRequest) (any, error) {
+		if name := value(q.Name); name != setting.IndexingRule {
+			return nil, &exception{http.StatusNotFound, "ResourceNotFoundException", "Indexing rule " + name + " not found", true}
+		}
+		if q.Rule == nil || q.Rule.Probabilistic == nil || q.Rule.Probabilistic.DesiredSamplingPercentage == nil {
+			return nil, trace.Errorf(trace.KindInvalid, "Rule must have Probabilistic with a DesiredSamplingPercentage")
+		}
+		rule, err := a.Settings.SetIndexing(ctx, a.Account, *q.Rule.Probabilistic.DesiredSamplingPercentage, trace.TimeOf(a.Now()))
+		return wire.UpdateIndexingRuleResult{IndexingRule: shownIndexing(rule)}, err
+	})
+}
+
+func shownIndexing(r setting.Indexing) wire.IndexingRule {
+	out := wire.IndexingRule{Name: setting.IndexingRule, Rule: wire.IndexingRuleValue{Probabilistic: &wire.ProbabilisticRuleValue{ActualSamplingPercentage: r.Percentage, DesiredSamplingPercentage: r.Percentage}}}
+	if r.Modified != 0 {
+		at := timestamp(r.Modified.FloorSecond())
+		out.ModifiedAt = &at
+	}
+	return out
+}

@@ -1,0 +1,161 @@
+// Package tag keeps the tags of groups and sampling rules (X-Ray developer guide,
+// "Tagging X-Ray sampling rules and groups"). A resource's tags are one record
+// of kind Kind, named by its ARN: a list of Tag in the order they were first set.
+package tag
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Kind is the kind of the records.
+const Kind meta.Kind = "tags"
+
+// Max is how many tags a resource may have (AWS X-Ray quotas).
+const Max = 50
+
+// Tag is a label of a resource.
+type Tag struct{ Key, Value string }
+
+// NotFoundError says that there is no group or sampling rule with an ARN. It is
+// of kind not found.
+type NotFoundError struct{ ARN string }
+
+// Error is the service's text.
+func (e *NotFoundError) Error() string { return "Resource " + e.ARN + " not found" }
+
+// Unwrap makes it a KindError.
+func (e *NotFoundError) Unwrap() error {
+	return &trace.KindError{Kind: trace.KindNotFound, Message: e.Error()}
+}
+
+// Tags reads and changes tags. Its errors are those of the store, NotFoundError,
+// and KindErrors of kind invalid or limit.
+type Tags struct {
+	store  meta.Store
+	region string // of the two resources that always exist
+}
+
+// New makes Tags over records; region is that of ARNs.
+func New(store meta.Store, region string) *Tags { return &Tags{store, region} }
+
+// Add sets tags of a resource: all of them or, on error, none. Tags that it has
+// and that are not named stay.
+func (t *Tags) Add(ctx context.Context, account trace.Account, arn string, tags []Tag) error {
+	return t.store.Update(ctx, account, func(tx meta.Tx) error {
+		if err := t.exists(tx, account, arn); err != nil {
+			return err
+		}
+		return Set(tx, arn, tags)
+	})
+}
+
+// Remove removes the tags with these keys; keys it has not are ignored.
+func (t *Tags) Remove(ctx context.Context, account trace.Account, arn string, keys []string) error {
+	return t.store.Update(ctx, account, func(tx meta.Tx) error {
+		if err := t.exists(tx, account, arn); err != nil {
+			return err
+		}
+		var have []Tag
+		if _, err := tx.Get(Kind, arn, &have); err != nil {
+			return err
+		}
+		return put(tx, arn, slices.DeleteFunc(have, func(tag Tag) bool { return slices.Contains(keys, tag.Key) }))
+	})
+}
+
+// List is the tags of a resource.
+func (t *Tags) List(ctx context.Context, account trace.Account, arn string) (tags []Tag, err error) {
+	err = t.store.View(ctx, account, func(tx meta.Tx) error {
+		if err := t.exists(tx, account, arn); err != nil {
+			return err
+		}
+		_, err := tx.Get(Kind, arn, &tags)
+		return err
+	})
+	return tags, err
+}
+
+// exists says whether an ARN is that of a group or of a sampling rule, by the
+// records of both.
+func (t *Tags) exists(tx meta.Tx, account trace.Account, arn string) error {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 {
+		return &NotFoundError{arn}
+	}
+	if arn == fmt.Sprintf("arn:aws:xray:%s:%s:group/Default", t.region, account) || arn == fmt.Sprintf("arn:aws:xray:%s:%s:sampling-rule/Default", t.region, account) {
+		return nil
+	}
+	kind, rest, _ := strings.Cut(parts[5], "/")
+	name, _, _ := strings.Cut(rest, "/")
+	var record struct{ ARN, RuleARN string }
+	if kind == "group" || kind == "sampling-rule" {
+		if _, err := tx.Get(meta.Kind(kind), name, &record); err != nil {
+			return err
+		}
+	}
+	if arn != record.ARN && arn != record.RuleARN {
+		return &NotFoundError{arn}
+	}
+	return nil
+}
+
+// Set sets tags of a resource that exists, as part of an update.
+func Set(tx meta.Tx, arn string, tags []Tag) error {
+	if err := Check(tags); err != nil || len(tags) == 0 {
+		return err
+	}
+	var have []Tag
+	if _, err := tx.Get(Kind, arn, &have); err != nil {
+		return err
+	}
+	for _, tag := range tags {
+		if i := slices.IndexFunc(have, func(h Tag) bool { return h.Key == tag.Key }); i >= 0 {
+			have[i] = tag
+		} else {
+			have = append(have, tag)
+		}
+	}
+	if len(have) > Max {
+		return trace.Errorf(trace.KindLimit, "A resource can have at most %d tags", Max)
+	}
+	return put(tx, arn, have)
+}
+
+// Drop removes all tags of a resource, as part of the update that deletes it.
+func Drop(tx meta.Tx, arn string) error { return put(tx, arn, nil) }
+
+func put(tx meta.Tx, arn string, tags []Tag) error {
+	if len(tags) == 0 {
+		_, err := tx.Delete(Kind, arn)
+		return err
+	}
+	return tx.Put(Kind, arn, tags)
+}
+
+// characters are those of keys and values (X-Ray developer guide).
+var characters = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{Zs}_.:/=+\-@]*$`)
+
+// Check holds the tags of one request to the rules. Lengths are checked by the
+// API model.
+func Check(tags []Tag) error {
+	seen := map[string]bool{}
+	for _, t := range tags {
+		switch {
+		case len(t.Key) >= 4 && strings.EqualFold(t.Key[:4], "aws:"):
+			return trace.Errorf(trace.KindInvalid, "Tag key %s: keys that begin with aws: are reserved", t.Key)
+		case seen[t.Key]:
+			return trace.Errorf(trace.KindInvalid, "Tag key %s is given twice", t.Key)
+		case !characters.MatchString(t.Key) || !characters.MatchString(t.Value):
+			return trace.Errorf(trace.KindInvalid, "Tag %s: keys and values hold letters, digits, spaces and _ . : / = + - @", t.Key)
+		}
+		seen[t.Key] = true
+	}
+	return nil
+}
