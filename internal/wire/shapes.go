@@ -1,52 +1,21 @@
 package wire
 
 import (
-	"encoding/json"
 	"math"
 	"strconv"
-	"time"
 )
 
-// Timestamp is epoch seconds. It reads numbers, and texts in ISO 8601, which
-// some clients send.
+// Timestamp is epoch seconds. Requests have other forms too, which validation
+// turns into this one.
 type Timestamp float64
-
-// UnmarshalJSON reads a timestamp; null leaves it as it is.
-func (t *Timestamp) UnmarshalJSON(b []byte) error {
-	var f float64
-	if err := json.Unmarshal(b, &f); err == nil {
-		*t = Timestamp(f)
-		return nil
-	}
-	var at time.Time
-	if err := json.Unmarshal(b, &at); err != nil {
-		return &json.UnmarshalTypeError{Value: "string", Type: nil}
-	}
-	*t = Timestamp(float64(at.UnixNano()) / 1e9)
-	return nil
-}
 
 // MarshalJSON writes up to microseconds, without an exponent.
 func (t Timestamp) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, math.Round(float64(t)*1e6)/1e6, 'f', -1, 64), nil
 }
 
-// Count is an integer that saturates at the bounds of int32 and cuts fractions,
-// as the native service reads counters.
+// Count is an integer of 32 bits; validation cuts and saturates what is sent.
 type Count int32
-
-// UnmarshalJSON reads a number; null leaves it as it is.
-func (c *Count) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		return nil
-	}
-	var f float64
-	if err := json.Unmarshal(b, &f); err != nil {
-		return err
-	}
-	*c = Count(max(math.MinInt32, min(math.MaxInt32, f)))
-	return nil
-}
 
 // UnprocessedTraceSegment is one refused document.
 type UnprocessedTraceSegment struct {
