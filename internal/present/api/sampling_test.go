@@ -16,6 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/sample"
+	"github.com/fluoro-io/fluoro/internal/tag"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -42,7 +43,7 @@ func newSampling(t testing.TB) *sampling {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	s := &sampling{t: t, now: time.Unix(1_700_000_000, 250e6)}
-	s.API = api.New(api.Options{Intake: room{}, Sampler: sample.New(store, "us-east-1"), Account: "000000000000", Region: "us-east-1", Now: func() time.Time { return s.now }})
+	s.API = api.New(api.Options{Intake: room{}, Sampler: sample.New(store, "us-east-1"), Control: api.Control{Tags: tag.New(store, "us-east-1")}, Account: "000000000000", Region: "us-east-1", Now: func() time.Time { return s.now }})
 	return s
 }
 
@@ -263,6 +264,24 @@ func TestGetSamplingTargets_manyDocuments(t *testing.T) {
 	docs := strings.Join(slices.Repeat([]string{document("Default", client, "")}, 1001), ",")
 	if status, exception, _ := s.post("/SamplingTargets", `{"SamplingStatisticsDocuments":[`+docs+`]}`); status != http.StatusBadRequest || exception != "ValidationException" {
 		t.Errorf("1001 documents: %d %s", status, exception)
+	}
+}
+
+// Tags that a rule is made with are its tags, whatever its name, and end with it.
+func TestSamplingRules_tags(t *testing.T) {
+	s := newSampling(t)
+	for _, name := range []string{"r", "a/b", "DEBUG – history updates"} {
+		arn := "arn:aws:xray:us-east-1:000000000000:sampling-rule/" + name
+		resource := fmt.Sprintf(`{"ResourceARN":%q}`, arn)
+		body := fmt.Sprintf(`{"SamplingRule":{"RuleName":%q,"Priority":7,"FixedRate":1,"ReservoirSize":1,"Host":"","HTTPMethod":"","ResourceARN":"","ServiceName":"","ServiceType":"","URLPath":"","Version":1},"Tags":[{"Key":"z","Value":""},{"Key":"a","Value":"1"}]}`, name)
+		s.ask("/CreateSamplingRule", body)
+		s.want("/ListTagsForResource", resource, `{"NextToken":null,"Tags":[{"Key":"z","Value":""},{"Key":"a","Value":"1"}]}`)
+		s.ask("/DeleteSamplingRule", fmt.Sprintf(`{"RuleARN":%q}`, arn))
+		if status, exception, _ := s.post("/ListTagsForResource", resource); status != http.StatusNotFound || exception != "ResourceNotFoundException" {
+			t.Errorf("tags of %s after its end: %d %s", name, status, exception)
+		}
+		s.create(name, "")
+		s.want("/ListTagsForResource", resource, `{"NextToken":null,"Tags":[]}`)
 	}
 }
 
