@@ -26,6 +26,13 @@ with an endpoint override. Nothing calls AWS.
   fluoro demo      send it the traffic of a small shop
 
 Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{cmd, fmt.Errorf("there is no command %q", args[0])}
+			}
+			return nil
+		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -175,4 +175,9 @@ func TestStart_helpAndVersion(t *testing.T) {
 			}
 		}
 	}
+	for _, args := range [][]string{{"nosuch"}, {"serve", "nosuch"}, {"serve", "--nosuch"}} {
+		if code, out := run(t, args...); code != 2 || !strings.Contains(out, "nosuch") {
+			t.Errorf("%v: exit code %d, want 2 and what is wrong: %s", args, code, out)
+		}
+	}
 }
