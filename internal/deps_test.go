@@ -25,7 +25,7 @@ tag              : trace meta
 group            : trace meta filter tag
 policy           : trace meta jsonscan
 setting          : trace meta
-sample           : trace meta
+sample           : trace meta tag
 store            : trace filter
 store/storetest  : trace filter store decode assemble
 store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/vfs
@@ -34,7 +34,7 @@ store/local/block: trace filter store/local/vfs
 store/local/vfs  :
 query            : trace filter store assemble decode
 receive          : trace decode
-present/api      : trace wire query decode filter sample assemble group tag policy setting
+present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
 present/console  : trace
 demo             :
 config           :

@@ -3,10 +3,6 @@ package assemble_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"os"
-	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,39 +12,22 @@ import (
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// ruleCase is one file of testdata: documents, a question and the answer that one
-// rule demands. The file's name is the rule's.
-//
-// Documents without trace_id belong to the trace "1-00000000-" + 24 zeros; times
-// are seconds. "received" says when each document was accepted, in seconds; all
-// together at 100 if absent. "window" restricts a graph to what was received from
-// its first second to before its last.
-type ruleCase struct {
-	Rule      string            `json:"rule"`
-	Source    string            `json:"source"`
-	Documents []json.RawMessage `json:"documents"`
-	Received  []float64         `json:"received"`
-	Window    []float64         `json:"window"`
-	Question  string            `json:"question"`
-	Answer    json.RawMessage   `json:"answer"`
-}
-
 func TestRules(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("testdata", "*.json"))
-	if err != nil || len(files) < 40 {
-		t.Fatalf("%d cases (%v)", len(files), err)
+	cases := harness.Cases(t, "testdata")
+	if len(cases) < 40 {
+		t.Fatalf("%d cases", len(cases))
 	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
-			c := readCase(t, file)
-			got := c.ask(t)
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			got := ask(t, c)
 			var want any
 			if err := json.Unmarshal(c.Answer, &want); err != nil {
 				t.Fatal(err)
 			}
-			diffs := subset("answer", got, want)
+			diffs := harness.Differences("answer", got, want)
 			if len(diffs) == 0 {
 				return
 			}
@@ -58,26 +37,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-func readCase(t *testing.T, file string) *ruleCase {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	c := &ruleCase{}
-	if err := d.Decode(c); err != nil {
-		t.Fatalf("read %s: %v", file, err)
-	}
-	if c.Rule == "" || c.Source == "" || len(c.Documents) == 0 || len(c.Received) > 0 && len(c.Received) != len(c.Documents) {
-		t.Fatalf("%s lacks its rule, source or documents, or has too few times of receipt", file)
-	}
-	return c
-}
-
 // ask assembles the documents and answers the question as JSON-like values.
-func (c *ruleCase) ask(t *testing.T) any {
+func ask(t *testing.T, c *harness.Case) any {
 	t.Helper()
 	var ids []trace.ID
 	segments := map[trace.ID][]*trace.Segment{}
@@ -266,61 +227,4 @@ func viewHistogram(h *trace.Histogram) any {
 		out[strconv.FormatFloat(e.Value, 'f', -1, 64)] = float64(e.Count)
 	}
 	return out
-}
-
-// whole are the members whose own members must all be expected: of other objects
-// an answer names what matters.
-var whole = []string{"services", "edges", "annotations", "responses", "durations", "ages"}
-
-// subset lists where got differs from want. Lists must be alike, objects may have
-// more members than want, and the text "absent" stands for a missing member.
-func subset(path string, got, want any) []string {
-	switch want := want.(type) {
-	case map[string]any:
-		got, ok := got.(map[string]any)
-		if !ok {
-			break
-		}
-		var out []string
-		for k, w := range want {
-			g, has := got[k]
-			switch {
-			case w == "absent" && has:
-				out = append(out, fmt.Sprintf("%s.%s is %v, want none", path, k, g))
-			case w == "absent":
-			case !has:
-				out = append(out, fmt.Sprintf("%s.%s is missing", path, k))
-			default:
-				out = append(out, subset(path+"."+k, g, w)...)
-			}
-		}
-		if slices.Contains(whole, path[strings.LastIndexByte(path, '.')+1:]) {
-			for k := range got {
-				if _, has := want[k]; !has {
-					out = append(out, fmt.Sprintf("%s has %s too much", path, k))
-				}
-			}
-		}
-		slices.Sort(out)
-		return out
-	case []any:
-		got, ok := got.([]any)
-		if !ok || len(got) != len(want) {
-			break
-		}
-		var out []string
-		for i := range want {
-			out = append(out, subset(fmt.Sprintf("%s[%d]", path, i), got[i], want[i])...)
-		}
-		return out
-	case float64:
-		if got, ok := got.(float64); ok && near(got, want) {
-			return nil
-		}
-	default:
-		if reflect.DeepEqual(got, want) {
-			return nil
-		}
-	}
-	return []string{fmt.Sprintf("%s is %v, want %v", path, got, want)}
 }

@@ -154,13 +154,23 @@ func envelope(e *trace.Entity) time.Duration {
 	return max(0, end.Sub(start))
 }
 
+// maxLinks and maxTraceLinks are how many links of an entity and of a trace count
+// (X-Ray developer guide, trace links).
+const (
+	maxLinks      = 20
+	maxTraceLinks = 100
+)
+
 // link notes the links of a trace's entities.
 func (b *GraphBuilder) link(t *trace.Trace, second trace.Time) {
+	left := maxTraceLinks
 	for e := range All(t) {
 		if len(e.Links) == 0 || !b.counts(e) || e.Segment == nil {
 			continue
 		}
-		for _, l := range e.Links {
+		n := min(len(e.Links), maxLinks, left)
+		left -= n
+		for _, l := range e.Links[:n] {
 			b.links = append(b.links, pendingLink{Link: l, start: e.Start, second: second, consumer: trace.Service{Name: e.Segment.Name, Type: e.Segment.Origin}})
 		}
 	}
@@ -201,8 +211,13 @@ func (b *GraphBuilder) Resolve(t *trace.Trace) {
 		}
 		for _, n := range t.Nodes {
 			if n.Service == producer && !n.Client {
-				b.service(n, l.second)
+				if b.services[producer] == nil {
+					b.service(n, l.second) // its own trace is not in the window
+				}
 				edge := b.graphEdge(edgeKey{producer, l.consumer, true}, to)
+				if e.InProgress {
+					continue // nobody knows yet how old the message was
+				}
 				if edge.EventAges == nil {
 					edge.EventAges = &trace.Histogram{}
 				}

@@ -23,8 +23,7 @@ func Summary(t *trace.Trace) *trace.Summary {
 			d := time.Duration(root.Duration())
 			s.ResponseTime = &d
 		}
-		o := root.Outcome()
-		s.HasFault, s.HasError, s.HasThrottle = o == trace.Fault, o == trace.Error, o == trace.Throttle
+		s.HasFault, s.HasError, s.HasThrottle = root.HasFault(), root.HasError(), root.HasThrottle()
 	}
 	for _, n := range t.Nodes {
 		s.Services = append(s.Services, n.Service)

@@ -1,8 +1,6 @@
 package decode
 
 import (
-	"fmt"
-
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
 )
 
@@ -16,11 +14,11 @@ func (e *SerializationError) Error() string { return e.Message }
 
 // Body takes a PutTraceSegments request apart: {"TraceSegmentDocuments": ["…"]}.
 // The documents are unescaped copies that the caller owns; docs is nil when the
-// member is missing or null, and empty for an empty list. The error is a
+// member is missing or null, or the request is; empty for an empty list. The error is a
 // *SerializationError.
 func Body(body []byte) (docs [][]byte, err error) {
 	r := jsonscan.NewReader(body)
-	isObject := r.Kind() == jsonscan.Object
+	kind := r.Kind()
 	var buf []byte // for all documents, also when the member is there twice
 	var wrong string
 	for more := r.Object(); more; more = r.NextMember() {
@@ -29,17 +27,18 @@ func Body(body []byte) (docs [][]byte, err error) {
 			continue
 		}
 		docs, wrong = nil, ""
-		switch kind := r.Kind(); kind {
+		switch r.Kind() {
 		case jsonscan.Array:
 			docs = [][]byte{}
 		case jsonscan.Null:
 		default:
-			wrong = "Expected list or null"
+			wrong = NotA("a List", r.Skip())
+			continue
 		}
 		for more := r.Array(); more; more = r.NextElement() {
 			if r.Kind() != jsonscan.String {
 				if v := r.Skip(); wrong == "" {
-					wrong = notAString(v)
+					wrong = NotA("a String", v)
 				}
 				continue
 			}
@@ -51,7 +50,9 @@ func Body(body []byte) (docs [][]byte, err error) {
 	switch err := r.End(); {
 	case err != nil:
 		return nil, &SerializationError{"request body is not JSON: " + err.Error()}
-	case !isObject:
+	case kind == jsonscan.Array:
+		return nil, &SerializationError{NotA("a Structure", jsonscan.Value("[]"))}
+	case kind != jsonscan.Object && kind != jsonscan.Null:
 		return nil, &SerializationError{"request body must be a JSON object"}
 	case wrong != "":
 		return nil, &SerializationError{wrong}
@@ -59,13 +60,26 @@ func Body(body []byte) (docs [][]byte, err error) {
 	return docs, nil
 }
 
-// notAString words a list element of the wrong type as the native service does.
-func notAString(v jsonscan.Value) string {
-	name := map[jsonscan.Kind]string{
-		jsonscan.Object: "START_OBJECT", jsonscan.Array: "START_ARRAY", jsonscan.Number: "NUMBER_VALUE", jsonscan.Null: "NULL_VALUE", jsonscan.Bool: "FALSE_VALUE",
-	}[v.Kind()]
-	if v.Bool() {
-		name = "TRUE_VALUE"
+// NotA words a value of the wrong type as AWS's framework does; wanted is "a
+// String", say. Of X-Ray itself the texts for a number in place of a text and for
+// a text in place of a time are known, the others from services on the same
+// framework.
+func NotA(wanted string, v jsonscan.Value) string {
+	switch kind := v.Kind(); {
+	case kind == jsonscan.Array:
+		return "Start of list found where not expected"
+	case kind == jsonscan.Object:
+		return "Start of structure or map found where not expected."
+	case wanted == "a List":
+		return "Expected list or null"
+	case wanted == "a Map":
+		return "Expected map or null"
+	case wanted == "a Structure":
+		return "Expected null"
 	}
-	return fmt.Sprintf("%s can not be converted to a String", name)
+	token := map[jsonscan.Kind]string{jsonscan.String: "STRING_VALUE", jsonscan.Number: "NUMBER_VALUE", jsonscan.Null: "NULL_VALUE", jsonscan.Bool: "FALSE_VALUE"}[v.Kind()]
+	if v.Bool() {
+		token = "TRUE_VALUE"
+	}
+	return token + " can not be converted to " + wanted
 }

@@ -58,18 +58,18 @@ func TestBody_errors(t *testing.T) {
 		"{\"TraceSegmentDocuments\":[\"\xff\"]}":   "request body is not JSON: string is not valid UTF-8 at byte 26",
 		"{\"TraceSegmentDocuments\":[\"a\nb\"]}":   "request body is not JSON: control character in string at byte 28",
 		`{"TraceSegmentDocuments":[42}`:            "request body is not JSON: unexpected '}' at byte 28",
-		`["a"]`:                                    "request body must be a JSON object",
+		`["a"]`:                                    "Start of list found where not expected",
 		`"a"`:                                      "request body must be a JSON object",
-		`null`:                                     "request body must be a JSON object",
+		`7`:                                        "request body must be a JSON object",
 		`{"TraceSegmentDocuments":"a"}`:            "Expected list or null",
-		`{"TraceSegmentDocuments":{}}`:             "Expected list or null",
+		`{"TraceSegmentDocuments":{}}`:             "Start of structure or map found where not expected.",
 		`{"TraceSegmentDocuments":false}`:          "Expected list or null",
 		`{"TraceSegmentDocuments":[42]}`:           "NUMBER_VALUE can not be converted to a String",
 		`{"TraceSegmentDocuments":["a",null,1]}`:   "NULL_VALUE can not be converted to a String",
 		`{"TraceSegmentDocuments":[true]}`:         "TRUE_VALUE can not be converted to a String",
 		`{"TraceSegmentDocuments":[false,"a"]}`:    "FALSE_VALUE can not be converted to a String",
-		`{"TraceSegmentDocuments":[{"id":"a"}]}`:   "START_OBJECT can not be converted to a String",
-		`{"TraceSegmentDocuments":[["a"],[],{}] }`: "START_ARRAY can not be converted to a String",
+		`{"TraceSegmentDocuments":[{"id":"a"}]}`:   "Start of structure or map found where not expected.",
+		`{"TraceSegmentDocuments":[["a"],[],{}] }`: "Start of list found where not expected",
 	} {
 		docs, err := decode.Body([]byte(body))
 		var e *decode.SerializationError

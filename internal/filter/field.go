@@ -1,6 +1,9 @@
 package filter
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // scope is where a keyword stands.
 type scope uint8
@@ -73,6 +76,7 @@ const (
 	fieldName
 	fieldType
 	fieldMessage
+	fieldAccount
 	fieldAnnotation
 	fieldSourceAnnotation
 	fieldDestinationAnnotation
@@ -111,6 +115,7 @@ var fields = [...]struct {
 	fieldName:                  {"name", stringField, inService | anyCause},
 	fieldType:                  {"type", stringField, inService | inCauseService},
 	fieldMessage:               {"message", stringField, inException},
+	fieldAccount:               {"account.id", stringField, inCauseService},
 	fieldAnnotation:            {"annotation", annotationField, anyEntity},
 	fieldSourceAnnotation:      {"source.annotation", annotationField, inEdge},
 	fieldDestinationAnnotation: {"destination.annotation", annotationField, inEdge},
@@ -118,7 +123,7 @@ var fields = [...]struct {
 
 // otherKeywords are the words that are no fields.
 var otherKeywords = []string{
-	"service", "edge", "id", "account.id", "group.name", "group.arn", "rootcause.json",
+	"service", "edge", "id", "group.name", "group.arn", "rootcause.json",
 	"rootcause.fault.service", "rootcause.fault.entity", "rootcause.fault.exception",
 	"rootcause.error.service", "rootcause.error.entity", "rootcause.error.exception",
 	"rootcause.responsetime.service", "rootcause.responsetime.entity",
@@ -127,21 +132,35 @@ var otherKeywords = []string{
 // operatorWords are keywords that cannot begin a predicate.
 var operatorWords = []string{"and", "or", "not", "contains", "beginswith", "endswith", "true", "false"}
 
-// fieldOf finds a keyword by its text, 0 if there is none. For annotations the
-// text behind the dot is the key.
-func fieldOf(word string) (f field, key string) {
-	lower := strings.ToLower(word)
-	for f := fieldOK; int(f) < len(fields); f++ {
+// fieldNames finds the fields that are no annotations.
+var fieldNames = func() map[string]field {
+	names := map[string]field{}
+	for f := fieldOK; f < fieldAnnotation; f++ {
+		names[fields[f].name] = f
+	}
+	return names
+}()
+
+// fieldOf finds a keyword by its text, 0 if there is none; lower is the text in
+// lower case. For annotations the text behind the dot is the key.
+func fieldOf(word, lower string) (f field, key string) {
+	if f, ok := fieldNames[lower]; ok {
+		return f, ""
+	}
+	for f := fieldAnnotation; f <= fieldDestinationAnnotation; f++ {
 		name := fields[f].name
-		if fields[f].typ == annotationField {
-			if strings.HasPrefix(lower, name) && (len(lower) == len(name) || lower[len(name)] == '.') {
-				return f, strings.TrimPrefix(word[len(name):], ".")
-			}
-		} else if lower == name {
-			return f, ""
+		if strings.HasPrefix(lower, name) && (len(lower) == len(name) || lower[len(name)] == '.') {
+			return f, strings.TrimPrefix(word[len(name):], ".")
 		}
 	}
 	return 0, ""
+}
+
+// isKeyword says whether a word means anything anywhere.
+func isKeyword(word string) bool {
+	lower := strings.ToLower(word)
+	f, _ := fieldOf(word, lower)
+	return f != 0 || slices.Contains(otherKeywords, lower) || slices.Contains(operatorWords, lower)
 }
 
 // misread is what a lexer that matches keywords letter by letter has consumed

@@ -101,6 +101,7 @@ var selections = []struct {
 	{`edge("front","back") { destination.annotation[order.id] = "7" }`, true}, {`edge("front","back") { annotation.plan }`, false},
 	// groups
 	{`group.name = "Default"`, true}, {`group.name != "Default"`, false}, {`group.name = "slow"`, true}, {`group.name = "fast"`, false}, {`group.name = "unknown"`, false}, {`group.name != "unknown"`, true},
+	{`group.name = "slower"`, true}, {`group.name = "everything"`, true}, {`group.name = "double" AND !group.name = "fast"`, true}, {`group.name != "slower"`, false},
 	{`group.arn = "arn:aws:xray:us-east-1:0:group/slow/X" AND user = "alice"`, true},
 	// root causes
 	{`rootcause.fault.service { name = "back" }`, true}, {`rootcause.fault.service { name = "front" }`, false}, {`rootcause.error.service { name = "back" }`, false},
@@ -113,23 +114,39 @@ var selections = []struct {
 	{`rootcause.json != #[{"ClientImpacting":true}]`, false}, {`rootcause.json = #[]`, true},
 }
 
-type groups map[string]string
+// known are the groups that expressions of these tests may name.
+var known = map[string]string{"slow": "responsetime > 1", "fast": "responsetime < 1", "slower": `group.name = "slow" AND duration > 5`, "everything": "",
+	"a": `ok OR group.arn = "arn:aws:xray:us-east-1:0:group/b/X"`, "b": `!group.name = "a"`, "double": `group.name = "slow" OR group.name = "slower"`}
 
-func (g groups) Group(name, arn string) (string, bool) {
+func lookup(name, arn string) (*filter.Expr, bool) {
 	if arn != "" {
 		_, name, _ = strings.Cut(arn, "group/")
 		name, _, _ = strings.Cut(name, "/")
 	}
-	e, ok := g[name]
-	return e, ok
+	text, found := known[name]
+	if !found {
+		return nil, false
+	}
+	e, err := filter.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return e, true
 }
 
-var known = groups{"slow": "responsetime > 1", "fast": "responsetime < 1", "a": `group.name = "b"`, "b": `group.name = "a"`, "broken": "fault AND"}
+// parse is Parse and Resolve.
+func parse(text string) (*filter.Expr, error) {
+	e, err := filter.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return e.Resolve(lookup)
+}
 
 func TestMatch(t *testing.T) {
 	tr, s := shop()
 	for _, c := range selections {
-		e, err := filter.ParseWith(c.expr, known)
+		e, err := parse(c.expr)
 		if err != nil {
 			t.Errorf("%s: %v", c.expr, err)
 			continue
@@ -137,7 +154,7 @@ func TestMatch(t *testing.T) {
 		if got := e.Match(tr, s); got != c.want {
 			t.Errorf("%s: %v, want %v", c.expr, got, c.want)
 		}
-		again, err := filter.ParseWith(e.String(), known)
+		again, err := parse(e.String())
 		if err != nil || again.String() != e.String() {
 			t.Errorf("%s: printed %q, which parses to %v, %v", c.expr, e, again, err)
 		} else if got := again.Match(tr, s); got != c.want {
@@ -200,10 +217,10 @@ func TestParse_refuses(t *testing.T) {
 		{`service("x") { fault `, "missing '}'"}, {`service("x"`, "missing ')'"}, {"service(x)", "position 9"}, {"service(id())", "position"}, {`service(id(name: "a", name: "b"))`, "given twice"}, {`service(id(nome: "a"))`, "position"},
 		{`edge("a")`, "missing ','"}, {"edge()", "position"}, {`edge("a","b") { name = "x" }`, "not valid inside edge()"}, {"edge", "missing '('"},
 		{"rootcause.fault.service", "missing '{'"}, {"rootcause.fault.entity { coverage > 0.5 }", "not valid"}, {`rootcause.fault.service { message = "x" }`, "not valid"}, {"rootcause.json = 3", "position"}, {"rootcause.json = #{}", "JSON array"}, {"rootcause.json = #[", "JSON array"},
-		{"group.name", "position"}, {`group.name > "x"`, "position"}, {"group.name = 3", "position"}, {`group.name = "a"`, "levels"}, {`group.name = "broken"`, "group 'broken'"},
+		{"group.name", "position"}, {`group.name > "x"`, "position"}, {"group.name = 3", "position"},
 		{strings.Repeat("(", 1000) + "ok" + strings.Repeat(")", 1000), "deeper than 128"}, {strings.Repeat("!", 1000) + "ok", "deeper than 128"}, {"fault = \xff", "UTF-8"}, {"1e999 > duration", "position"}, {"duration > 1e999", "position"}, {"fault = maybe", "position"}, {"ok;", "';'"},
 	} {
-		e, err := filter.ParseWith(c.expr, known)
+		e, err := parse(c.expr)
 		if err == nil {
 			t.Errorf("%.60s: parsed as %.60s", c.expr, e)
 			continue
@@ -211,6 +228,51 @@ func TestParse_refuses(t *testing.T) {
 		var se *filter.SyntaxError
 		if !errors.As(err, &se) || trace.KindOf(err) != trace.KindInvalid || !strings.HasPrefix(err.Error(), "Error Location: line ") || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%.60s: %v, want %q in it", c.expr, err, c.want)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	for text, want := range map[string]string{
+		`group.name = "a"`: "group 'a' leads back to the group itself",
+		`ok OR !(fault group.arn = "arn:aws:xray:us-east-1:0:group/b/X")`: "group 'arn:aws:xray:us-east-1:0:group/b/X' leads back",
+	} {
+		e, err := filter.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Resolve(lookup); trace.KindOf(err) != trace.KindInvalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+	// Groups that name the next one twice, and groups without end.
+	twice := func(name, _ string) (*filter.Expr, bool) {
+		e, err := filter.Parse(`group.name = "` + name + `x" OR group.name = "` + name + `x"`)
+		return e, err == nil && len(name) < 60
+	}
+	endless := func(name, _ string) (*filter.Expr, bool) {
+		e, err := filter.Parse(`group.name = "` + name + `x"`)
+		return e, err == nil
+	}
+	e, err := filter.Parse(`group.name = "x"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Resolve(twice); trace.KindOf(err) != trace.KindInvalid || !strings.Contains(err.Error(), "10000 terms") {
+		t.Errorf("doubling groups: %v", err)
+	}
+	if _, err := e.Resolve(endless); trace.KindOf(err) != trace.KindInvalid || !strings.Contains(err.Error(), "128 levels") {
+		t.Errorf("endless groups: %v", err)
+	}
+	// Nobody knows groups: only Default has traces.
+	tr, s := shop()
+	for text, want := range map[string]bool{`group.name = "slow"`: false, `group.name != "slow"`: true, `group.name = "Default"`: true, `group.arn = "arn:aws:xray:us-east-1:0:group/Default"`: true} {
+		e, err := filter.Parse(text)
+		if err == nil {
+			e, err = e.Resolve(nil)
+		}
+		if err != nil || e.Match(tr, s) != want {
+			t.Errorf("%s without groups: %v, want %v", text, err, want)
 		}
 	}
 }
@@ -254,7 +316,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(`annotation["a]b"] = "\ud83d\ude00" AND ((`)
 	tr, s := shop()
 	f.Fuzz(func(t *testing.T, text string) {
-		e, err := filter.ParseWith(text, known)
+		e, err := filter.Parse(text)
 		if err != nil {
 			var se *filter.SyntaxError
 			if !errors.As(err, &se) || se.Line < 1 || se.Position < 1 {
@@ -262,9 +324,15 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		again, err := filter.ParseWith(e.String(), known)
+		again, err := filter.Parse(e.String())
 		if err != nil || again.String() != e.String() {
 			t.Fatalf("%q: printed %q, which parses to %v, %v", text, e, again, err)
+		}
+		if e, err = e.Resolve(lookup); err != nil {
+			return
+		}
+		if again, err = again.Resolve(lookup); err != nil {
+			t.Fatalf("%q cannot be resolved, though what was printed can: %v", e, err)
 		}
 		if m := e.Match(tr, s); m != again.Match(tr, s) {
 			t.Fatalf("%q and its print %q differ", text, e)
@@ -272,30 +340,4 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q matches, but its bounds do not allow it", text)
 		}
 	})
-}
-
-func BenchmarkMatch(b *testing.B) {
-	tr, s := shop()
-	for _, text := range []string{"responsetime > 1 AND ok", `service("back") { responsetime > 1 } AND annotation.plan = "gold"`} {
-		e, err := filter.Parse(text)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Run(text, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				e.Match(tr, s)
-			}
-		})
-	}
-}
-
-func BenchmarkParse_2KB(b *testing.B) {
-	text := strings.Repeat(`service("back") { responsetime > 1 } AND annotation.plan = "gold" OR `, 30) + "ok"
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := filter.Parse(text); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

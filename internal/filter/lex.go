@@ -49,7 +49,7 @@ type token struct {
 
 // is says whether the token is this keyword or symbol.
 func (t token) is(s string) bool {
-	return (t.kind == tokenWord || t.kind == tokenSymbol) && strings.EqualFold(t.text, s)
+	return (t.kind == tokenWord || t.kind == tokenSymbol) && len(t.text) == len(s) && strings.EqualFold(t.text, s)
 }
 
 type lexer struct {
@@ -64,7 +64,7 @@ func (l *lexer) fail(at int, format string, args ...any) error {
 	return &SyntaxError{Line: line, Position: 1 + utf8.RuneCountInString(column), Reason: fmt.Sprintf(format, args...)}
 }
 
-// invalidUTF8 is the offset of the first byte that is not part of UTF-8, or -1.
+// invalidUTF8 is the offset of the first byte that is not part of UTF-8.
 func invalidUTF8(s string) int {
 	for i, r := range s {
 		if r == utf8.RuneError {
@@ -78,7 +78,7 @@ func invalidUTF8(s string) int {
 
 // next reads one token.
 func (l *lexer) next() (token, error) {
-	for l.at < len(l.text) && strings.IndexByte(" \t\r\n", l.text[l.at]) >= 0 {
+	for l.at < len(l.text) && (l.text[l.at] == ' ' || l.text[l.at] >= '\t' && l.text[l.at] <= '\r') {
 		l.at++
 	}
 	at := l.at
@@ -95,11 +95,12 @@ func (l *lexer) next() (token, error) {
 	case c == '#':
 		return l.json(at)
 	}
-	for _, s := range []string{"!=", "<=", ">=", "=", "<", ">", "!", "(", ")", "{", "}", "[", "]", ",", ":", "."} {
-		if strings.HasPrefix(l.text[at:], s) {
-			l.at += len(s)
-			return token{kind: tokenSymbol, text: s, at: at}, nil
+	if c := l.text[at]; strings.IndexByte("=<>!(){}[],:", c) >= 0 {
+		l.at++
+		if strings.IndexByte("<>!", c) >= 0 && strings.HasPrefix(l.text[l.at:], "=") {
+			l.at++
 		}
+		return token{kind: tokenSymbol, text: l.text[at:l.at], at: at}, nil
 	}
 	r, _ := utf8.DecodeRuneInString(l.text[at:])
 	return token{}, l.fail(at, "Invalid input symbol: '%c'", r)
@@ -155,7 +156,7 @@ func (l *lexer) number(at int) (token, error) {
 	}
 	s := l.text[at:l.at]
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || strings.HasPrefix(s, "+.") {
+	if err != nil {
 		l.at = max(l.at, at+1)
 		return token{}, l.fail(at, "Invalid input symbol: '%s'", l.text[at:l.at])
 	}
@@ -190,7 +191,11 @@ func (l *lexer) bracketKey() (string, error) {
 		for l.at < len(l.text) && l.text[l.at] == ' ' {
 			l.at++
 		}
-	} else if end := strings.IndexAny(l.text[l.at:], "]\n\""); end >= 0 {
+	} else {
+		end := strings.IndexAny(l.text[l.at:], "]\n\"")
+		if end < 0 {
+			end = len(l.text) - l.at
+		}
 		key = strings.TrimRight(l.text[l.at:l.at+end], " ")
 		l.at += end
 	}

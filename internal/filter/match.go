@@ -375,11 +375,13 @@ func (f *entityFields) bool(k field) bool {
 	case fieldOK:
 		return f.entity.Outcome() == trace.OK
 	case fieldError:
-		return f.entity.Outcome() == trace.Error
+		// A throttled call is an error too where its document says so; only a
+		// trace's HasError excludes it.
+		return f.entity.Error || f.entity.HasError()
 	case fieldFault:
-		return f.entity.Outcome() == trace.Fault
+		return f.entity.HasFault()
 	case fieldThrottle:
-		return f.entity.Outcome() == trace.Throttle
+		return f.entity.HasThrottle()
 	case fieldPartial:
 		return f.m.t.Partial
 	case fieldInferred:
@@ -489,6 +491,8 @@ func (f *causeFields) strings(k field, yield func(string) bool) {
 	switch {
 	case k == fieldType:
 		present(f.service.Type, yield)
+	case k == fieldAccount:
+		present(f.service.Account, yield)
 	case k == fieldMessage:
 		present(f.exception.Message, yield)
 	case f.service != nil:

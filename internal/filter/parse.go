@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
-// maxDepth bounds how deeply an expression may nest, groups included.
+// maxDepth bounds how deeply an expression may nest, and groups in groups.
 const maxDepth = 128
 
 // Expr is a parsed and checked filter expression. It is immutable and may be
@@ -15,25 +16,12 @@ type Expr struct {
 	root node // nil: every trace
 }
 
-// Groups finds the filter expression of a group, for group.name and group.arn.
-type Groups interface {
-	// Group returns the expression of the group with this name or ARN.
-	Group(name, arn string) (expression string, found bool)
-}
-
-// Parse reads a filter expression that names no groups but Default. An empty
-// text selects every trace. The error is a *SyntaxError.
-func Parse(text string) (*Expr, error) { return ParseWith(text, nil) }
-
-// ParseWith is Parse with groups that the expression may name. A group that does
-// not exist contains nothing.
-func ParseWith(text string, groups Groups) (*Expr, error) {
-	return parse(text, groups, 0)
-}
-
-func parse(text string, groups Groups, depth int) (*Expr, error) {
-	p := &parser{lexer: lexer{text: text}, groups: groups, depth: depth}
-	if at := invalidUTF8(text); at >= 0 {
+// Parse reads a filter expression. An empty text selects every trace. Groups that
+// it names are looked up by Resolve. The error is a *SyntaxError.
+func Parse(text string) (*Expr, error) {
+	p := &parser{lexer: lexer{text: text}}
+	if !utf8.ValidString(text) {
+		at := invalidUTF8(text)
 		return nil, p.fail(at, "Invalid input symbol: byte %#02x is not UTF-8", text[at])
 	}
 	if strings.TrimSpace(text) == "" {
@@ -88,7 +76,7 @@ type (
 		negated bool
 		byARN   bool
 		value   string
-		expr    *Expr // nil: there is no such group
+		expr    *Expr // nil: there is no such group, or it was not looked up
 	}
 )
 
@@ -136,6 +124,19 @@ var opNames = [...]string{
 	opContains: "CONTAINS", opBeginsWith: "BEGINSWITH", opEndsWith: "ENDSWITH",
 }
 
+// op is the operator that the token is, 0 if it is none.
+func (t token) op() op {
+	if t.kind != tokenSymbol && t.kind != tokenWord {
+		return 0
+	}
+	for o := opEqual; int(o) < len(opNames); o++ {
+		if t.text[0]|0x20 == opNames[o][0]|0x20 && strings.EqualFold(t.text, opNames[o]) {
+			return o
+		}
+	}
+	return 0
+}
+
 // literal is the right side of a comparison.
 type literal struct {
 	typ  valueType
@@ -147,8 +148,8 @@ type literal struct {
 type parser struct {
 	lexer
 	tok    token
-	groups Groups
 	depth  int
+	bodies int // how many clauses had braces
 }
 
 func (p *parser) advance() (err error) {
@@ -160,6 +161,9 @@ func (p *parser) advance() (err error) {
 func (p *parser) unexpected() error {
 	if p.tok.kind == tokenEnd {
 		return p.fail(p.tok.at, "Invalid input symbol: '%s'", strings.TrimSpace(p.text))
+	}
+	if p.tok.kind == tokenWord && !isKeyword(p.tok.text) {
+		return p.fail(p.tok.at, "Invalid input symbol: '%s'", misread(p.text[p.tok.at:]))
 	}
 	return p.fail(p.tok.at, "Invalid input symbol: '%s'", p.text[p.tok.at:p.at])
 }
@@ -191,7 +195,7 @@ func (p *parser) expression(in scope) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	terms := []node{first}
+	var terms []node
 	for p.tok.is("or") {
 		if err := p.advance(); err != nil {
 			return nil, err
@@ -200,9 +204,12 @@ func (p *parser) expression(in scope) (node, error) {
 		if err != nil {
 			return nil, err
 		}
+		if terms == nil {
+			terms = append(make([]node, 0, 4), first)
+		}
 		terms = append(terms, n)
 	}
-	if len(terms) == 1 {
+	if terms == nil {
 		return first, nil
 	}
 	return &orNode{terms}, nil
@@ -214,7 +221,7 @@ func (p *parser) and(in scope) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	terms := []node{first}
+	var terms []node
 	for {
 		if p.tok.is("and") {
 			if err := p.advance(); err != nil {
@@ -227,9 +234,12 @@ func (p *parser) and(in scope) (node, error) {
 		if err != nil {
 			return nil, err
 		}
+		if terms == nil {
+			terms = append(make([]node, 0, 4), first)
+		}
 		terms = append(terms, n)
 	}
-	if len(terms) == 1 {
+	if terms == nil {
 		return first, nil
 	}
 	return &andNode{terms}, nil
@@ -283,14 +293,12 @@ func (p *parser) predicate(in scope) (node, error) {
 			return p.cause(c.category, c.scope)
 		}
 	}
-	f, key := fieldOf(p.tok.text)
-	if f == 0 && slices.Contains(operatorWords, word) {
+	f, key := fieldOf(p.tok.text, word)
+	clause := in != inTrace && slices.Contains(otherKeywords, word)
+	if f == 0 && !clause {
 		return nil, p.unexpected()
 	}
-	if f == 0 {
-		return nil, p.fail(p.tok.at, "Invalid input symbol: '%s'", misread(p.text[p.tok.at:]))
-	}
-	if fields[f].scope&in == 0 {
+	if clause || fields[f].scope&in == 0 {
 		return nil, p.fail(p.tok.at, "keyword '%s' is not valid %s", p.tok.text, in)
 	}
 	return p.compare(f, key)
@@ -307,12 +315,7 @@ func (p *parser) compare(f field, key string) (node, error) {
 		return nil, err
 	}
 	at := p.tok.at
-	for o := opEqual; int(o) < len(opNames); o++ {
-		if p.tok.is(opNames[o]) {
-			n.op = o
-		}
-	}
-	if n.op == 0 {
+	if n.op = p.tok.op(); n.op == 0 {
 		return n, nil
 	}
 	if err := p.advance(); err != nil {
@@ -382,7 +385,7 @@ func opFits(o op, t valueType) bool {
 }
 
 // service = "service" [ "(" [ selector ] ")" ] [ "{" expression "}" ]
-func (p *parser) service() (node, error) {
+func (p *parser) service() (*serviceNode, error) {
 	n := &serviceNode{}
 	if err := p.advance(); err != nil {
 		return nil, err
@@ -406,7 +409,7 @@ func (p *parser) service() (node, error) {
 }
 
 // edge = "edge" "(" selector "," selector ")" [ "{" expression "}" ]
-func (p *parser) edge() (node, error) {
+func (p *parser) edge() (*edgeNode, error) {
 	n := &edgeNode{}
 	if err := p.advance(); err != nil {
 		return nil, err
@@ -432,6 +435,7 @@ func (p *parser) body(in scope) (node, error) {
 	if !p.tok.is("{") {
 		return nil, nil
 	}
+	p.bodies++
 	if err := p.advance(); err != nil {
 		return nil, err
 	}
@@ -514,23 +518,8 @@ func (p *parser) group(byARN bool) (node, error) {
 		return nil, p.unexpected()
 	}
 	n := &groupNode{negated: negated, byARN: byARN, value: p.tok.text}
-	if !byARN && n.value == "Default" || byARN && strings.HasSuffix(n.value, ":group/Default") {
+	if n.isDefault() {
 		n.expr = &Expr{}
-	} else if p.groups != nil {
-		name, arn := n.value, ""
-		if byARN {
-			name, arn = "", n.value
-		}
-		if text, found := p.groups.Group(name, arn); found {
-			if err := p.enter(); err != nil {
-				return nil, err
-			}
-			// A cycle of groups ends at the depth limit: contain the reason.
-			if n.expr, err = parse(text, p.groups, p.depth+8); err != nil {
-				return nil, p.fail(p.tok.at, "filter expression of group '%s': %v", n.value, err)
-			}
-			p.depth--
-		}
 	}
 	return n, p.advance()
 }

@@ -20,9 +20,12 @@ func (e *Expr) String() string {
 type printer struct{ strings.Builder }
 
 func (b *printer) quote(s string) {
-	// Go's JSON is valid here: the language takes JSON's escapes.
-	q, _ := json.Marshal(s)
-	b.Write(q)
+	// The language takes JSON's escapes.
+	var q strings.Builder
+	enc := json.NewEncoder(&q)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(s)
+	b.WriteString(strings.TrimSuffix(q.String(), "\n"))
 }
 
 // list prints terms with a word between them; terms that bind looser get

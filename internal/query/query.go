@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"math"
 	"slices"
 	"time"
 
@@ -29,10 +30,28 @@ const (
 )
 
 // Query answers questions about one store.
-type Query struct{ store store.Store }
+type Query struct {
+	store store.Store
+	// Groups finds the filters of groups that expressions name; nil: there are
+	// no groups but Default. It is set before the first question.
+	Groups Groups
+}
+
+// Groups finds the filter of an account's group by its name or its ARN; the other
+// is "".
+type Groups func(account trace.Account, name, arn string) (e *filter.Expr, found bool)
 
 // New makes a Query.
 func New(s store.Store) *Query { return &Query{store: s} }
+
+// Filter reads a filter expression and looks up the groups that it names.
+func (q *Query) Filter(account trace.Account, text string) (*filter.Expr, error) {
+	e, err := filter.Parse(text)
+	if err != nil || q.Groups == nil {
+		return e, err
+	}
+	return e.Resolve(func(name, arn string) (*filter.Expr, bool) { return q.Groups(account, name, arn) })
+}
 
 func invalid(format string, args ...any) error {
 	return trace.Errorf(trace.KindInvalid, format, args...)
@@ -116,6 +135,22 @@ type SummariesRequest struct {
 	Clock  trace.Clock
 	Filter string
 	Token  string // of the page before, "" for the first
+	// Rate, if not nil, is the share of the selected traces to return, 0 to 1
+	// (SamplingStrategy FixedRate). A trace's id decides, so that pages and
+	// repeated requests agree.
+	Rate *float64
+}
+
+// samples says whether a trace is among those that are returned.
+func (r *SummariesRequest) samples(id trace.ID) bool {
+	if r.Rate == nil {
+		return true
+	}
+	if *r.Rate >= 1 {
+		return true
+	}
+	sum := sha256.Sum256(id[:])
+	return float64(binary.BigEndian.Uint64(sum[:]))/(1<<64) < *r.Rate
 }
 
 // SummariesPage is a page of summaries, newest first.
@@ -133,7 +168,7 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 	if err := checkWindow(r.Window); err != nil {
 		return nil, err
 	}
-	expr, err := filter.Parse(r.Filter)
+	expr, err := q.Filter(account, r.Filter)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +187,9 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 	for s, err := range q.store.Summaries(ctx, account, sq) {
 		if err != nil {
 			return nil, err
+		}
+		if !r.samples(s.ID) {
+			continue
 		}
 		if len(page.Summaries) == pageSize {
 			last := page.Summaries[pageSize-1]
@@ -189,6 +227,9 @@ func (r *SummariesRequest) hash(cursor []byte) []byte {
 	b := binary.BigEndian.AppendUint64(slices.Clone(cursor), uint64(r.Window.Start))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Window.End))
 	b = append(b, byte(r.Clock))
+	if r.Rate != nil {
+		b = binary.BigEndian.AppendUint64(b, math.Float64bits(*r.Rate))
+	}
 	sum := sha256.Sum256(append(b, r.Filter...))
 	return sum[:8]
 }

@@ -1,195 +1,145 @@
 // Package sample decides how much is recorded: the sampling rules that SDKs
-// poll, and the quotas their reservoirs are shared out in. Its types take the
-// time as an argument and keep no clock.
+// poll, the quotas their reservoirs are shared out in, and the boosts that raise
+// a rule's rate while something is wrong. It takes the time as an argument and
+// keeps no clock.
+//
+// Rules are records of package meta; what clients hold and count is in memory.
+// After a restart clients keep the quotas they had until their next report, so
+// that for one Interval a reservoir may be used twice.
 //
 // The rules are those of the X-Ray developer guide, "Configuring sampling
-// rules" and "Using sampling rules with the X-Ray API".
+// rules", "Using sampling rules with the X-Ray API" and "Adaptive sampling".
 package sample
 
 import (
-	"cmp"
-	"slices"
+	"context"
+	"encoding/json"
+	"fmt"
 	"sync"
-	"time"
+
+	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
+// DefaultName is the name of the rule that always exists.
+const DefaultName = "Default"
+
+// The kinds of record that are kept: rules by name, and when a rule was last
+// changed.
 const (
-	// leaseTime is how long a quota is valid.
-	leaseTime = 300 * time.Second
-	// Interval is how often clients report.
-	Interval = 10 * time.Second
-	// maxClients bounds what is remembered per rule; more get no quota and go by
-	// the rule's rate alone.
-	maxClients = 100_000
+	ruleKind   meta.Kind = "sampling-rule"
+	changeKind meta.Kind = "sampling-change"
 )
 
-// Rule is a sampling rule.
+// lastChange is the only record of changeKind.
+const lastChange = "last"
+
+// Rule is a sampling rule, as it is stored.
 type Rule struct {
-	Name                                                          string
-	Priority                                                      int
-	FixedRate                                                     float64
-	ReservoirSize                                                 int
-	ServiceName, ServiceType, Host, HTTPMethod, URLPath, Resource string
-	Attributes                                                    map[string]string
-	Created, Modified                                             time.Time // zero for the Default rule
+	RuleName, RuleARN                          string
+	Priority                                   int     // 1 … 9999, of Default 10000; the lowest that matches decides
+	FixedRate                                  float64 // 0 … 1, of what the reservoir does not take
+	ReservoirSize                              int     // requests a second, over all clients
+	ServiceName, ServiceType, Host, HTTPMethod string  // patterns with * and ?
+	URLPath, ResourceARN                       string  // patterns
+	Attributes                                 map[string]string
+	SamplingRateBoost                          *RateBoost `json:",omitempty"`
+	CreatedAt, ModifiedAt                      trace.Time // 0 in a Default that was never changed
+}
+
+// RateBoost lets a rule's rate rise for a minute when clients see anomalies.
+type RateBoost struct {
+	MaxRate               float64 // 0 … 1
+	CooldownWindowMinutes int     // at most one boost is started in so many minutes
+}
+
+// Sampler keeps the rules of every account and shares out their reservoirs. Its
+// methods may be called by many goroutines. Their errors are KindErrors with the
+// texts of the X-Ray API, and those of the store.
+type Sampler struct {
+	store  meta.Store
+	region string
+
+	mu        sync.Mutex
+	snapshots map[trace.Account]*snapshot
+	states    map[trace.Account]map[string]*state // by rule name
+}
+
+// New makes a Sampler whose rules have ARNs of a region.
+func New(store meta.Store, region string) *Sampler {
+	return &Sampler{store: store, region: region, snapshots: map[trace.Account]*snapshot{}, states: map[trace.Account]map[string]*state{}}
 }
 
 // Default is the rule that always exists: the first request of each second and
 // 5 % of the others.
-func Default() Rule {
+func (s *Sampler) Default(account trace.Account) Rule {
 	return Rule{
-		Name: "Default", Priority: 10000, FixedRate: 0.05, ReservoirSize: 1,
-		ServiceName: "*", ServiceType: "*", Host: "*", HTTPMethod: "*", URLPath: "*", Resource: "*", Attributes: map[string]string{},
+		RuleName: DefaultName, RuleARN: s.arn(account, DefaultName), Priority: 10000, FixedRate: 0.05, ReservoirSize: 1,
+		ServiceName: "*", ServiceType: "*", Host: "*", HTTPMethod: "*", URLPath: "*", ResourceARN: "*", Attributes: map[string]string{},
 	}
 }
 
-// Report is what one client counted for one rule since its last report.
-type Report struct {
-	Rule, Client                string
-	Requests, Sampled, Borrowed int64
+func (s *Sampler) arn(account trace.Account, name string) string {
+	return fmt.Sprintf("arn:aws:xray:%s:%s:sampling-rule/%s", s.region, account, name)
 }
 
-// Target is a client's share of a rule.
-type Target struct {
-	Rule      string
-	FixedRate float64
-	Quota     int
-	Expires   time.Time
+// Rules lists the rules by name, Default last. They must not be modified.
+func (s *Sampler) Rules(ctx context.Context, account trace.Account) ([]Rule, error) {
+	now, err := s.view(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	return now.rules, nil
 }
 
-// Window is what all clients counted for a rule in ten seconds.
-type Window struct {
-	Rule                        string
-	Start                       time.Time
-	Requests, Sampled, Borrowed int64
+// snapshot is the rules of an account after a change.
+type snapshot struct {
+	change change
+	rules  []Rule // must not be modified
 }
 
-// Sampler shares out the reservoirs. Its methods may be called by many
-// goroutines.
-type Sampler struct {
-	mu    sync.Mutex
-	rules map[string]*ruleState
+// change counts the changes of an account's rules, to know what is old.
+type change struct {
+	Count int64
+	At    trace.Time // of the last one; never goes back
 }
 
-// ruleState is a rule with the clients that report on it.
-type ruleState struct {
-	rule    Rule
-	leases  map[string]lease
-	current Window // being counted
-	closed  Window // the last that ended
-}
-
-type lease struct {
-	quota   int
-	expires time.Time
-}
-
-// New makes a Sampler that knows the Default rule.
-func New() *Sampler {
-	d := Default()
-	return &Sampler{rules: map[string]*ruleState{d.Name: {rule: d, leases: map[string]lease{}}}}
-}
-
-// Rules lists the rules by name, Default last.
-func (s *Sampler) Rules() []Rule {
+// view reads the rules, unless they are those of the last reading.
+func (s *Sampler) view(ctx context.Context, account trace.Account) (*snapshot, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []Rule
-	for _, r := range s.rules {
-		out = append(out, r.rule)
-	}
-	slices.SortFunc(out, func(a, b Rule) int {
-		if (a.Name == "Default") != (b.Name == "Default") {
-			return cmp.Compare(a.Priority, b.Priority)
+	now := s.snapshots[account]
+	s.mu.Unlock()
+	err := s.store.View(ctx, account, func(tx meta.Tx) error {
+		read := &snapshot{rules: []Rule{s.Default(account)}}
+		if _, err := tx.Get(changeKind, lastChange, &read.change); err != nil {
+			return err
 		}
-		return cmp.Compare(a.Name, b.Name)
+		if now != nil && read.change.Count == now.change.Count {
+			return nil
+		}
+		now = read
+		if err := tx.List(ruleKind, func(name string, value json.RawMessage) error {
+			var r Rule
+			if err := json.Unmarshal(value, &r); err != nil {
+				return fmt.Errorf("sampling rule %q: %w", name, err)
+			}
+			if name == DefaultName {
+				now.rules[0] = r
+			} else {
+				now.rules = append(now.rules, r)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		now.rules = append(now.rules[1:], now.rules[0])
+		return nil
 	})
-	return out
-}
-
-// LastModification is when a rule was last changed; zero if never.
-func (s *Sampler) LastModification() time.Time {
-	var last time.Time
-	for _, r := range s.Rules() {
-		if r.Modified.After(last) {
-			last = r.Modified
-		}
+	if err != nil {
+		return nil, err
 	}
-	return last
-}
-
-// Known says whether there is a rule with this name.
-func (s *Sampler) Known(rule string) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.rules[rule] != nil
-}
-
-// Report counts what a client did and gives it a share of the reservoir. The
-// unexpired shares of all clients of a rule never add up to more than its
-// reservoir. It is false for a rule that does not exist.
-func (s *Sampler) Report(r Report, now time.Time) (Target, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st := s.rules[r.Rule]
-	if st == nil {
-		return Target{}, false
-	}
-	st.roll(now)
-	st.current.Requests += r.Requests
-	st.current.Sampled += r.Sampled
-	st.current.Borrowed += r.Borrowed
-	return Target{Rule: r.Rule, FixedRate: st.rule.FixedRate, Quota: st.grant(r, now), Expires: now.Add(leaseTime).Truncate(time.Second)}, true
-}
-
-// grant renews a client's lease: what it can use, at most an even share, and at
-// most what the leases of the others leave.
-func (st *ruleState) grant(r Report, now time.Time) int {
-	held, active := 0, 1
-	for client, l := range st.leases {
-		if client == r.Client {
-			continue
-		}
-		if !l.expires.After(now) {
-			delete(st.leases, client)
-			continue
-		}
-		held += l.quota
-		active++
-	}
-	if _, known := st.leases[r.Client]; !known && len(st.leases) >= maxClients {
-		return 0
-	}
-	demand := int((r.Requests + 9) / 10) // requests a second
-	share := max(1, (st.rule.ReservoirSize+active-1)/active)
-	quota := max(0, min(max(1, demand), share, st.rule.ReservoirSize-held))
-	st.leases[r.Client] = lease{quota: quota, expires: now.Add(leaseTime)}
-	return quota
-}
-
-// roll closes the window that is counted once its ten seconds are over.
-func (st *ruleState) roll(now time.Time) {
-	start := now.Truncate(Interval)
-	if start.Equal(st.current.Start) {
-		return
-	}
-	st.closed = Window{Rule: st.rule.Name, Start: start.Add(-Interval)}
-	if st.current.Start.Equal(st.closed.Start) {
-		st.closed = st.current
-	}
-	st.current = Window{Rule: st.rule.Name, Start: start}
-}
-
-// Windows lists what was counted in the last ten seconds that are over, rules by
-// name.
-func (s *Sampler) Windows(now time.Time) []Window {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []Window
-	for _, st := range s.rules {
-		st.roll(now)
-		out = append(out, st.closed)
-	}
-	slices.SortFunc(out, func(a, b Window) int { return cmp.Compare(a.Rule, b.Rule) })
-	return out
+	s.snapshots[account] = now
+	s.mu.Unlock()
+	return now, nil
 }

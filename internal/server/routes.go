@@ -41,7 +41,7 @@ func (s *server) routes() http.Handler {
 	}
 	operations := api.New(api.Options{
 		Control: control,
-		Query:   query.New(s.store), Intake: s.intake, Sampler: sample.New(), Account: account, Region: s.config.Region,
+		Query:   query.New(s.store), Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,
 		Observe: s.observer(), Logger: s.log,
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -188,17 +188,30 @@ const (
 // String is the filter keyword of the outcome: ok, error, fault or throttle.
 func (o Outcome) String() string { return [...]string{"ok", "error", "fault", "throttle"}[o] }
 
-// Outcome classes the entity by its flags and its HTTP status, with precedence
-// throttle > fault > error > ok.
+// Outcome classes the entity for counting, with precedence throttle > fault >
+// error > ok.
 func (e *Entity) Outcome() Outcome {
-	s := e.HTTP.Status
 	switch {
-	case e.Throttle || s == 429:
+	case e.HasThrottle():
 		return Throttle
-	case e.Fault || s >= 500 && s < 600:
+	case e.HasFault():
 		return Fault
-	case e.Error || s >= 400 && s < 500:
+	case e.HasError():
 		return Error
 	}
 	return OK
+}
+
+// HasThrottle says whether the entity was throttled, by its flag or status 429.
+func (e *Entity) HasThrottle() bool { return e.Throttle || e.HTTP.Status == 429 }
+
+// HasFault says whether the entity failed, by its flag or a status of 5xx.
+func (e *Entity) HasFault() bool {
+	return e.Fault || e.HTTP.Status >= 500 && e.HTTP.Status < 600
+}
+
+// HasError says whether its caller made an error, by its flag or a status of
+// 4xx. What was throttled has none. An entity may have error and fault.
+func (e *Entity) HasError() bool {
+	return !e.HasThrottle() && (e.Error || e.HTTP.Status >= 400 && e.HTTP.Status < 500)
 }

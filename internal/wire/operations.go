@@ -15,10 +15,10 @@ var Operations = []Operation{
 	{"BatchGetTraces", "/Traces", "xray:BatchGetTraces", "List", true},
 	{"CancelTraceRetrieval", "/CancelTraceRetrieval", "xray:CancelTraceRetrieval", "Read", false},
 	{"CreateGroup", "/CreateGroup", "xray:CreateGroup", "Write", true},
-	{"CreateSamplingRule", "/CreateSamplingRule", "xray:CreateSamplingRule", "Write", false},
+	{"CreateSamplingRule", "/CreateSamplingRule", "xray:CreateSamplingRule", "Write", true},
 	{"DeleteGroup", "/DeleteGroup", "xray:DeleteGroup", "Write", true},
 	{"DeleteResourcePolicy", "/DeleteResourcePolicy", "xray:DeleteResourcePolicy", "Write", true},
-	{"DeleteSamplingRule", "/DeleteSamplingRule", "xray:DeleteSamplingRule", "Write", false},
+	{"DeleteSamplingRule", "/DeleteSamplingRule", "xray:DeleteSamplingRule", "Write", true},
 	{"GetEncryptionConfig", "/EncryptionConfig", "xray:GetEncryptionConfig", "Read", true},
 	{"GetGroup", "/GetGroup", "xray:GetGroup", "Read", true},
 	{"GetGroups", "/Groups", "xray:GetGroups", "Read", true},
@@ -48,7 +48,7 @@ var Operations = []Operation{
 	{"UntagResource", "/UntagResource", "xray:UntagResource", "Tagging", true},
 	{"UpdateGroup", "/UpdateGroup", "xray:UpdateGroup", "Write", true},
 	{"UpdateIndexingRule", "/UpdateIndexingRule", "xray:UpdateIndexingRule", "Write", true},
-	{"UpdateSamplingRule", "/UpdateSamplingRule", "xray:UpdateSamplingRule", "Write", false},
+	{"UpdateSamplingRule", "/UpdateSamplingRule", "xray:UpdateSamplingRule", "Write", true},
 	{"UpdateTraceSegmentDestination", "/UpdateTraceSegmentDestination", "xray:UpdateTraceSegmentDestination", "Write", true},
 }
 

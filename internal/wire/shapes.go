@@ -1,52 +1,21 @@
 package wire
 
 import (
-	"encoding/json"
 	"math"
 	"strconv"
-	"time"
 )
 
-// Timestamp is epoch seconds. It reads numbers, and texts in ISO 8601, which
-// some clients send.
+// Timestamp is epoch seconds. Requests have other forms too, which validation
+// turns into this one.
 type Timestamp float64
-
-// UnmarshalJSON reads a timestamp; null leaves it as it is.
-func (t *Timestamp) UnmarshalJSON(b []byte) error {
-	var f float64
-	if err := json.Unmarshal(b, &f); err == nil {
-		*t = Timestamp(f)
-		return nil
-	}
-	var at time.Time
-	if err := json.Unmarshal(b, &at); err != nil {
-		return &json.UnmarshalTypeError{Value: "string", Type: nil}
-	}
-	*t = Timestamp(float64(at.UnixNano()) / 1e9)
-	return nil
-}
 
 // MarshalJSON writes up to microseconds, without an exponent.
 func (t Timestamp) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, math.Round(float64(t)*1e6)/1e6, 'f', -1, 64), nil
 }
 
-// Count is an integer that saturates at the bounds of int32 and cuts fractions,
-// as the native service reads counters.
+// Count is an integer of 32 bits; validation cuts and saturates what is sent.
 type Count int32
-
-// UnmarshalJSON reads a number; null leaves it as it is.
-func (c *Count) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		return nil
-	}
-	var f float64
-	if err := json.Unmarshal(b, &f); err != nil {
-		return err
-	}
-	*c = Count(max(math.MinInt32, min(math.MaxInt32, f)))
-	return nil
-}
 
 // UnprocessedTraceSegment is one refused document.
 type UnprocessedTraceSegment struct {
@@ -352,102 +321,4 @@ type FaultStatistics struct {
 type HistogramEntry struct {
 	Count int64
 	Value float64
-}
-
-// GetSamplingRulesResult answers GetSamplingRules.
-type GetSamplingRulesResult struct {
-	NextToken           *string
-	SamplingRuleRecords []SamplingRuleRecord
-}
-
-// SamplingRuleRecord is a rule and when it was made.
-type SamplingRuleRecord struct {
-	CreatedAt    Timestamp
-	ModifiedAt   Timestamp
-	SamplingRule SamplingRule
-}
-
-// SamplingRule is a rule. SDKs need every member with its type.
-type SamplingRule struct {
-	Attributes    map[string]string
-	FixedRate     float64
-	HTTPMethod    string
-	Host          string
-	Priority      int
-	ReservoirSize int
-	ResourceARN   string
-	RuleARN       string
-	RuleName      string
-	ServiceName   string
-	ServiceType   string
-	URLPath       string
-	Version       int
-}
-
-// GetSamplingTargetsRequest asks GetSamplingTargets.
-type GetSamplingTargetsRequest struct {
-	SamplingBoostStatisticsDocuments []SamplingBoostStatisticsDocument
-	SamplingStatisticsDocuments      []SamplingStatisticsDocument
-}
-
-// SamplingStatisticsDocument is what one client counted for one rule.
-// SampleCount is how the ADOT SDK for Python spells SampledCount.
-type SamplingStatisticsDocument struct {
-	BorrowCount  *Count
-	ClientID     *string
-	RequestCount *Count
-	RuleName     *string
-	SampleCount  *Count
-	SampledCount *Count
-	Timestamp    *Timestamp
-}
-
-// SamplingBoostStatisticsDocument is what one client saw of anomalies.
-type SamplingBoostStatisticsDocument struct {
-	AnomalyCount        *Count
-	RuleName            *string
-	SampledAnomalyCount *Count
-	ServiceName         *string
-	Timestamp           *Timestamp
-	TotalCount          *Count
-}
-
-// GetSamplingTargetsResult answers GetSamplingTargets.
-// UnprocessedBoostStatistics is there only when boost documents were sent.
-type GetSamplingTargetsResult struct {
-	LastRuleModification       Timestamp
-	SamplingTargetDocuments    []SamplingTargetDocument
-	UnprocessedBoostStatistics *[]UnprocessedStatistics `json:",omitempty"`
-	UnprocessedStatistics      []UnprocessedStatistics
-}
-
-// SamplingTargetDocument is one client's share of a rule.
-type SamplingTargetDocument struct {
-	FixedRate         float64
-	Interval          int
-	ReservoirQuota    int
-	ReservoirQuotaTTL Timestamp
-	RuleName          string
-}
-
-// UnprocessedStatistics is a document for a rule that does not exist.
-type UnprocessedStatistics struct {
-	ErrorCode string
-	Message   string
-	RuleName  string
-}
-
-// GetSamplingStatisticSummariesResult answers GetSamplingStatisticSummaries.
-type GetSamplingStatisticSummariesResult struct {
-	NextToken                  *string
-	SamplingStatisticSummaries []SamplingStatisticSummary
-}
-
-// SamplingStatisticSummary counts a rule's last closed window.
-type SamplingStatisticSummary struct {
-	BorrowCount  int64
-	RequestCount int64
-	RuleName     string
-	SampledCount int64
-	Timestamp    Timestamp
 }

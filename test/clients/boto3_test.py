@@ -9,8 +9,12 @@ import time
 import unittest
 
 import boto3
+import botocore.config
+import botocore.exceptions
 
 xray = boto3.client("xray")
+# Sends what boto3 itself would refuse.
+unchecked = boto3.client("xray", config=botocore.config.Config(parameter_validation=False))
 NOW = int(time.time())
 HOUR = {"StartTime": NOW - 3600, "EndTime": NOW + 60}
 
@@ -124,6 +128,34 @@ class Operations(unittest.TestCase):
         self.assertEqual((target["RuleName"], target["FixedRate"]), ("Default", 0.05))
         self.assertIsInstance(answer["LastRuleModification"], datetime.datetime)
         list(xray.get_paginator("get_sampling_statistic_summaries").paginate())
+
+    def test_exceptions_are_typed(self):
+        with self.assertRaises(xray.exceptions.InvalidRequestException) as caught:
+            xray.put_trace_segments(TraceSegmentDocuments=[])
+        answer = caught.exception.response
+        self.assertEqual(answer["Error"], {"Code": "InvalidRequestException", "Message": "Segments can not be empty"})
+        self.assertEqual(answer["ResponseMetadata"]["HTTPStatusCode"], 400)
+        self.assertEqual(len(answer["ResponseMetadata"]["RequestId"]), 36)
+
+    def test_validation(self):
+        required = "Value null at '%s' failed to satisfy constraint: Member must not be null"
+        client_id = {"RuleName": "Default", "ClientID": "not-hex", "Timestamp": NOW}
+        for call, code, text in (
+            (lambda: unchecked.batch_get_traces(), "ValidationException", "1 validation error detected: " + required % "traceIds"),
+            (lambda: unchecked.get_service_graph(), "ValidationException",
+             "2 validation errors detected: " + required % "startTime" + "; " + required % "endTime"),
+            (lambda: unchecked.get_sampling_targets(SamplingStatisticsDocuments=[client_id]), "ValidationException",
+             "1 validation error detected: Value 'not-hex' at 'samplingStatisticsDocuments.1.member.clientID' failed to satisfy constraint: "
+             "Member must have length greater than or equal to 24"),
+            (lambda: xray.get_trace_summaries(**HOUR, TimeRangeType="Now"), "ValidationException",
+             "1 validation error detected: Value 'Now' at 'timeRangeType' failed to satisfy constraint: "
+             "Member must satisfy enum value set: [TraceId, Event, Service]"),
+            (lambda: unchecked.put_trace_segments(TraceSegmentDocuments=[42]), "SerializationException", "NUMBER_VALUE can not be converted to a String"),
+            (lambda: unchecked.batch_get_traces(TraceIds=[{}]), "SerializationException", "Start of structure or map found where not expected."),
+        ):
+            with self.assertRaises(botocore.exceptions.ClientError, msg=text) as caught:
+                call()
+            self.assertEqual(caught.exception.response["Error"], {"Code": code, "Message": text})
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ func TestAWSCLI(t *testing.T) {
 
 	for text, args := range map[string][]string{
 		"InvalidRequestException": {"batch-get-traces", "--trace-ids", "nonsense"},
-		"NotImplementedException": {"get-insight", "--insight-id", "11111111-1111-1111-1111-111111111111"},
+		"NotImplementedException": {"get-insight", "--insight-id", "11111111-1111-4111-8111-111111111111"},
 	} {
 		if failure := cli(t, s, nil, args...); !strings.Contains(failure, text) {
 			t.Errorf("aws xray %v: %q, not %s", args, failure, text)

@@ -166,33 +166,49 @@ func TestXRayPython_flask(t *testing.T) {
 
 // With the rules of the service an SDK starts at once and samples by them.
 func TestXRayPython_centralSampling(t *testing.T) {
-	s := harness.Start(t)
-	url := serve(t, s, []string{"XRAY_SAMPLING=1"}, tool("venv", "bin", "python"), "python/xray_app.py")
-	sampledByDefault(t, s, url+"/orders/1", "orders-python")
+	centralSampling(t, "orders-python", "/orders/1", tool("venv", "bin", "python"), "python/xray_app.py")
 }
 
 func TestXRayNode_centralSampling(t *testing.T) {
-	s := harness.Start(t)
-	url := serve(t, s, []string{"XRAY_SAMPLING=1"}, "node", "node/app.js")
-	sampledByDefault(t, s, url+"/cart/1", "cart-node")
+	centralSampling(t, "cart-node", "/cart/1", "node", "node/app.js")
 }
 
-// sampledByDefault calls until a segment says that the Default rule of the
-// service chose it. Until an SDK has polled it goes by rules of its own.
-func sampledByDefault(t *testing.T, s *harness.Server, url, name string) {
-	t.Helper()
-	harness.Eventually(t, "a segment sampled by the Default rule", func() bool {
-		get(t, url, "", 200)
-		for _, sum := range s.Summaries(fmt.Sprintf("service(%q)", name)) {
-			for _, doc := range s.Trace(sum.Id) {
-				xray, _ := doc.AWS["xray"].(map[string]any)
-				if xray["sampling_rule_name"] == "Default" || xray["rule_name"] == "Default" {
-					return true
-				}
+func TestXRayGo_centralSampling(t *testing.T) {
+	centralSampling(t, "stock-go", "/stock/1", tool("bin", "go-app"), "xray-central", "127.0.0.1:0")
+}
+
+// centralSampling calls an application until a segment says that a rule of the
+// service chose it: Default, then one for this application. Until an SDK has
+// polled it goes by rules of its own.
+func centralSampling(t *testing.T, service, path, name string, args ...string) {
+	for _, rule := range []string{"Default", "all of " + service} {
+		t.Run(rule, func(t *testing.T) {
+			s := harness.Start(t)
+			if rule != "Default" {
+				s.Ask("/CreateSamplingRule", map[string]any{"SamplingRule": map[string]any{
+					"RuleName": rule, "Priority": 5, "FixedRate": 1, "ReservoirSize": 2, "ServiceName": service[:3] + "*", "ServiceType": "*", "Host": "127.*", "HTTPMethod": "GET", "URLPath": "/?*", "ResourceARN": "*", "Version": 1,
+				}}, &struct{}{})
 			}
-		}
-		return false
-	})
+			url := serve(t, s, []string{"XRAY_SAMPLING=1"}, name, args...)
+			harness.Eventually(t, "a segment sampled by the rule "+rule, func() bool {
+				get(t, url+path, "", 200)
+				for _, sum := range s.Summaries(fmt.Sprintf("service(%q)", service)) {
+					for _, doc := range s.Trace(sum.Id) {
+						xray, _ := doc.AWS["xray"].(map[string]any)
+						if xray["sampling_rule_name"] == rule || xray["rule_name"] == rule {
+							return true
+						}
+					}
+				}
+				return false
+			})
+			// Ten seconds after it started, it reports.
+			harness.Eventually(t, "a report that is answered", func() bool {
+				get(t, url+path, "", 200)
+				return s.Metric(`fluoro_api_request_seconds_count{operation="GetSamplingTargets",status="OK"}`) > 0
+			})
+		})
+	}
 }
 
 func TestXRayNode_express(t *testing.T) {

@@ -62,7 +62,7 @@ type handler func(ctx context.Context, r *request) (any, error)
 
 // request is what a handler sees of a request.
 type request struct {
-	body   []byte
+	body   []byte // as validate gives it; of PutTraceSegments as it came
 	source string // address of the sender
 }
 
@@ -79,6 +79,9 @@ func New(o Options) *API {
 		"GetTraceSummaries":             a.getTraceSummaries,
 		"GetTraceGraph":                 a.getTraceGraph,
 		"GetServiceGraph":               a.getServiceGraph,
+		"CreateSamplingRule":            a.createSamplingRule,
+		"UpdateSamplingRule":            a.updateSamplingRule,
+		"DeleteSamplingRule":            a.deleteSamplingRule,
 		"GetSamplingRules":              a.getSamplingRules,
 		"GetSamplingTargets":            a.getSamplingTargets,
 		"GetSamplingStatisticSummaries": a.getSamplingStatisticSummaries,
@@ -99,8 +102,6 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
 		err = &exception{http.StatusMethodNotAllowed, "MethodNotAllowedException", op.Name + " takes POST, not " + r.Method, false}
-	case h == nil:
-		err = &exception{http.StatusNotImplemented, "NotImplementedException", op.Name + " is not built yet in this version of Fluoro", false}
 	default:
 		answer, err = a.call(w, r, op, h)
 	}
@@ -110,7 +111,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// call reads the body and runs the handler.
+// call reads the body, validates it and runs the handler.
 func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h handler) (any, error) {
 	limit := int64(maxBody)
 	if op.Name == "PutTraceSegments" {
@@ -135,6 +136,14 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h 
 		return nil, tooLarge(limit)
 	case err != nil:
 		return nil, &decode.SerializationError{Message: "request body could not be read: " + err.Error()}
+	}
+	if op.Name != "PutTraceSegments" { // decode.Body checks that one as it takes it apart, in one pass
+		if body, err = validate(wire.Inputs[op.Name], body); err != nil {
+			return nil, err
+		}
+	}
+	if h == nil {
+		return nil, &exception{http.StatusNotImplemented, "NotImplementedException", op.Name + " is not built yet in this version of Fluoro", false}
 	}
 	return h(r.Context(), &request{body: body, source: r.RemoteAddr})
 }

@@ -27,14 +27,6 @@ func (a *API) getServiceGraph(ctx context.Context, r *request) (any, error) {
 	if err := parse(r.body, &q); err != nil {
 		return nil, err
 	}
-	var v violations
-	v.required(q.StartTime != nil, "startTime")
-	v.required(q.EndTime != nil, "endTime")
-	v.length(q.GroupName, "groupName", 1, 32)
-	v.length(q.GroupARN, "groupARN", 1, 400)
-	if err := v.err(); err != nil {
-		return nil, err
-	}
 	if q.NextToken != nil {
 		return nil, trace.Errorf(trace.KindInvalid, "NextToken is currently not supported")
 	}

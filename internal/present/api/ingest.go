@@ -1,8 +1,8 @@
 package api
 
 import (
+	"bytes"
 	"context"
-	"fmt"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -10,13 +10,16 @@ import (
 )
 
 func (a *API) putTraceSegments(ctx context.Context, r *request) (any, error) {
-	docs, err := decode.Body(r.body)
+	body := bytes.TrimSpace(r.body)
+	if len(body) == 0 {
+		body = []byte("{}")
+	}
+	docs, err := decode.Body(body)
 	if err != nil {
 		return nil, err
 	}
-	var v violations
-	v.required(docs != nil, "traceSegmentDocuments")
-	if err := v.err(); err != nil {
+	if docs == nil {
+		_, err := validate(wire.Inputs["PutTraceSegments"], nil)
 		return nil, err
 	}
 	if len(docs) == 0 {
@@ -33,26 +36,10 @@ func (a *API) putTraceSegments(ctx context.Context, r *request) (any, error) {
 	return answer, nil
 }
 
-// putTelemetryRecords checks the records; nothing of the API reads them back.
+// putTelemetryRecords counts on the validation of the records; nothing of the API reads them back.
 func (a *API) putTelemetryRecords(_ context.Context, r *request) (any, error) {
 	var q wire.PutTelemetryRecordsRequest
 	if err := parse(r.body, &q); err != nil {
-		return nil, err
-	}
-	var v violations
-	v.required(q.TelemetryRecords != nil, "telemetryRecords")
-	v.length(q.EC2InstanceId, "eC2InstanceId", 0, 20)
-	v.length(q.Hostname, "hostname", 0, 255)
-	v.length(q.ResourceARN, "resourceARN", 0, 500)
-	for i, record := range q.TelemetryRecords {
-		path := fmt.Sprintf("telemetryRecords.%d.member", i+1)
-		if record == nil {
-			v.required(false, path)
-		} else {
-			v.required(record.Timestamp != nil, path+".timestamp")
-		}
-	}
-	if err := v.err(); err != nil {
 		return nil, err
 	}
 	if len(q.TelemetryRecords) == 0 {

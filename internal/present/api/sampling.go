@@ -2,137 +2,186 @@ package api
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"math"
+	"net/http"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/sample"
+	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
-
-// maxStatistics is how many statistics documents a call may hold. The native
-// limit is 25, which SDKs break when an account has 25 rules and Default.
-const maxStatistics = 1000
 
 // nextTokenRequest is a request that may hold a token, which is ignored: there is
 // one page.
 type nextTokenRequest struct{ NextToken *string }
 
-func (a *API) getSamplingRules(_ context.Context, r *request) (any, error) {
+func (a *API) createSamplingRule(ctx context.Context, r *request) (any, error) {
+	var q wire.CreateSamplingRuleRequest
+	if err := parse(r.body, &q); err != nil {
+		return nil, err
+	}
+	c := q.SamplingRule
+	rule, err := a.Sampler.Create(ctx, a.Account, sample.Rule{
+		RuleName: given(c.RuleName), RuleARN: given(c.RuleARN), Priority: int(given(c.Priority)), FixedRate: given(c.FixedRate), ReservoirSize: int(given(c.ReservoirSize)),
+		ServiceName: given(c.ServiceName), ServiceType: given(c.ServiceType), Host: given(c.Host), HTTPMethod: given(c.HTTPMethod),
+		URLPath: given(c.URLPath), ResourceARN: given(c.ResourceARN), Attributes: c.Attributes, SamplingRateBoost: rateBoost(c.SamplingRateBoost),
+	}, int(given(c.Version)), tags(q.Tags), a.Now())
+	return ruleResult(rule, err)
+}
+
+func (a *API) updateSamplingRule(ctx context.Context, r *request) (any, error) {
+	var q wire.UpdateSamplingRuleRequest
+	if err := parse(r.body, &q); err != nil {
+		return nil, err
+	}
+	c := q.SamplingRuleUpdate
+	rule, err := a.Sampler.Update(ctx, a.Account, sample.Update{
+		Selector: sample.Selector{RuleName: given(c.RuleName), RuleARN: given(c.RuleARN)},
+		Priority: number(c.Priority), ReservoirSize: number(c.ReservoirSize), FixedRate: c.FixedRate,
+		ServiceName: c.ServiceName, ServiceType: c.ServiceType, Host: c.Host, HTTPMethod: c.HTTPMethod, URLPath: c.URLPath, ResourceARN: c.ResourceARN,
+		Attributes: c.Attributes, SamplingRateBoost: rateBoost(c.SamplingRateBoost),
+	}, a.Now())
+	return ruleResult(rule, err)
+}
+
+func (a *API) deleteSamplingRule(ctx context.Context, r *request) (any, error) {
+	var q wire.DeleteSamplingRuleRequest
+	if err := parse(r.body, &q); err != nil {
+		return nil, err
+	}
+	rule, err := a.Sampler.Delete(ctx, a.Account, sample.Selector{RuleName: given(q.RuleName), RuleARN: given(q.RuleARN)}, a.Now())
+	return ruleResult(rule, err)
+}
+
+func (a *API) getSamplingRules(ctx context.Context, r *request) (any, error) {
 	if err := parse(r.body, &nextTokenRequest{}); err != nil {
 		return nil, err
 	}
+	rules, err := a.Sampler.Rules(ctx, a.Account)
+	if err != nil {
+		return nil, err
+	}
 	answer := wire.GetSamplingRulesResult{SamplingRuleRecords: []wire.SamplingRuleRecord{}}
-	for _, rule := range a.Sampler.Rules() {
-		answer.SamplingRuleRecords = append(answer.SamplingRuleRecords, wire.SamplingRuleRecord{
-			CreatedAt: epoch(rule.Created), ModifiedAt: epoch(rule.Modified),
-			SamplingRule: wire.SamplingRule{
-				Attributes: rule.Attributes, FixedRate: rule.FixedRate, HTTPMethod: rule.HTTPMethod, Host: rule.Host, Priority: rule.Priority, ReservoirSize: rule.ReservoirSize,
-				ResourceARN: rule.Resource, RuleARN: fmt.Sprintf("arn:aws:xray:%s:%s:sampling-rule/%s", a.Region, a.Account, rule.Name), RuleName: rule.Name,
-				ServiceName: rule.ServiceName, ServiceType: rule.ServiceType, URLPath: rule.URLPath, Version: 1,
-			},
-		})
+	for _, rule := range rules {
+		answer.SamplingRuleRecords = append(answer.SamplingRuleRecords, ruleRecord(rule))
 	}
 	return answer, nil
 }
 
-// epoch is a time as epoch seconds; the zero time is 0, never null: SDKs fail on
-// null.
-func epoch(t time.Time) wire.Timestamp {
-	if t.IsZero() {
-		return 0
+// ruleResult answers with a rule. A rule that does not exist is an
+// InvalidRequestException here, not a ResourceNotFoundException.
+func ruleResult(rule sample.Rule, err error) (any, error) {
+	var ke *trace.KindError
+	switch {
+	case err == nil:
+		return wire.SamplingRuleResult{SamplingRuleRecord: ruleRecord(rule)}, nil
+	case !errors.As(err, &ke):
+		return nil, err
+	case errors.Is(err, sample.ErrTooMany):
+		return nil, &exception{http.StatusBadRequest, "RuleLimitExceededException", ke.Message, true}
+	case ke.Kind == trace.KindNotFound:
+		return nil, &exception{http.StatusBadRequest, "InvalidRequestException", ke.Message, true}
 	}
-	return wire.Timestamp(t.Unix())
+	return nil, err
 }
 
-func (a *API) getSamplingTargets(_ context.Context, r *request) (any, error) {
+func ruleRecord(r sample.Rule) wire.SamplingRuleRecord {
+	rule := wire.SamplingRule{
+		Attributes: r.Attributes, FixedRate: r.FixedRate, HTTPMethod: r.HTTPMethod, Host: r.Host, Priority: r.Priority, ReservoirSize: r.ReservoirSize,
+		ResourceARN: r.ResourceARN, RuleARN: r.RuleARN, RuleName: r.RuleName, ServiceName: r.ServiceName, ServiceType: r.ServiceType, URLPath: r.URLPath, Version: 1,
+	}
+	if b := r.SamplingRateBoost; b != nil {
+		rule.SamplingRateBoost = &wire.SamplingRateBoost{CooldownWindowMinutes: wire.Count(b.CooldownWindowMinutes), MaxRate: b.MaxRate}
+	}
+	return wire.SamplingRuleRecord{CreatedAt: epoch(r.CreatedAt), ModifiedAt: epoch(r.ModifiedAt), SamplingRule: rule}
+}
+
+func rateBoost(b *wire.SamplingRateBoost) *sample.RateBoost {
+	if b == nil {
+		return nil
+	}
+	return &sample.RateBoost{MaxRate: b.MaxRate, CooldownWindowMinutes: int(b.CooldownWindowMinutes)}
+}
+
+// given is what a member holds; nothing if it is absent.
+func given[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// number is a number that may be absent.
+func number(c *wire.Count) *int {
+	if c == nil {
+		return nil
+	}
+	n := int(*c)
+	return &n
+}
+
+// epoch is a time as whole epoch seconds, 0 and never null if there is none: SDKs
+// fail on null.
+func epoch(t trace.Time) wire.Timestamp { return wire.Timestamp(t.FloorSecond().Seconds()) }
+
+func (a *API) getSamplingTargets(ctx context.Context, r *request) (any, error) {
 	var q wire.GetSamplingTargetsRequest
 	if err := parse(r.body, &q); err != nil {
 		return nil, err
 	}
-	if err := checkTargets(&q); err != nil {
+	now := a.Now()
+	var reports []sample.Report
+	for _, d := range q.SamplingStatisticsDocuments {
+		reports = append(reports, sample.Report{Rule: given(d.RuleName), Client: given(d.ClientID), At: trace.FromSeconds(float64(given(d.Timestamp))).Time(), Requests: int64(given(d.RequestCount)), Sampled: int64(given(d.SampledCount)), Borrowed: int64(given(d.BorrowCount))})
+	}
+	var seen []sample.Anomalies
+	for _, d := range q.SamplingBoostStatisticsDocuments {
+		seen = append(seen, sample.Anomalies{Rule: given(d.RuleName), Service: given(d.ServiceName), At: trace.FromSeconds(float64(given(d.Timestamp))).Time(), Total: int64(given(d.TotalCount)), Anomalous: int64(given(d.AnomalyCount)), Sampled: int64(given(d.SampledAnomalyCount))})
+	}
+	targets, err := a.Sampler.Report(ctx, a.Account, reports, seen, now)
+	if err != nil {
 		return nil, err
 	}
-	now := a.Now()
-	answer := wire.GetSamplingTargetsResult{
-		LastRuleModification: epoch(a.Sampler.LastModification()), SamplingTargetDocuments: []wire.SamplingTargetDocument{}, UnprocessedStatistics: []wire.UnprocessedStatistics{},
+	// Up to the next whole second: a client that read the rules just before they
+	// changed must see a later time.
+	changed := (targets.Changed + 1e9 - 1).FloorSecond()
+	answer := wire.GetSamplingTargetsResult{LastRuleModification: epoch(changed), SamplingTargetDocuments: []wire.SamplingTargetDocument{}, UnprocessedStatistics: unknownRules(targets.Unknown)}
+	for _, t := range targets.Targets {
+		d := wire.SamplingTargetDocument{FixedRate: t.FixedRate, Interval: int(sample.Interval / time.Second), ReservoirQuota: t.Quota, ReservoirQuotaTTL: epoch(trace.TimeOf(t.Expires)), RuleName: t.Rule}
+		if t.Boost != nil {
+			d.SamplingBoost = &wire.SamplingBoost{BoostRate: t.Boost.Rate, BoostRateTTL: epoch(trace.TimeOf(t.Boost.Expires))}
+		}
+		answer.SamplingTargetDocuments = append(answer.SamplingTargetDocuments, d)
 	}
-	for _, d := range q.SamplingStatisticsDocuments {
-		sampled := d.SampledCount
-		if sampled == nil {
-			sampled = d.SampleCount
-		}
-		target, known := a.Sampler.Report(sample.Report{Rule: *d.RuleName, Client: *d.ClientID, Requests: count(d.RequestCount), Sampled: count(sampled), Borrowed: count(d.BorrowCount)}, now)
-		if !known {
-			answer.UnprocessedStatistics = append(answer.UnprocessedStatistics, unknownRule(*d.RuleName))
-			continue
-		}
-		answer.SamplingTargetDocuments = append(answer.SamplingTargetDocuments, wire.SamplingTargetDocument{
-			FixedRate: target.FixedRate, Interval: int(sample.Interval / time.Second), ReservoirQuota: target.Quota, ReservoirQuotaTTL: epoch(target.Expires), RuleName: target.Rule,
-		})
-	}
-	if len(q.SamplingBoostStatisticsDocuments) > 0 {
-		answer.UnprocessedBoostStatistics = &[]wire.UnprocessedStatistics{}
-		for _, d := range q.SamplingBoostStatisticsDocuments {
-			if !a.Sampler.Known(*d.RuleName) {
-				*answer.UnprocessedBoostStatistics = append(*answer.UnprocessedBoostStatistics, unknownRule(*d.RuleName))
-			}
-		}
+	if len(seen) > 0 {
+		unknown := unknownRules(targets.UnknownAnomalies)
+		answer.UnprocessedBoostStatistics = &unknown
 	}
 	return answer, nil
 }
 
-func unknownRule(name string) wire.UnprocessedStatistics {
-	return wire.UnprocessedStatistics{ErrorCode: "400", Message: "Unknown rule", RuleName: name}
+func unknownRules(names []string) []wire.UnprocessedStatistics {
+	out := []wire.UnprocessedStatistics{}
+	for _, name := range names {
+		out = append(out, wire.UnprocessedStatistics{ErrorCode: "400", Message: "Unknown rule", RuleName: name})
+	}
+	return out
 }
 
-// checkTargets holds the documents to the API model. Counters may be missing, as
-// natively.
-func checkTargets(q *wire.GetSamplingTargetsRequest) error {
-	var v violations
-	v.required(q.SamplingStatisticsDocuments != nil, "samplingStatisticsDocuments")
-	if len(q.SamplingStatisticsDocuments) > maxStatistics || len(q.SamplingBoostStatisticsDocuments) > maxStatistics {
-		v.add(nil, "samplingStatisticsDocuments", fmt.Sprintf("have length less than or equal to %d", maxStatistics))
-	}
-	for i := range q.SamplingStatisticsDocuments {
-		d, path := &q.SamplingStatisticsDocuments[i], fmt.Sprintf("samplingStatisticsDocuments.%d.member.", i+1)
-		v.required(d.RuleName != nil, path+"ruleName")
-		v.length(d.RuleName, path+"ruleName", 1, 32)
-		v.required(d.ClientID != nil, path+"clientID")
-		v.length(d.ClientID, path+"clientID", 24, 24)
-		v.required(d.Timestamp != nil, path+"timestamp")
-		least(&v, d.RequestCount, path+"requestCount", 0)
-		least(&v, d.SampledCount, path+"sampledCount", 0)
-		least(&v, d.BorrowCount, path+"borrowCount", 0)
-	}
-	for i := range q.SamplingBoostStatisticsDocuments {
-		d, path := &q.SamplingBoostStatisticsDocuments[i], fmt.Sprintf("samplingBoostStatisticsDocuments.%d.member.", i+1)
-		v.required(d.RuleName != nil, path+"ruleName")
-		v.length(d.RuleName, path+"ruleName", 1, 32)
-		v.required(d.ServiceName != nil, path+"serviceName")
-		v.length(d.ServiceName, path+"serviceName", 0, 64)
-		v.required(d.Timestamp != nil, path+"timestamp")
-		least(&v, d.AnomalyCount, path+"anomalyCount", 0)
-		least(&v, d.TotalCount, path+"totalCount", 0)
-		least(&v, d.SampledAnomalyCount, path+"sampledAnomalyCount", 0)
-	}
-	return v.err()
-}
-
-func count(c *wire.Count) int64 {
-	if c == nil {
-		return 0
-	}
-	return int64(*c)
-}
-
-func (a *API) getSamplingStatisticSummaries(_ context.Context, r *request) (any, error) {
+func (a *API) getSamplingStatisticSummaries(ctx context.Context, r *request) (any, error) {
 	if err := parse(r.body, &nextTokenRequest{}); err != nil {
 		return nil, err
 	}
+	windows, err := a.Sampler.Windows(ctx, a.Account, a.Now())
+	if err != nil {
+		return nil, err
+	}
 	answer := wire.GetSamplingStatisticSummariesResult{SamplingStatisticSummaries: []wire.SamplingStatisticSummary{}}
-	for _, w := range a.Sampler.Windows(a.Now()) {
+	fit := func(n int64) int64 { return min(n, math.MaxInt32) } // clients read 32 bits
+	for _, w := range windows {
 		answer.SamplingStatisticSummaries = append(answer.SamplingStatisticSummaries, wire.SamplingStatisticSummary{
-			BorrowCount: w.Borrowed, RequestCount: w.Requests, RuleName: w.Rule, SampledCount: w.Sampled, Timestamp: epoch(w.Start),
+			BorrowCount: fit(w.Borrowed), RequestCount: fit(w.Requests), RuleName: w.Rule, SampledCount: fit(w.Sampled), Timestamp: epoch(trace.TimeOf(w.Start)),
 		})
 	}
 	return answer, nil

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"time"
 
@@ -18,19 +17,9 @@ func traceIDs(body []byte) ([]string, error) {
 	if err := parse(body, &q); err != nil {
 		return nil, err
 	}
-	var v violations
-	v.required(q.TraceIds != nil, "traceIds")
 	ids := make([]string, 0, len(q.TraceIds))
-	for i, id := range q.TraceIds {
-		path := fmt.Sprintf("traceIds.%d.member", i+1)
-		v.required(id != nil, path)
-		v.length(id, path, 1, 35)
-		if id != nil {
-			ids = append(ids, *id)
-		}
-	}
-	if err := v.err(); err != nil {
-		return nil, err
+	for _, id := range q.TraceIds {
+		ids = append(ids, *id)
 	}
 	if q.NextToken != nil {
 		return nil, trace.Errorf(trace.KindInvalid, "NextToken is currently not supported")
@@ -69,20 +58,11 @@ func (a *API) getTraceSummaries(ctx context.Context, r *request) (any, error) {
 	if err := parse(r.body, &q); err != nil {
 		return nil, err
 	}
-	var v violations
-	v.required(q.StartTime != nil, "startTime")
-	v.required(q.EndTime != nil, "endTime")
-	v.enum(q.TimeRangeType, "timeRangeType", "TraceId", "Event", "Service")
-	if q.SamplingStrategy != nil {
-		v.enum(q.SamplingStrategy.Name, "samplingStrategy.name", "PartialScan", "FixedRate")
-	}
-	if err := v.err(); err != nil {
+	rate, err := fixedRate(&q)
+	if err != nil {
 		return nil, err
 	}
-	if err := checkSampling(&q); err != nil {
-		return nil, err
-	}
-	ask := query.SummariesRequest{Window: window(q.StartTime, q.EndTime), Clock: clocks[value(q.TimeRangeType)], Filter: value(q.FilterExpression), Token: value(q.NextToken)}
+	ask := query.SummariesRequest{Window: window(q.StartTime, q.EndTime), Clock: clocks[value(q.TimeRangeType)], Filter: value(q.FilterExpression), Token: value(q.NextToken), Rate: rate}
 	page, err := a.Query.Summaries(ctx, a.Account, ask)
 	if err != nil {
 		return nil, err
@@ -96,23 +76,23 @@ func (a *API) getTraceSummaries(ctx context.Context, r *request) (any, error) {
 	return answer, nil
 }
 
-// checkSampling holds a sampling strategy to what the service takes. Every trace
-// is looked at all the same: sampling is allowed to return less, never wrong.
-func checkSampling(q *wire.GetTraceSummariesRequest) error {
+// fixedRate is the share of traces that a sampling strategy asks for, nil for all.
+// A partial scan, where the service may stop early, is a whole one here.
+func fixedRate(q *wire.GetTraceSummariesRequest) (*float64, error) {
 	s := q.SamplingStrategy
 	if q.Sampling == nil || !*q.Sampling || s == nil || value(s.Name) != "FixedRate" {
-		return nil
+		return nil, nil
 	}
 	if s.Value == nil || !(*s.Value >= 0 && *s.Value <= 1) {
-		return trace.Errorf(trace.KindInvalid, "sampling rate must be specified and its value must be between [0, 1]")
+		return nil, trace.Errorf(trace.KindInvalid, "sampling rate must be specified and its value must be between [0, 1]")
 	}
 	if typ := value(q.TimeRangeType); typ != "Event" {
 		if typ == "" {
 			typ = "TraceId"
 		}
-		return trace.Errorf(trace.KindInvalid, "Cannot use FixedRate with input time range type: %s. Please try using time range type: Event", typ)
+		return nil, trace.Errorf(trace.KindInvalid, "Cannot use FixedRate with input time range type: %s. Please try using time range type: Event", typ)
 	}
-	return nil
+	return s.Value, nil
 }
 
 func summary(s *trace.Summary, clock trace.Clock) wire.TraceSummary {

@@ -54,6 +54,7 @@ func Run(t *testing.T, e Engine) {
 		{"summaries come newest first, then by id, descending", summariesInOrder},
 		{"a window includes its start and excludes its end, for each clock", windows},
 		{"an engine may prune less than the bounds allow, never more", pruning},
+		{"a filter selects the same traces wherever they are", filters},
 		{"paging is stable while data arrives", paging},
 		{"examined counts the traces that were looked at", examined},
 		{"a late segment reopens its trace, which counts once", lateSegments},

@@ -1,6 +1,7 @@
 // Command go-app sends one trace with an official Go SDK and prints its id.
 //
 //	go-app xray DOWNSTREAM_URL       aws-xray-sdk-go v2: http handler and client
+//	go-app xray-central ADDRESS      the same SDK, samples by the service's rules; serves and prints its port
 //	go-app otel-grpc|otel-http ADDR  OpenTelemetry
 package main
 
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/aws/aws-xray-sdk-go/v2/strategy/sampling"
 	"github.com/aws/aws-xray-sdk-go/v2/xray"
+	"github.com/aws/aws-xray-sdk-go/v2/xraylog"
 	otelxray "go.opentelemetry.io/contrib/propagators/aws/xray"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -30,12 +33,14 @@ import (
 
 func main() {
 	if len(os.Args) != 3 {
-		log.Fatal("usage: go-app xray|otel-grpc|otel-http ADDRESS")
+		log.Fatal("usage: go-app xray|xray-central|otel-grpc|otel-http ADDRESS")
 	}
 	var err error
 	switch os.Args[1] {
 	case "xray":
 		err = sendXRay(os.Args[2])
+	case "xray-central":
+		err = serveXRay(os.Args[2])
 	default:
 		err = sendOTel(os.Args[1], os.Args[2])
 	}
@@ -81,6 +86,26 @@ func sendXRay(downstream string) error {
 	fmt.Println(<-id)
 	time.Sleep(200 * time.Millisecond) // the emitter has no flush
 	return nil
+}
+
+// serveXRay serves requests until it is killed.
+func serveXRay(addr string) error {
+	xray.SetLogger(xraylog.NewDefaultLogger(os.Stderr, xraylog.LogLevelInfo)) // not to where the port goes
+	central, err := sampling.NewCentralizedStrategy()
+	if err != nil {
+		return err
+	}
+	if err := xray.Configure(xray.Config{SamplingStrategy: central}); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	fmt.Println(l.Addr().(*net.TCPAddr).Port)
+	return http.Serve(l, xray.Handler(xray.NewFixedSegmentNamer("stock-go"), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("in stock"))
+	})))
 }
 
 func sendOTel(protocol, addr string) error {

@@ -1,0 +1,83 @@
+package filter
+
+import (
+	"unicode/utf8"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// maxSelector is how many characters an entity selector may have (X-Ray API
+// model, EntitySelectorExpression).
+const maxSelector = 500
+
+// Entities names nodes or edges of the service graph: the restricted form of
+// GetTimeSeriesServiceStatistics, service("n") or edge("a", "b"), each name also
+// as id(name: …, type: …, account.id: …), without a body.
+type Entities struct {
+	// Edge is true for edges.
+	Edge bool
+	// from is the source of edges, to the destination, or the node.
+	from, to selector
+}
+
+// ParseEntities reads a selector. The error is a *SyntaxError.
+func ParseEntities(text string) (*Entities, error) {
+	p := &parser{lexer: lexer{text: text}}
+	switch {
+	case !utf8.ValidString(text):
+		at := invalidUTF8(text)
+		return nil, p.fail(at, "Invalid input symbol: byte %#02x is not UTF-8", text[at])
+	case utf8.RuneCountInString(text) > maxSelector:
+		return nil, p.fail(len(text), "an entity selector has at most %d characters", maxSelector)
+	}
+	if err := p.advance(); err != nil {
+		return nil, err
+	}
+	var e Entities
+	at := p.tok.at
+	switch {
+	case p.tok.is("service"):
+		n, err := p.service()
+		if err != nil {
+			return nil, err
+		}
+		if n.sel == (selector{}) {
+			return nil, p.fail(at, "service() must name a service here")
+		}
+		e.to = n.sel
+	case p.tok.is("edge"):
+		n, err := p.edge()
+		if err != nil {
+			return nil, err
+		}
+		e = Entities{true, n.from, n.to}
+	default:
+		return nil, p.unexpected()
+	}
+	switch {
+	case p.bodies > 0:
+		return nil, p.fail(at, "an entity selector has no filter in braces")
+	case p.tok.kind != tokenEnd:
+		return nil, p.unexpected()
+	}
+	return &e, nil
+}
+
+// Node says whether a node is selected.
+func (e *Entities) Node(s trace.Service) bool { return !e.Edge && e.to.match(s) }
+
+// Call says whether an edge is selected.
+func (e *Entities) Call(from, to trace.Service) bool {
+	return e.Edge && e.from.match(from) && e.to.match(to)
+}
+
+// String is the selector in its plainest spelling.
+func (e *Entities) String() string {
+	var b printer
+	if e.Edge {
+		(&edgeNode{from: e.from, to: e.to}).print(&b)
+	} else {
+		(&serviceNode{sel: e.to}).print(&b)
+	}
+	return b.String()
+}

@@ -1,0 +1,200 @@
+package sample
+
+import (
+	"context"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const (
+	// Interval is how often clients report, and the length of a window.
+	Interval = 10 * time.Second
+	// maxSkew is how far a report's time may be from ours: older and newer ones get
+	// their target, but are not counted.
+	maxSkew = 5 * time.Minute
+	// maxGone is how many deleted rules are remembered for the quotas that clients
+	// still hold of them.
+	maxGone = 100
+)
+
+// Report is what one client counted for one rule since its last report.
+type Report struct {
+	Rule, Client                string
+	At                          time.Time
+	Requests, Sampled, Borrowed int64
+}
+
+// Anomalies is what one service saw of anomalies in requests that a rule decided
+// on: of Total, Anomalous were, and of those Sampled are recorded.
+type Anomalies struct {
+	Rule, Service             string
+	At                        time.Time
+	Total, Anomalous, Sampled int64
+}
+
+// Target is a client's share of a rule.
+type Target struct {
+	Rule      string
+	FixedRate float64
+	Quota     int       // requests a second
+	Expires   time.Time // of the quota, in whole seconds
+	Boost     *Boost    // nil while there is none
+}
+
+// Targets answers reports: a target for each one on a rule that exists.
+type Targets struct {
+	Targets          []Target
+	Unknown          []string   // rules of the other reports
+	UnknownAnomalies []string   // and of anomalies
+	Changed          trace.Time // when a rule was last created, changed or deleted; 0 if never
+}
+
+// Window is what all clients counted for a rule in ten seconds.
+type Window struct {
+	Rule                        string
+	Start                       time.Time
+	Requests, Sampled, Borrowed int64
+}
+
+// state is what is remembered of a rule.
+type state struct {
+	created       trace.Time // of the rule; another time is another rule
+	used          bool       // something was ever reported
+	clients       clients
+	until         time.Time // when the last quota expires
+	window        int64     // that is counted, in Intervals since the epoch
+	counted, last counts    // of that window and the one before
+	boost         boost
+}
+
+// counts is one window of a rule.
+type counts struct {
+	requests, sampled, borrowed int64
+	anomalies                   map[string]Anomalies // by service
+}
+
+// Report counts what clients did and gives each a share of its rules'
+// reservoirs. The unexpired shares of all clients of a rule never add up to more
+// than its reservoir; when the reservoir becomes smaller, none is given out until
+// they fit again.
+func (s *Sampler) Report(ctx context.Context, account trace.Account, reports []Report, seen []Anomalies, now time.Time) (Targets, error) {
+	latest, err := s.view(ctx, account)
+	if err != nil {
+		return Targets{}, err
+	}
+	rules := byName(latest.rules)
+	answer := Targets{Changed: latest.change.At}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(account, rules, now)
+	for _, a := range seen {
+		if rule, known := rules[a.Rule]; !known {
+			answer.UnknownAnomalies = append(answer.UnknownAnomalies, a.Rule)
+		} else if rule.SamplingRateBoost != nil && timely(a.At, now) {
+			s.state(account, rule, now).counted.see(a)
+		}
+	}
+	called := map[string]*state{}
+	for _, r := range reports {
+		rule, known := rules[r.Rule]
+		if !known {
+			answer.Unknown = append(answer.Unknown, r.Rule)
+			continue
+		}
+		st := s.state(account, rule, now)
+		st.used, called[r.Rule] = true, st
+		st.clients.report(r.Client, r.Requests)
+		if timely(r.At, now) {
+			st.counted.requests += r.Requests
+			st.counted.sampled += r.Sampled
+			st.counted.borrowed += r.Borrowed
+		}
+	}
+	boosts := map[string]*Boost{}
+	for name, st := range called {
+		st.until = now.Add(leaseTime).Truncate(time.Second)
+		st.clients.lease(rules[name].ReservoirSize, now, st.until)
+		boosts[name] = st.boosted(rules[name], now)
+	}
+	for _, r := range reports {
+		if st := called[r.Rule]; st != nil {
+			answer.Targets = append(answer.Targets, Target{
+				Rule: r.Rule, FixedRate: rules[r.Rule].FixedRate, Quota: st.clients.quota(r.Client), Expires: st.until, Boost: boosts[r.Rule],
+			})
+		}
+	}
+	return answer, nil
+}
+
+func byName(rules []Rule) map[string]Rule {
+	out := make(map[string]Rule, len(rules))
+	for _, r := range rules {
+		out[r.RuleName] = r
+	}
+	return out
+}
+
+// timely says whether what happened at a time is counted now.
+func timely(at, now time.Time) bool { return now.Sub(at).Abs() <= maxSkew }
+
+// state finds or makes the state of a rule, its window that of now. A rule that
+// was deleted and made again starts anew, but for the quotas that clients hold.
+// The caller holds mu.
+func (s *Sampler) state(account trace.Account, rule Rule, now time.Time) *state {
+	states := s.states[account]
+	if states == nil {
+		states = map[string]*state{}
+		s.states[account] = states
+	}
+	st := states[rule.RuleName]
+	switch {
+	case st == nil:
+		st = &state{created: rule.CreatedAt}
+		states[rule.RuleName] = st
+	case st.created != rule.CreatedAt:
+		st = &state{created: rule.CreatedAt, clients: st.clients, until: st.until}
+		states[rule.RuleName] = st
+	}
+	if w := now.Unix() / int64(Interval/time.Second); w != st.window {
+		if st.last = (counts{}); w == st.window+1 {
+			st.last = st.counted
+		}
+		st.window, st.counted = w, counts{}
+	}
+	return st
+}
+
+// forget drops the states of deleted rules that no client holds a quota of. The
+// caller holds mu.
+func (s *Sampler) forget(account trace.Account, rules map[string]Rule, now time.Time) {
+	states := s.states[account]
+	for name, st := range states {
+		if _, known := rules[name]; !known && (st.until.Before(now.Truncate(time.Second)) || len(states) > len(rules)+maxGone) {
+			delete(states, name)
+		}
+	}
+}
+
+// Windows lists what was counted in the last ten seconds that are over: a window
+// for every rule in the order of Rules, zeros where nothing was; of Default only
+// once it was reported on.
+func (s *Sampler) Windows(ctx context.Context, account trace.Account, now time.Time) ([]Window, error) {
+	rules, err := s.Rules(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(account, byName(rules), now)
+	var out []Window
+	for _, r := range rules {
+		st := s.state(account, r, now)
+		if r.RuleName == DefaultName && !st.used {
+			continue
+		}
+		start := time.Unix((st.window-1)*int64(Interval/time.Second), 0)
+		out = append(out, Window{Rule: r.RuleName, Start: start, Requests: st.last.requests, Sampled: st.last.sampled, Borrowed: st.last.borrowed})
+	}
+	return out, nil
+}

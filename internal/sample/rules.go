@@ -1,0 +1,230 @@
+package sample
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/tag"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const (
+	maxRules   = 25 // custom rules of an account (AWS X-Ray quotas)
+	maxName    = 32 // characters of a rule's name (X-Ray API model)
+	maxVersion = 1  // of the rules' format
+)
+
+// ErrTooMany says that an account has all the rules it may have.
+var ErrTooMany = trace.Errorf(trace.KindLimit, "Sampling rule limit exceeded: there are %d", maxRules)
+
+// Selector names a rule by its name or by its ARN, not by both.
+type Selector struct{ RuleName, RuleARN string }
+
+// Update says what to change of a rule; what is nil stays, but for the boost:
+// without one the rule has none afterwards.
+type Update struct {
+	Selector
+	Priority, ReservoirSize                                          *int
+	FixedRate                                                        *float64
+	ServiceName, ServiceType, Host, HTTPMethod, URLPath, ResourceARN *string
+	Attributes                                                       map[string]string
+	SamplingRateBoost                                                *RateBoost
+}
+
+// Create keeps a new rule, named by RuleName or by the end of RuleARN, with
+// tags.
+func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, version int, tags []tag.Tag, now time.Time) (Rule, error) {
+	name, err := s.selected(account, Selector{r.RuleName, r.RuleARN})
+	if trace.KindOf(err) == trace.KindInvalid {
+		return Rule{}, err
+	}
+	if err != nil || name == "" || len([]rune(name)) > maxName {
+		return Rule{}, trace.Errorf(trace.KindInvalid, "Sampling rule ARN must be %s and a name of up to %d characters", s.arn(account, ""), maxName)
+	}
+	if version != maxVersion {
+		return Rule{}, trace.Errorf(trace.KindInvalid, "Sampling rule version must be %d", maxVersion)
+	}
+	if !valid(r) {
+		return Rule{}, trace.Errorf(trace.KindInvalid, "Invalid create request for sampling rule")
+	}
+	r.RuleName, r.RuleARN, r.CreatedAt, r.ModifiedAt = name, s.arn(account, name), trace.TimeOf(now), trace.TimeOf(now)
+	if r.Attributes == nil {
+		r.Attributes = map[string]string{}
+	}
+	err = s.store.Update(ctx, account, func(tx meta.Tx) error {
+		count, exists := 0, name == DefaultName
+		if err := tx.List(ruleKind, func(n string, _ json.RawMessage) error {
+			exists = exists || n == name
+			if n != DefaultName {
+				count++
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		switch {
+		case exists:
+			return trace.Errorf(trace.KindConflict, "Sampling rule already exists")
+		case count >= maxRules:
+			return ErrTooMany
+		}
+		if err := tag.Set(tx, r.RuleARN, tags); err != nil {
+			return err
+		}
+		return put(tx, r, now)
+	})
+	return r, err
+}
+
+// Update changes a rule, all that is asked or nothing. Of Default only the rate
+// and the reservoir can be changed.
+func (s *Sampler) Update(ctx context.Context, account trace.Account, u Update, now time.Time) (Rule, error) {
+	name, err := s.selected(account, u.Selector)
+	if err != nil {
+		return Rule{}, err
+	}
+	var r Rule
+	err = s.store.Update(ctx, account, func(tx meta.Tx) error {
+		old, err := s.get(tx, account, name)
+		if err != nil {
+			return err
+		}
+		r = u.apply(old)
+		if name == DefaultName && !sameButLimits(old, r) {
+			return trace.Errorf(trace.KindInvalid, "Invalid update request for default sampling rule")
+		}
+		if !valid(r) {
+			return trace.Errorf(trace.KindInvalid, "Invalid update request for sampling rule")
+		}
+		r.ModifiedAt = trace.TimeOf(now)
+		return put(tx, r, now)
+	})
+	if err != nil {
+		return Rule{}, err
+	}
+	if r.SamplingRateBoost == nil {
+		s.forgetBoost(account, name)
+	}
+	return r, nil
+}
+
+// Delete removes a rule with its tags and returns what it was.
+func (s *Sampler) Delete(ctx context.Context, account trace.Account, sel Selector, now time.Time) (Rule, error) {
+	name, err := s.selected(account, sel)
+	if err != nil {
+		return Rule{}, err
+	}
+	if name == DefaultName {
+		return Rule{}, trace.Errorf(trace.KindInvalid, "Invalid delete request for default sampling rule")
+	}
+	var r Rule
+	err = s.store.Update(ctx, account, func(tx meta.Tx) error {
+		if r, err = s.get(tx, account, name); err != nil {
+			return err
+		}
+		if _, err := tx.Delete(ruleKind, name); err != nil {
+			return err
+		}
+		if err := tag.Drop(tx, r.RuleARN); err != nil {
+			return err
+		}
+		return touch(tx, now)
+	})
+	return r, err
+}
+
+// selected is the name that a selector selects. An ARN of another account or
+// region, or that is none of a rule, selects what does not exist.
+func (s *Sampler) selected(account trace.Account, sel Selector) (string, error) {
+	switch {
+	case sel.RuleName != "" && sel.RuleARN != "":
+		return "", trace.Errorf(trace.KindInvalid, "Request cannot contain both sampling rule name and sampling rule ARN")
+	case sel.RuleName != "":
+		return sel.RuleName, nil
+	case sel.RuleARN == "":
+		return "", trace.Errorf(trace.KindInvalid, "Request must contain either sampling rule name or sampling rule ARN")
+	}
+	name, ours := strings.CutPrefix(sel.RuleARN, s.arn(account, ""))
+	if !ours {
+		return "", notFound()
+	}
+	return name, nil
+}
+
+func notFound() error { return trace.Errorf(trace.KindNotFound, "Sampling rule does not exist") }
+
+// get reads a rule; Default is there also when it was never stored.
+func (s *Sampler) get(tx meta.Tx, account trace.Account, name string) (Rule, error) {
+	var r Rule
+	found, err := tx.Get(ruleKind, name, &r)
+	switch {
+	case err != nil:
+		return Rule{}, err
+	case !found && name == DefaultName:
+		return s.Default(account), nil
+	case !found:
+		return Rule{}, notFound()
+	}
+	return r, nil
+}
+
+// put writes a rule and notes that rules have changed.
+func put(tx meta.Tx, r Rule, now time.Time) error {
+	if err := tx.Put(ruleKind, r.RuleName, r); err != nil {
+		return err
+	}
+	return touch(tx, now)
+}
+
+// touch notes a change.
+func touch(tx meta.Tx, now time.Time) error {
+	var last change
+	if _, err := tx.Get(changeKind, lastChange, &last); err != nil {
+		return err
+	}
+	// Clients would miss a time that goes back.
+	return tx.Put(changeKind, lastChange, change{Count: last.Count + 1, At: max(last.At, trace.TimeOf(now))})
+}
+
+// apply returns the rule as the update leaves it.
+func (u Update) apply(r Rule) Rule {
+	set(&r.Priority, u.Priority)
+	set(&r.FixedRate, u.FixedRate)
+	set(&r.ReservoirSize, u.ReservoirSize)
+	set(&r.ServiceName, u.ServiceName)
+	set(&r.ServiceType, u.ServiceType)
+	set(&r.Host, u.Host)
+	set(&r.HTTPMethod, u.HTTPMethod)
+	set(&r.URLPath, u.URLPath)
+	set(&r.ResourceARN, u.ResourceARN)
+	if u.Attributes != nil {
+		r.Attributes = u.Attributes
+	}
+	r.SamplingRateBoost = u.SamplingRateBoost
+	return r
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// sameButLimits says whether two rules differ in rate and reservoir at most.
+func sameButLimits(a, b Rule) bool {
+	return a.Priority == b.Priority && a.ServiceName == b.ServiceName && a.ServiceType == b.ServiceType && a.Host == b.Host && a.HTTPMethod == b.HTTPMethod &&
+		a.URLPath == b.URLPath && a.ResourceARN == b.ResourceARN && maps.Equal(a.Attributes, b.Attributes) && b.SamplingRateBoost == nil
+}
+
+// valid holds a rule's numbers to their ranges. An update's are not in the API
+// model, and a cooldown of 0 is, although the native service fails on it.
+func valid(r Rule) bool {
+	b := r.SamplingRateBoost
+	return (r.Priority >= 1 && r.Priority <= 9999 || r.RuleName == DefaultName) &&
+		r.FixedRate >= 0 && r.FixedRate <= 1 && r.ReservoirSize >= 0 &&
+		(b == nil || b.MaxRate >= 0 && b.MaxRate <= 1 && b.CooldownWindowMinutes >= 1)
+}
