@@ -329,3 +329,35 @@ func TestDelete_removesTags(t *testing.T) {
 		t.Errorf("after deletion: %v", err)
 	}
 }
+
+func TestGroupsOfGroups(t *testing.T) {
+	g, _ := newGroups(t, 0)
+	create(t, g, "a", "fault", 100)
+	made := create(t, g, "b", `error AND group.name = "a"`, 200)
+	for name, expression := range map[string]string{"c": `group.name = "c"`, "d": `ok OR group.name = "d"`} {
+		if _, err := g.Create(ctx, account, name, Change{Filter: expression}, nil, 300); trace.KindOf(err) != trace.KindInvalid {
+			t.Errorf("a group of itself: %v", err)
+		}
+	}
+	for _, expression := range []string{`group.name = "b"`, fmt.Sprintf("group.arn = %q", made.ARN)} {
+		if _, err := g.Update(ctx, account, "a", "", Change{Filter: expression}, 300); trace.KindOf(err) != trace.KindInvalid {
+			t.Errorf("a circle of groups: %v", err)
+		}
+	}
+	if got := at(t, g, 300); got != `a fault, b error AND group.name = "a"` {
+		t.Errorf("refused updates left %q", got)
+	}
+	if _, err := g.Update(ctx, account, "a", "", Change{Filter: "throttle"}, 400); err != nil {
+		t.Fatal(err)
+	}
+	// The versions hold what they name: they match alone.
+	versions, err := g.Versions(ctx, account)
+	if err != nil || len(versions) != 3 {
+		t.Fatalf("%v, %v", versions, err)
+	}
+	for summary, want := range map[*trace.Summary]bool{{HasError: true, HasThrottle: true}: true, {HasError: true, HasFault: true}: false, {HasThrottle: true}: false} {
+		if got := versions[1].Filter.Match(&trace.Trace{}, summary); got != want {
+			t.Errorf("%+v matches %v, want %v", summary, got, want)
+		}
+	}
+}

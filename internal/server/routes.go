@@ -39,9 +39,11 @@ func (s *server) routes() http.Handler {
 		Groups: group.New(s.meta, group.Options{Region: s.config.Region, Keep: s.config.Retention, Logger: s.log}),
 		Tags:   tag.New(s.meta, s.config.Region), Policies: policy.New(s.meta), Settings: setting.New(s.meta),
 	}
+	questions := query.New(s.store)
+	questions.Groups = control.Groups.Lookup
 	operations := api.New(api.Options{
 		Control: control,
-		Query:   query.New(s.store), Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,
+		Query:   questions, Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,
 		Observe: s.observer(), Logger: s.log,
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
