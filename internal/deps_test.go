@@ -16,7 +16,7 @@ trace            :
 jsonscan         :
 filter           : trace
 decode           : trace jsonscan
-assemble         : trace jsonscan
+assemble         : trace jsonscan filter
 wire             : trace
 meta             : trace
 meta/metatest    : trace meta
@@ -26,7 +26,7 @@ group            : trace meta filter tag
 policy           : trace meta jsonscan
 setting          : trace meta
 sample           : trace meta tag
-store            : trace filter
+store            : trace filter assemble
 store/storetest  : trace filter store decode assemble
 store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/vfs
 store/local/wal  : trace store/local/vfs
@@ -38,7 +38,7 @@ present/api      : trace jsonscan wire query decode filter sample assemble group
 present/console  : trace
 demo             :
 config           :
-server           : trace config store store/local receive query wire present/api present/console sample meta/sqlite group tag policy setting
+server           : trace filter config store store/local receive query wire present/api present/console sample meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.

@@ -71,7 +71,7 @@ func ask(t *testing.T, c *harness.Case) any {
 		}
 		b := assemble.NewGraph(window)
 		for _, id := range ids {
-			b.Add(assemble.Trace(id, segments[id]))
+			b.Add(assemble.Trace(id, segments[id]), nil)
 		}
 		for _, id := range b.Linked() {
 			if segments[id] != nil {

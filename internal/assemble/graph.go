@@ -11,6 +11,8 @@ import (
 // GraphBuilder aggregates the service graph of many traces.
 type GraphBuilder struct {
 	window   *trace.Window
+	member   Member // of the trace that is being added
+	old      bool
 	services map[trace.Service]*trace.GraphService
 	edges    map[edgeKey]*trace.GraphEdge
 	links    []pendingLink
@@ -38,14 +40,23 @@ func NewGraph(window *trace.Window) *GraphBuilder {
 	return &GraphBuilder{window: window, services: map[trace.Service]*trace.GraphService{}, edges: map[edgeKey]*trace.GraphEdge{}}
 }
 
-// counts says whether an entity is an observation: completed, and received in
-// the window.
+// counts says whether an entity is an observation: completed, received in the
+// window, and of the group.
 func (b *GraphBuilder) counts(e *trace.Entity) bool {
-	return !e.InProgress && (b.window == nil || b.window.Contains(e.ReceivedAt))
+	if e.InProgress || b.window != nil && !b.window.Contains(e.ReceivedAt) {
+		return false
+	}
+	if b.member == nil {
+		return true
+	}
+	belongs, old := b.member(e.ReceivedAt)
+	b.old = b.old || old
+	return belongs
 }
 
-// Add counts all observations of a trace.
-func (b *GraphBuilder) Add(t *trace.Trace) {
+// Add counts those observations of a trace that belong to a group.
+func (b *GraphBuilder) Add(t *trace.Trace, member Member) {
+	b.member = member
 	second := t.Start.FloorSecond()
 	if t.Root != nil {
 		second = t.Root.Start.FloorSecond()
@@ -230,7 +241,7 @@ func (b *GraphBuilder) Resolve(t *trace.Trace) {
 // Graph is the graph of all that was added. The builder must not be used
 // afterwards.
 func (b *GraphBuilder) Graph() *trace.Graph {
-	g := &trace.Graph{Start: b.start, End: b.end}
+	g := &trace.Graph{Start: b.start, End: b.end, OldGroupVersions: b.old}
 	for key, e := range b.edges {
 		from := b.services[key.from]
 		e.Start, e.End = from.Start, from.End

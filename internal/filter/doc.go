@@ -8,7 +8,8 @@
 // annotation keys are not. AND binds tighter than OR and may be left out.
 //
 // The parts, in the order a text passes them: lex.go (text → tokens), field.go
-// (what keywords exist and where they are valid), parse.go (tokens → checked
-// tree), match.go (tree × trace → bool), bounds.go (what every match must
-// satisfy), print.go (tree → text).
+// (what keywords exist and where they are valid), parse.go and clauses.go
+// (tokens → checked tree), group.go (groups put in), match.go and values.go
+// (tree × trace → bool), bounds.go (what every match must satisfy), print.go
+// (tree → text), entities.go (the form that time series take).
 package filter

@@ -316,6 +316,14 @@ func FuzzParse(f *testing.F) {
 	f.Add(`annotation["a]b"] = "\ud83d\ude00" AND ((`)
 	tr, s := shop()
 	f.Fuzz(func(t *testing.T, text string) {
+		if entities, err := filter.ParseEntities(text); err == nil {
+			if again, err := filter.ParseEntities(entities.String()); err != nil || again.String() != entities.String() {
+				t.Fatalf("%q: printed %q, which parses to %v, %v", text, entities, again, err)
+			}
+			if _, err := filter.Parse(text); err != nil {
+				t.Fatalf("%q is a selector, but no filter: %v", text, err)
+			}
+		}
 		e, err := filter.Parse(text)
 		if err != nil {
 			var se *filter.SyntaxError

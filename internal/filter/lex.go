@@ -76,34 +76,40 @@ func invalidUTF8(s string) int {
 	return -1
 }
 
-// next reads one token.
-func (l *lexer) next() (token, error) {
+// next reads one token into t.
+func (l *lexer) next(t *token) error {
 	for l.at < len(l.text) && (l.text[l.at] == ' ' || l.text[l.at] >= '\t' && l.text[l.at] <= '\r') {
 		l.at++
 	}
 	at := l.at
+	t.kind, t.at = tokenEnd, at
 	if at == len(l.text) {
-		return token{kind: tokenEnd, at: at}, nil
+		t.text = ""
+		return nil
 	}
 	switch c := l.text[at]; {
 	case isWordStart(c):
-		return l.word(at), nil
-	case c == '"':
-		return l.string(at)
-	case c >= '0' && c <= '9', c == '-', c == '+', c == '.':
-		return l.number(at)
-	case c == '#':
-		return l.json(at)
-	}
-	if c := l.text[at]; strings.IndexByte("=<>!(){}[],:", c) >= 0 {
-		l.at++
-		if strings.IndexByte("<>!", c) >= 0 && strings.HasPrefix(l.text[l.at:], "=") {
+		for l.at < len(l.text) && isWord(l.text[l.at]) {
 			l.at++
 		}
-		return token{kind: tokenSymbol, text: l.text[at:l.at], at: at}, nil
+		t.kind, t.text = tokenWord, l.text[at:l.at]
+		return nil
+	case c == '"':
+		return l.string(t)
+	case c >= '0' && c <= '9', c == '-', c == '+', c == '.':
+		return l.number(t)
+	case c == '#':
+		return l.json(t)
+	case strings.IndexByte("=<>!(){}[],:", c) >= 0:
+		l.at++
+		if (c == '<' || c == '>' || c == '!') && l.at < len(l.text) && l.text[l.at] == '=' {
+			l.at++
+		}
+		t.kind, t.text = tokenSymbol, l.text[at:l.at]
+		return nil
 	}
 	r, _ := utf8.DecodeRuneInString(l.text[at:])
-	return token{}, l.fail(at, "Invalid input symbol: '%c'", r)
+	return l.fail(at, "Invalid input symbol: '%c'", r)
 }
 
 func isWordStart(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
@@ -112,16 +118,10 @@ func isWordStart(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z
 // digits and, in brackets, a little more.
 func isWord(c byte) bool { return isWordStart(c) || c >= '0' && c <= '9' || c == '.' }
 
-func (l *lexer) word(at int) token {
-	for l.at < len(l.text) && isWord(l.text[l.at]) {
-		l.at++
-	}
-	return token{kind: tokenWord, text: l.text[at:l.at], at: at}
-}
-
 // string reads a literal with JSON's escapes. Unlike JSON it may hold raw line
 // breaks and tabs.
-func (l *lexer) string(at int) (token, error) {
+func (l *lexer) string(t *token) error {
+	at := t.at
 	end := at + 1
 	for end < len(l.text) && l.text[end] != '"' {
 		if l.text[end] == '\\' {
@@ -130,22 +130,25 @@ func (l *lexer) string(at int) (token, error) {
 		end++
 	}
 	if end >= len(l.text) {
-		return token{}, l.fail(at, "unterminated string")
+		return l.fail(at, "unterminated string")
 	}
 	l.at = end + 1
 	body := l.text[at+1 : end]
 	if strings.IndexByte(body, '\\') < 0 {
-		return token{kind: tokenString, text: body, at: at}, nil
+		t.kind, t.text = tokenString, body
+		return nil
 	}
 	escaped := strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(body)
 	var s string
 	if err := json.Unmarshal([]byte(`"`+escaped+`"`), &s); err != nil {
-		return token{}, l.fail(at, "invalid escape in string %s", l.text[at:l.at])
+		return l.fail(at, "invalid escape in string %s", l.text[at:l.at])
 	}
-	return token{kind: tokenString, text: s, at: at}, nil
+	t.kind, t.text = tokenString, s
+	return nil
 }
 
-func (l *lexer) number(at int) (token, error) {
+func (l *lexer) number(t *token) error {
+	at := t.at
 	for l.at < len(l.text) {
 		c := l.text[l.at]
 		sign := (c == '-' || c == '+') && (l.at == at || l.text[l.at-1]|0x20 == 'e')
@@ -158,20 +161,23 @@ func (l *lexer) number(at int) (token, error) {
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil {
 		l.at = max(l.at, at+1)
-		return token{}, l.fail(at, "Invalid input symbol: '%s'", l.text[at:l.at])
+		return l.fail(at, "Invalid input symbol: '%s'", l.text[at:l.at])
 	}
-	return token{kind: tokenNumber, num: f, text: s, at: at}, nil
+	t.kind, t.text, t.num = tokenNumber, s, f
+	return nil
 }
 
 // json reads # and the JSON array behind it.
-func (l *lexer) json(at int) (token, error) {
+func (l *lexer) json(t *token) error {
+	at := t.at
 	dec := json.NewDecoder(strings.NewReader(l.text[at+1:]))
 	var raw json.RawMessage
 	if at+1 >= len(l.text) || l.text[at+1] != '[' || dec.Decode(&raw) != nil {
-		return token{}, l.fail(at, "'#' must be followed by a JSON array")
+		return l.fail(at, "'#' must be followed by a JSON array")
 	}
 	l.at = at + 1 + int(dec.InputOffset())
-	return token{kind: tokenJSON, text: string(raw), at: at}, nil
+	t.kind, t.text = tokenJSON, string(raw)
+	return nil
 }
 
 // bracketKey reads an annotation key up to ']': the text is taken as it stands
@@ -183,8 +189,8 @@ func (l *lexer) bracketKey() (string, error) {
 	}
 	key := ""
 	if l.at < len(l.text) && l.text[l.at] == '"' {
-		t, err := l.string(l.at)
-		if err != nil {
+		t := token{at: l.at}
+		if err := l.string(&t); err != nil {
 			return "", err
 		}
 		key = t.text

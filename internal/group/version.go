@@ -128,6 +128,28 @@ func (g *Groups) Versions(ctx context.Context, account trace.Account) ([]Version
 	return s.versions, nil
 }
 
+// History is the versions that a group has had, by its name or its ARN (one of
+// them may be ""); none if there is no such group today.
+func (g *Groups) History(ctx context.Context, account trace.Account, name, arn string) ([]Version, error) {
+	versions, err := g.Versions(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	present := slices.IndexFunc(versions, func(v Version) bool {
+		return v.Until == trace.MaxTime && (name == "" || v.Name == name) && (arn == "" || v.ARN == arn)
+	})
+	if present < 0 {
+		return nil, nil
+	}
+	var out []Version
+	for _, v := range versions {
+		if v.ARN == versions[present].ARN {
+			out = append(out, v)
+		}
+	}
+	return out, nil
+}
+
 // Lookup finds the present filter of a group by its name or its ARN, of which
 // one is "", for group.name and group.arn in filter expressions. Default has a
 // nil filter. When records cannot be read, that is logged and there are none.

@@ -35,7 +35,13 @@ type Query struct {
 	// Groups finds the filters of groups that expressions name; nil: there are
 	// no groups but Default. It is set before the first question.
 	Groups Groups
+	// History finds what belongs to a group; nil: there are no groups but Default.
+	History History
 }
+
+// History finds what belongs to an account's group, by name or by ARN; the other
+// is "". Default is a nil group.
+type History func(ctx context.Context, account trace.Account, name, arn string) (g *store.Group, found bool, err error)
 
 // Groups finds the filter of an account's group by its name or its ARN; the other
 // is "".
@@ -102,7 +108,7 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 		}
 		b := assemble.NewGraph(nil)
 		if t.Root == nil || !t.Root.InProgress {
-			b.Add(t)
+			b.Add(t, nil)
 			b.Resolve(t)
 		}
 		return b.Graph(), nil
@@ -110,16 +116,82 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 	return nil, invalid("Trace id not found")
 }
 
-// ServiceGraph is the graph of what was received in a window of at most 6 hours.
-func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, w trace.Window) (*trace.Graph, error) {
+// GroupName names a group by its name or by its ARN; neither stands for Default.
+type GroupName struct{ Name, ARN string }
+
+// history is what belongs to a group.
+func (q *Query) history(ctx context.Context, account trace.Account, n GroupName) (*store.Group, error) {
+	if n == (GroupName{}) {
+		return nil, nil
+	}
+	if q.History != nil {
+		g, found, err := q.History(ctx, account, n.Name, n.ARN)
+		if err != nil || found {
+			return g, err
+		}
+	}
+	return nil, invalid("Group not found.")
+}
+
+// SeriesRequest asks for a series.
+type SeriesRequest struct {
+	Window   trace.Window
+	Period   time.Duration // 0: one minute
+	Group    GroupName
+	Selector string // "": all edges that lead from clients
+	Forecast bool
+	Token    string
+}
+
+// Series counts what a service or an edge answered, by the minute of receipt. of
+// says what was selected, nil if nothing was.
+func (q *Query) Series(ctx context.Context, account trace.Account, r SeriesRequest) (s *trace.Series, of *filter.Entities, err error) {
+	if err := checkWindow(r.Window); err != nil {
+		return nil, nil, err
+	}
+	if r.Period == 0 {
+		r.Period = time.Minute
+	}
+	switch {
+	case r.Period != time.Minute && r.Period != 5*time.Minute:
+		return nil, nil, invalid("Time period must be one of [60, 300]")
+	case r.Token != "":
+		return nil, nil, invalid("Invalid token %s", r.Token) // there is one page
+	case r.Forecast && r.Selector == "":
+		return nil, nil, invalid("Forecast statistics need an entity selector expression")
+	}
+	if r.Selector != "" {
+		if of, err = filter.ParseEntities(r.Selector); err != nil {
+			return nil, nil, err
+		}
+	}
+	group, err := q.history(ctx, account, r.Group)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s, err = q.store.Series(ctx, account, store.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group}); err != nil {
+		return nil, nil, err
+	}
+	// The native service always says so of a group's entity.
+	s.OldGroupVersions = s.OldGroupVersions || group != nil && of != nil
+	return s, of, nil
+}
+
+// ServiceGraph is the graph of what was received of a group in a window of at
+// most 6 hours.
+func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, w trace.Window, name GroupName) (*trace.Graph, error) {
 	if err := checkWindow(w); err != nil {
 		return nil, err
 	}
 	if w.End.Sub(w.Start) > maxGraphWindow {
 		return nil, invalid("Time range cannot be longer than 6 hours")
 	}
+	group, err := q.history(ctx, account, name)
+	if err != nil {
+		return nil, err
+	}
 	w.End++ // the end is part of the window here
-	return q.store.Graph(ctx, account, store.GraphQuery{Window: w})
+	return q.store.Graph(ctx, account, store.GraphQuery{Window: w, Group: group})
 }
 
 func checkWindow(w trace.Window) error {

@@ -40,7 +40,7 @@ func (s *server) routes() http.Handler {
 		Tags:   tag.New(s.meta, s.config.Region), Policies: policy.New(s.meta), Settings: setting.New(s.meta),
 	}
 	questions := query.New(s.store)
-	questions.Groups = control.Groups.Lookup
+	questions.Groups, questions.History = control.Groups.Lookup, history(control.Groups)
 	operations := api.New(api.Options{
 		Control: control,
 		Query:   questions, Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,

@@ -7,7 +7,9 @@ package store
 import (
 	"context"
 	"iter"
+	"time"
 
+	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -42,6 +44,9 @@ type Store interface {
 	// Graph aggregates the service graph of everything that was received in a
 	// window.
 	Graph(ctx context.Context, account trace.Account, q GraphQuery) (*trace.Graph, error)
+
+	// Series counts what was received, by time.
+	Series(ctx context.Context, account trace.Account, q SeriesQuery) (*trace.Series, error)
 
 	// Follow yields an event after each Append, at most a few a second: events
 	// that come faster are merged. It ends with ctx.
@@ -81,6 +86,54 @@ type Cursor struct {
 type GraphQuery struct {
 	// Window is applied to the receipt of each completed entity.
 	Window trace.Window
+	// Group restricts it to what belongs to a group; nil means everything.
+	Group *Group
+}
+
+// SeriesQuery selects what a series is made of.
+type SeriesQuery struct {
+	// Window holds the ends of the buckets.
+	Window trace.Window
+	// Period is the length of a bucket: one or five minutes.
+	Period time.Duration
+	// Of is the service or the edge; nil stands for all edges that lead from
+	// clients.
+	Of    *filter.Entities
+	Group *Group
+}
+
+// Group is which observations belong to a group: a trace is in a group by the
+// filter that was the group's when it was received, for ever (X-Ray developer
+// guide, "Configuring groups").
+type Group struct{ Versions []GroupVersion }
+
+// GroupVersion is a filter that a group had for what was received in a window.
+type GroupVersion struct {
+	Filter   *filter.Expr
+	Received trace.Window
+	Old      bool // not the group's filter of today
+}
+
+// Member says which observations of a trace belong to the group. any is false
+// when none does. A nil group has everything.
+func (g *Group) Member(t *trace.Trace, s *trace.Summary) (member assemble.Member, any bool) {
+	if g == nil {
+		return nil, true
+	}
+	var matching []GroupVersion
+	for _, v := range g.Versions {
+		if v.Received.Start <= t.Updated && v.Received.End > t.FirstReceived && v.Filter.Match(t, s) {
+			matching = append(matching, v)
+		}
+	}
+	return func(received trace.Time) (belongs, old bool) {
+		for _, v := range matching {
+			if v.Received.Contains(received) {
+				return true, v.Old
+			}
+		}
+		return false, false
+	}, len(matching) > 0
 }
 
 // Event says that an account's data grew.

@@ -92,8 +92,10 @@ func (t *Tags) exists(tx meta.Tx, account trace.Account, arn string) error {
 	if arn == fmt.Sprintf("arn:aws:xray:%s:%s:group/Default", t.region, account) || arn == fmt.Sprintf("arn:aws:xray:%s:%s:sampling-rule/Default", t.region, account) {
 		return nil
 	}
-	kind, rest, _ := strings.Cut(parts[5], "/")
-	name, _, _ := strings.Cut(rest, "/")
+	kind, name, _ := strings.Cut(parts[5], "/")
+	if kind == "group" { // its id follows; a rule's name may hold a slash
+		name, _, _ = strings.Cut(name, "/")
+	}
 	var record struct{ ARN, RuleARN string }
 	if kind == "group" || kind == "sampling-rule" {
 		if _, err := tx.Get(meta.Kind(kind), name, &record); err != nil {

@@ -9,6 +9,24 @@ type Graph struct {
 	Start, End Time
 	// Services are ordered by name, type and account.
 	Services []*GraphService
+	// OldGroupVersions is true when something of it belongs to the group that was
+	// asked for by an older filter of that group.
+	OldGroupVersions bool
+}
+
+// Series is how often and how fast a service or an edge answered over time.
+type Series struct {
+	Points []*SeriesPoint // newest first; buckets in which nothing was received are absent
+	// OldGroupVersions is as in Graph.
+	OldGroupVersions bool
+}
+
+// SeriesPoint is one bucket of a Series. Statistics and ResponseTimes are nil if
+// nothing was selected of what was received in it.
+type SeriesPoint struct {
+	End           Time
+	Statistics    *Statistics
+	ResponseTimes *Histogram
 }
 
 // GraphService is a node of a service graph.

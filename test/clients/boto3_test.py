@@ -129,6 +129,28 @@ class Operations(unittest.TestCase):
         self.assertIsInstance(answer["LastRuleModification"], datetime.datetime)
         list(xray.get_paginator("get_sampling_statistic_summaries").paginate())
 
+    def test_sampling_rules(self):
+        given = {"RuleName": "checkout", "Priority": 5, "FixedRate": 0.5, "ReservoirSize": 2, "ServiceName": "shop", "ServiceType": "*", "Host": "*", "HTTPMethod": "POST",
+                 "URLPath": "/checkout/*", "ResourceARN": "*", "Version": 1, "Attributes": {"tier": "gold"}, "SamplingRateBoost": {"MaxRate": 0.9, "CooldownWindowMinutes": 5}}
+        record = xray.create_sampling_rule(SamplingRule=given, Tags=[{"Key": "owner", "Value": "ada"}])["SamplingRuleRecord"]
+        arn = record["SamplingRule"].pop("RuleARN")
+        self.assertEqual(record["SamplingRule"], given)
+        self.assertIsInstance(record["CreatedAt"], datetime.datetime)
+        self.assertEqual(xray.list_tags_for_resource(ResourceARN=arn)["Tags"], [{"Key": "owner", "Value": "ada"}])
+        with self.assertRaises(xray.exceptions.InvalidRequestException):
+            xray.create_sampling_rule(SamplingRule=given)
+        updated = xray.update_sampling_rule(SamplingRuleUpdate={"RuleARN": arn, "FixedRate": 0.25, "Attributes": {}})["SamplingRuleRecord"]["SamplingRule"]
+        self.assertEqual((updated["FixedRate"], updated["Attributes"], updated["Priority"], "SamplingRateBoost" in updated), (0.25, {}, 5, False))
+        for n in range(24):
+            xray.create_sampling_rule(SamplingRule=dict(given, RuleName="more %d" % n))
+        with self.assertRaises(xray.exceptions.RuleLimitExceededException):
+            xray.create_sampling_rule(SamplingRule=dict(given, RuleName="one too many"))
+        for n in range(24):
+            xray.delete_sampling_rule(RuleName="more %d" % n)
+        self.assertEqual(xray.delete_sampling_rule(RuleName="checkout")["SamplingRuleRecord"]["SamplingRule"], updated)
+        (page,) = xray.get_paginator("get_sampling_rules").paginate()
+        self.assertEqual([r["SamplingRule"]["RuleName"] for r in page["SamplingRuleRecords"]], ["Default"])
+
     def test_exceptions_are_typed(self):
         with self.assertRaises(xray.exceptions.InvalidRequestException) as caught:
             xray.put_trace_segments(TraceSegmentDocuments=[])

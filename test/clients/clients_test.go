@@ -125,6 +125,9 @@ func TestAWSCLI(t *testing.T) {
 	if len(rules.SamplingRuleRecords) != 1 || rules.SamplingRuleRecords[0].SamplingRule.RuleARN != "arn:aws:xray:us-east-1:000000000000:sampling-rule/Default" {
 		t.Errorf("get-sampling-rules: %+v", rules)
 	}
+	ok(nil, "create-sampling-rule", "--sampling-rule", "RuleName=checkout,Priority=100,ReservoirSize=5,FixedRate=0.1,ServiceName=shop,ServiceType=*,Host=*,HTTPMethod=POST,URLPath=/checkout/*,ResourceARN=*,Version=1")
+	ok(nil, "update-sampling-rule", "--sampling-rule-update", "RuleName=checkout,Priority=99")
+	ok(nil, "delete-sampling-rule", "--rule-name", "checkout")
 	var targets struct {
 		SamplingTargetDocuments []struct{ RuleName string }
 	}
@@ -137,7 +140,7 @@ func TestAWSCLI(t *testing.T) {
 
 	for text, args := range map[string][]string{
 		"InvalidRequestException": {"batch-get-traces", "--trace-ids", "nonsense"},
-		"NotImplementedException": {"get-insight", "--insight-id", "11111111-1111-4111-8111-111111111111"},
+		"NotImplementedException": {"get-time-series-service-statistics", "--start-time", start, "--end-time", end},
 	} {
 		if failure := cli(t, s, nil, args...); !strings.Contains(failure, text) {
 			t.Errorf("aws xray %v: %q, not %s", args, failure, text)

@@ -1,14 +1,10 @@
 package wire_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,13 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluoro-io/fluoro/internal/present/api"
-	"github.com/fluoro-io/fluoro/internal/query"
-	"github.com/fluoro-io/fluoro/internal/receive"
-	"github.com/fluoro-io/fluoro/internal/sample"
-	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/test/harness"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // modelShape is a shape of the API model.
@@ -53,45 +43,19 @@ func (m *model) deviations() {
 	change("CooldownWindowMinutes", func(s *modelShape) { s.Min = new(1) })
 }
 
-// walker sends a probe for every member of every operation.
+// walker sends probes for the members of an operation to the real binary.
 type walker struct {
 	*testing.T
 	*model
-	handler   http.Handler
+	server    *harness.Server
 	operation string
 	path      string
 	probes    int
 }
 
-// TestModel_handler walks all operations through the handler and the store.
-func TestModel_handler(t *testing.T) {
-	store, err := local.Open(local.Options{Dir: t.TempDir(), SettleAfter: time.Minute, Retention: time.Hour, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	walk(t, api.New(api.Options{
-		Query: query.New(store), Intake: receive.New(receive.Options{Store: store, Tally: receive.NewTally(prometheus.NewRegistry(), time.Now, func(receive.Refused) {}), Logger: slog.New(slog.DiscardHandler)}),
-		Sampler: sample.New(), Account: "000000000000", Region: "us-east-1",
-	}))
-}
-
-// TestModel_binary does the same over the wire.
-func TestModel_binary(t *testing.T) {
-	s := harness.Start(t)
-	walk(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		res, err := http.Post(s.URL(r.URL.Path), "text/plain", r.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		maps.Copy(w.Header(), res.Header)
-		w.WriteHeader(res.StatusCode)
-		_, _ = io.Copy(w, res.Body)
-	}))
-}
-
-func walk(t *testing.T, handler http.Handler) {
+// TestModel asks every operation about every member and judges the answers from
+// the API model alone.
+func TestModel(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(harness.Shared(t), "reference", "xray-service-2.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -101,10 +65,10 @@ func walk(t *testing.T, handler http.Handler) {
 		t.Fatal(err)
 	}
 	m.deviations()
-	total := 0
+	server, total := harness.Start(t), 0
 	for _, name := range slices.Sorted(maps.Keys(m.Operations)) {
 		op := m.Operations[name]
-		w := &walker{T: t, model: m, handler: handler, operation: name, path: op.HTTP.RequestURI}
+		w := &walker{T: t, model: m, server: server, operation: name, path: op.HTTP.RequestURI}
 		w.value(op.Input.Shape, "", func(v any) any { return v })
 		total += w.probes
 	}
@@ -172,7 +136,7 @@ func (w *walker) value(name, path string, in func(any) any) {
 			w.expect(in(v), "SerializationException", "")
 		}
 	}
-	broken := func(v any, rule string) { w.expect(in(v), "ValidationException", at(path, rule)) }
+	broken := func(v any, rule string) { w.expect(in(v), "ValidationException", violationAt(path, rule)) }
 	null, list, object, raw := any(nil), []any{}, map[string]any{}, func(text string) any { return json.RawMessage(text) }
 	switch s.Type {
 	case "structure":
@@ -194,10 +158,10 @@ func (w *walker) value(name, path string, in func(any) any) {
 			wrong([]any{null}, []any{1}, []any{list})
 		case element.Type == "structure":
 			inner := path + ".1.member"
-			w.expect(in([]any{null}), "ValidationException", at(inner, "Member must not be null"))
+			w.expect(in([]any{null}), "ValidationException", violationAt(inner, "Member must not be null"))
 			w.value(s.Member.Shape, inner, func(v any) any { return in([]any{v}) })
 		default:
-			all := strings.Join(rules(element), ", ")
+			all := strings.Join(textRules(element), ", ")
 			nulls := []any{w.valid(s.Member.Shape), null}
 			if s.Max != nil && *s.Max < len(nulls) {
 				nulls = nulls[1:]
@@ -218,10 +182,10 @@ func (w *walker) value(name, path string, in func(any) any) {
 		}
 		broken(many, fmt.Sprintf("Member must have length less than or equal to %d", *s.Max))
 		for _, bad := range w.bad(key) {
-			broken(map[string]any{bad: "v"}, "Map keys must satisfy constraint: ["+strings.Join(rules(key), ", ")+"]")
+			broken(map[string]any{bad: "v"}, "Map keys must satisfy constraint: ["+strings.Join(textRules(key), ", ")+"]")
 		}
 		for _, bad := range w.bad(value) {
-			broken(map[string]any{"k": bad}, "Map value must satisfy constraint: ["+strings.Join(rules(value), ", ")+"]")
+			broken(map[string]any{"k": bad}, "Map value must satisfy constraint: ["+strings.Join(textRules(value), ", ")+"]")
 		}
 	case "string":
 		wrong(1, true, list, object)
@@ -283,7 +247,7 @@ func (w *walker) structure(s modelShape, path string, in func(any) any) {
 	if !s.Union {
 		w.expect(in(least()), "", "")
 	} else {
-		w.expect(in(least()), "ValidationException", at(path, "Member must have exactly one member"))
+		w.expect(in(least()), "ValidationException", violationAt(path, "Member must have exactly one member"))
 	}
 	unknown := least()
 	unknown["Unknown"], unknown["unknown"] = []any{nil}, "x"
@@ -297,8 +261,8 @@ func (w *walker) structure(s modelShape, path string, in func(any) any) {
 		delete(without, name)
 		switch {
 		case slices.Contains(s.Required, name):
-			w.expect(with(nil), "ValidationException", at(inner, "Member must not be null"))
-			w.expect(in(without), "ValidationException", at(inner, "Member must not be null"))
+			w.expect(with(nil), "ValidationException", violationAt(inner, "Member must not be null"))
+			w.expect(in(without), "ValidationException", violationAt(inner, "Member must not be null"))
 		case !s.Union:
 			w.expect(with(nil), "", "")
 		}
@@ -320,9 +284,9 @@ func (w *walker) bad(s modelShape) (out []string) {
 	return out
 }
 
-// rules are the constraints of a text in the order in which collections list
+// textRules are the constraints of a text in the order in which collections list
 // them.
-func rules(s modelShape) (out []string) {
+func textRules(s modelShape) (out []string) {
 	if s.Max != nil {
 		out = append(out, fmt.Sprintf("Member must have length less than or equal to %d", *s.Max))
 	}
@@ -338,8 +302,8 @@ func rules(s modelShape) (out []string) {
 // anyRule begins every rule for a text.
 const anyRule = "Member must "
 
-// at is what a violation's text holds.
-func at(path, rule string) string {
+// violationAt is what a violation's text holds.
+func violationAt(path, rule string) string {
 	return " at '" + path + "' failed to satisfy constraint: " + rule
 }
 
@@ -352,29 +316,27 @@ func (w *walker) expect(request any, exception, text string) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	r := httptest.NewRequest(http.MethodPost, w.path, bytes.NewReader(body))
-	answer := httptest.NewRecorder()
-	w.handler.ServeHTTP(answer, r)
-	status, got := answer.Code, answer.Header().Get("x-amzn-errortype")
+	status, header, answer := w.server.Post(w.path, body)
+	got := header.Get("x-amzn-errortype")
 	if len(body) > 300 {
 		body = append(body[:300], "…"...)
 	}
 	invalid := got == "ValidationException" || got == "SerializationException"
 	switch {
-	case len(answer.Header().Get("x-amzn-RequestId")) != 36 || answer.Header().Get("Content-Type") != "application/json":
-		w.Errorf("%s %s: headers %v", w.operation, body, answer.Header())
+	case len(header.Get("x-amzn-RequestId")) != 36 || header.Get("Content-Type") != "application/json":
+		w.Errorf("%s %s: headers %v", w.operation, body, header)
 	case status >= 500 && got != "NotImplementedException":
-		w.Errorf("%s %s: %d %s", w.operation, body, status, answer.Body)
+		w.Errorf("%s %s: %d %s", w.operation, body, status, answer)
 	case exception == "" && invalid, exception != "" && (status != http.StatusBadRequest || got != exception):
-		w.Errorf("%s %s: %d %s %s, not %q", w.operation, body, status, got, answer.Body, exception)
+		w.Errorf("%s %s: %d %s %s, not %q", w.operation, body, status, got, answer, exception)
 	case text != "":
 		one := "1 validation error detected: Value "
 		if strings.HasSuffix(text, anyRule) {
 			one = "" // a text of no characters does not match its pattern either
 		}
 		var e struct{ Message string }
-		if err := json.Unmarshal(answer.Body.Bytes(), &e); err != nil || !strings.HasPrefix(e.Message, one) || !strings.Contains(e.Message, text) {
-			w.Errorf("%s %s: %s lacks %q", w.operation, body, answer.Body, text)
+		if err := json.Unmarshal(answer, &e); err != nil || !strings.HasPrefix(e.Message, one) || !strings.Contains(e.Message, text) {
+			w.Errorf("%s %s: %s lacks %q", w.operation, body, answer, text)
 		}
 	}
 }

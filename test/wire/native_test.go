@@ -14,23 +14,6 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// pending maps a native case that does not pass yet to whose it is. Every other
-// case must pass; one of these that passes fails the test, so that the list
-// only shrinks.
-var pending = map[string]string{
-	"boost-reports":                "sampling rules",
-	"destination-default":          "destinations",
-	"filters-group":                "groups",
-	"groups-get-default":           "groups",
-	"policy-list-and-delete":       "policies",
-	"rules-create-rejects":         "sampling rules",
-	"rules-update-rejects":         "sampling rules",
-	"servicegraph-inferred-callee": "groups",
-	"tags-rule-lifecycle":          "sampling rules",
-	"targets-rates":                "sampling rules",
-	"timeseries-group-selector":    "groups, time series",
-}
-
 // The recorded cases of the native service, run by their own runner against a
 // fresh server. Cases that take a minute or more are left out.
 func TestNative(t *testing.T) {
@@ -65,14 +48,7 @@ func TestNative(t *testing.T) {
 		t.Errorf("%d verdicts for %d cases:\n%s", n, len(cases), out)
 	}
 	for _, name := range slices.Sorted(maps.Keys(failed)) {
-		if _, known := pending[name]; !known {
-			t.Errorf("%s: %s", name, failed[name])
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(pending)) {
-		if _, fails := failed[name]; !fails {
-			t.Errorf("%s (%s) is pending, but does not fail: take it off the list", name, pending[name])
-		}
+		t.Errorf("%s: %s", name, failed[name])
 	}
 }
 

@@ -170,3 +170,39 @@ func TestInferredSegments_keepTheirIDs(t *testing.T) {
 		t.Errorf("ids are %q, then %q, then %q", first, again, restarted)
 	}
 }
+
+// However many values a histogram has, none is lost, and few are exact.
+func TestServiceGraph_histogramsKeepTheirCounts(t *testing.T) {
+	for _, n := range []int{100, 1024} {
+		s := harness.Start(t)
+		var docs []string
+		for i := range n {
+			docs = append(docs, fmt.Sprintf(`{"trace_id":"1-00000000-%024x","id":"%016x","name":"front","start_time":1,"end_time":%.3f}`, i, i+1, 1+float64(i+1)/1000))
+		}
+		s.Put(docs...)
+		var g apiGraph
+		now := time.Now().Unix()
+		s.Ask("/ServiceGraph", map[string]any{"StartTime": now - 60, "EndTime": now + 60}, &g)
+		for _, v := range g.Services {
+			if v.Type != nil {
+				continue
+			}
+			for name, h := range map[string]apiHistogram{"response time": v.ResponseTimeHistogram, "duration": v.DurationHistogram} {
+				count, total := 0.0, 0.0
+				for _, e := range h {
+					count, total = count+e.Count, total+e.Count*e.Value
+				}
+				want := float64(n*(n+1)) / 2000
+				if count != float64(n) || total < want*0.98 || total > want*1.02 || n <= 100 && len(h) != n || len(h) > 400 {
+					t.Errorf("%s of %d values: %d entries with %v values, %v s together; want %v s", name, n, len(h), count, total, want)
+				}
+			}
+			if v.SummaryStatistics.TotalCount != float64(n) {
+				t.Errorf("%v of %d segments count", v.SummaryStatistics.TotalCount, n)
+			}
+		}
+		if len(g.Services) != 2 {
+			t.Errorf("%d nodes, want front and its client", len(g.Services))
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,5 +162,25 @@ func TestSampling_limitOfRules(t *testing.T) {
 	s.Ask("/SamplingTargets", map[string]any{"SamplingStatisticsDocuments": docs}, &got)
 	if len(got.SamplingTargetDocuments) != 26 {
 		t.Errorf("%d targets", len(got.SamplingTargetDocuments))
+	}
+}
+
+// SDKs poll the rules when a process starts: the answer must not take a
+// millisecond, with as many rules as there may be.
+func TestSampling_rulesAreFast(t *testing.T) {
+	s := harness.Start(t)
+	for i := range 25 {
+		s.Ask("/CreateSamplingRule", rule(fmt.Sprint(i), 1), &struct{}{})
+	}
+	var took []time.Duration
+	for range 400 {
+		began := time.Now()
+		s.Ask("/GetSamplingRules", map[string]any{}, &struct{}{})
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	t.Logf("quartiles %v %v %v", took[100], took[200], took[300])
+	if took[100] > time.Millisecond { // the lower quartile: the machine may be busy
+		t.Errorf("took %v", took[100])
 	}
 }

@@ -73,18 +73,19 @@ func New(o Options) *API {
 	}
 	a := &API{Options: o}
 	a.handlers = map[string]handler{
-		"PutTraceSegments":              a.putTraceSegments,
-		"PutTelemetryRecords":           a.putTelemetryRecords,
-		"BatchGetTraces":                a.batchGetTraces,
-		"GetTraceSummaries":             a.getTraceSummaries,
-		"GetTraceGraph":                 a.getTraceGraph,
-		"GetServiceGraph":               a.getServiceGraph,
-		"CreateSamplingRule":            a.createSamplingRule,
-		"UpdateSamplingRule":            a.updateSamplingRule,
-		"DeleteSamplingRule":            a.deleteSamplingRule,
-		"GetSamplingRules":              a.getSamplingRules,
-		"GetSamplingTargets":            a.getSamplingTargets,
-		"GetSamplingStatisticSummaries": a.getSamplingStatisticSummaries,
+		"PutTraceSegments":               a.putTraceSegments,
+		"PutTelemetryRecords":            a.putTelemetryRecords,
+		"BatchGetTraces":                 a.batchGetTraces,
+		"GetTraceSummaries":              a.getTraceSummaries,
+		"GetTraceGraph":                  a.getTraceGraph,
+		"GetServiceGraph":                a.getServiceGraph,
+		"GetTimeSeriesServiceStatistics": a.getTimeSeriesServiceStatistics,
+		"CreateSamplingRule":             a.createSamplingRule,
+		"UpdateSamplingRule":             a.updateSamplingRule,
+		"DeleteSamplingRule":             a.deleteSamplingRule,
+		"GetSamplingRules":               a.getSamplingRules,
+		"GetSamplingTargets":             a.getSamplingTargets,
+		"GetSamplingStatisticSummaries":  a.getSamplingStatisticSummaries,
 	}
 	maps.Copy(a.handlers, a.control())
 	return a

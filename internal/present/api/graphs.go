@@ -3,9 +3,9 @@ package api
 import (
 	"context"
 	"math"
-	"strings"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
@@ -30,15 +30,11 @@ func (a *API) getServiceGraph(ctx context.Context, r *request) (any, error) {
 	if q.NextToken != nil {
 		return nil, trace.Errorf(trace.KindInvalid, "NextToken is currently not supported")
 	}
-	// The Default group holds every trace; others do not exist yet.
-	if q.GroupName != nil && *q.GroupName != "Default" || q.GroupARN != nil && !strings.HasSuffix(*q.GroupARN, ":group/Default") {
-		return nil, trace.Errorf(trace.KindInvalid, "Group not found.")
-	}
-	g, err := a.Query.ServiceGraph(ctx, a.Account, window(q.StartTime, q.EndTime))
+	g, err := a.Query.ServiceGraph(ctx, a.Account, window(q.StartTime, q.EndTime), query.GroupName{Name: value(q.GroupName), ARN: value(q.GroupARN)})
 	if err != nil {
 		return nil, err
 	}
-	answer := wire.GetServiceGraphResult{Services: services(g, true)}
+	answer := wire.GetServiceGraphResult{ContainsOldGroupVersions: g.OldGroupVersions, Services: services(g, true)}
 	if len(g.Services) > 0 {
 		start, end := timestamp(g.Start), timestamp(g.End)
 		answer.StartTime, answer.EndTime = &start, &end

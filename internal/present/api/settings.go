@@ -78,7 +78,7 @@ func (a *API) getTraceSegmentDestination(ctx context.Context, r *request) (any, 
 func (a *API) updateTraceSegmentDestination(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.UpdateTraceSegmentDestinationRequest) (any, error) {
 		if q.Destination == nil {
-			return a.getTraceSegmentDestination(ctx, &request{})
+			return a.getTraceSegmentDestination(ctx, r)
 		}
 		changed, err := a.Settings.SetDestination(ctx, a.Account, *q.Destination)
 		status := "ACTIVE"

@@ -11,38 +11,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Graph reads every trace of which something was received in the window, one
-// after the other.
+// Graph aggregates every trace of which something was received in the window.
 func (s *Store) Graph(ctx context.Context, account trace.Account, q store.GraphQuery) (*trace.Graph, error) {
-	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
-		return nil, err
-	}
 	b := assemble.NewGraph(&q.Window)
-	snap := s.snapshot(account)
-	defer snap.release()
-	add := func(src *source, memo *block.Memo) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		v, err := s.view(src, false, memo)
-		if err != nil {
-			return notCorrupt(err)
-		}
-		b.Add(v.trace)
-		return nil
-	}
-	for i := range snap.opens {
-		if snap.opens[i].reach().received < q.Window.Start {
-			continue
-		}
-		if err := add(&snap.opens[i], nil); err != nil {
-			return nil, err
-		}
-	}
-	for n := range snap.blocks {
-		if err := snap.received(n, account, q.Window, add); err != nil {
-			return nil, err
-		}
+	if err := s.eachReceived(ctx, account, q.Window, q.Group, b.Add); err != nil {
+		return nil, err
 	}
 	for t, err := range s.Traces(ctx, account, b.Linked()) {
 		if err != nil {
@@ -54,6 +27,52 @@ func (s *Store) Graph(ctx context.Context, account trace.Account, q store.GraphQ
 		b.Resolve(t)
 	}
 	return b.Graph(), nil
+}
+
+// Series counts every trace of which something was received in the window.
+func (s *Store) Series(ctx context.Context, account trace.Account, q store.SeriesQuery) (*trace.Series, error) {
+	b := assemble.NewSeries(q.Window, q.Period, q.Of)
+	if err := s.eachReceived(ctx, account, assemble.Received(q.Window), q.Group, b.Add); err != nil {
+		return nil, err
+	}
+	return b.Series(), nil
+}
+
+// eachReceived calls add for each trace of which something can have been received
+// in a window and can belong to a group, one after the other.
+func (s *Store) eachReceived(ctx context.Context, account trace.Account, w trace.Window, group *store.Group, add func(*trace.Trace, assemble.Member)) error {
+	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
+		return err
+	}
+	snap := s.snapshot(account)
+	defer snap.release()
+	each := func(src *source, memo *block.Memo) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		v, err := s.view(src, false, memo)
+		if err != nil {
+			return notCorrupt(err)
+		}
+		if member, any := group.Member(v.trace, v.summary); any {
+			add(v.trace, member)
+		}
+		return nil
+	}
+	for i := range snap.opens {
+		if snap.opens[i].reach().received < w.Start {
+			continue
+		}
+		if err := each(&snap.opens[i], nil); err != nil {
+			return err
+		}
+	}
+	for n := range snap.blocks {
+		if err := snap.received(n, account, w, each); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // received calls add for the settled traces of a block of which something can

@@ -86,11 +86,25 @@ func comparePlace(c trace.Clock, s *trace.Summary, at *store.Cursor) int {
 	return cmp.Or(cmp.Compare(c.Of(s), at.Time), bytes.Compare(s.ID[:], at.ID[:]))
 }
 
-func (m *model) graph(account trace.Account, w trace.Window) *trace.Graph {
-	b := assemble.NewGraph(&w)
+// each calls add for every trace that has something of a group.
+func (m *model) each(account trace.Account, group *store.Group, add func(*trace.Trace, assemble.Member)) {
 	for id, segments := range m.accounts[account] {
-		b.Add(assemble.Trace(id, segments))
+		t := assemble.Trace(id, segments)
+		if member, any := group.Member(t, assemble.Summary(t)); any {
+			add(t, member)
+		}
 	}
+}
+
+func (m *model) series(account trace.Account, q store.SeriesQuery) *trace.Series {
+	b := assemble.NewSeries(q.Window, q.Period, q.Of)
+	m.each(account, q.Group, b.Add)
+	return b.Series()
+}
+
+func (m *model) graph(account trace.Account, q store.GraphQuery) *trace.Graph {
+	b := assemble.NewGraph(&q.Window)
+	m.each(account, q.Group, b.Add)
 	for _, id := range b.Linked() {
 		if segments := m.accounts[account][id]; segments != nil {
 			b.Resolve(assemble.Trace(id, segments))
@@ -141,9 +155,18 @@ func describeSummary(s *trace.Summary) string {
 	return string(b)
 }
 
+func describeSeries(s *trace.Series) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "old=%v", s.OldGroupVersions)
+	for _, p := range s.Points {
+		fmt.Fprintf(&b, "\n%d %+v %v", p.End, p.Statistics, p.ResponseTimes.Entries())
+	}
+	return b.String()
+}
+
 func describeGraph(g *trace.Graph) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d-%d", g.Start, g.End)
+	fmt.Fprintf(&b, "%d-%d old=%v", g.Start, g.End, g.OldGroupVersions)
 	for _, s := range g.Services {
 		fmt.Fprintf(&b, "\n%+v %s root=%v %d-%d %+v %v %v", s.Service, s.State, s.Root, s.Start, s.End, s.Statistics, s.Durations.Entries(), s.ResponseTimes.Entries())
 		for _, e := range s.Edges {

@@ -63,6 +63,8 @@ func Run(t *testing.T, e Engine) {
 		{"subsegments join their parent whichever comes first", subsegmentsJoin},
 		{"a graph is of what was received in its window", graphWindow},
 		{"links join the graphs of two traces", graphLinks},
+		{"a graph or series of a group has what a filter of its time matches", groupVersions},
+		{"a series has its buckets by receipt, newest first", seriesBuckets},
 		{"sequences end with ctx's error", cancellation},
 		{"sequences end when the caller stops", earlyStop},
 		{"events follow appends and are merged", follow},
@@ -139,9 +141,9 @@ func (f *fixture) traces(account trace.Account, ids ...trace.ID) []*trace.Trace 
 	return list
 }
 
-func (f *fixture) graph(account trace.Account, w trace.Window) *trace.Graph {
+func (f *fixture) graph(account trace.Account, q store.GraphQuery) *trace.Graph {
 	f.Helper()
-	g, err := f.store.Graph(f.ctx, account, store.GraphQuery{Window: w})
+	g, err := f.store.Graph(f.ctx, account, q)
 	if err != nil {
 		f.Fatalf("Graph: %v", err)
 	}
@@ -173,7 +175,8 @@ func (f *fixture) compare(state string, account trace.Account) {
 	for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
 		f.compareSummaries(state, account, &store.SummaryQuery{Window: everything(), Clock: clock})
 	}
-	f.compareGraph(state, account, everything())
+	f.compareGraph(state, account, store.GraphQuery{Window: everything()})
+	f.compareSeries(state, account, store.SeriesQuery{Window: everything(), Period: time.Minute})
 }
 
 func (f *fixture) compareSummaries(state string, account trace.Account, q *store.SummaryQuery) {
@@ -189,10 +192,21 @@ func (f *fixture) compareSummaries(state string, account trace.Account, q *store
 	}
 }
 
-func (f *fixture) compareGraph(state string, account trace.Account, w trace.Window) {
+func (f *fixture) compareGraph(state string, account trace.Account, q store.GraphQuery) {
 	f.Helper()
-	if g, w := describeGraph(f.graph(account, w)), describeGraph(f.model.graph(account, w)); g != w {
+	if g, w := describeGraph(f.graph(account, q)), describeGraph(f.model.graph(account, q)); g != w {
 		f.Fatalf("%s: graph\n got %s\nwant %s", state, g, w)
+	}
+}
+
+func (f *fixture) compareSeries(state string, account trace.Account, q store.SeriesQuery) {
+	f.Helper()
+	s, err := f.store.Series(f.ctx, account, q)
+	if err != nil {
+		f.Fatalf("%s: Series: %v", state, err)
+	}
+	if g, w := describeSeries(s), describeSeries(f.model.series(account, q)); g != w {
+		f.Fatalf("%s: series\n got %s\nwant %s", state, g, w)
 	}
 }
 

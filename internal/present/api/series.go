@@ -1,0 +1,43 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/query"
+	"github.com/fluoro-io/fluoro/internal/wire"
+)
+
+// getTimeSeriesServiceStatistics shows a service's statistics where a service is
+// selected, else an edge's. There are no forecasts yet: their members are null,
+// as they are natively until a model was learnt.
+func (a *API) getTimeSeriesServiceStatistics(ctx context.Context, r *request) (any, error) {
+	return ask(r, func(q *wire.GetTimeSeriesServiceStatisticsRequest) (any, error) {
+		request := query.SeriesRequest{
+			Window: window(q.StartTime, q.EndTime), Group: query.GroupName{Name: value(q.GroupName), ARN: value(q.GroupARN)},
+			Selector: value(q.EntitySelectorExpression), Forecast: q.ForecastStatistics != nil && *q.ForecastStatistics, Token: value(q.NextToken),
+		}
+		if q.Period != nil {
+			if request.Period = time.Duration(*q.Period) * time.Second; request.Period == 0 {
+				request.Period = time.Nanosecond // 0 is refused; absent is a minute
+			}
+		}
+		s, of, err := a.Query.Series(ctx, a.Account, request)
+		if err != nil {
+			return nil, err
+		}
+		answer := wire.GetTimeSeriesServiceStatisticsResult{ContainsOldGroupVersions: s.OldGroupVersions, TimeSeriesServiceStatistics: []wire.TimeSeriesServiceStatistics{}}
+		for _, p := range s.Points {
+			point := wire.TimeSeriesServiceStatistics{Timestamp: timestamp(p.End), ResponseTimeHistogram: histogram(p.ResponseTimes)}
+			switch {
+			case p.Statistics == nil:
+			case of != nil && !of.Edge:
+				point.ServiceSummaryStatistics = statistics(p.Statistics)
+			default:
+				point.EdgeSummaryStatistics = statistics(p.Statistics)
+			}
+			answer.TimeSeriesServiceStatistics = append(answer.TimeSeriesServiceStatistics, point)
+		}
+		return answer, nil
+	})
+}
