@@ -13,10 +13,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
+const account trace.Account = "000000000000"
+
 const (
-	account trace.Account = "000000000000"
-	group                 = "arn:aws:xray:us-east-1:000000000000:group/a/ID"
-	rule                  = "arn:aws:xray:us-east-1:000000000000:sampling-rule/r"
+	group = "arn:aws:xray:us-east-1:000000000000:group/a/ID"
+	rule  = "arn:aws:xray:us-east-1:000000000000:sampling-rule/r"
 )
 
 var ctx = context.Background()
