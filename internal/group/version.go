@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -21,7 +22,9 @@ const versionKind meta.Kind = "group-version"
 const maxEnded = 1000
 
 // Version is a filter that a group has or had. A trace that is ingested at a
-// time in [From, Until) and matches is in the group for ever.
+// time in [From, Until) and matches is in the group for ever. Groups that a
+// filter names are put in, with the filters that they had last while it was
+// valid.
 type Version struct {
 	ID          string // unique; never used again
 	Name, ARN   string // of the group
@@ -62,6 +65,9 @@ func (g *Groups) supersede(tx meta.Tx, name string, old, next *record, now trace
 		}
 	}
 	if next != nil {
+		if err := acyclic(tx, name, next); err != nil {
+			return err
+		}
 		v := versionRecord{Name: name, ARN: next.ARN, Filter: next.Filter, From: now, Until: trace.MaxTime}
 		if err := tx.Put(versionKind, next.versionID(), v); err != nil {
 			return err
@@ -206,5 +212,57 @@ func (g *Groups) load(ctx context.Context, account trace.Account) (*snapshot, er
 		})
 	})
 	slices.SortStableFunc(s.versions, func(a, b Version) int { return cmp.Compare(a.From, b.From) })
+	s.resolve(g.log)
 	return s, err
+}
+
+// resolve puts in the groups that versions name.
+func (s *snapshot) resolve(log *slog.Logger) {
+	plain := slices.Clone(s.versions)
+	for i := range s.versions {
+		v := &s.versions[i]
+		e, err := v.Filter.Resolve(func(name, arn string) (*filter.Expr, bool) {
+			for _, other := range plain {
+				if (other.Name == name || other.ARN == arn) && other.From < v.Until && v.Until <= other.Until {
+					return other.Filter, true
+				}
+			}
+			return nil, false
+		})
+		if err != nil {
+			// Groups that were put together one by one can be too much together.
+			log.Error("the filter of a group cannot be put together; the groups it names get no traces in it", "group", v.Name, "error", err)
+			continue
+		}
+		v.Filter = e
+	}
+}
+
+// acyclic refuses a filter that leads back to its own group.
+func acyclic(tx meta.Tx, name string, r *record) error {
+	groups := map[string]record{}
+	err := tx.List(kind, func(n string, value json.RawMessage) error {
+		var other record
+		err := json.Unmarshal(value, &other)
+		groups[n] = other
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("records of groups: %w", err)
+	}
+	groups[name] = *r
+	e, err := filter.Parse(r.Filter)
+	if err != nil {
+		return err
+	}
+	_, err = e.Resolve(func(n, arn string) (*filter.Expr, bool) {
+		for at, other := range groups {
+			if at == n || other.ARN == arn {
+				e, err := filter.Parse(other.Filter)
+				return e, err == nil
+			}
+		}
+		return nil, false
+	})
+	return err
 }
