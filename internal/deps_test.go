@@ -38,7 +38,7 @@ present/api      : trace jsonscan wire query decode filter sample assemble group
 present/console  : trace
 demo             :
 config           :
-server           : trace filter config store store/local receive query wire present/api present/console sample meta/sqlite group tag policy setting
+server           : trace config store store/local receive query wire present/api present/console sample meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.

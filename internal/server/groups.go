@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 
-	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/store"
@@ -24,12 +23,7 @@ func history(groups *group.Groups) query.History {
 		}
 		out := &store.Group{}
 		for _, v := range versions {
-			// A group that its filter names is what it is today.
-			e, err := v.Filter.Resolve(func(name, arn string) (*filter.Expr, bool) { return groups.Lookup(account, name, arn) })
-			if err != nil {
-				return nil, false, err
-			}
-			out.Versions = append(out.Versions, store.GroupVersion{Filter: e, Received: trace.Window{Start: v.From, End: v.Until}, Old: v.Until != trace.MaxTime})
+			out.Versions = append(out.Versions, store.GroupVersion{Filter: v.Filter, Received: trace.Window{Start: v.From, End: v.Until}, Old: v.Until != trace.MaxTime})
 		}
 		return out, true, nil
 	}
