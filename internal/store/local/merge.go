@@ -17,6 +17,7 @@ func (s *Store) mergeLoop() {
 	for {
 		s.retain()
 		s.mergeAll()
+		s.purge()
 		select {
 		case <-s.closing:
 			return
