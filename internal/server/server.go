@@ -97,7 +97,7 @@ func (s *server) open() (err error) {
 			return busy(err, "--otlp-grpc")
 		}
 	}
-	s.store, err = local.Open(local.Options{Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, Logger: s.log})
+	s.store, err = local.Open(local.Options{Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, RetentionBytes: c.RetentionBytes, Logger: s.log})
 	if err != nil {
 		return err
 	}

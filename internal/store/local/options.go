@@ -25,6 +25,9 @@ type Options struct {
 	// Retention is how long a trace is kept after its last document (30 days);
 	// negative means for ever.
 	Retention time.Duration
+	// RetentionBytes bounds the size of all blocks: the oldest traces go first.
+	// 0 means no bound. Less than a block cannot be kept.
+	RetentionBytes int64
 	// PurgeAfter is how long the bytes of deleted traces may stay on disk until
 	// their blocks are rewritten for that (12 h).
 	PurgeAfter time.Duration

@@ -54,8 +54,9 @@ type Store struct {
 	appliedFile uint64 // log file of the newest applied batch
 	damage      []string
 	graves      graves
-	readOnly    string // why nothing can be written to the log, or ""
-	flushError  string // why nothing can be written to blocks, or ""
+	floor       atomic.Int64 // horizon that retention by bytes has reached; needs no mutex
+	readOnly    string       // why nothing can be written to the log, or ""
+	flushError  string       // why nothing can be written to blocks, or ""
 
 	followers followers
 	closing   chan struct{} // closed when Close begins
@@ -105,6 +106,9 @@ func (s *Store) open() (err error) {
 	if err := s.openGraves(); err != nil {
 		return err
 	}
+	if err := s.openFloor(); err != nil {
+		return err
+	}
 	next, err := s.openBlocks()
 	if err != nil {
 		return err
@@ -118,6 +122,7 @@ func (s *Store) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
+	s.forgetReplayed()
 	if found.Torn > 0 {
 		s.o.Logger.Info("dropped the end of the log, which was never acknowledged", "bytes", found.Torn)
 	}
