@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,8 +141,8 @@ func TestDelete_crashAtEveryOperation(t *testing.T) {
 // The bytes go from the log and from blocks, and then the deletion is forgotten:
 // without its record nothing comes back.
 func TestDelete_leavesTheDisk(t *testing.T) {
-	now := time.Now()
-	o := local.Options{Dir: t.TempDir(), Retention: -1, Now: func() time.Time { return now }}
+	var ahead atomic.Int64
+	o := local.Options{Dir: t.TempDir(), Retention: -1, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}
 	s, err := local.Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +159,7 @@ func TestDelete_leavesTheDisk(t *testing.T) {
 	if s.Graves() != 2 {
 		t.Fatalf("%d deletions are remembered before their time", s.Graves())
 	}
-	now = now.Add(13 * time.Hour)
+	ahead.Store(int64(13 * time.Hour))
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
