@@ -23,18 +23,20 @@ import (
 
 // Config holds the settings of a server.
 type Config struct {
-	Data      string        // directory of the embedded store
-	HTTP      string        // X-Ray API, console, OTLP/HTTP, health and metrics
-	UDP       string        // X-Ray daemon datagrams
-	OTLPGRPC  string        // OTLP over gRPC
-	OTLPHTTP  string        // OTLP over HTTP
-	Account   string        // account of unsigned requests
-	Region    string        // region in ARNs
-	Insecure  bool          // allow addresses that are not loopback
-	Settle    time.Duration // idle time after which a trace moves to blocks
-	Retention time.Duration // how long traces are kept
-	LogLevel  string        // debug, info, warn or error
-	LogFormat string        // text or json
+	Data           string        // directory of the embedded store
+	HTTP           string        // X-Ray API, console, OTLP/HTTP, health and metrics
+	UDP            string        // X-Ray daemon datagrams
+	OTLPGRPC       string        // OTLP over gRPC
+	OTLPHTTP       string        // OTLP over HTTP
+	Account        string        // account of unsigned requests
+	Region         string        // region in ARNs
+	Insecure       bool          // allow addresses that are not loopback
+	Settle         time.Duration // idle time after which a trace moves to blocks
+	Retention      time.Duration // how long traces are kept
+	Memory         int64         // bytes the process aims to stay below; 0 for the default
+	RetentionBytes int64         // most bytes of blocks; 0 for no bound
+	LogLevel       string        // debug, info, warn or error
+	LogFormat      string        // text or json
 }
 
 // setting describes one setting.
@@ -57,6 +59,8 @@ var settings = []setting{
 	}},
 	{"settle", "5s", "idle time after which a trace is written to a block; it is visible at once either way", duration(func(c *Config) *time.Duration { return &c.Settle }, 100*time.Millisecond)},
 	{"retention", "720h", "how long traces are kept, counted from receipt", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
+	{"retention-bytes", "0", "most bytes that settled traces may take on disk, such as 500MB or 20GB; the oldest go first; 0 for no bound", size(func(c *Config) *int64 { return &c.RetentionBytes })},
+	{"memory", "0", "memory the process aims to stay below, such as 512MB: bounds open traces, requests in flight and the cache; 0 for a quarter of the machine's or the control group's, at most 2 GB; set ones at least 64MB", memorySize},
 	{"log-level", "info", "least level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "form of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
 }
@@ -106,6 +110,35 @@ func duration(at func(*Config) *time.Duration, least time.Duration) func(*Config
 		*at(c) = d
 		return nil
 	}
+}
+
+// size reads a number of bytes, plain or with KB, MB, GB or TB (powers of 1024).
+func size(at func(*Config) *int64) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		digits, shift := v, 0
+		for i, unit := range []string{"KB", "MB", "GB", "TB"} {
+			if d, ok := strings.CutSuffix(v, unit); ok {
+				digits, shift = d, 10*(i+1)
+			}
+		}
+		n, err := strconv.ParseUint(digits, 10, 62)
+		if err != nil || n > 1<<62>>shift {
+			return fmt.Errorf("want a number of bytes, such as 500MB or 20GB, or 0")
+		}
+		*at(c) = int64(n << shift)
+		return nil
+	}
+}
+
+// memorySize refuses what is too little to work with.
+func memorySize(c *Config, v string) error {
+	if err := size(func(c *Config) *int64 { return &c.Memory })(c, v); err != nil {
+		return err
+	}
+	if c.Memory != 0 && c.Memory < 64<<20 {
+		return fmt.Errorf("want at least 64MB")
+	}
+	return nil
 }
 
 // Env is the environment variable of a setting: --otlp-grpc is FLUORO_OTLP_GRPC.

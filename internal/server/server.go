@@ -99,7 +99,11 @@ func (s *server) open() (err error) {
 			return busy(err, "--otlp-grpc")
 		}
 	}
-	s.store, err = local.Open(local.Options{Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, Logger: s.log})
+	room := s.budget()
+	s.store, err = local.Open(local.Options{
+		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush,
+		Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, RetentionBytes: c.RetentionBytes, Logger: s.log,
+	})
 	if err != nil {
 		return err
 	}
@@ -107,7 +111,7 @@ func (s *server) open() (err error) {
 	if s.meta, err = sqlite.Open(c.Data); err != nil {
 		return err
 	}
-	s.intake = receive.New(receive.Options{Store: s.store, Tally: s.tally, Logger: s.log})
+	s.intake = receive.New(receive.Options{Store: s.store, MaxInFlight: room.inFlight, Tally: s.tally, Logger: s.log})
 	account := trace.Account(c.Account)
 	if c.UDP != config.Off {
 		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, account); err != nil {

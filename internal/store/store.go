@@ -48,6 +48,15 @@ type Store interface {
 	// Series counts what was received, by time.
 	Series(ctx context.Context, account trace.Account, q SeriesQuery) (*trace.Series, error)
 
+	// Delete removes whole traces and returns how many existed. When it returns
+	// nil the deletion is durable and every call that starts afterwards honours
+	// it: traces, summaries, graphs. The data itself is gone from the disk within
+	// a day. A segment that arrives later begins its trace anew, without what was
+	// deleted. On error some of the traces may have been deleted; the number says
+	// how many are known to be. Errors: KindInvalid for a query that names both
+	// ids and a filter or neither ids nor a window, KindUnavailable as of Append.
+	Delete(ctx context.Context, account trace.Account, q DeleteQuery) (int, error)
+
 	// Follow yields an event after each Append, at most a few a second: events
 	// that come faster are merged. It ends with ctx.
 	Follow(ctx context.Context) iter.Seq[Event]
@@ -134,6 +143,14 @@ func (g *Group) Member(t *trace.Trace, s *trace.Summary) (member assemble.Member
 		}
 		return false, false
 	}, len(matching) > 0
+}
+
+// DeleteQuery selects the traces to delete: those with the given ids, or, when
+// IDs is empty, those that start in a window and match a filter.
+type DeleteQuery struct {
+	IDs    []trace.ID
+	Window trace.Window
+	Filter *filter.Expr // nil for every trace of the window
 }
 
 // Event says that an account's data grew.

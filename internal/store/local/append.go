@@ -58,6 +58,10 @@ type commit struct {
 	parts   []tracePart
 	done    chan error // nil for a probe
 	probe   bool
+	// rotate asks for a new log file; it is a probe, too.
+	rotate bool
+	// deletion is set when the commit deletes traces instead of adding some.
+	deletion *deletion
 }
 
 // tracePart is what a batch brings for one trace.
@@ -294,6 +298,10 @@ func (s *Store) commitLoop() {
 		if err := s.write(group); err != nil {
 			s.setReadOnly(err)
 			s.refuse(group)
+			continue
+		}
+		if slices.ContainsFunc(group, func(c *commit) bool { return c.rotate }) {
+			s.rotate()
 		}
 	}
 }
@@ -353,7 +361,11 @@ func (s *Store) write(group []*commit) error {
 	s.mu.Lock()
 	for _, c := range group {
 		if !c.probe {
-			s.apply(c, lsn, file)
+			if c.deletion != nil {
+				s.applyDeletion(c.account, c.deletion, lsn, file)
+			} else {
+				s.apply(c, lsn, file)
+			}
 			lsn++
 		}
 	}

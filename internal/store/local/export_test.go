@@ -8,6 +8,16 @@ func (s *Store) Merge() { s.mergeAll() }
 // Retain drops blocks that are over their time, now.
 func (s *Store) Retain() { s.retain() }
 
+// Purge rewrites what holds deleted traces that are due, now.
+func (s *Store) Purge() { s.purge() }
+
+// Graves is how many deletions are remembered.
+func (s *Store) Graves() int { s.mu.RLock(); defer s.mu.RUnlock(); return len(s.graves.byKey) }
+
+// ReadGraves and ReadDeletion read what a disk may hold.
+func ReadGraves(b []byte) (int, error) { list, err := decodeGraves(b); return len(list), err }
+func ReadDeletion(b []byte) bool       { _, _, ok := decodeDeletion(b); return ok }
+
 // Plan is plan for tests: sizes, entries, dead, latest receipt in seconds.
 func Plan(blocks [][4]int64) []uint64 {
 	var list []state

@@ -17,6 +17,7 @@ func (s *Store) mergeLoop() {
 	for {
 		s.retain()
 		s.mergeAll()
+		s.purge()
 		select {
 		case <-s.closing:
 			return
@@ -241,6 +242,7 @@ func (s *Store) drop(blocks []*sealed) error {
 // retain drops the blocks all of whose traces are over their time. Traces that
 // are over theirs in other blocks are not shown, and go with the next merge.
 func (s *Store) retain() {
+	s.shrink()
 	s.mu.RLock()
 	var over []*sealed
 	for _, b := range s.blocks {

@@ -25,6 +25,12 @@ type Options struct {
 	// Retention is how long a trace is kept after its last document (30 days);
 	// negative means for ever.
 	Retention time.Duration
+	// RetentionBytes bounds the size of all blocks: the oldest traces go first.
+	// 0 means no bound. Less than a block cannot be kept.
+	RetentionBytes int64
+	// PurgeAfter is how long the bytes of deleted traces may stay on disk until
+	// their blocks are rewritten for that (12 h).
+	PurgeAfter time.Duration
 	// MemoryLimit bounds the head (256 MB). Append waits a little for traces to
 	// settle early, then refuses.
 	MemoryLimit int64
@@ -50,6 +56,7 @@ func (o Options) withDefaults() Options {
 	setDuration(&o.SettleAfter, 5*time.Second)
 	setDuration(&o.FlushAfter, 30*time.Second)
 	setDuration(&o.Retention, 30*24*time.Hour)
+	setDuration(&o.PurgeAfter, 12*time.Hour)
 	setDuration(&o.Patience, time.Second)
 	setDuration(&o.RetryAfter, time.Second)
 	setBytes(&o.FlushBytes, 32<<20)

@@ -197,10 +197,11 @@ func (s *Store) expired(src *source) bool {
 
 // horizon is the time before which traces are over their time.
 func (s *Store) horizon() trace.Time {
+	floor := trace.Time(s.floor.Load())
 	if s.o.Retention < 0 {
-		return trace.MinTime
+		return floor
 	}
-	return trace.TimeOf(s.o.Now().Add(-s.o.Retention))
+	return max(floor, trace.TimeOf(s.o.Now().Add(-s.o.Retention)))
 }
 
 // cache keeps views that were used lately, bounded by their memory.

@@ -339,6 +339,11 @@ func (s *Store) install(b *block.Block, list []settling) {
 	var freed int64
 	for i := range list {
 		src := list[i].source
+		if s.graves.hold(src.key, src.lsn()) {
+			// It was deleted while it was being written: nothing of it is in the head.
+			sealed.kill(i, s.epoch)
+			continue
+		}
 		if old, had := s.table.put(src.key, place{sealed, i}); had {
 			old.block.kill(old.entry, s.epoch)
 		}
@@ -356,5 +361,8 @@ func (s *Store) trimLog() error {
 	// that of the newest applied one.
 	oldest := s.head.oldestFile(s.appliedFile)
 	s.mu.RUnlock()
+	if err := s.saveGraves(); err != nil {
+		return err
+	}
 	return s.log.Remove(oldest)
 }

@@ -53,8 +53,10 @@ type Store struct {
 	nextBlock   uint64
 	appliedFile uint64 // log file of the newest applied batch
 	damage      []string
-	readOnly    string // why nothing can be written to the log, or ""
-	flushError  string // why nothing can be written to blocks, or ""
+	graves      graves
+	floor       atomic.Int64 // horizon that retention by bytes has reached; needs no mutex
+	readOnly    string       // why nothing can be written to the log, or ""
+	flushError  string       // why nothing can be written to blocks, or ""
 
 	followers followers
 	closing   chan struct{} // closed when Close begins
@@ -64,6 +66,7 @@ type Store struct {
 	merges    chan struct{} // wakes the merger
 	settling  sync.Mutex    // one flush at a time
 	merging   sync.Mutex    // one merge at a time
+	saving    sync.Mutex    // one save of the deletions at a time
 	tasks     sync.WaitGroup
 	writers   sync.WaitGroup
 }
@@ -100,10 +103,17 @@ func (s *Store) open() (err error) {
 	if s.codec, err = block.NewCodec(); err != nil {
 		return err
 	}
+	if err := s.openGraves(); err != nil {
+		return err
+	}
+	if err := s.openFloor(); err != nil {
+		return err
+	}
 	next, err := s.openBlocks()
 	if err != nil {
 		return err
 	}
+	next = max(next, s.graves.nextLSN())
 	var found wal.Found
 	s.log, found, err = wal.Open(wal.Options{FS: s.o.FS, Dir: s.dir.sub(logDir), FileBytes: s.o.LogFileBytes, NextLSN: next}, s.replay)
 	for _, d := range found.Damage {
@@ -112,6 +122,7 @@ func (s *Store) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
+	s.forgetReplayed()
 	if found.Torn > 0 {
 		s.o.Logger.Info("dropped the end of the log, which was never acknowledged", "bytes", found.Torn)
 	}
@@ -166,6 +177,10 @@ func (s *Store) take(b *sealed) {
 	s.blocks = append(s.blocks, b)
 	for i := range b.Len() {
 		p := place{b, i}
+		if s.graves.hold(s.table.keyOf(p), b.Entry(i).LSN) {
+			b.kill(i, s.epoch)
+			continue
+		}
 		old, had := s.table.put(s.table.keyOf(p), p)
 		switch {
 		case !had:
@@ -180,6 +195,10 @@ func (s *Store) take(b *sealed) {
 
 // replay takes back one batch from the log, without what blocks hold already.
 func (s *Store) replay(e wal.Entry) error {
+	if account, d, ok := decodeDeletion(e.Data); ok {
+		s.applyDeletion(account, d, e.LSN, e.File)
+		return nil
+	}
 	account, records, err := decodeBatch(e.Data)
 	if err != nil {
 		s.noteDamage(vfs.Corrupt(s.dir.sub(logDir), 0, "log file %x, entry %d: %w", e.File, e.LSN, err))
@@ -189,7 +208,7 @@ func (s *Store) replay(e wal.Entry) error {
 	for i := range records {
 		r := &records[i]
 		k := key{account, r.TraceID}
-		if p, ok := s.table.get(k); ok && p.block.Entry(p.entry).LSN >= e.LSN {
+		if p, ok := s.table.get(k); ok && p.block.Entry(p.entry).LSN >= e.LSN || s.graves.hold(k, e.LSN) {
 			continue
 		}
 		seg, err := s.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt)

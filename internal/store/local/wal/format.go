@@ -208,6 +208,9 @@ func (f *frame) split() ([][]byte, error) {
 
 func fileName(number uint64) string { return fmt.Sprintf("%016x%s", number, fileSuffix) }
 
+// Name is the file name of a log file.
+func Name(number uint64) string { return fileName(number) }
+
 func fileNumber(name string) (uint64, bool) {
 	hex, ok := strings.CutSuffix(name, fileSuffix)
 	if !ok || len(hex) != 16 {

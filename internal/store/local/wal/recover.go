@@ -16,6 +16,7 @@ import (
 type Entry struct {
 	LSN  uint64
 	File uint64
+	At   int64  // offset of its frame in the file
 	Data []byte // the receiver may keep it
 }
 
@@ -234,7 +235,7 @@ func (r *recovery) entries(im *image, f *frame, at int) error {
 		return nil
 	}
 	for i, e := range entries {
-		if err := r.apply(Entry{LSN: f.lsn + uint64(i), File: im.number, Data: e}); err != nil {
+		if err := r.apply(Entry{LSN: f.lsn + uint64(i), File: im.number, At: int64(at), Data: e}); err != nil {
 			return fmt.Errorf("replay log file %s at byte %d: %w", im.name, at, err)
 		}
 	}

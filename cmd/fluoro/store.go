@@ -1,0 +1,151 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/spf13/cobra"
+)
+
+func storeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "store",
+		Short: "look at a data directory: check it, count what it holds",
+		Long: `store looks at a data directory that no server is using, and changes nothing
+in it. While a server has the directory open, its commands refuse (exit 1).`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{cmd, fmt.Errorf("unknown command %q", args[0])}
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(storeCheckCommand(), storeStatsCommand())
+	return cmd
+}
+
+// dataFlag adds --data with the meaning it has for serve.
+func dataFlag(cmd *cobra.Command) *string {
+	value := os.Getenv(config.Env("data"))
+	if value == "" {
+		value = "./data"
+	}
+	return cmd.Flags().String("data", value, "directory that holds all traces [$FLUORO_DATA]")
+}
+
+func storeCheckCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "verify every byte of a data directory",
+		Long: `check reads every log file and block of a data directory from beginning to end,
+verifies all checksums and decodes every record. Each damage is printed on
+standard output with its file and offset. Nothing is changed.
+
+Exit codes: 0 everything is sound, 1 damage was found or the directory cannot be
+read (the reason is on standard error), 2 wrong usage.`,
+		Example: `  fluoro store check
+  fluoro store check --data /var/lib/fluoro`,
+		Args: noArguments,
+	}
+	data := dataFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r, err := local.Inspect(local.Options{Dir: *data}, true)
+		if err != nil {
+			return err
+		}
+		out := cmd.OutOrStdout()
+		var failed error
+		say := func(format string, args ...any) {
+			_, err := fmt.Fprintf(out, format, args...)
+			failed = errors.Join(failed, err)
+		}
+		for _, d := range r.Damage {
+			say("%s\n", d)
+		}
+		for _, n := range r.Notes {
+			say("note: %s\n", n)
+		}
+		if len(r.Damage) > 0 {
+			return errors.Join(failed, fmt.Errorf("%d places in %s are damaged", len(r.Damage), *data))
+		}
+		say("%d files, %d bytes: sound\n", r.Files, r.BlockBytes+r.WALBytes)
+		return failed
+	}
+	return cmd
+}
+
+func storeStatsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "stats",
+		Short: "count what a data directory holds, by account",
+		Long: `stats prints for each account the number of traces and segments, its share of
+the block files in bytes, and when the oldest and the newest were received; then
+the number and bytes of blocks and the bytes of the log. Deleted and superseded
+copies are not counted.`,
+		Example: `  fluoro store stats --data /var/lib/fluoro
+  fluoro store stats --json`,
+		Args: noArguments,
+	}
+	data := dataFlag(cmd)
+	asJSON := cmd.Flags().Bool("json", false, "print JSON; times are RFC 3339, sizes are bytes")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r, err := local.Inspect(local.Options{Dir: *data}, false)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return statsJSON(cmd.OutOrStdout(), r)
+		}
+		return statsTable(cmd.OutOrStdout(), r)
+	}
+	return cmd
+}
+
+func instant(t trace.Time) string {
+	if t == 0 {
+		return ""
+	}
+	return time.Unix(0, int64(t)).UTC().Format(time.RFC3339)
+}
+
+func statsTable(out io.Writer, r *local.Report) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ACCOUNT\tTRACES\tSEGMENTS\tBYTES\tOLDEST\tNEWEST")
+	for _, a := range r.Accounts {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\n", a.Account, a.Traces, a.Segments, a.Bytes, instant(a.Oldest), instant(a.Newest))
+	}
+	fmt.Fprintf(w, "\nblocks %d, %d bytes; log %d bytes; damaged places found %d\n", r.Blocks, r.BlockBytes, r.WALBytes, len(r.Damage))
+	return w.Flush()
+}
+
+func statsJSON(out io.Writer, r *local.Report) error {
+	type account struct {
+		Account  trace.Account `json:"account"`
+		Traces   int64         `json:"traces"`
+		Segments int64         `json:"segments"`
+		Bytes    int64         `json:"bytes"`
+		Oldest   string        `json:"oldest,omitempty"`
+		Newest   string        `json:"newest,omitempty"`
+	}
+	v := struct {
+		Accounts   []account `json:"accounts"`
+		Blocks     int       `json:"blocks"`
+		BlockBytes int64     `json:"block_bytes"`
+		WALBytes   int64     `json:"wal_bytes"`
+		Damage     []string  `json:"damage"`
+	}{[]account{}, r.Blocks, r.BlockBytes, r.WALBytes, append([]string{}, r.Damage...)}
+	for _, a := range r.Accounts {
+		v.Accounts = append(v.Accounts, account{a.Account, a.Traces, a.Segments, a.Bytes, instant(a.Oldest), instant(a.Newest)})
+	}
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

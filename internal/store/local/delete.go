@@ -1,0 +1,166 @@
+package local
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// A deletion is an entry of the log like a batch: account, 0 where a batch has
+// its number of records, uvarint time in nanoseconds,
+// uvarint number of ids, ids. Its LSN says what it
+// deletes: whatever these traces have with a lower one.
+
+// deletionStep is how many traces one entry deletes, so that readers and
+// writers never wait long for it.
+const deletionStep = 4096
+
+// deletion is a deletion on its way; found is how many of the traces existed.
+type deletion struct {
+	ids   []trace.ID
+	at    trace.Time
+	found int
+}
+
+func encodeDeletion(account trace.Account, del *deletion) []byte {
+	var e block.Encoder
+	e.Reset()
+	e.Text(string(account))
+	e.Uvarint(0)
+	e.Uvarint(uint64(del.at))
+	e.Uvarint(uint64(len(del.ids)))
+	for i := range del.ids {
+		e.Bytes(del.ids[i][:])
+	}
+	return e.Finish()
+}
+
+// decodeDeletion says whether an entry of the log is a deletion, and of what.
+func decodeDeletion(b []byte) (account trace.Account, del *deletion, ok bool) {
+	d, err := block.NewDecoder(b)
+	if err != nil {
+		return "", nil, false
+	}
+	account = trace.Account(d.Blob())
+	if d.Uvarint() != 0 {
+		return "", nil, false
+	}
+	del = &deletion{at: trace.Time(d.Uvarint())}
+	for range d.Uvarint() {
+		id := d.ID()
+		if d.Err() != nil {
+			return "", nil, false
+		}
+		del.ids = append(del.ids, id)
+	}
+	return account, del, d.Err() == nil && d.Done() && len(del.ids) > 0
+}
+
+// Delete removes traces.
+func (s *Store) Delete(ctx context.Context, account trace.Account, q store.DeleteQuery) (int, error) {
+	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
+		return 0, err
+	}
+	ids := q.IDs
+	switch {
+	case len(ids) > 0 && (q.Filter != nil || q.Window != trace.Window{}):
+		return 0, trace.Errorf(trace.KindInvalid, "a deletion names ids or a window, not both")
+	case len(ids) == 0 && q.Window.Start >= q.Window.End:
+		return 0, trace.Errorf(trace.KindInvalid, "a deletion names ids, or a window that ends after it starts")
+	case len(ids) == 0:
+		for sum, err := range s.Summaries(ctx, account, &store.SummaryQuery{Window: q.Window, Clock: trace.ClockTraceID, Filter: q.Filter}) {
+			if err != nil {
+				return 0, err
+			}
+			ids = append(ids, sum.ID)
+		}
+	}
+	deleted := 0
+	for len(ids) > 0 {
+		n := min(len(ids), deletionStep)
+		found, err := s.deleteSome(ctx, account, ids[:n])
+		deleted += found
+		if err != nil {
+			return deleted, err
+		}
+		ids = ids[n:]
+	}
+	return deleted, nil
+}
+
+func (s *Store) deleteSome(ctx context.Context, account trace.Account, ids []trace.ID) (int, error) {
+	if reason := s.unwritable(); reason != "" {
+		return 0, undeletable(reason)
+	}
+	d := &deletion{ids: ids, at: trace.TimeOf(s.o.Now())}
+	c := &commit{account: account, payload: encodeDeletion(account, d), deletion: d, done: make(chan error, 1)}
+	if !s.queue.push(c) {
+		return 0, errClosed()
+	}
+	select {
+	case err := <-c.done:
+		if err != nil {
+			return 0, err
+		}
+		return d.found, nil
+	case <-ctx.Done():
+		return 0, ctx.Err() // it may happen: it was not acknowledged
+	}
+}
+
+func undeletable(reason string) error {
+	return trace.Errorf(trace.KindUnavailable, "traces cannot be deleted now: %s", reason)
+}
+
+// applyDeletion takes traces out of every answer. The mutex is held, or nobody
+// else knows the store.
+func (s *Store) applyDeletion(account trace.Account, d *deletion, lsn, file uint64) {
+	s.epoch++
+	var freed int64
+	for _, id := range d.ids {
+		k := key{account, id}
+		bytes, found, visible := s.erase(k, lsn)
+		freed += bytes
+		if visible {
+			d.found++
+		}
+		if found {
+			s.graves.add(k, grave{lsn: lsn, file: file, at: d.at})
+		}
+	}
+	s.appliedFile = max(s.appliedFile, file)
+	s.room.give(freed)
+}
+
+// erase takes one trace out of the head and its settled copy out of the table.
+// This is the place where what is summed over blocks must lose the trace's
+// share: p is its settled copy, which view still reads until its block is
+// rewritten (source{key: k, base: p}).
+func (s *Store) erase(k key, lsn uint64) (freed int64, found, visible bool) {
+	horizon := s.horizon()
+	if o := s.head.get(k); o != nil {
+		found, visible = true, true
+		freed = s.head.settle(o, len(o.parts))
+	}
+	if p, ok := s.table.get(k); ok && p.block.Entry(p.entry).LSN < lsn {
+		found = true
+		visible = visible || p.block.Entry(p.entry).Updated >= horizon
+		s.table.remove(k, p)
+		p.block.kill(p.entry, s.epoch)
+	}
+	return freed, found, visible
+}
+
+// rotate begins a new log file, so that the ones before can go.
+func (s *Store) rotate() {
+	if err := s.log.Rotate(); err != nil {
+		s.setReadOnly(err)
+		return
+	}
+	s.mu.Lock()
+	s.appliedFile = s.log.File()
+	s.mu.Unlock()
+}

@@ -1,0 +1,239 @@
+package local_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const owner trace.Account = "000000000000"
+
+func idOf(n int) trace.ID {
+	id, err := trace.ParseID(fmt.Sprintf("1-6a18aa00-%024x", n))
+	if err != nil {
+		panic(err) // it is well formed
+	}
+	return id
+}
+
+// put appends one segment to trace n.
+func put(s *local.Store, n, segment int) error {
+	doc, err := json.Marshal(map[string]any{"trace_id": idOf(n).String(), "id": fmt.Sprintf("%016x", segment+1), "name": "svc", "start_time": 1780000000.5, "end_time": 1780000001.5})
+	if err != nil {
+		return err
+	}
+	seg, err := decode.Restore(trace.SourceDocument, doc, nil, 0, trace.TimeOf(time.Now()))
+	if err != nil {
+		return err
+	}
+	return s.Append(context.Background(), owner, []*trace.Segment{seg})
+}
+
+// has is how many segments trace n has.
+func has(t testing.TB, s *local.Store, n int) int {
+	t.Helper()
+	for tr, err := range s.Traces(context.Background(), owner, []trace.ID{idOf(n)}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(tr.Segments)
+	}
+	return 0
+}
+
+func remove(s *local.Store, numbers ...int) error {
+	var ids []trace.ID
+	for _, n := range numbers {
+		ids = append(ids, idOf(n))
+	}
+	_, err := s.Delete(context.Background(), owner, store.DeleteQuery{IDs: ids})
+	return err
+}
+
+// A crash may come after any operation: a deletion that was acknowledged holds,
+// and takes nothing else with it.
+func TestDelete_crashAtEveryOperation(t *testing.T) {
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for k := 0; ; k += step {
+		fs := vfs.NewMem()
+		fs.Before(func(op vfs.Op) error {
+			if op.N >= k {
+				return vfs.ErrCrashed
+			}
+			return nil
+		})
+		// want is how many segments each trace has at least and at most.
+		least, most := map[int]int{}, map[int]int{}
+		o := small(fs)
+		o.PurgeAfter = time.Nanosecond
+		s, err := local.Open(o)
+		if err == nil {
+			add := func(n, segment int) {
+				most[n]++
+				if put(s, n, segment) == nil {
+					least[n]++
+				}
+			}
+			gone := func(numbers ...int) {
+				err := remove(s, numbers...)
+				for _, n := range numbers {
+					least[n] = 0
+					if err == nil {
+						most[n] = 0
+					}
+				}
+			}
+			for round := range 4 {
+				for n := range 6 {
+					add(n, round)
+				}
+				gone(round, 5)
+				if round%2 == 0 {
+					_ = s.Flush(context.Background())
+				}
+				gone(4)
+				add(round, 100+round)
+				_ = s.Flush(context.Background())
+				s.Merge()
+				s.Purge()
+			}
+			_ = s.Close()
+		}
+		survived := fs.Ops() <= k
+		o.FS = fs.Crash(rand.New(rand.NewPCG(uint64(k), 1)))
+		for start := range 2 {
+			if s, err = local.Open(o); err != nil {
+				t.Fatalf("operation %d: open: %v", k, err)
+			}
+			for n := range 6 {
+				if got := has(t, s, n); got < least[n] || got > most[n] {
+					t.Fatalf("operation %d, start %d: trace %d has %d segments, want %d to %d", k, start, n, got, least[n], most[n])
+				}
+			}
+			_ = s.Flush(context.Background())
+			s.Purge()
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if survived {
+			return
+		}
+	}
+}
+
+// The bytes go from the log and from blocks, and then the deletion is forgotten:
+// without its record nothing comes back.
+func TestDelete_leavesTheDisk(t *testing.T) {
+	var ahead atomic.Int64
+	o := local.Options{Dir: t.TempDir(), Retention: -1, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}
+	s, err := local.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 5 {
+		if err := put(s, n, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(s.Flush(t.Context()), put(s, 1, 2), put(s, 2, 2), remove(s, 1, 3)); err != nil {
+		t.Fatal(err)
+	}
+	s.Purge()
+	if s.Graves() != 2 {
+		t.Fatalf("%d deletions are remembered before their time", s.Graves())
+	}
+	ahead.Store(int64(13 * time.Hour))
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); s.Graves() > 0 && time.Now().Before(deadline); {
+		s.Purge()
+	}
+	if s.Graves() != 0 {
+		t.Fatal("the deletions are not carried out")
+	}
+	if err := errors.Join(s.Close(), os.Remove(filepath.Join(o.Dir, "deleted"))); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = local.Open(o); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for n, want := range []int{1, 0, 2, 0, 1} {
+		if got := has(t, s, n); got != want {
+			t.Errorf("trace %d has %d segments, want %d", n, got, want)
+		}
+	}
+}
+
+// One damaged copy of the deletions costs nothing and is named.
+func TestDelete_bitFlips(t *testing.T) {
+	fs := vfs.NewMem()
+	s, err := local.Open(small(fs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(put(s, 1, 1), put(s, 2, 1), s.Flush(t.Context()), remove(s, 1), put(s, 3, 1), s.Flush(t.Context()), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join("data", "deleted")
+	f, err := fs.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, _ := f.Size()
+	good := make([]byte, size)
+	if _, err := f.ReadAt(good, 0); err != nil {
+		t.Fatal(err)
+	}
+	for at := range good {
+		bad := append([]byte(nil), good...)
+		bad[at] ^= 0x10
+		w, err := fs.Create(name)
+		if err == nil {
+			_, err = w.Write(bad)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := local.Open(small(fs))
+		if err != nil {
+			// A newer version is refused, which names the file.
+			t.Fatalf("byte %d: %v", at, err)
+		}
+		st, _ := s.Stats(t.Context())
+		if has(t, s, 1) != 0 || has(t, s, 2) != 1 || len(st.Damage) != 1 {
+			t.Errorf("byte %d: the deleted trace has %d segments, damage %v", at, has(t, s, 1), st.Damage)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func FuzzGraves(f *testing.F) {
+	f.Add([]byte("FLUODEL\n\x01\x00\x00\x00\x00\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if n, err := local.ReadGraves(b); err == nil && n > len(b) {
+			t.Errorf("%d deletions in %d bytes", n, len(b))
+		}
+		local.ReadDeletion(b)
+	})
+}

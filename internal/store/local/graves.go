@@ -1,0 +1,287 @@
+package local
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// grave remembers that a trace was deleted: whatever has an LSN below does not
+// count, wherever it is found.
+type grave struct {
+	lsn  uint64
+	file uint64     // number of the log file with the deletion
+	at   trace.Time // when
+}
+
+// graves are the deletions that still matter: some block or log file may hold
+// what was deleted. The log has those since the last save, the file "deleted"
+// the others. The store's mutex guards them.
+type graves struct {
+	byKey   map[key]grave
+	unsaved bool
+}
+
+func (g *graves) add(k key, v grave) {
+	if g.byKey == nil {
+		g.byKey = map[key]grave{}
+	}
+	if v.lsn > g.byKey[k].lsn {
+		g.byKey[k] = v
+		g.unsaved = true
+	}
+}
+
+// hold says whether what a trace had up to an LSN was deleted.
+func (g *graves) hold(k key, lsn uint64) bool { return lsn < g.byKey[k].lsn }
+
+func (g *graves) nextLSN() (next uint64) {
+	for _, v := range g.byKey {
+		next = max(next, v.lsn+1)
+	}
+	return next
+}
+
+const (
+	gravesName  = "deleted"
+	gravesMagic = "FLUODEL\n"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// encodeGraves writes the file: two equal copies, so that one bad sector does
+// not bring back what was deleted. Each is the magic, u32 version 1, u32 number;
+// for each id, u64 LSN, u64 log file, u64 time in nanoseconds, u16 length and
+// bytes of the account; u32 CRC-32C of all before.
+func encodeGraves(all map[key]grave) []byte {
+	b := binary.LittleEndian.AppendUint32([]byte(gravesMagic), 1)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(all)))
+	for k, v := range all {
+		b = append(b, k.id[:]...)
+		b = binary.LittleEndian.AppendUint64(b, v.lsn)
+		b = binary.LittleEndian.AppendUint64(b, v.file)
+		b = binary.LittleEndian.AppendUint64(b, uint64(v.at))
+		b = binary.LittleEndian.AppendUint16(b, uint16(len(k.account)))
+		b = append(b, k.account...)
+	}
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return append(b, b...)
+}
+
+var errGravesVersion = errors.New("written by a newer fluoro")
+
+// decodeGraves reads one copy.
+func decodeGraves(b []byte) (map[key]grave, error) {
+	const least, fixed = len(gravesMagic) + 12, 16 + 3*8 + 2
+	if len(b) < least || string(b[:len(gravesMagic)]) != gravesMagic {
+		return nil, errors.New("no list of deletions")
+	}
+	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
+	if crc32.Checksum(body, castagnoli) != sum {
+		return nil, errors.New("wrong checksum")
+	}
+	if binary.LittleEndian.Uint32(b[8:]) != 1 {
+		return nil, errGravesVersion
+	}
+	n, rest := binary.LittleEndian.Uint32(b[12:]), body[16:]
+	all := map[key]grave{}
+	for range n {
+		if len(rest) < fixed {
+			return nil, errors.New("fewer deletions than announced")
+		}
+		k := key{id: trace.ID(rest[:16])}
+		v := grave{binary.LittleEndian.Uint64(rest[16:]), binary.LittleEndian.Uint64(rest[24:]), trace.Time(binary.LittleEndian.Uint64(rest[32:]))}
+		size := int(binary.LittleEndian.Uint16(rest[40:]))
+		if rest = rest[fixed:]; len(rest) < size {
+			return nil, errors.New("fewer deletions than announced")
+		}
+		k.account, rest = trace.Account(rest[:size]), rest[size:]
+		all[k] = v
+	}
+	if len(rest) > 0 {
+		return nil, errors.New("more deletions than announced")
+	}
+	return all, nil
+}
+
+// readGraves reads both copies; damage names those that are lost.
+func readGraves(fsys vfs.FS, name string) (all map[key]grave, damage []error, err error) {
+	b, err := readWhole(fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read deletions: %w", err)
+	}
+	half := len(b) / 2
+	for i, copied := range [][]byte{b[:half], b[half:]} {
+		list, err := decodeGraves(copied)
+		if errors.Is(err, errGravesVersion) {
+			return nil, nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if err != nil {
+			damage = append(damage, vfs.Corrupt(name, int64(i*half), "copy %d of the deletions: %w", i+1, err))
+		} else if all == nil {
+			all = list
+		}
+	}
+	return all, damage, nil
+}
+
+func readWhole(fsys vfs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, size)
+	if n, err := f.ReadAt(b, 0); n < len(b) && err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return b, nil
+}
+
+func (s *Store) openGraves() error {
+	name := s.dir.sub(gravesName)
+	all, damage, err := readGraves(s.o.FS, name)
+	if err != nil {
+		return err
+	}
+	for _, d := range damage {
+		s.noteDamage(d)
+	}
+	s.graves = graves{byKey: all, unsaved: len(damage) == 1}
+	return nil
+}
+
+// saveGraves writes the deletions down, before log files that hold some are
+// deleted. The caller has decided before which files these are.
+func (s *Store) saveGraves() error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	s.mu.Lock()
+	if !s.graves.unsaved {
+		s.mu.Unlock()
+		return nil
+	}
+	b := encodeGraves(s.graves.byKey)
+	s.graves.unsaved = false
+	s.mu.Unlock()
+	name := s.dir.sub(gravesName)
+	err := writeFile(s.o.FS, name+tempSuffix, b)
+	if err == nil {
+		err = s.o.FS.Rename(name+tempSuffix, name)
+	}
+	if err == nil {
+		err = s.o.FS.SyncDir(filepath.Dir(name))
+	}
+	if err != nil {
+		s.mu.Lock()
+		s.graves.unsaved = true
+		s.mu.Unlock()
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// purge takes deleted traces off the disk once they are due: it lets the log
+// files go that hold them, rewrites their blocks, and forgets the deletions of
+// which nothing is left.
+func (s *Store) purge() {
+	s.mu.RLock()
+	due := map[key]grave{}
+	limit := trace.TimeOf(s.o.Now().Add(-s.o.PurgeAfter))
+	var newest uint64
+	for k, v := range s.graves.byKey {
+		if v.at <= limit {
+			due[k] = v
+			newest = max(newest, v.file)
+		}
+	}
+	inLog := newest >= s.appliedFile
+	s.mu.RUnlock()
+	if len(due) == 0 {
+		return
+	}
+	if inLog {
+		s.queue.push(&commit{probe: true, rotate: true})
+	}
+	s.merging.Lock()
+	defer s.merging.Unlock()
+	// No flush either: a block that is being written may hold what was deleted,
+	// and one goroutine at a time may cut the log.
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	if err := s.trimLog(); err != nil {
+		s.o.Logger.Warn("log not cut", "error", err)
+		return
+	}
+	left := map[key]bool{}
+	for _, b := range s.acquireBlocks() {
+		held := holding(b, due)
+		if len(held) > 0 && !s.rewrite(b) {
+			for _, k := range held {
+				left[k] = true
+			}
+		}
+		b.Release()
+	}
+	oldest := s.log.Oldest()
+	s.mu.Lock()
+	for k, v := range due {
+		if !left[k] && v.file < oldest && s.graves.byKey[k] == v {
+			delete(s.graves.byKey, k)
+			s.graves.unsaved = true
+		}
+	}
+	s.mu.Unlock()
+	if err := s.saveGraves(); err != nil {
+		s.o.Logger.Warn("deletions not saved", "error", err)
+	}
+}
+
+func (s *Store) acquireBlocks() []*sealed {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, b := range s.blocks {
+		b.Acquire()
+	}
+	return append([]*sealed(nil), s.blocks...)
+}
+
+// holding are the deleted traces that a block holds.
+func holding(b *sealed, due map[key]grave) (keys []key) {
+	for i := range b.Len() {
+		k := key{b.Account(i), b.Entry(i).ID}
+		if b.Entry(i).LSN < due[k].lsn {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// rewrite writes a block anew without what is dead in it. Damaged blocks stay.
+func (s *Store) rewrite(b *sealed) bool {
+	s.mu.RLock()
+	damaged := b.damaged
+	s.mu.RUnlock()
+	if damaged {
+		return false
+	}
+	if err := s.merge([]*sealed{b}); err != nil {
+		s.o.Logger.Warn("block with deleted traces not rewritten", "file", b.File(), "error", err)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,92 @@
+package local_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+)
+
+// The oldest traces go first, and stay gone when the bound is lifted.
+func TestRetain_byBytes(t *testing.T) {
+	fs := vfs.NewMem()
+	o := small(fs)
+	s, err := local.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const blocks = 3
+	for n := range blocks {
+		if err := errors.Join(put(s, n, 1), s.Flush(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, err := s.Stats(t.Context())
+	if err != nil || st.Blocks != blocks {
+		t.Fatalf("%+v, %v", st, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.RetentionBytes = st.BlockBytes - 1
+	check := func(state string) {
+		t.Helper()
+		for n, want := range []int{0, 1, 1} {
+			if got := has(t, s, n); got != want {
+				t.Errorf("%s: trace %d has %d segments, want %d", state, n, got, want)
+			}
+		}
+	}
+	if s, err = local.Open(o); err != nil {
+		t.Fatal(err)
+	}
+	s.Retain()
+	check("bounded")
+	if st, _ := s.Stats(t.Context()); st.BlockBytes > o.RetentionBytes {
+		t.Errorf("blocks have %d bytes, may have %d", st.BlockBytes, o.RetentionBytes)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.RetentionBytes = 0
+	if s, err = local.Open(o); err != nil {
+		t.Fatal(err)
+	}
+	check("reopened without a bound")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// Any one bit may flip: the other copy counts, and the damage is named.
+	name := filepath.Join("data", "horizon")
+	f, err := fs.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := make([]byte, 40)
+	if n, err := f.ReadAt(good, 0); n != len(good) {
+		t.Fatal(n, err)
+	}
+	for at := range good {
+		bad := append([]byte(nil), good...)
+		bad[at] ^= 4
+		w, err := fs.Create(name)
+		if err == nil {
+			_, err = w.Write(bad)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err = local.Open(o); err != nil {
+			t.Fatal(err)
+		}
+		check("damaged horizon")
+		if st, _ := s.Stats(t.Context()); len(st.Damage) != 1 {
+			t.Errorf("byte %d: damage %v", at, st.Damage)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
