@@ -48,6 +48,7 @@ google.golang.org/grpc         : receive server demo
 github.com/prometheus          : receive server store/local
 go.yaml.in/yaml                : config
 github.com/spf13/pflag         : config
+github.com/parquet-go          : store/local/block
 github.com/klauspost/compress  : store/local store/local/wal store/local/block present/console
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo

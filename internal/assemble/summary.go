@@ -10,7 +10,8 @@ import (
 // Summary says of a trace what GetTraceSummaries shows.
 func Summary(t *trace.Trace) *trace.Summary {
 	s := &trace.Summary{
-		ID: t.ID, Start: t.Start, End: t.End, Partial: t.Partial, InProgress: t.InProgress, Revision: t.Revision, Updated: t.Updated,
+		ID: t.ID, Start: t.Start, End: t.End, Partial: t.Partial, InProgress: t.InProgress, Revision: t.Revision,
+		FirstReceived: t.FirstReceived, Updated: t.Updated,
 	}
 	if !t.InProgress && t.End != 0 {
 		d := max(0, t.End.Sub(t.Start))

@@ -37,6 +37,9 @@ type Query struct {
 	Groups Groups
 	// History finds what belongs to a group; nil: there are no groups but Default.
 	History History
+	// Indexed says which traces of an account have summaries; nil, or a nil answer:
+	// all.
+	Indexed func(ctx context.Context, account trace.Account) (func(id trace.ID, received trace.Time) bool, error)
 }
 
 // History finds what belongs to an account's group, by name or by ARN; the other
@@ -213,18 +216,6 @@ type SummariesRequest struct {
 	Rate *float64
 }
 
-// samples says whether a trace is among those that are returned.
-func (r *SummariesRequest) samples(id trace.ID) bool {
-	if r.Rate == nil {
-		return true
-	}
-	if *r.Rate >= 1 {
-		return true
-	}
-	sum := sha256.Sum256(id[:])
-	return float64(binary.BigEndian.Uint64(sum[:]))/(1<<64) < *r.Rate
-}
-
 // SummariesPage is a page of summaries, newest first.
 type SummariesPage struct {
 	Summaries []*trace.Summary
@@ -244,6 +235,12 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 	if err != nil {
 		return nil, err
 	}
+	var indexed func(trace.ID, trace.Time) bool
+	if q.Indexed != nil {
+		if indexed, err = q.Indexed(ctx, account); err != nil {
+			return nil, err
+		}
+	}
 	page := &SummariesPage{ReachedTime: r.Window.Start.FloorSecond()}
 	if r.Clock == trace.ClockService {
 		page.ReachedTime -= trace.Time(receiptSlack)
@@ -260,7 +257,7 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 		if err != nil {
 			return nil, err
 		}
-		if !r.samples(s.ID) {
+		if r.Rate != nil && s.ID.Share() >= *r.Rate || indexed != nil && !indexed(s.ID, s.FirstReceived) {
 			continue
 		}
 		if len(page.Summaries) == pageSize {

@@ -41,6 +41,7 @@ func (s *server) routes() http.Handler {
 	}
 	questions := query.New(s.store)
 	questions.Groups, questions.History = control.Groups.Lookup, history(control.Groups)
+	questions.Indexed = control.Settings.Indexed
 	operations := api.New(api.Options{
 		Control: control,
 		Query:   questions, Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,

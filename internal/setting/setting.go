@@ -16,6 +16,7 @@ const (
 	encryptionKind  meta.Kind = "encryption"
 	destinationKind meta.Kind = "trace-segment-destination"
 	indexingKind    meta.Kind = "indexing-rule"
+	sharesKind      meta.Kind = "indexing-history"
 
 	theOne = "config"
 	// IndexingRule is the name of the only indexing rule.
@@ -27,14 +28,14 @@ const (
 type Settings struct {
 	store meta.Store
 
-	mu       sync.Mutex
-	changes  uint64
-	indexing map[trace.Account]float64 // what IndexingPercentage answers
+	mu      sync.Mutex
+	changes uint64
+	shares  map[trace.Account][]share
 }
 
 // New makes Settings over records.
 func New(store meta.Store) *Settings {
-	return &Settings{store: store, indexing: map[trace.Account]float64{}}
+	return &Settings{store: store, shares: map[trace.Account][]share{}}
 }
 
 // Encryption is what an account wants its traces encrypted with. Fluoro keeps the
@@ -85,7 +86,7 @@ func (s *Settings) Destination(ctx context.Context, account trace.Account) (stri
 }
 
 // SetDestination changes where segments go, and says whether that is a change.
-func (s *Settings) SetDestination(ctx context.Context, account trace.Account, to string) (changed bool, err error) {
+func (s *Settings) SetDestination(ctx context.Context, account trace.Account, to string, now trace.Time) (changed bool, err error) {
 	if to != XRay && to != CloudWatchLogs {
 		return false, trace.Errorf(trace.KindInvalid, "Destination must be XRay or CloudWatchLogs")
 	}
@@ -95,7 +96,10 @@ func (s *Settings) SetDestination(ctx context.Context, account trace.Account, to
 			return err
 		}
 		changed = d.Destination != to
-		return tx.Put(destinationKind, theOne, destination{to})
+		if err := tx.Put(destinationKind, theOne, destination{to}); err != nil {
+			return err
+		}
+		return remember(tx, now)
 	})
 	return changed, err
 }
@@ -125,40 +129,80 @@ func (s *Settings) SetIndexing(ctx context.Context, account trace.Account, perce
 		return Indexing{}, trace.Errorf(trace.KindInvalid, "DesiredSamplingPercentage must be between 0 and 100")
 	}
 	r := Indexing{percentage, now}
-	return r, s.put(ctx, account, indexingKind, IndexingRule, r)
-}
-
-// IndexingPercentage is of how many of a hundred traces there are summaries: all
-// while segments go to XRay, as the rule says when they go to CloudWatchLogs. It
-// is held in memory until a setting changes.
-func (s *Settings) IndexingPercentage(ctx context.Context, account trace.Account) (float64, error) {
-	s.mu.Lock()
-	p, known := s.indexing[account]
-	changes := s.changes
-	s.mu.Unlock()
-	if known {
-		return p, nil
-	}
-	d, r := destination{XRay}, Indexing{Percentage: defaultPercentage}
-	err := s.store.View(ctx, account, func(tx meta.Tx) error {
-		if _, err := tx.Get(destinationKind, theOne, &d); err != nil {
+	return r, s.update(ctx, account, func(tx meta.Tx) error {
+		if err := tx.Put(indexingKind, IndexingRule, r); err != nil {
 			return err
 		}
-		_, err := tx.Get(indexingKind, IndexingRule, &r)
-		return err
+		return remember(tx, now)
 	})
-	if err != nil {
-		return 0, err
+}
+
+// share is of how many of a hundred traces there are summaries, from a time on.
+type share struct {
+	From       trace.Time
+	Percentage float64
+}
+
+// maxShares is how many changes are remembered; of more, the oldest are
+// forgotten, and traces of that time are all indexed.
+const maxShares = 1000
+
+// remember notes the share that holds from now on: all while segments go to XRay,
+// as the rule says when they go to CloudWatchLogs.
+func remember(tx meta.Tx, now trace.Time) error {
+	d, r := destination{XRay}, Indexing{Percentage: defaultPercentage}
+	var list []share
+	if _, err := tx.Get(destinationKind, theOne, &d); err != nil {
+		return err
 	}
-	if p = r.Percentage; d.Destination == XRay {
+	if _, err := tx.Get(indexingKind, IndexingRule, &r); err != nil {
+		return err
+	}
+	if _, err := tx.Get(sharesKind, theOne, &list); err != nil {
+		return err
+	}
+	p := r.Percentage
+	if d.Destination == XRay {
 		p = 100
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.changes == changes { // else it may be old already
-		s.indexing[account] = p
+	if len(list) == 0 && p == 100 || len(list) > 0 && list[len(list)-1].Percentage == p {
+		return nil
 	}
-	return p, nil
+	list = append(list, share{now, p})
+	return tx.Put(sharesKind, theOne, list[max(0, len(list)-maxShares):])
+}
+
+// Indexed says which traces have summaries: by their id, the share that was set
+// when their first document was received. nil means all. The settings are held in
+// memory until one changes.
+func (s *Settings) Indexed(ctx context.Context, account trace.Account) (func(id trace.ID, received trace.Time) bool, error) {
+	s.mu.Lock()
+	list, known := s.shares[account]
+	changes := s.changes
+	s.mu.Unlock()
+	if !known {
+		if err := s.get(ctx, account, sharesKind, theOne, &list); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		if s.changes == changes { // else it may be old already
+			s.shares[account] = list
+		}
+		s.mu.Unlock()
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return func(id trace.ID, received trace.Time) bool {
+		p := 100.0
+		for i := len(list) - 1; i >= 0; i-- {
+			if list[i].From <= received {
+				p = list[i].Percentage
+				break
+			}
+		}
+		return id.Share() < p/100
+	}, nil
 }
 
 func (s *Settings) get(ctx context.Context, account trace.Account, kind meta.Kind, name string, into any) error {
@@ -178,6 +222,6 @@ func (s *Settings) update(ctx context.Context, account trace.Account, f func(met
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changes++
-	delete(s.indexing, account)
+	delete(s.shares, account)
 	return err
 }

@@ -47,8 +47,9 @@ func TestEncryption(t *testing.T) {
 	}
 }
 
-func TestIndexingPercentage_countsForCloudWatchLogsOnly(t *testing.T) {
+func TestIndexed_countsForCloudWatchLogsOnly(t *testing.T) {
 	s, store := newSettings(t)
+	now := trace.Time(0)
 	check := func(destination string, rule Indexing, want float64) {
 		t.Helper()
 		for _, s := range []*Settings{s, New(store)} { // the second as after a restart
@@ -59,14 +60,15 @@ func TestIndexingPercentage_countsForCloudWatchLogsOnly(t *testing.T) {
 			if r, err := s.Indexing(ctx, account); err != nil || r != rule {
 				t.Errorf("rule %+v, %v, want %+v", r, err, rule)
 			}
-			if p, err := s.IndexingPercentage(ctx, account); err != nil || p != want {
-				t.Errorf("%v %%, %v, want %v", p, err, want)
+			if p := percentage(t, s, account, now); math.Abs(p-want) > 0.5 {
+				t.Errorf("%v %%, want %v", p, want)
 			}
 		}
 	}
 	set := func(to string, want bool) {
 		t.Helper()
-		if changed, err := s.SetDestination(ctx, account, to); err != nil || changed != want {
+		now += 10
+		if changed, err := s.SetDestination(ctx, account, to, now); err != nil || changed != want {
 			t.Errorf("to %s: %v, %v", to, changed, err)
 		}
 	}
@@ -78,19 +80,47 @@ func TestIndexingPercentage_countsForCloudWatchLogsOnly(t *testing.T) {
 	if r, err := s.SetIndexing(ctx, account, 12.5, 77); err != nil || r != (Indexing{12.5, 77}) {
 		t.Errorf("%+v, %v", r, err)
 	}
+	now = 77
 	check(CloudWatchLogs, Indexing{12.5, 77}, 12.5)
 	for _, bad := range []float64{-0.1, 100.1, math.NaN(), math.Inf(1)} {
 		if _, err := s.SetIndexing(ctx, account, bad, 78); trace.KindOf(err) != trace.KindInvalid {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
-	if _, err := s.SetDestination(ctx, account, "Moon"); trace.KindOf(err) != trace.KindInvalid {
+	if _, err := s.SetDestination(ctx, account, "Moon", 90); trace.KindOf(err) != trace.KindInvalid {
 		t.Errorf("to the moon: %v", err)
 	}
 	check(CloudWatchLogs, Indexing{12.5, 77}, 12.5)
 	set(XRay, true)
 	check(XRay, Indexing{12.5, 77}, 100)
-	if p, err := s.IndexingPercentage(ctx, "111111111111"); err != nil || p != 100 {
-		t.Errorf("another account: %v, %v", p, err)
+	// What was received before a change stays as it was decided then.
+	for received, want := range map[trace.Time]float64{19: 100, 20: 1, 76: 1, 77: 12.5, 86: 12.5, 87: 100} {
+		if p := percentage(t, s, account, received); math.Abs(p-want) > 0.5 {
+			t.Errorf("received at %d: %v %%, want %v", received, p, want)
+		}
 	}
+	if p := percentage(t, s, "111111111111", now); p != 100 {
+		t.Errorf("another account: %v %%", p)
+	}
+}
+
+// percentage is of how many of a hundred traces received at a time there are
+// summaries, found by counting.
+func percentage(t *testing.T, s *Settings, account trace.Account, received trace.Time) float64 {
+	t.Helper()
+	indexed, err := s.Indexed(ctx, account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if indexed == nil {
+		return 100
+	}
+	const traces = 20000
+	n := 0
+	for i := range traces {
+		if indexed(trace.ID{byte(i), byte(i >> 8), 7}, received) {
+			n++
+		}
+	}
+	return float64(n) * 100 / traces
 }

@@ -1,6 +1,8 @@
 package trace
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 )
@@ -45,6 +47,13 @@ func (id ID) String() string {
 
 // Hex is the W3C form: 32 lower-case hex digits.
 func (id ID) Hex() string { return hex.EncodeToString(id[:]) }
+
+// Share places an id in [0, 1), evenly and always in the same place: ids below p
+// are the share p of all traces.
+func (id ID) Share() float64 {
+	sum := sha256.Sum256(id[:])
+	return float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
+}
 
 // IsZero says whether all bits are zero, which OpenTelemetry calls invalid.
 func (id ID) IsZero() bool { return id == ID{} }

@@ -91,6 +91,7 @@ type Summary struct {
 	Root           string // name of the root segment, "" without one
 	EntryPoint     *Service
 	Revision       int
+	FirstReceived  Time
 	Updated        Time
 	Services       []Service // every node, inferred and client included
 	Users          []string

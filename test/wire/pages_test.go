@@ -148,6 +148,56 @@ func TestFixedRate(t *testing.T) {
 	}
 }
 
+// Of traces that go to CloudWatchLogs the indexing rule's share has summaries;
+// those received before stay as they were. Every trace can be read by its id.
+func TestIndexing_decidesWhatHasASummary(t *testing.T) {
+	s := harness.Start(t)
+	put := func(from, to int) {
+		var docs []string
+		for n := from; n < to; n++ {
+			_, doc := numbered(n, "")
+			docs = append(docs, doc)
+		}
+		s.Put(docs...)
+	}
+	now := time.Now().Unix()
+	count := func() (n int) {
+		request := map[string]any{"StartTime": now - 60, "EndTime": now + 60, "TimeRangeType": "Event"}
+		for {
+			var p page
+			s.Ask("/TraceSummaries", request, &p)
+			n += len(p.TraceSummaries)
+			if p.NextToken == nil {
+				return n
+			}
+			request["NextToken"] = *p.NextToken
+		}
+	}
+	put(0, 50)
+	var answer any
+	s.Ask("/UpdateIndexingRule", map[string]any{"Name": "Default", "Rule": map[string]any{"Probabilistic": map[string]any{"DesiredSamplingPercentage": 25}}}, &answer)
+	put(50, 100)
+	if n := count(); n != 100 {
+		t.Errorf("%d of 100 summaries while segments go to XRay", n)
+	}
+	s.Ask("/UpdateTraceSegmentDestination", map[string]any{"Destination": "CloudWatchLogs"}, &answer)
+	put(100, 500)
+	n := count()
+	if n < 100+50 || n > 100+150 {
+		t.Errorf("%d summaries, want those of 100 traces and of about a quarter of 400", n)
+	}
+	s.Ask("/UpdateTraceSegmentDestination", map[string]any{"Destination": "XRay"}, &answer)
+	put(500, 510)
+	if after := count(); after != n+10 {
+		t.Errorf("%d summaries after going back to XRay, want %d", after, n+10)
+	}
+	for n := 100; n < 120; n++ {
+		if id, _ := numbered(n, ""); len(s.Trace(id)) == 0 {
+			t.Errorf("trace %s is not found by its id", id)
+		}
+	}
+}
+
 // The ids of inferred segments are the same each time, also after a restart.
 func TestInferredSegments_keepTheirIDs(t *testing.T) {
 	s := harness.Start(t)

@@ -80,7 +80,7 @@ func (a *API) updateTraceSegmentDestination(ctx context.Context, r *request) (an
 		if q.Destination == nil {
 			return a.getTraceSegmentDestination(ctx, r)
 		}
-		changed, err := a.Settings.SetDestination(ctx, a.Account, *q.Destination)
+		changed, err := a.Settings.SetDestination(ctx, a.Account, *q.Destination, trace.TimeOf(a.Now()))
 		status := "ACTIVE"
 		if changed {
 			status = "PENDING"

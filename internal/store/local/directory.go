@@ -17,7 +17,7 @@ import (
 const (
 	formatName    = "FORMAT"
 	formatText    = "fluoro local store"
-	formatVersion = 1
+	formatVersion = 2
 	lockName      = "LOCK"
 	logDir        = "wal"
 	blockDir      = "blocks"
@@ -91,6 +91,8 @@ func (d *directory) check() (fresh bool, err error) {
 		return false, fmt.Errorf("data directory %s was written by a newer fluoro (format %d, this one knows up to %d): use that version", d.path, version, formatVersion)
 	case version < 1:
 		return false, fmt.Errorf("data directory %s has format %d, which never existed", d.path, version)
+	case version < formatVersion:
+		return false, fmt.Errorf("data directory %s has format %d, of a fluoro before the first release; this one reads format %d: choose another directory", d.path, version, formatVersion)
 	}
 	return false, nil
 }

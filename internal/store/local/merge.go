@@ -236,6 +236,18 @@ func (s *Store) drop(blocks []*sealed) error {
 	if err := s.o.FS.SyncDir(s.dir.sub(blockDir)); err != nil {
 		failed = errors.Join(failed, fmt.Errorf("remove blocks: %w", err))
 	}
+	if failed != nil {
+		return failed
+	}
+	// A block that is there after a crash has its tables. The next start
+	// removes those that have no block.
+	for _, b := range blocks {
+		for _, name := range b.Tables() {
+			if err := s.o.FS.Remove(name); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("remove a table: %w", err))
+			}
+		}
+	}
 	return failed
 }
 

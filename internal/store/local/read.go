@@ -134,7 +134,7 @@ func (s *Store) segments(src *source, memo *block.Memo) ([]*trace.Segment, error
 			seg, err := s.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt)
 			if err != nil {
 				b := src.base.block
-				return nil, s.readFailed(b, vfs.Corrupt(b.File(), b.Offset(src.base.entry), "trace %s: %w", src.id, err))
+				return nil, s.readFailed(b, vfs.Corrupt(b.Entities(), b.Offset(src.base.entry), "trace %s: %w", src.id, err))
 			}
 			segments = append(segments, seg)
 		}

@@ -147,6 +147,12 @@ func (s *Store) openBlocks() (next uint64, err error) {
 			}
 			continue
 		}
+		if number, ok := block.Table(name); ok && !slices.Contains(names, block.Name(number)) {
+			if err := s.o.FS.Remove(filepath.Join(dir, name)); err != nil {
+				s.o.Logger.Warn("table of no block not removed", "file", name, "error", err)
+			}
+			continue
+		}
 		number, ok := block.Number(name)
 		if !ok {
 			continue

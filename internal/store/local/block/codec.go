@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
+	pagezstd "github.com/parquet-go/parquet-go/compress/zstd"
 )
 
 // maxChunk bounds what a damaged length can make us allocate.
@@ -16,6 +17,8 @@ const window = 512 << 10
 type Codec struct {
 	fast, small *zstd.Encoder
 	decoder     *zstd.Decoder
+
+	pages, smallPages pagezstd.Codec
 }
 
 // NewCodec makes a codec.
@@ -32,7 +35,8 @@ func NewCodec() (*Codec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up decompression: %w", err)
 	}
-	return &Codec{fast: fast, small: small, decoder: decoder}, nil
+	return &Codec{fast: fast, small: small, decoder: decoder,
+		pages: pagezstd.Codec{Level: pagezstd.SpeedFastest}, smallPages: pagezstd.Codec{Level: pagezstd.SpeedDefault}}, nil
 }
 
 func (c *Codec) unpack(dst, stored []byte, raw uint32) ([]byte, error) {

@@ -64,10 +64,10 @@ type Entry struct {
 // EntryBytes is about what an entry costs in memory.
 const EntryBytes = 112
 
-// chunkRef says where a chunk is.
+// chunkRef says where a row group of the table of entities is, or its footer.
 type chunkRef struct {
-	offset      int64
-	stored, raw uint32
+	offset            int64
+	stored, rows, sum uint32
 }
 
 // index is everything of a block that is not chunks.
@@ -76,7 +76,10 @@ type index struct {
 	names    []string
 	sets     [][]uint32 // of numbers of names, ascending
 	chunks   []chunkRef
-	entries  []Entry // by start, then id
+	foot     chunkRef
+	// tracesSize is the length of the table of traces.
+	tracesSize int64
+	entries    []Entry // by start, then id
 }
 
 // builder makes an index, giving names and sets of names their numbers.
@@ -183,11 +186,13 @@ func (x *index) encode(b []byte) []byte {
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(x.chunks)))
-	for _, c := range x.chunks {
+	for _, c := range append(x.chunks[:len(x.chunks):len(x.chunks)], x.foot) {
 		b = binary.AppendUvarint(b, uint64(c.offset))
 		b = binary.AppendUvarint(b, uint64(c.stored))
-		b = binary.AppendUvarint(b, uint64(c.raw))
+		b = binary.AppendUvarint(b, uint64(c.rows))
+		b = binary.LittleEndian.AppendUint32(b, c.sum)
 	}
+	b = binary.AppendUvarint(b, uint64(x.tracesSize))
 	b = binary.AppendUvarint(b, uint64(len(x.entries)))
 	var last Entry
 	for i := range x.entries {
@@ -238,9 +243,10 @@ func decodeIndex(b []byte) (*index, error) {
 		}
 		x.sets = append(x.sets, set)
 	}
-	for range d.count(3) {
-		x.chunks = append(x.chunks, chunkRef{int64(d.Uvarint()), uint32(d.Uvarint()), uint32(d.Uvarint())})
+	for range d.count(7) {
+		x.chunks = append(x.chunks, d.chunkRef())
 	}
+	x.foot, x.tracesSize = d.chunkRef(), int64(d.Uvarint())
 	n := d.count(len(trace.ID{}) + 13)
 	x.entries = make([]Entry, n)
 	var last Entry
@@ -278,6 +284,14 @@ func decodeIndex(b []byte) (*index, error) {
 		d.fail(fmt.Errorf("%d bytes behind the last entry", d.end-d.at))
 	}
 	return x, d.err
+}
+
+func (d *Decoder) chunkRef() chunkRef {
+	c := chunkRef{offset: int64(d.Uvarint()), stored: uint32(d.Uvarint()), rows: uint32(d.Uvarint())}
+	if b := d.Bytes(4); b != nil {
+		c.sum = binary.LittleEndian.Uint32(b)
+	}
+	return c
 }
 
 // count reads how many things follow, each of at least so many bytes.

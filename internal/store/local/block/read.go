@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"math"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,6 +18,8 @@ import (
 
 	"encoding/binary"
 
+	"github.com/parquet-go/parquet-go"
+
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -26,11 +28,17 @@ import (
 // immutable, but for its reference count.
 type Block struct {
 	number uint64
+	dir    string
 	name   string
 	file   vfs.File
 	size   int64
 	codec  *Codec
-	index  *index
+	fs     vfs.FS
+
+	entities     vfs.File
+	entitiesSize int64
+	table        *parquet.File
+	index        *index
 	// HighestLSN is the highest of all entries.
 	HighestLSN uint64
 	// Range bounds the entries' times.
@@ -66,24 +74,93 @@ func Number(name string) (uint64, bool) {
 }
 
 // IsTemp says whether a file name is of a block that was never finished.
-func IsTemp(name string) bool { return strings.HasSuffix(name, suffix+tempSuffix) }
+func IsTemp(name string) bool {
+	base, ok := strings.CutSuffix(name, tempSuffix)
+	_, table := Table(base)
+	return ok && (table || strings.HasSuffix(base, suffix))
+}
+
+// Table is the number in the file name of one of a block's tables. Without the
+// block of that number the table does not count.
+func Table(name string) (uint64, bool) {
+	for _, s := range []string{entitiesSuffix, tracesSuffix} {
+		if hex, ok := strings.CutSuffix(name, s); ok {
+			return Number(hex + suffix)
+		}
+	}
+	return 0, false
+}
+
+func pathOf(dir string, number uint64, suffix string) string {
+	return filepath.Join(dir, fmt.Sprintf("%016x%s", number, suffix))
+}
 
 // ErrVersion is of a file that a newer program wrote.
 var ErrVersion = errors.New("unknown version of the block format")
 
 // Open opens a block and reads its index. Damage is a *vfs.CorruptError. The
 // caller holds the first reference.
-func Open(fs vfs.FS, dir string, number uint64, codec *Codec) (*Block, error) {
-	b := &Block{number: number, name: filepath.Join(dir, Name(number)), codec: codec}
+func Open(fsys vfs.FS, dir string, number uint64, codec *Codec) (*Block, error) {
+	b := &Block{number: number, dir: dir, name: filepath.Join(dir, Name(number)), codec: codec, fs: fsys}
 	b.refs.Store(1)
 	var err error
-	if b.file, err = fs.Open(b.name); err != nil {
+	if b.file, err = fsys.Open(b.name); err != nil {
 		return nil, fmt.Errorf("open block: %w", err)
 	}
 	if err := b.load(); err != nil {
 		return nil, errors.Join(err, b.file.Close())
 	}
+	if err := b.loadTable(); err != nil {
+		if b.entities != nil {
+			err = errors.Join(err, b.entities.Close())
+		}
+		return nil, errors.Join(err, b.file.Close())
+	}
 	return b, nil
+}
+
+// loadTable reads the footer of the table of entities.
+func (b *Block) loadTable() (err error) {
+	name := b.Entities()
+	if b.entities, err = b.fs.Open(name); errors.Is(err, fs.ErrNotExist) {
+		return vfs.Corrupt(name, 0, "the file is missing")
+	} else if err != nil {
+		return fmt.Errorf("open block: %w", err)
+	}
+	if b.entitiesSize, err = b.entities.Size(); err != nil {
+		return fmt.Errorf("open block %s: %w", name, err)
+	}
+	foot := b.index.foot
+	if foot.offset < 0 || foot.offset+int64(foot.stored) != b.entitiesSize {
+		return vfs.Corrupt(name, min(foot.offset, b.entitiesSize), "a footer of %d bytes at %d does not end here", foot.stored, foot.offset)
+	}
+	if err := b.check(foot); err != nil {
+		return err
+	}
+	b.table, err = parquet.OpenFile(b.entities, b.entitiesSize, parquet.SkipPageIndex(false), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return vfs.Corrupt(name, foot.offset, "footer: %w", err)
+	}
+	if groups := b.table.RowGroups(); len(groups) != len(b.index.chunks) {
+		return vfs.Corrupt(name, foot.offset, "%d row groups, %d announced", len(groups), len(b.index.chunks))
+	}
+	return nil
+}
+
+// check compares the checksum of a part of the table of entities.
+func (b *Block) check(c chunkRef) error {
+	name := b.Entities()
+	if c.stored > maxChunk || c.offset < 0 || c.offset+int64(c.stored) > b.entitiesSize {
+		return vfs.Corrupt(name, c.offset, "a part of %d bytes does not fit", c.stored)
+	}
+	p, err := read(b.entities, name, c.offset, int(c.stored))
+	if err != nil {
+		return err
+	}
+	if crc32.Checksum(p, castagnoli()) != c.sum {
+		return vfs.Corrupt(name, c.offset, "wrong checksum")
+	}
+	return nil
 }
 
 func (b *Block) load() (err error) {
@@ -155,13 +232,15 @@ func (b *Block) wrong(at int64, err error) error {
 	return vfs.Corrupt(b.name, at, "%w", err)
 }
 
-func (b *Block) read(at int64, n int) ([]byte, error) {
+func (b *Block) read(at int64, n int) ([]byte, error) { return read(b.file, b.name, at, n) }
+
+func read(file vfs.File, name string, at int64, n int) ([]byte, error) {
 	p := make([]byte, n)
-	if m, err := b.file.ReadAt(p, at); m < n {
+	if m, err := file.ReadAt(p, at); m < n {
 		if err == nil || errors.Is(err, io.EOF) {
-			return nil, vfs.Corrupt(b.name, at+int64(m), "the file ends here")
+			return nil, vfs.Corrupt(name, at+int64(m), "the file ends here")
 		}
-		return nil, fmt.Errorf("read block %s: %w", b.name, err)
+		return nil, fmt.Errorf("read block %s: %w", name, err)
 	}
 	return p, nil
 }
@@ -183,10 +262,10 @@ func rangeOf(entries []Entry) Range {
 // Acquire takes a reference.
 func (b *Block) Acquire() { b.refs.Add(1) }
 
-// Release gives one back; the last one closes the file.
+// Release gives one back; the last one closes the files.
 func (b *Block) Release() {
 	if b.refs.Add(-1) == 0 {
-		_ = b.file.Close() // it was only read
+		_, _ = b.file.Close(), b.entities.Close() // they were only read
 	}
 }
 
@@ -196,8 +275,17 @@ func (b *Block) Number() uint64 { return b.number }
 // File is the block's path.
 func (b *Block) File() string { return b.name }
 
-// Size is the length of the file in bytes.
-func (b *Block) Size() int64 { return b.size }
+// Entities is the path of the table of entities.
+func (b *Block) Entities() string { return pathOf(b.dir, b.number, entitiesSuffix) }
+
+// Tables are the paths of the block's tables: they go when the block's file,
+// which has to go first, is gone for good.
+func (b *Block) Tables() []string {
+	return []string{b.Entities(), pathOf(b.dir, b.number, tracesSuffix)}
+}
+
+// Size is the length of all files in bytes.
+func (b *Block) Size() int64 { return b.size + b.entitiesSize + b.index.tracesSize }
 
 // Len is how many entries there are.
 func (b *Block) Len() int { return len(b.index.entries) }
@@ -212,7 +300,8 @@ func (b *Block) Account(i int) trace.Account { return b.index.accounts[b.index.e
 // Info is all that the index says of an entry.
 func (b *Block) Info(i int) Info { return b.index.info(i) }
 
-// Offset is where in the file the chunk begins that holds an entry's trace.
+// Offset is where in the table of entities the row group begins that holds an
+// entry's trace.
 func (b *Block) Offset(i int) int64 { return b.index.chunks[b.index.entries[i].chunk].offset }
 
 // ByUpdated is the places of all entries, in ascending order of Updated, then
@@ -239,101 +328,89 @@ func (b *Block) ByUpdated() []uint32 {
 	return b.updatedList
 }
 
-// Memo keeps the chunk that was read last, for a caller that reads entries in
-// order. The zero value is ready; it is for one goroutine.
+// Memo keeps the row group that was read last, for a caller that reads entries
+// in order. The zero value is ready; it is for one goroutine.
 type Memo struct {
 	block *Block
 	chunk uint32
-	data  []byte
+	rows  []row
 }
 
 // Records reads the records of an entry, in the order of acceptance. They own
 // their memory. Damage is a *vfs.CorruptError. memo may be nil.
 func (b *Block) Records(i int, memo *Memo) ([]Record, error) {
-	if memo == nil {
-		memo = &Memo{}
-	}
 	e := &b.index.entries[i]
-	at := b.index.chunks[e.chunk].offset
-	if memo.block != b || memo.chunk != e.chunk {
-		data, err := b.unpackChunk(b.index.chunks[e.chunk], memo.data)
-		if err != nil {
-			memo.block = nil
+	chunk := b.index.chunks[e.chunk]
+	if uint64(e.pos)+uint64(e.Segments) > uint64(chunk.rows) {
+		return nil, vfs.Corrupt(b.Entities(), chunk.offset, "trace %s: rows %d to %d of %d", e.ID, e.pos, e.pos+e.Segments, chunk.rows)
+	}
+	var rows []row
+	switch {
+	case memo == nil:
+		var err error
+		if rows, err = b.rows(e.chunk, int(e.pos), int(e.Segments)); err != nil {
 			return nil, err
 		}
-		*memo = Memo{block: b, chunk: e.chunk, data: data}
+	default:
+		if memo.block != b || memo.chunk != e.chunk {
+			all, err := b.rows(e.chunk, 0, int(chunk.rows))
+			if err != nil {
+				*memo = Memo{}
+				return nil, err
+			}
+			*memo = Memo{block: b, chunk: e.chunk, rows: all}
+		}
+		rows = memo.rows[e.pos : e.pos+e.Segments]
 	}
-	records, err := recordsAt(memo.data, e, b.index.accounts[e.account])
+	records, err := recordsOf(rows, i, e.ID)
 	if err != nil {
-		return nil, vfs.Corrupt(b.name, at, "trace %s: %w", e.ID, err)
+		return nil, vfs.Corrupt(b.Entities(), chunk.offset, "trace %s: %w", e.ID, err)
 	}
 	return records, nil
 }
 
-func (b *Block) unpackChunk(c chunkRef, dst []byte) ([]byte, error) {
-	if c.stored > maxChunk || c.offset < headBytes || c.offset+chunkHead+int64(c.stored) > b.size {
-		return nil, vfs.Corrupt(b.name, c.offset, "a chunk of %d bytes does not fit", c.stored)
-	}
-	p, err := b.read(c.offset, chunkHead+int(c.stored))
-	if err != nil {
+// rows reads rows of a row group, after a look at the checksum of all of it.
+func (b *Block) rows(chunk uint32, first, n int) ([]row, error) {
+	c := b.index.chunks[chunk]
+	if err := b.check(c); err != nil {
 		return nil, err
 	}
-	stored := p[chunkHead:]
-	if binary.LittleEndian.Uint32(p) != c.stored || binary.LittleEndian.Uint32(p[4:]) != c.raw {
-		return nil, vfs.Corrupt(b.name, c.offset, "the chunk's head does not agree with the index")
-	}
-	if crc32.Checksum(stored, castagnoli()) != binary.LittleEndian.Uint32(p[8:]) {
-		return nil, vfs.Corrupt(b.name, c.offset, "wrong checksum of a chunk")
-	}
-	data, err := b.codec.unpack(dst, stored, c.raw)
+	rows, err := readRows(b.table.RowGroups()[chunk], first, n)
 	if err != nil {
-		return nil, vfs.Corrupt(b.name, c.offset, "chunk: %w", err)
+		return nil, vfs.Corrupt(b.Entities(), c.offset, "row group %d: %w", chunk, err)
 	}
-	return data, nil
+	return rows, nil
 }
 
-// recordsAt reads the records of one trace and copies them, so that keeping
-// one does not keep its chunk.
-func recordsAt(data []byte, e *Entry, account trace.Account) ([]Record, error) {
-	d, err := NewDecoder(data)
-	if err != nil {
-		return nil, err
-	}
-	d.Seek(int(e.pos))
-	if id, a := d.ID(), d.Blob(); d.err == nil && (id != e.ID || string(a) != string(account)) {
-		return nil, fmt.Errorf("found %s of account %q in its place", id, a)
-	}
-	n := d.count(3)
-	if d.err != nil {
-		return nil, d.err
-	}
-	if n != int(e.Segments) || n > math.MaxInt32 {
-		return nil, fmt.Errorf("%d records, %d announced", n, e.Segments)
-	}
-	records := make([]Record, n)
+// recordsOf puts the records of one trace together. They share nothing with
+// the rows, so that keeping one does not keep its row group.
+func recordsOf(rows []row, number int, id trace.ID) ([]Record, error) {
+	records := make([]Record, len(rows))
 	size := 0
-	for i := range records {
-		records[i] = d.Record(e.ID)
-		size += len(records[i].Raw)
-	}
-	if d.err != nil {
-		return nil, d.err
+	for i := range rows {
+		r := &rows[i]
+		size += len(r.Raw) + len(r.Document) + len(r.Name) + len(r.Fields) + 80
 	}
 	own := make([]byte, 0, size)
-	scopes := map[*trace.OTLPScope]*trace.OTLPScope{}
-	for i := range records {
-		r := &records[i]
-		start := len(own)
-		own = append(own, r.Raw...)
-		r.Raw = own[start:len(own):len(own)]
-		if r.Scope != nil {
-			if scopes[r.Scope] == nil {
-				s := *r.Scope
-				s.Resource, s.Scope = slices.Clone(s.Resource), slices.Clone(s.Scope)
-				scopes[r.Scope] = &s
-			}
-			r.Scope = scopes[r.Scope]
+	scopes := map[string]*trace.OTLPScope{}
+	for i := range rows {
+		r := &rows[i]
+		if int(r.Trace) != number || r.TraceID != id {
+			return nil, fmt.Errorf("found trace %d, %s, in its place", r.Trace, trace.ID(r.TraceID))
 		}
+		var err error
+		if records[i], own, err = r.record(own); err != nil {
+			return nil, err
+		}
+		if r.Scope == nil {
+			continue
+		}
+		if scopes[string(r.Scope)] == nil {
+			if scopes[string(r.Scope)], err = scopeOf(r.Scope); err != nil {
+				return nil, fmt.Errorf("scope: %w", err)
+			}
+		}
+		records[i].Scope = scopes[string(r.Scope)]
 	}
 	return records, nil
 }

@@ -6,18 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"path/filepath"
+
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/klauspost/compress/zstd"
 )
 
-// A block file, all integers little-endian (docs/formats/store.md):
+// A block is three files (docs/formats/store.md): <n>.entities.parquet and
+// <n>.traces.parquet, which anyone can read, and <n>.blk, which has its name
+// last and without which the others do not count. All integers of the latter
+// are little-endian:
 //
 //	head    16 bytes: magic "FLUOBLK\n", version u32, crc32c u32 of the 12 before
-//	chunks  each: stored u32, raw u32, crc32c u32 of the stored bytes, then those
-//	        bytes, which are zstd of an Encoder's
 //	index   stored bytes, zstd of index.encode
 //	tail    48 bytes:
 //	         0 offset of the index u64
@@ -28,18 +30,23 @@ import (
 //	        32 version u32
 //	        36 crc32c u32 of the 36 before
 //	        40 magic "FLUOBLK\n"
-//
-// In a chunk a trace is: id, account (uvarint length and bytes), uvarint number
-// of records, and the records in the order in which they were accepted.
 const (
 	magic      = "FLUOBLK\n"
-	version    = 1
+	version    = 2
 	headBytes  = 16
 	tailBytes  = 48
-	chunkHead  = 12
-	chunkBytes = 128 << 10 // raw size at which a chunk ends
 	suffix     = ".blk"
 	tempSuffix = ".tmp"
+
+	entitiesSuffix = ".entities.parquet"
+	tracesSuffix   = ".traces.parquet"
+
+	// A row group ends with the first trace that brings it to so many rows or
+	// received bytes: reading one trace reads pages of that size.
+	groupRows  = 1024
+	groupBytes = 1 << 20
+	// maxTrace bounds the received bytes of one trace.
+	maxTrace = maxChunk / 2
 )
 
 // Level says how much work compression may be.
@@ -59,10 +66,17 @@ type Writer struct {
 	codec  *Codec
 	level  Level
 
-	file    vfs.File
+	file    vfs.File // that of the entities, then the others
+	open    string   // its suffix
 	offset  int64
+	named   bool // the block may have its name
 	index   *builder
-	chunk   Encoder
+	rows    []row
+	bytes   int // received, of rows
+	scopes  map[*trace.OTLPScope][]byte
+	scratch []byte
+	table   *parquet.GenericWriter[row]
+	buffer  bytes.Buffer // what the table wrote and the file has not got yet
 	packed  []byte
 	highest uint64
 }
@@ -78,21 +92,59 @@ type WriterOptions struct {
 
 // Create begins a block, under a temporary name.
 func Create(o WriterOptions) (*Writer, error) {
-	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder()}
-	w.chunk.Reset()
-	var err error
-	if w.file, err = o.FS.Create(w.temp()); err != nil {
-		return nil, fmt.Errorf("create block: %w", err)
+	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder(), scopes: map[*trace.OTLPScope][]byte{}}
+	w.table = parquet.NewGenericWriter[row](&w.buffer, w.parquet()...)
+	return w, w.create(entitiesSuffix)
+}
+
+func (w *Writer) parquet() []parquet.WriterOption {
+	codec := &w.codec.pages
+	if w.level == Small {
+		codec = &w.codec.smallPages
 	}
-	b := append([]byte(nil), magic...)
-	b = binary.LittleEndian.AppendUint32(b, version)
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
-	return w, w.write(b)
+	return []parquet.WriterOption{parquet.Compression(codec), parquet.CreatedBy("fluoro", "", ""), parquet.PageBufferSize(128 << 10), parquet.WriteBufferSize(0),
+		parquet.SkipPageBounds("scope"), parquet.SkipPageBounds("span_id"), parquet.SkipPageBounds("parent_span_id"), parquet.SkipPageBounds("fields"), parquet.SkipPageBounds("document"), parquet.SkipPageBounds("raw")}
+}
+
+func (w *Writer) create(suffix string) (err error) {
+	w.open, w.offset = suffix, 0
+	if w.file, err = w.fs.Create(w.temp()); err != nil {
+		return fmt.Errorf("create block: %w", err)
+	}
+	return nil
+}
+
+// finish makes a file durable under its temporary name.
+func (w *Writer) finish() error {
+	if err := w.file.Sync(); err != nil {
+		return fmt.Errorf("sync block %s: %w", w.temp(), err)
+	}
+	if err := w.file.Close(); err != nil {
+		return fmt.Errorf("close block %s: %w", w.temp(), err)
+	}
+	w.file = nil
+	return nil
+}
+
+// name gives a finished file its name.
+func (w *Writer) name(suffix string) error {
+	name := pathOf(w.dir, w.number, suffix)
+	if err := w.fs.Rename(name+tempSuffix, name); err != nil {
+		return fmt.Errorf("name block: %w", err)
+	}
+	return nil
+}
+
+func (w *Writer) syncDir() error {
+	if err := w.fs.SyncDir(w.dir); err != nil {
+		return fmt.Errorf("sync block directory: %w", err)
+	}
+	return nil
 }
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-func (w *Writer) temp() string { return filepath.Join(w.dir, Name(w.number)+tempSuffix) }
+func (w *Writer) temp() string { return pathOf(w.dir, w.number, w.open) + tempSuffix }
 
 func (w *Writer) write(b []byte) error {
 	n, err := w.file.Write(b)
@@ -109,25 +161,39 @@ func (w *Writer) Add(in *Info, records []Record) error {
 	if n := len(w.index.entries); n > 0 && compare(&w.index.entries[n-1], in.Start, in.ID) > 0 {
 		return errors.New("block: traces out of order")
 	}
-	if w.chunk.Len() >= chunkBytes {
+	if len(w.rows) >= groupRows || w.bytes >= groupBytes {
 		if err := w.flush(); err != nil {
 			return err
 		}
 	}
-	pos := w.chunk.Len()
-	w.chunk.Begin()
-	w.chunk.Bytes(in.ID[:])
-	w.chunk.Text(string(in.Account))
-	w.chunk.Uvarint(uint64(len(records)))
+	pos, before := len(w.rows), w.bytes
 	for i := range records {
-		w.chunk.Record(&records[i])
+		r := &records[i]
+		var out row
+		out, w.scratch = rowOf(len(w.index.entries), in.ID, r, w.scratch)
+		out.Scope = w.scope(r.Scope)
+		w.rows = append(w.rows, out)
+		w.bytes += len(r.Raw)
 	}
-	if w.chunk.Len() > maxChunk/2 {
-		return fmt.Errorf("block: trace %s of %d bytes is over the limit", in.ID, w.chunk.Len()-pos)
+	if w.bytes-before > maxTrace {
+		return fmt.Errorf("block: trace %s of %d bytes is over the limit", in.ID, w.bytes-before)
 	}
 	w.highest = max(w.highest, in.LSN)
 	in.Segments = len(records)
 	return w.index.add(in, uint32(len(w.index.chunks)), uint32(pos))
+}
+
+// scope is the encoded form of a scope, made once for a row group.
+func (w *Writer) scope(s *trace.OTLPScope) []byte {
+	if s == nil {
+		return nil
+	}
+	b, ok := w.scopes[s]
+	if !ok {
+		b = appendScope(nil, s)
+		w.scopes[s] = b
+	}
+	return b
 }
 
 // compare orders entries by start, then id.
@@ -141,31 +207,75 @@ func compare(e *Entry, start trace.Time, id trace.ID) int {
 	return bytes.Compare(e.ID[:], id[:])
 }
 
-// pack compresses into the writer's buffer, keeping room before it.
-func (w *Writer) pack(b []byte, room int) []byte {
+// pack compresses into the writer's buffer.
+func (w *Writer) pack(b []byte) []byte {
 	var encoder *zstd.Encoder
 	if encoder = w.codec.fast; w.level == Small {
 		encoder = w.codec.small
 	}
-	w.packed = append(w.packed[:0], make([]byte, room)...)
-	w.packed = encoder.EncodeAll(b, w.packed)
+	w.packed = encoder.EncodeAll(b, w.packed[:0])
 	return w.packed
 }
 
-// flush writes the chunk that was being filled.
+// flush writes the row group that was being filled.
 func (w *Writer) flush() error {
-	if w.chunk.Len() <= 4 {
+	if len(w.rows) == 0 {
 		return nil
 	}
-	raw := w.chunk.Finish()
-	b := w.pack(raw, chunkHead)
-	stored := b[chunkHead:]
-	binary.LittleEndian.PutUint32(b, uint32(len(stored)))
-	binary.LittleEndian.PutUint32(b[4:], uint32(len(raw)))
-	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(stored, castagnoli()))
-	w.index.chunks = append(w.index.chunks, chunkRef{offset: w.offset, stored: uint32(len(stored)), raw: uint32(len(raw))})
-	w.chunk.Reset()
-	return w.write(b)
+	if _, err := w.table.Write(w.rows); err != nil {
+		return fmt.Errorf("write block %s: %w", w.temp(), err)
+	}
+	if err := w.table.Flush(); err != nil {
+		return fmt.Errorf("write block %s: %w", w.temp(), err)
+	}
+	b := w.buffer.Bytes()
+	w.index.chunks = append(w.index.chunks, chunkRef{offset: w.offset, stored: uint32(len(b)), rows: uint32(len(w.rows)), sum: crc32.Checksum(b, castagnoli())})
+	clear(w.rows)
+	clear(w.scopes)
+	w.rows, w.bytes = w.rows[:0], 0
+	return w.drain()
+}
+
+// drain moves what a table wrote to the file.
+func (w *Writer) drain() error {
+	err := w.write(w.buffer.Bytes())
+	w.buffer.Reset()
+	return err
+}
+
+// finishTables ends the table of entities and writes that of traces.
+func (w *Writer) finishTables() error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if err := w.table.Close(); err != nil {
+		return fmt.Errorf("write block %s: %w", w.temp(), err)
+	}
+	w.index.foot = chunkRef{offset: w.offset, stored: uint32(w.buffer.Len()), sum: crc32.Checksum(w.buffer.Bytes(), castagnoli())}
+	if err := w.drain(); err != nil {
+		return err
+	}
+	if err := w.finish(); err != nil {
+		return err
+	}
+	if err := w.create(tracesSuffix); err != nil {
+		return err
+	}
+	traces := parquet.NewGenericWriter[traceRow](&w.buffer, w.parquet()...)
+	for i := range w.index.entries {
+		in := w.index.info(i)
+		if _, err := traces.Write([]traceRow{traceRowOf(&in)}); err != nil {
+			return fmt.Errorf("write block %s: %w", w.temp(), err)
+		}
+	}
+	if err := traces.Close(); err != nil {
+		return fmt.Errorf("write block %s: %w", w.temp(), err)
+	}
+	w.index.tracesSize = int64(w.buffer.Len())
+	if err := w.drain(); err != nil {
+		return err
+	}
+	return w.finish()
 }
 
 // Len is how many traces were added, Offset how many bytes were written.
@@ -174,11 +284,25 @@ func (w *Writer) Len() int { return len(w.index.entries) }
 // Finish makes the block durable under its name and opens it. If it fails, the
 // block may or may not be found by the next start.
 func (w *Writer) Finish() (*Block, error) {
-	if err := w.flush(); err != nil {
+	if err := w.finishTables(); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(w.name(entitiesSuffix), w.name(tracesSuffix)); err != nil {
+		return nil, err
+	}
+	// The others have their names for good before the last one has its own.
+	if err := w.syncDir(); err != nil {
+		return nil, err
+	}
+	if err := w.create(suffix); err != nil {
+		return nil, err
+	}
+	head := binary.LittleEndian.AppendUint32([]byte(magic), version)
+	if err := w.write(binary.LittleEndian.AppendUint32(head, crc32.Checksum(head, castagnoli()))); err != nil {
 		return nil, err
 	}
 	raw := w.index.encode(nil)
-	stored := w.pack(raw, 0)
+	stored := w.pack(raw)
 	tail := binary.LittleEndian.AppendUint64(nil, uint64(w.offset))
 	tail = binary.LittleEndian.AppendUint32(tail, uint32(len(stored)))
 	tail = binary.LittleEndian.AppendUint32(tail, uint32(len(raw)))
@@ -191,19 +315,15 @@ func (w *Writer) Finish() (*Block, error) {
 	if err := w.write(append(stored, tail...)); err != nil {
 		return nil, err
 	}
-	if err := w.file.Sync(); err != nil {
-		return nil, fmt.Errorf("sync block %s: %w", w.temp(), err)
+	if err := w.finish(); err != nil {
+		return nil, err
 	}
-	if err := w.file.Close(); err != nil {
-		return nil, fmt.Errorf("close block %s: %w", w.temp(), err)
+	w.named = true
+	if err := w.name(suffix); err != nil {
+		return nil, err
 	}
-	w.file = nil
-	name := filepath.Join(w.dir, Name(w.number))
-	if err := w.fs.Rename(w.temp(), name); err != nil {
-		return nil, fmt.Errorf("name block: %w", err)
-	}
-	if err := w.fs.SyncDir(w.dir); err != nil {
-		return nil, fmt.Errorf("sync block directory: %w", err)
+	if err := w.syncDir(); err != nil {
+		return nil, err
 	}
 	return Open(w.fs, w.dir, w.number, w.codec)
 }
@@ -214,5 +334,10 @@ func (w *Writer) Abort() {
 	if w.file != nil {
 		_ = w.file.Close()
 	}
-	_ = w.fs.Remove(w.temp())
+	for _, suffix := range []string{suffix, entitiesSuffix, tracesSuffix} {
+		_ = w.fs.Remove(pathOf(w.dir, w.number, suffix) + tempSuffix)
+		if !w.named {
+			_ = w.fs.Remove(pathOf(w.dir, w.number, suffix))
+		}
+	}
 }
