@@ -42,9 +42,11 @@ func (s *server) routes() http.Handler {
 	questions := query.New(s.store)
 	questions.Groups, questions.History = control.Groups.Lookup, history(control.Groups)
 	questions.Indexed = control.Settings.Indexed
+	s.retrievals = query.NewRetrievals(questions, time.Now)
+	s.retrievals.Logger = s.log
 	operations := api.New(api.Options{
-		Control: control,
-		Query:   questions, Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,
+		Control: control, Retrievals: s.retrievals,
+		Query: questions, Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,
 		Observe: s.observer(), Logger: s.log,
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -16,6 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/present/console"
+	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -36,15 +37,16 @@ const (
 
 // server holds what one `fluoro serve` runs.
 type server struct {
-	config   *config.Config
-	log      *slog.Logger
-	started  time.Time
-	registry *prometheus.Registry
-	store    *local.Store
-	meta     *sqlite.Store
-	intake   *receive.Intake
-	tally    *receive.Tally
-	live     *live
+	config     *config.Config
+	log        *slog.Logger
+	started    time.Time
+	registry   *prometheus.Registry
+	store      *local.Store
+	meta       *sqlite.Store
+	intake     *receive.Intake
+	retrievals *query.Retrievals
+	tally      *receive.Tally
+	live       *live
 
 	udp       *receive.UDP
 	grpc      *grpc.Server
@@ -224,6 +226,9 @@ func (s *server) close() error {
 	}
 	if s.store == nil {
 		return nil
+	}
+	if s.retrievals != nil {
+		s.retrievals.Close() // they read the store
 	}
 	var failed error
 	if s.meta != nil {

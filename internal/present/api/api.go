@@ -38,9 +38,11 @@ type Intake interface {
 
 // Options of the API.
 type Options struct {
-	Query   *query.Query
-	Intake  Intake
-	Sampler *sample.Sampler
+	Query *query.Query
+	// Retrievals are the jobs of StartTraceRetrieval; nil: New makes them.
+	Retrievals *query.Retrievals
+	Intake     Intake
+	Sampler    *sample.Sampler
 	Control
 	Account trace.Account // of every request, and in ARNs
 	Region  string        // in ARNs
@@ -71,6 +73,9 @@ func New(o Options) *API {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Retrievals == nil {
+		o.Retrievals = query.NewRetrievals(o.Query, o.Now)
+	}
 	a := &API{Options: o}
 	a.handlers = map[string]handler{
 		"PutTraceSegments":               a.putTraceSegments,
@@ -88,6 +93,7 @@ func New(o Options) *API {
 		"GetSamplingStatisticSummaries":  a.getSamplingStatisticSummaries,
 	}
 	maps.Copy(a.handlers, a.control())
+	maps.Copy(a.handlers, a.retrieval())
 	return a
 }
 

@@ -1,0 +1,285 @@
+package query
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const (
+	// maxRetrieval is how many ids a retrieval takes (X-Ray API model,
+	// TraceIdListForRetrieval).
+	maxRetrieval = 100
+	// retrievalTime is how long a retrieval may take, and how long it is known
+	// after it ended.
+	retrievalTime = time.Hour
+	// maxRetrievals is how many retrievals are known at once. Each keeps at most
+	// 100 ids: traces are read when a page is asked for.
+	maxRetrievals = 1000
+	// retrievalsAtOnce is how many look for their traces at the same time.
+	retrievalsAtOnce = 2
+)
+
+// RetrievalState is how far a retrieval is (X-Ray API model, RetrievalStatus).
+type RetrievalState string
+
+// The states of a retrieval.
+const (
+	RetrievalScheduled RetrievalState = "SCHEDULED"
+	RetrievalRunning   RetrievalState = "RUNNING"
+	RetrievalComplete  RetrievalState = "COMPLETE"
+	RetrievalFailed    RetrievalState = "FAILED"
+	RetrievalCancelled RetrievalState = "CANCELLED"
+	RetrievalTimedOut  RetrievalState = "TIMEOUT"
+)
+
+// Retrievals are the jobs of StartTraceRetrieval: each looks for traces by id
+// among all that is stored, and remembers those that are there. They are in
+// memory: a token does not outlive the process.
+type Retrievals struct {
+	// Logger, if not nil, is told why retrievals fail. It is set before the first.
+	Logger *slog.Logger
+
+	query *Query
+	now   func() time.Time
+	turns chan struct{}
+	wait  sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	jobs   map[string]*retrieval // by token
+	order  []*retrieval          // by start
+}
+
+// retrieval is one job. What follows account is guarded by Retrievals.mu.
+type retrieval struct {
+	token   string
+	account trace.Account
+	cancel  context.CancelFunc
+	state   RetrievalState
+	began   time.Time
+	ended   time.Time // zero while it is under way
+	found   []trace.ID
+}
+
+// NewRetrievals makes an empty set of jobs on what q answers. now is the clock.
+func NewRetrievals(q *Query, now func() time.Time) *Retrievals {
+	return &Retrievals{query: q, now: now, turns: make(chan struct{}, retrievalsAtOnce), jobs: map[string]*retrieval{}}
+}
+
+// Start begins to look for those traces of texts whose span of time meets the
+// window, both ends included, and returns the job's token. Errors: KindInvalid
+// for ids that are malformed or there twice, KindThrottled when too many
+// retrievals are under way.
+func (r *Retrievals) Start(account trace.Account, texts []string, w trace.Window) (string, error) {
+	ids, err := retrievalIDs(texts)
+	if err != nil {
+		return "", err
+	}
+	if err := checkWindow(w); err != nil {
+		return "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expire()
+	switch {
+	case r.closed:
+		return "", trace.Errorf(trace.KindUnavailable, "the service is shutting down")
+	case len(r.jobs) >= maxRetrievals && !r.forgetEnded():
+		return "", trace.Errorf(trace.KindThrottled, "Too many trace retrievals are under way: %d", len(r.jobs))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	j := &retrieval{token: rand.Text(), account: account, cancel: cancel, state: RetrievalScheduled, began: r.now()}
+	r.jobs[j.token] = j
+	r.order = append(r.order, j)
+	r.wait.Go(func() { r.run(ctx, j, ids, w) })
+	return j.token, nil
+}
+
+// retrievalIDs reads trace ids.
+func retrievalIDs(texts []string) ([]trace.ID, error) {
+	if len(texts) > maxRetrieval {
+		return nil, invalid("Exceeding maximum query size: %d", maxRetrieval)
+	}
+	ids := make([]trace.ID, 0, len(texts))
+	for _, text := range texts {
+		id, err := trace.ParseID(text)
+		if err != nil {
+			return nil, invalid("Invalid trace id %s: incorrect id format", text)
+		}
+		if slices.Contains(ids, id) {
+			return nil, invalid("Containing duplicate trace ids")
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// run looks for a job's traces when its turn comes.
+func (r *Retrievals) run(ctx context.Context, j *retrieval, ids []trace.ID, w trace.Window) {
+	defer j.cancel()
+	select {
+	case r.turns <- struct{}{}:
+		defer func() { <-r.turns }()
+	case <-ctx.Done():
+		return // whoever cancelled it said so in its state
+	}
+	if !r.step(j, RetrievalScheduled, RetrievalRunning) {
+		return
+	}
+	var found []trace.ID
+	for t, err := range r.query.store.Traces(ctx, j.account, ids) {
+		if err != nil {
+			if r.step(j, RetrievalRunning, RetrievalFailed) && r.Logger != nil {
+				r.Logger.Error("trace retrieval failed", "error", err)
+			}
+			return
+		}
+		if t.Start <= w.End && (t.InProgress || max(t.Start, t.End) >= w.Start) {
+			found = append(found, t.ID)
+		}
+	}
+	r.mu.Lock()
+	j.found = found
+	r.mu.Unlock()
+	r.step(j, RetrievalRunning, RetrievalComplete)
+}
+
+// step moves a job from one state to the next, unless it is in another one.
+func (r *Retrievals) step(j *retrieval, from, to RetrievalState) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.expire()
+	if j.state != from {
+		return false
+	}
+	if j.state = to; to != RetrievalRunning {
+		j.ended = r.now()
+	}
+	return true
+}
+
+// expire ends what took too long, and forgets what ended long ago. The mutex is
+// held.
+func (r *Retrievals) expire() {
+	now := r.now()
+	r.order = slices.DeleteFunc(r.order, func(j *retrieval) bool {
+		if j.ended.IsZero() && now.Sub(j.began) >= retrievalTime {
+			j.end(RetrievalTimedOut, j.began.Add(retrievalTime))
+		}
+		gone := !j.ended.IsZero() && now.Sub(j.ended) >= retrievalTime
+		if gone {
+			delete(r.jobs, j.token)
+		}
+		return gone
+	})
+}
+
+// end stops a job that is under way.
+func (j *retrieval) end(state RetrievalState, at time.Time) {
+	j.state, j.ended = state, at
+	j.cancel()
+}
+
+// forgetEnded makes room: it forgets the oldest job that ended. The mutex is held.
+func (r *Retrievals) forgetEnded() bool {
+	i := slices.IndexFunc(r.order, func(j *retrieval) bool { return !j.ended.IsZero() })
+	if i < 0 {
+		return false
+	}
+	delete(r.jobs, r.order[i].token)
+	r.order = slices.Delete(r.order, i, i+1)
+	return true
+}
+
+// find finds an account's job. The mutex is held.
+func (r *Retrievals) find(account trace.Account, token string) (*retrieval, error) {
+	r.expire()
+	j := r.jobs[token]
+	if j == nil || j.account != account {
+		return nil, trace.Errorf(trace.KindNotFound, "Retrieval token does not exist or has expired")
+	}
+	return j, nil
+}
+
+// Cancel stops a job; one that ended stays as it is. An unknown token is
+// KindNotFound.
+func (r *Retrievals) Cancel(account trace.Account, token string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	j, err := r.find(account, token)
+	if err == nil && j.ended.IsZero() {
+		j.end(RetrievalCancelled, r.now())
+	}
+	return err
+}
+
+// look is a job's state and the traces that it found. found does not change any
+// more.
+func (r *Retrievals) look(account trace.Account, token string) (RetrievalState, []trace.ID, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	j, err := r.find(account, token)
+	switch {
+	case err != nil:
+		return "", nil, err
+	case j.state != RetrievalComplete:
+		return j.state, nil, nil
+	}
+	return j.state, j.found, nil
+}
+
+// Close cancels all jobs and waits for them.
+func (r *Retrievals) Close() {
+	r.mu.Lock()
+	r.closed = true
+	for _, j := range r.order {
+		if j.ended.IsZero() {
+			j.end(RetrievalCancelled, r.now())
+		}
+	}
+	r.mu.Unlock()
+	r.wait.Wait()
+}
+
+// A page's token holds where it starts, as two numbers and an id, and a hash of
+// that and of the question.
+const retrievalPageSize = 4 + 4 + 8 + 8
+
+// retrievalPlace is where a page starts: behind span number Span-1 of a trace,
+// which has id After. The id decides while it is there: a trace may grow while
+// it is read. Graphs use Item alone.
+type retrievalPlace struct {
+	Item, Span uint32
+	After      trace.SegmentID
+}
+
+func (p retrievalPlace) seal(of string) string {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, retrievalPageSize), p.Item)
+	b = append(binary.BigEndian.AppendUint32(b, p.Span), p.After[:]...)
+	sum := sha256.Sum256(append(slices.Clone(b), of...))
+	return base64.RawURLEncoding.EncodeToString(append(b, sum[:8]...))
+}
+
+func openRetrievalPlace(token, of string) (p retrievalPlace, err error) {
+	if token == "" {
+		return p, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err == nil && len(b) == retrievalPageSize {
+		p.Item, p.Span = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
+		copy(p.After[:], b[8:])
+		if p.seal(of) == token {
+			return p, nil
+		}
+	}
+	return retrievalPlace{}, invalid("Invalid token %s", token)
+}

@@ -1,0 +1,190 @@
+package query
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const (
+	// retrievedTraces, retrievedSpans and retrievedServices are what a page holds
+	// (X-Ray API model: TraceSpanList, SpanList, RetrievedServicesList).
+	retrievedTraces   = 5
+	retrievedSpans    = 100
+	retrievedServices = 1000
+	// retrievedLinks is how many links a service shows (LinksList).
+	retrievedLinks = 100
+	// retrievedBytes ends a page of large spans early; one span always fits.
+	retrievedBytes = 8 << 20
+)
+
+// Format makes the span documents of a trace.
+type Format struct {
+	Name  string // as TraceFormat names it
+	Spans func(*trace.Trace) ([]assemble.Document, error)
+}
+
+// RetrievedTraces is a page of what a retrieval found. A trace of more than 100
+// spans goes on on the next page.
+type RetrievedTraces struct {
+	State  RetrievalState
+	Traces []RetrievedTrace // none unless State is RetrievalComplete
+	Token  string           // of the next page, "" after the last
+}
+
+// RetrievedTrace is a trace, or a part of one.
+type RetrievedTrace struct {
+	ID trace.ID
+	// Duration is from the first start to the last end of the whole trace; nil if
+	// nothing of it is completed.
+	Duration *time.Duration
+	Spans    []assemble.Document
+}
+
+// Traces is a page of what a job found, in the order of its ids, read now.
+func (r *Retrievals) Traces(ctx context.Context, account trace.Account, token, page string, format Format) (*RetrievedTraces, error) {
+	state, ids, err := r.look(account, token)
+	if err != nil {
+		return nil, err
+	}
+	of := "traces " + format.Name + token
+	at, err := openRetrievalPlace(page, of)
+	if err != nil {
+		return nil, err
+	}
+	out := &RetrievedTraces{State: state}
+	bytes := 0
+	for i := int(at.Item); i < len(ids); i, at = i+1, (retrievalPlace{}) {
+		if len(out.Traces) == retrievedTraces || bytes >= retrievedBytes {
+			out.Token = retrievalPlace{Item: uint32(i)}.seal(of)
+			return out, nil
+		}
+		for t, err := range r.query.store.Traces(ctx, account, ids[i:i+1]) {
+			if err != nil {
+				return nil, err
+			}
+			spans, err := format.Spans(t)
+			if err != nil {
+				return nil, err
+			}
+			first := at.start(spans)
+			last := first
+			for last < len(spans) && last < first+retrievedSpans && (bytes == 0 || bytes+len(spans[last].JSON) <= retrievedBytes) {
+				bytes += len(spans[last].JSON)
+				last++
+			}
+			if last > first || len(spans) == 0 {
+				out.Traces = append(out.Traces, RetrievedTrace{t.ID, duration(t), spans[first:last]})
+			}
+			if last < len(spans) {
+				next := retrievalPlace{Item: uint32(i), Span: uint32(last)}
+				if last > 0 {
+					next.After, _ = trace.ParseSegmentID(spans[last-1].ID)
+				}
+				out.Token = next.seal(of)
+				return out, nil
+			}
+		}
+	}
+	return out, nil
+}
+
+// start is the number of the first span of a page.
+func (p retrievalPlace) start(spans []assemble.Document) int {
+	if p.Span == 0 {
+		return 0
+	}
+	id := p.After.String()
+	if i := slices.IndexFunc(spans, func(d assemble.Document) bool { return d.ID == id }); i >= 0 {
+		return i + 1
+	}
+	return min(int(p.Span), len(spans))
+}
+
+func duration(t *trace.Trace) *time.Duration {
+	if t.End == 0 {
+		return nil
+	}
+	d := max(0, t.End.Sub(t.Start))
+	return &d
+}
+
+// RetrievedGraph is a page of the service graph of what a retrieval found.
+type RetrievedGraph struct {
+	State RetrievalState
+	Graph *trace.Graph // of everything; nil unless State is RetrievalComplete
+	// First and Last bound the services of this page.
+	First, Last int
+	Links       map[trace.Service][]RetrievedLink
+	Token       string // of the next page, "" after the last
+}
+
+// RetrievedLink says that a service's entities in a trace have trace links to
+// other traces.
+type RetrievedLink struct {
+	Source       trace.ID
+	Destinations []trace.ID // in the order of the links, each once
+}
+
+// Graph is a page of the service graph of what a job found.
+func (r *Retrievals) Graph(ctx context.Context, account trace.Account, token, page string) (*RetrievedGraph, error) {
+	state, ids, err := r.look(account, token)
+	if err != nil {
+		return nil, err
+	}
+	of := "graph " + token
+	at, err := openRetrievalPlace(page, of)
+	if err != nil || state != RetrievalComplete {
+		return &RetrievedGraph{State: state}, err
+	}
+	out := &RetrievedGraph{State: state, Links: map[trace.Service][]RetrievedLink{}}
+	b := assemble.NewGraph(nil)
+	for t, err := range r.query.store.Traces(ctx, account, ids) {
+		if err != nil {
+			return nil, err
+		}
+		b.Add(t, nil)
+		out.link(t)
+	}
+	for t, err := range r.query.store.Traces(ctx, account, b.Linked()) {
+		if err != nil {
+			return nil, err
+		}
+		b.Resolve(t)
+	}
+	out.Graph = b.Graph()
+	n := len(out.Graph.Services)
+	out.First = min(int(at.Item), n)
+	out.Last = min(out.First+retrievedServices, n)
+	if out.Last < n {
+		out.Token = retrievalPlace{Item: uint32(out.Last)}.seal(of)
+	}
+	return out, nil
+}
+
+// link notes a trace's links with the services that have them.
+func (g *RetrievedGraph) link(t *trace.Trace) {
+	for e := range assemble.All(t) {
+		if e.Segment == nil || len(e.Links) == 0 {
+			continue
+		}
+		service := trace.Service{Name: e.Segment.Name, Type: e.Segment.Origin}
+		links := g.Links[service]
+		if n := len(links); n == 0 || links[n-1].Source != t.ID {
+			if n == retrievedLinks {
+				continue
+			}
+			links = append(links, RetrievedLink{Source: t.ID})
+		}
+		last := &links[len(links)-1]
+		for _, l := range e.Links {
+			if len(last.Destinations) < retrievedLinks && !slices.Contains(last.Destinations, l.TraceID) {
+				last.Destinations = append(last.Destinations, l.TraceID)
+			}
+		}
+		g.Links[service] = links
+	}
+}
