@@ -1,0 +1,118 @@
+package console
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/query/analytics"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// question reads query parameters. The first error stays; names are those of the
+// parameters.
+type question struct {
+	values url.Values
+	err    error
+}
+
+func (q *question) fail(format string, args ...any) {
+	if q.err == nil {
+		q.err = trace.Errorf(trace.KindInvalid, format, args...)
+	}
+}
+
+// number is a parameter as a number, or fallback where it is absent; NaN stands
+// for none.
+func (q *question) number(name string, fallback float64) float64 {
+	text := q.values.Get(name)
+	if text == "" {
+		if math.IsNaN(fallback) {
+			q.fail("%s: is required", name)
+		}
+		return fallback
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		q.fail("%s: %.50q is no number", name, text)
+		return 0
+	}
+	return v
+}
+
+// parseQuestion reads a query, in which only known parameters may be, once each.
+func parseQuestion(raw string, known string) *question {
+	q := &question{}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		q.fail("query: %v", err)
+	}
+	q.values = values
+	for name, list := range values {
+		switch {
+		case !strings.Contains(" "+known+" ", " "+name+" "):
+			q.fail("%.50q: no such parameter; there are %s", name, known)
+		case len(list) > 1:
+			q.fail("%s: is given %d times", name, len(list))
+		}
+	}
+	return q
+}
+
+func (q *question) selection() analytics.Selection {
+	start, end := q.number("start", math.NaN()), q.number("end", math.NaN())
+	return analytics.Selection{
+		Window: trace.Window{Start: trace.FromSeconds(start), End: trace.FromSeconds(end)},
+		Filter: q.values.Get("filter"),
+	}
+}
+
+func seriesRequest(raw string) (r analytics.SeriesRequest, err error) {
+	q := parseQuestion(raw, "start end filter group bucket top")
+	r.Selection = q.selection()
+	// 500 buckets of 30 days still fit a Duration.
+	r.Bucket = time.Duration(min(30*86400, max(0, q.number("bucket", 60))) * float64(time.Second))
+	top := q.number("top", 10)
+	if top != math.Trunc(top) {
+		q.fail("top: must be a whole number")
+	}
+	r.Top = int(max(-1, min(1e6, top)))
+	if q.err != nil {
+		return r, q.err
+	}
+	r.Group, err = analytics.ParseDimension(q.values.Get("group"))
+	return r, err
+}
+
+// answer makes an endpoint of a function from a raw query to what is sent as JSON.
+func answer(ask func(r *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "no-store")
+		out, err := ask(r)
+		if err != nil {
+			status := http.StatusInternalServerError
+			if trace.KindOf(err) == trace.KindInvalid {
+				status = http.StatusBadRequest
+			}
+			w.WriteHeader(status)
+			out = map[string]any{"error": map[string]string{"message": err.Error()}}
+		}
+		_ = json.NewEncoder(w).Encode(out) // the client may be gone
+	})
+}
+
+func seriesHandler(a *analytics.Analytics) http.Handler {
+	return answer(func(r *http.Request) (any, error) {
+		q, err := seriesRequest(r.URL.RawQuery)
+		if err != nil {
+			return nil, err
+		}
+		return a.Series(r.Context(), q)
+	})
+}
