@@ -60,6 +60,27 @@ func TestConsoleSeries(t *testing.T) {
 	if fetchJSON(t, s, "/console/api/series?start=900&end=1200&group=edge", &got); len(got.Groups) != 1 || got.Groups[0].Value != "client -> front" || got.Groups[0].Count != 3 {
 		t.Errorf("edges: %+v", got)
 	}
+	var facets struct {
+		Values []struct {
+			Value string
+			Count int
+		}
+	}
+	if fetchJSON(t, s, "/console/api/facets?start=900&end=1200&of=url&prefix=/", &facets); len(facets.Values) != 2 || facets.Values[0].Value != "/a" || facets.Values[0].Count != 2 {
+		t.Errorf("facets: %+v", facets)
+	}
+	var compared struct {
+		Differences []struct {
+			Attribute, Value string
+			Score            float64
+		}
+	}
+	fetchJSON(t, s, "/console/api/compare?start=900&end=1200&filter=fault&against=ok&top=2", &compared)
+	// One of one against none of two: z is 1/sqrt(2/9 * 3/2) = 1.732; equals are
+	// ordered by value.
+	if d := compared.Differences; len(d) != 2 || d[0].Attribute != "status" || d[0].Value != "200" || d[1].Value != "500" || d[1].Score < 1.73 || d[1].Score > 1.74 {
+		t.Errorf("differences: %+v", d)
+	}
 	for query, names := range map[string]string{
 		"":                              "start: is required",
 		"start=1&end=2&filter=service(": "Error Location: line 1, position 9",

@@ -76,11 +76,7 @@ func seriesRequest(raw string) (r analytics.SeriesRequest, err error) {
 	r.Selection = q.selection()
 	// 500 buckets of 30 days still fit a Duration.
 	r.Bucket = time.Duration(min(30*86400, max(0, q.number("bucket", 60))) * float64(time.Second))
-	top := q.number("top", 10)
-	if top != math.Trunc(top) {
-		q.fail("top: must be a whole number")
-	}
-	r.Top = int(max(-1, min(1e6, top)))
+	r.Top = q.top(10)
 	if q.err != nil {
 		return r, q.err
 	}
@@ -114,5 +110,52 @@ func seriesHandler(a *analytics.Analytics) http.Handler {
 			return nil, err
 		}
 		return a.Series(r.Context(), q)
+	})
+}
+
+// top is the parameter of that name.
+func (q *question) top(fallback float64) int {
+	top := q.number("top", fallback)
+	if top != math.Trunc(top) {
+		q.fail("top: must be a whole number")
+	}
+	return int(max(-1, min(1e6, top)))
+}
+
+func facetsRequest(raw string) (r analytics.FacetsRequest, err error) {
+	q := parseQuestion(raw, "start end filter of prefix top")
+	r.Selection, r.Prefix, r.Top = q.selection(), q.values.Get("prefix"), q.top(100)
+	r.All = q.values.Get("of") == ""
+	if q.err != nil || r.All {
+		return r, q.err
+	}
+	r.Of, err = analytics.ParseDimension(q.values.Get("of"))
+	return r, err
+}
+
+func facetsHandler(a *analytics.Analytics) http.Handler {
+	return answer(func(r *http.Request) (any, error) {
+		q, err := facetsRequest(r.URL.RawQuery)
+		if err != nil {
+			return nil, err
+		}
+		return a.Facets(r.Context(), q)
+	})
+}
+
+func compareRequest(raw string) (r analytics.CompareRequest, err error) {
+	q := parseQuestion(raw, "start end filter against top")
+	r.A, r.Top = q.selection(), q.top(50)
+	r.B = analytics.Selection{Window: r.A.Window, Filter: q.values.Get("against")}
+	return r, q.err
+}
+
+func compareHandler(a *analytics.Analytics) http.Handler {
+	return answer(func(r *http.Request) (any, error) {
+		q, err := compareRequest(r.URL.RawQuery)
+		if err != nil {
+			return nil, err
+		}
+		return a.Compare(r.Context(), q)
 	})
 }

@@ -7,6 +7,8 @@ func FuzzSeriesRequest(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
+		_, _ = facetsRequest(raw)
+		_, _ = compareRequest(raw)
 		r, err := seriesRequest(raw)
 		if err != nil && err.Error() == "" {
 			t.Error("an error without a text")

@@ -36,6 +36,8 @@ func Handler(o Options) http.Handler {
 	mux.Handle("/console/api/status", statusHandler(o.Status))
 	mux.Handle("/console/api/live", liveHandler(o.Live))
 	mux.Handle("/console/api/series", seriesHandler(o.Analytics))
+	mux.Handle("/console/api/facets", facetsHandler(o.Analytics))
+	mux.Handle("/console/api/compare", compareHandler(o.Analytics))
 	mux.Handle("/", files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -141,3 +141,43 @@ func BenchmarkSeries_100k(b *testing.B) {
 		ask(b, l, "url", 10)
 	}
 }
+
+func TestFacets_byHand(t *testing.T) {
+	a := of(list{one(0, 1, "/a", "x"), one(1, 1, "/b"), one(2, 1, "/b", "y"), one(3, 1, "other")})
+	window := Selection{Window: trace.Window{End: 1e12}}
+	f, err := a.Facets(context.Background(), FacetsRequest{Selection: window, Of: dimensions["url"], Prefix: "/", Top: 1})
+	if err != nil || !reflect.DeepEqual(f.Values, []Facet{{"/b", 2}}) || !f.More || f.Matched != 4 {
+		t.Errorf("%+v, %v", f, err)
+	}
+	f, err = a.Facets(context.Background(), FacetsRequest{Selection: window, All: true, Top: 9})
+	if err != nil || !reflect.DeepEqual(f.Values, []Facet{{"url", 4}, {"user", 2}}) || f.More {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+// Half of A (2 of 4) but none of B (0 of 4) has x: pooled share 1/4, so z is
+// .5/sqrt(3/16 * 1/2) = 1.633; h is 2 asin sqrt .5 = π/2.
+func TestCompare_byHand(t *testing.T) {
+	var l list
+	for n := range 8 {
+		s := one(float64(n), 1, "/a")
+		if n < 2 {
+			s.Users = []string{"x"}
+		}
+		l = append(l, s)
+	}
+	half := func(from, to trace.Time) Selection {
+		return Selection{Window: trace.Window{Start: from * 1e9, End: to * 1e9}}
+	}
+	c, err := of(l).Compare(context.Background(), CompareRequest{A: half(0, 4), B: half(4, 8), Top: 9})
+	if err != nil || len(c.Differences) != 2 || c.A.Matched != 4 || c.B.Matched != 4 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	x, same := c.Differences[0], c.Differences[1]
+	if x.Attribute != "user" || x.Value != "x" || x.CountA != 2 || x.CountB != 0 || x.ShareA != .5 || fmt.Sprintf("%.3f %.3f", x.Score, x.Effect) != "1.633 1.571" {
+		t.Errorf("%+v", x)
+	}
+	if same.Value != "/a" || same.CountA != 4 || same.CountB != 4 || same.Score != 0 || same.Effect != 0 {
+		t.Errorf("%+v", same)
+	}
+}
