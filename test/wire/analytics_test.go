@@ -81,6 +81,18 @@ func TestConsoleSeries(t *testing.T) {
 	if d := compared.Differences; len(d) != 2 || d[0].Attribute != "status" || d[0].Value != "200" || d[1].Value != "500" || d[1].Score < 1.73 || d[1].Score > 1.74 {
 		t.Errorf("differences: %+v", d)
 	}
+	var histogram struct {
+		Groups []struct {
+			Count int
+			Bins  []struct {
+				From, To float64
+				Count    int
+			}
+		}
+	}
+	if fetchJSON(t, s, "/console/api/histogram?start=900&end=1200&time=duration", &histogram); len(histogram.Groups) != 1 || len(histogram.Groups[0].Bins) != 1 || histogram.Groups[0].Bins[0].From != .5 || histogram.Groups[0].Bins[0].Count != 3 {
+		t.Errorf("histogram: %+v", histogram)
+	}
 	for query, names := range map[string]string{
 		"":                              "start: is required",
 		"start=1&end=2&filter=service(": "Error Location: line 1, position 9",

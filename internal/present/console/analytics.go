@@ -159,3 +159,30 @@ func compareHandler(a *analytics.Analytics) http.Handler {
 		return a.Compare(r.Context(), q)
 	})
 }
+
+func histogramRequest(raw string) (r analytics.HistogramRequest, err error) {
+	q := parseQuestion(raw, "start end filter group top time")
+	r.Selection, r.Top = q.selection(), q.top(10)
+	switch which := q.values.Get("time"); which {
+	case "", "response":
+	case "duration":
+		r.Whole = true
+	default:
+		q.fail("time: %.50q is neither response nor duration", which)
+	}
+	if q.err != nil {
+		return r, q.err
+	}
+	r.Group, err = analytics.ParseDimension(q.values.Get("group"))
+	return r, err
+}
+
+func histogramHandler(a *analytics.Analytics) http.Handler {
+	return answer(func(r *http.Request) (any, error) {
+		q, err := histogramRequest(r.URL.RawQuery)
+		if err != nil {
+			return nil, err
+		}
+		return a.Histogram(r.Context(), q)
+	})
+}

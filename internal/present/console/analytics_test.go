@@ -9,6 +9,7 @@ func FuzzSeriesRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		_, _ = facetsRequest(raw)
 		_, _ = compareRequest(raw)
+		_, _ = histogramRequest(raw)
 		r, err := seriesRequest(raw)
 		if err != nil && err.Error() == "" {
 			t.Error("an error without a text")

@@ -181,3 +181,21 @@ func TestCompare_byHand(t *testing.T) {
 		t.Errorf("%+v", same)
 	}
 }
+
+// Bins begin at powers of 2^(1/4): 1 and 1.1 s share one, 2 s begins another.
+func TestHistogram_byHand(t *testing.T) {
+	l := list{one(0, 1, "/a"), one(0, 1.1, "/a"), one(0, 2, "/a"), one(0, 0, "/a"), one(0, 4, "/b"), {}}
+	h, err := of(l).Histogram(context.Background(), HistogramRequest{Selection: Selection{Window: trace.Window{End: 1e9}}, Group: dimensions["url"], Top: 1})
+	if err != nil || h.Matched != 6 || h.Unfinished != 1 || len(h.Groups) != 1 || h.Other == nil || h.Other.Count != 1 {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	want := []Bin{{0, bound(zeroBin + 1), 1}, {1, bound(1), 2}, {2, bound(5), 1}}
+	if g := h.Groups[0]; g.Count != 4 || !reflect.DeepEqual(g.Bins, want) || g.P50 != 1 || g.P99 != 2 {
+		t.Errorf("%+v %+v", g, g.Percentiles)
+	}
+	for _, v := range []float64{1e-9, 1e-6, .1, .5, 1, 1.5, 1e9} {
+		if n := binOf(v); bound(n) > v || bound(n+1) <= v {
+			t.Errorf("%v is in bin %v to %v", v, bound(n), bound(n+1))
+		}
+	}
+}
