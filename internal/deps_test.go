@@ -33,7 +33,7 @@ store/local/wal  : trace store/local/vfs
 store/local/block: trace filter store/local/vfs
 store/local/vfs  :
 query            : trace filter store assemble decode
-query/analytics  : trace filter store
+query/analytics  : trace filter store assemble
 receive          : trace decode
 present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
 present/console  : trace query/analytics

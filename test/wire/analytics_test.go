@@ -109,3 +109,30 @@ func TestConsoleSeries(t *testing.T) {
 		}
 	}
 }
+
+// What is not indexed is found too, whatever its case, page by page.
+func TestConsoleSearch(t *testing.T) {
+	s := harness.Start(t)
+	older, a := numbered(1000, `,"metadata":{"default":{"order":"Needle-1"}}`)
+	newer, b := numbered(1001, `,"subsegments":[{"id":"00000000000000aa","name":"db","start_time":1001,"end_time":1001.1,"sql":{"sanitized_query":"select needle"}}]`)
+	_, c := numbered(1002, "")
+	s.Put(a, b, c)
+	type found struct {
+		Matched  int
+		Complete bool
+		Traces   []struct{ Id, Name string }
+		Token    string
+	}
+	var p, q found
+	const path = "/console/api/search?start=900&end=1200&top=1&text=NEEDLE"
+	if status := fetchJSON(t, s, path, &p); status != 200 || len(p.Traces) != 1 || p.Traces[0].Id != newer || p.Token == "" || p.Complete {
+		t.Fatalf("%d %+v", status, p)
+	}
+	if fetchJSON(t, s, path+"&token="+p.Token, &q); len(q.Traces) != 1 || q.Traces[0].Id != older {
+		t.Errorf("%+v", q)
+	}
+	var refusal struct{ Error struct{ Message string } }
+	if status := fetchJSON(t, s, path+"&token=zz", &refusal); status != 400 || !strings.Contains(refusal.Error.Message, "token") {
+		t.Errorf("%d %+v", status, refusal)
+	}
+}

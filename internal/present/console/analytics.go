@@ -186,3 +186,14 @@ func histogramHandler(a *analytics.Analytics) http.Handler {
 		return a.Histogram(r.Context(), q)
 	})
 }
+
+func searchHandler(a *analytics.Analytics) http.Handler {
+	return answer(func(r *http.Request) (any, error) {
+		q := parseQuestion(r.URL.RawQuery, "start end filter text top token")
+		s := analytics.SearchRequest{Selection: q.selection(), Text: q.values.Get("text"), Top: q.top(20), Token: q.values.Get("token")}
+		if q.err != nil {
+			return nil, q.err
+		}
+		return a.Search(r.Context(), s)
+	})
+}

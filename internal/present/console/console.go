@@ -36,6 +36,7 @@ func Handler(o Options) http.Handler {
 	mux.Handle("/console/api/status", statusHandler(o.Status))
 	mux.Handle("/console/api/live", liveHandler(o.Live))
 	mux.Handle("/console/api/series", seriesHandler(o.Analytics))
+	mux.Handle("/console/api/search", searchHandler(o.Analytics))
 	mux.Handle("/console/api/histogram", histogramHandler(o.Analytics))
 	mux.Handle("/console/api/facets", facetsHandler(o.Analytics))
 	mux.Handle("/console/api/compare", compareHandler(o.Analytics))
