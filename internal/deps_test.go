@@ -33,12 +33,13 @@ store/local/wal  : trace store/local/vfs
 store/local/block: trace filter store/local/vfs
 store/local/vfs  :
 query            : trace filter store assemble decode
+query/analytics  : trace filter store assemble
 receive          : trace decode
 present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
-present/console  : trace
+present/console  : trace query/analytics
 demo             :
 config           :
-server           : trace config store store/local receive query wire present/api present/console sample meta/sqlite group tag policy setting
+server           : trace config store store/local receive query query/analytics wire present/api present/console sample meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.
@@ -50,6 +51,7 @@ go.yaml.in/yaml                : config
 github.com/spf13/pflag         : config
 github.com/parquet-go          : store/local/block
 github.com/klauspost/compress  : store/local store/local/wal store/local/block present/console
+github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo
 `

@@ -13,6 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
+	"github.com/fluoro-io/fluoro/internal/query/analytics"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/sample"
 	"github.com/fluoro-io/fluoro/internal/setting"
@@ -34,7 +35,6 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	mux.Handle("/v1/traces", receive.OTLPHTTP(s.intake, account))
-	pages := console.Handler(console.Options{Assets: web.Assets(), Status: s.status, Live: s.live})
 	control := api.Control{
 		Groups: group.New(s.meta, group.Options{Region: s.config.Region, Keep: s.config.Retention, Logger: s.log}),
 		Tags:   tag.New(s.meta, s.config.Region), Policies: policy.New(s.meta), Settings: setting.New(s.meta),
@@ -44,6 +44,9 @@ func (s *server) routes() http.Handler {
 	questions.Indexed = control.Settings.Indexed
 	s.retrievals = query.NewRetrievals(questions, time.Now)
 	s.retrievals.Logger = s.log
+	pages := console.Handler(console.Options{
+		Assets: web.Assets(), Status: s.status, Live: s.live, Analytics: analytics.New(s.store, account, questions.Filter),
+	})
 	operations := api.New(api.Options{
 		Control: control, Retrievals: s.retrievals,
 		Query: questions, Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,

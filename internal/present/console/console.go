@@ -1,11 +1,14 @@
 // Package console serves the web console: its files, the figures of its status
-// page, and a stream that tells it when there is something new. All data about
-// traces the console reads through the same X-Ray API as everyone else.
+// page, a stream that tells it when there is something new, and answers about
+// many traces for which the X-Ray API has no operation (docs/console-api.md). All
+// other data about traces the console reads through that API, as everyone else.
 package console
 
 import (
 	"io/fs"
 	"net/http"
+
+	"github.com/fluoro-io/fluoro/internal/query/analytics"
 )
 
 // contentSecurityPolicy lets the console load only what this server serves.
@@ -20,6 +23,8 @@ type Options struct {
 	Assets fs.FS
 	Status Status
 	Live   Live
+	// Analytics answers the questions below /console/api/ about many traces.
+	Analytics *analytics.Analytics
 }
 
 // Handler serves the console at / and its own endpoints below /console/api/.
@@ -30,6 +35,11 @@ func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/console/api/status", statusHandler(o.Status))
 	mux.Handle("/console/api/live", liveHandler(o.Live))
+	mux.Handle("/console/api/series", seriesHandler(o.Analytics))
+	mux.Handle("/console/api/search", searchHandler(o.Analytics))
+	mux.Handle("/console/api/histogram", histogramHandler(o.Analytics))
+	mux.Handle("/console/api/facets", facetsHandler(o.Analytics))
+	mux.Handle("/console/api/compare", compareHandler(o.Analytics))
 	mux.Handle("/", files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -1,0 +1,97 @@
+// Package analytics answers questions about many traces at once that the X-Ray
+// API has no operation for: series and histograms by any attribute, and the
+// values that attributes have. It reads through the store's contract, in one
+// pass, with bounded memory, and until a deadline: then the answer covers the
+// newest traces and says that it is not complete.
+package analytics
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// deadline is how long an answer is worked on.
+const deadline = 10 * time.Second
+
+// Source is what is asked of a store.
+type Source interface {
+	Summaries(ctx context.Context, account trace.Account, q *store.SummaryQuery) iter.Seq2[*trace.Summary, error]
+	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
+}
+
+// Analytics answers for one account. It is safe for concurrent use.
+type Analytics struct {
+	source  Source
+	account trace.Account
+	filter  func(account trace.Account, text string) (*filter.Expr, error)
+	limit   time.Duration
+}
+
+// New makes an Analytics. parse reads filter expressions and resolves groups.
+func New(source Source, account trace.Account, parse func(trace.Account, string) (*filter.Expr, error)) *Analytics {
+	return &Analytics{source: source, account: account, filter: parse, limit: deadline}
+}
+
+// Selection is the traces that a question is about: those that start in the
+// window and that the filter selects; "" selects all.
+type Selection struct {
+	Window trace.Window
+	Filter string
+}
+
+// Counted says what an answer is made of.
+type Counted struct {
+	Examined int64 `json:"examined"` // traces looked at, or passed over by an index
+	Matched  int64 `json:"matched"`  // traces that the filter selected
+	Complete bool  `json:"complete"` // false: time ran out; the newest are counted
+}
+
+func invalid(format string, args ...any) error {
+	return trace.Errorf(trace.KindInvalid, format, args...)
+}
+
+// scan hands every selected trace to visit, newest first, until time is out. t is
+// nil unless whole is set.
+func (a *Analytics) scan(ctx context.Context, s Selection, whole bool, visit func(s *trace.Summary, t *trace.Trace)) (c Counted, err error) {
+	if s.Window.End < s.Window.Start {
+		return c, invalid("end: cannot be earlier than start")
+	}
+	expr, err := a.filter(a.account, s.Filter)
+	if err != nil {
+		return c, err
+	}
+	limited, cancel := context.WithTimeout(ctx, a.limit)
+	defer cancel()
+	partial := func(err error) (Counted, error) {
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			return c, nil
+		}
+		return c, err
+	}
+	q := &store.SummaryQuery{Window: s.Window, Filter: expr, Examined: &c.Examined}
+	for sum, err := range a.source.Summaries(limited, a.account, q) {
+		if err != nil {
+			return partial(err)
+		}
+		if !whole {
+			c.Matched++
+			visit(sum, nil)
+			continue
+		}
+		for t, err := range a.source.Traces(limited, a.account, []trace.ID{sum.ID}) {
+			if err != nil {
+				return partial(err)
+			}
+			c.Matched++
+			visit(sum, t)
+		}
+	}
+	c.Complete = true
+	return c, nil
+}

@@ -1,0 +1,194 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// maxValues is how many pairs of attribute and value are told apart while
+// counting; what appears first after that many is left out.
+const maxValues = 20_000
+
+// pair is an attribute, named as a Dimension is, and one of its values.
+type pair struct{ name, value string }
+
+// attributes are all that a summary says, each pair once.
+func attributes(s *trace.Summary, visit func(p pair)) {
+	for name, d := range dimensions {
+		if name == "" || d.whole {
+			continue
+		}
+		for _, v := range d.named(name).values(s, nil) {
+			visit(pair{name, v})
+		}
+	}
+	for _, a := range s.Annotations {
+		name := "annotation." + a.Key
+		for _, v := range (Dimension{name: name, key: a.Key}).values(s, nil) {
+			visit(pair{name, v})
+		}
+	}
+}
+
+func (d Dimension) named(name string) Dimension { d.name = name; return d }
+
+// Facets are the values of one attribute, or the attributes there are, most
+// frequent first.
+type Facets struct {
+	Counted
+	Values []Facet `json:"values"`
+	// More says that there are values which are not listed.
+	More bool `json:"more"`
+}
+
+// Facet is a value and how many traces have it.
+type Facet struct {
+	Value string `json:"value"`
+	Count int64  `json:"count"`
+}
+
+// FacetsRequest asks for the values of Of that begin with Prefix, at most Top (1
+// to 1000). With All set the values are the attributes' names.
+type FacetsRequest struct {
+	Selection
+	Of     Dimension
+	All    bool
+	Prefix string
+	Top    int
+}
+
+// Facets counts values.
+func (a *Analytics) Facets(ctx context.Context, r FacetsRequest) (*Facets, error) {
+	if r.Top < 1 || r.Top > 1000 {
+		return nil, invalid("top: must be 1 to 1000")
+	}
+	counts := map[string]int64{}
+	out := &Facets{Values: []Facet{}}
+	counted, err := a.scan(ctx, r.Selection, r.Of.whole && !r.All, func(s *trace.Summary, t *trace.Trace) {
+		var values []string
+		if r.All {
+			attributes(s, func(p pair) {
+				if !slices.Contains(values, p.name) {
+					values = append(values, p.name)
+				}
+			})
+		} else {
+			values = r.Of.values(s, t)
+		}
+		for _, v := range values {
+			if !strings.HasPrefix(v, r.Prefix) {
+				continue
+			}
+			if _, known := counts[v]; !known && len(counts) >= maxValues {
+				out.More = true
+				continue
+			}
+			counts[v]++
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Counted = counted
+	for v, n := range counts {
+		out.Values = append(out.Values, Facet{v, n})
+	}
+	slices.SortFunc(out.Values, func(x, y Facet) int { return cmp.Or(cmp.Compare(y.Count, x.Count), cmp.Compare(x.Value, y.Value)) })
+	if len(out.Values) > r.Top {
+		out.Values, out.More = out.Values[:r.Top], true
+	}
+	return out, nil
+}
+
+// CompareRequest asks how two selections differ; at most Top (1 to 1000) values.
+type CompareRequest struct {
+	A, B Selection
+	Top  int
+}
+
+// Comparison lists values of all attributes, the most different first.
+type Comparison struct {
+	A           Counted      `json:"a"`
+	B           Counted      `json:"b"`
+	Differences []Difference `json:"differences"`
+	// More says that there are differences which are not listed.
+	More bool `json:"more"`
+}
+
+// Difference is how often a value is in A and in B. Score is the z of a test of
+// two proportions with pooled variance, positive if the value is more frequent
+// in A; the list is ordered by its size. Effect is Cohen's h, -π to π: from 0.2
+// on small, 0.5 medium, 0.8 large.
+type Difference struct {
+	Attribute string  `json:"attribute"`
+	Value     string  `json:"value"`
+	CountA    int64   `json:"count_a"`
+	CountB    int64   `json:"count_b"`
+	ShareA    float64 `json:"share_a"`
+	ShareB    float64 `json:"share_b"`
+	Score     float64 `json:"score"`
+	Effect    float64 `json:"effect"`
+}
+
+// Compare counts every attribute that summaries have in both selections.
+func (a *Analytics) Compare(ctx context.Context, r CompareRequest) (*Comparison, error) {
+	if r.Top < 1 || r.Top > 1000 {
+		return nil, invalid("top: must be 1 to 1000")
+	}
+	counts := map[pair]*[2]int64{}
+	out := &Comparison{Differences: []Difference{}}
+	for i, side := range []struct {
+		Selection
+		counted *Counted
+	}{{r.A, &out.A}, {r.B, &out.B}} {
+		c, err := a.scan(ctx, side.Selection, false, func(s *trace.Summary, _ *trace.Trace) {
+			attributes(s, func(p pair) {
+				n := counts[p]
+				if n == nil {
+					if len(counts) >= maxValues {
+						out.More = true
+						return
+					}
+					n = &[2]int64{}
+					counts[p] = n
+				}
+				n[i]++
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+		*side.counted = c
+	}
+	for p, n := range counts {
+		out.Differences = append(out.Differences, difference(p, n[0], n[1], out.A.Matched, out.B.Matched))
+	}
+	slices.SortFunc(out.Differences, func(x, y Difference) int {
+		return cmp.Or(cmp.Compare(math.Abs(y.Score), math.Abs(x.Score)), cmp.Compare(x.Attribute, y.Attribute), cmp.Compare(x.Value, y.Value))
+	})
+	if len(out.Differences) > r.Top {
+		out.Differences, out.More = out.Differences[:r.Top], true
+	}
+	return out, nil
+}
+
+func difference(p pair, a, b, ofA, ofB int64) Difference {
+	d := Difference{Attribute: p.name, Value: p.value, CountA: a, CountB: b}
+	if ofA == 0 || ofB == 0 {
+		// Nothing to compare with: shares as far as there are, no score.
+		d.ShareA, d.ShareB = float64(a)/math.Max(1, float64(ofA)), float64(b)/math.Max(1, float64(ofB))
+		return d
+	}
+	d.ShareA, d.ShareB = float64(a)/float64(ofA), float64(b)/float64(ofB)
+	pooled := float64(a+b) / float64(ofA+ofB)
+	if v := pooled * (1 - pooled) * (1/float64(ofA) + 1/float64(ofB)); v > 0 {
+		d.Score = (d.ShareA - d.ShareB) / math.Sqrt(v)
+	}
+	d.Effect = 2*math.Asin(math.Sqrt(d.ShareA)) - 2*math.Asin(math.Sqrt(d.ShareB))
+	return d
+}

@@ -1,0 +1,157 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// HistogramRequest asks how long traces took: the root's response time, or, with
+// Whole set, the duration of the whole trace.
+type HistogramRequest struct {
+	Selection
+	Group Dimension
+	Whole bool
+	Top   int // groups to tell apart, 1 to 50
+}
+
+// Histogram has a distribution for each of the largest groups, and one for all
+// others. None is as in Series. Traces whose time is not known yet are Unfinished.
+type Histogram struct {
+	Counted
+	Groups     []*Distribution `json:"groups"`
+	Other      *Distribution   `json:"other"`
+	None       int64           `json:"none"`
+	Unfinished int64           `json:"unfinished"`
+}
+
+// Distribution counts times in bins. Bins double every four: bin bounds are the
+// powers of 2^(1/4) seconds, so that they are the same for all groups.
+type Distribution struct {
+	Value string `json:"value"`
+	Count int64  `json:"count"`
+	*Percentiles
+	Bins []Bin `json:"bins"` // shortest first; empty ones are absent
+
+	times times
+	bins  map[int]int64
+}
+
+// Bin holds times from From (included) to To seconds.
+type Bin struct {
+	From  float64 `json:"from"`
+	To    float64 `json:"to"`
+	Count int64   `json:"count"`
+}
+
+// zeroBin is for times below a nanosecond, which have no logarithm.
+const zeroBin = -120
+
+func binOf(seconds float64) int {
+	if seconds < 1e-9 {
+		return zeroBin
+	}
+	n := int(math.Floor(4 * math.Log2(seconds)))
+	// Bounds are computed in one way only, whatever rounding did to the logarithm.
+	for bound(n+1) <= seconds {
+		n++
+	}
+	for bound(n) > seconds {
+		n--
+	}
+	return n
+}
+
+func bound(n int) float64 {
+	if n <= zeroBin {
+		return 0
+	}
+	return math.Exp2(float64(n) / 4)
+}
+
+// Histogram counts how long the traces of a selection took.
+func (a *Analytics) Histogram(ctx context.Context, r HistogramRequest) (*Histogram, error) {
+	if r.Top < 1 || r.Top > maxTop {
+		return nil, invalid("top: must be 1 to %d", maxTop)
+	}
+	groups := map[string]*Distribution{}
+	other := newDistribution("other")
+	out := &Histogram{Groups: []*Distribution{}}
+	counted, err := a.scan(ctx, r.Selection, r.Group.whole, func(s *trace.Summary, t *trace.Trace) {
+		took := s.ResponseTime
+		if r.Whole {
+			took = s.Duration
+		}
+		if took == nil {
+			out.Unfinished++
+			return
+		}
+		values := r.Group.values(s, t)
+		if len(values) == 0 {
+			out.None++
+		}
+		for _, v := range values {
+			d := groups[v]
+			if d == nil {
+				if d = other; len(groups) < maxGroups {
+					d = newDistribution(v)
+					groups[v] = d
+				}
+			}
+			d.add(*took)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Counted = counted
+	for _, d := range groups {
+		out.Groups = append(out.Groups, d)
+	}
+	slices.SortFunc(out.Groups, func(x, y *Distribution) int {
+		return cmp.Or(cmp.Compare(y.Count, x.Count), cmp.Compare(x.Value, y.Value))
+	})
+	if len(out.Groups) > r.Top {
+		for _, d := range out.Groups[r.Top:] {
+			other.merge(d)
+		}
+		out.Groups = out.Groups[:r.Top]
+	}
+	if other.Count > 0 {
+		out.Other = other
+		other.finish()
+	}
+	for _, d := range out.Groups {
+		d.finish()
+	}
+	return out, nil
+}
+
+func newDistribution(v string) *Distribution { return &Distribution{Value: v, bins: map[int]int64{}} }
+
+func (d *Distribution) add(took time.Duration) {
+	d.Count++
+	d.times.add(took)
+	d.bins[binOf(took.Seconds())]++
+}
+
+func (d *Distribution) merge(o *Distribution) {
+	d.Count += o.Count
+	d.times.merge(&o.times)
+	for n, count := range o.bins {
+		d.bins[n] += count
+	}
+}
+
+func (d *Distribution) finish() {
+	d.Percentiles = d.times.percentiles()
+	d.Bins = []Bin{}
+	for n, count := range d.bins {
+		d.Bins = append(d.Bins, Bin{bound(n), bound(n + 1), count})
+	}
+	slices.SortFunc(d.Bins, func(x, y Bin) int { return cmp.Compare(x.From, y.From) })
+}

@@ -1,0 +1,104 @@
+package analytics
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// SearchRequest asks for traces in whose documents Text occurs, whatever its
+// case: in names, metadata, sql, OTLP attributes, messages of exceptions.
+type SearchRequest struct {
+	Selection
+	Text  string // at least one character
+	Top   int    // 1 to 100
+	Token string // of the page before, "" for the first
+}
+
+// Found is a page of traces, newest first. Matched counts those that the filter
+// selected and that were searched for this page.
+type Found struct {
+	Counted
+	Traces []FoundTrace `json:"traces"`
+	Token  string       `json:"token"` // of what follows, "" at the end
+}
+
+// FoundTrace is a trace and the first entity whose document has the text.
+type FoundTrace struct {
+	ID     string  `json:"id"`
+	Start  float64 `json:"start"`
+	Name   string  `json:"name"`
+	Entity string  `json:"entity"`
+}
+
+// Search looks through documents. When time runs out the page has a token to go
+// on with.
+func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error) {
+	switch {
+	case r.Text == "":
+		return nil, invalid("text: is required")
+	case r.Top < 1 || r.Top > 100:
+		return nil, invalid("top: must be 1 to 100")
+	case r.Window.End < r.Window.Start:
+		return nil, invalid("end: cannot be earlier than start")
+	}
+	expr, err := a.filter(a.account, r.Filter)
+	if err != nil {
+		return nil, err
+	}
+	out := &Found{Traces: []FoundTrace{}}
+	q := &store.SummaryQuery{Window: r.Window, Filter: expr, Examined: &out.Examined}
+	if r.Token != "" {
+		if q.After = open(r.Token); q.After == nil {
+			return nil, invalid("token: %.80q is none", r.Token)
+		}
+	}
+	text := []byte(strings.ToLower(r.Text))
+	until := time.Now().Add(a.limit)
+	for s, err := range a.source.Summaries(ctx, a.account, q) {
+		if err != nil {
+			return nil, err
+		}
+		for t, err := range a.source.Traces(ctx, a.account, []trace.ID{s.ID}) {
+			if err != nil {
+				return nil, err
+			}
+			out.Matched++
+			for e := range assemble.All(t) {
+				if bytes.Contains(bytes.ToLower(e.Raw), text) {
+					out.Traces = append(out.Traces, FoundTrace{s.ID.String(), s.Start.Seconds(), e.Name, hex.EncodeToString(e.ID[:])})
+					break
+				}
+			}
+		}
+		if len(out.Traces) == r.Top || time.Now().After(until) {
+			out.Token = seal(store.Cursor{Time: s.Start, ID: s.ID})
+			return out, nil
+		}
+	}
+	out.Complete = true
+	return out, errors.Join(ctx.Err())
+}
+
+func seal(c store.Cursor) string {
+	return hex.EncodeToString(append(binary.BigEndian.AppendUint64(nil, uint64(c.Time)), c.ID[:]...))
+}
+
+func open(token string) *store.Cursor {
+	b, err := hex.DecodeString(token)
+	c := &store.Cursor{}
+	if err != nil || len(b) != 8+len(c.ID) {
+		return nil
+	}
+	c.Time = trace.Time(binary.BigEndian.Uint64(b))
+	copy(c.ID[:], b[8:])
+	return c
+}

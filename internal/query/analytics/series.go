@@ -1,0 +1,202 @@
+package analytics
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const (
+	maxBuckets = 500
+	maxTop     = 50
+	// maxGroups is how many groups are told apart while counting; maxCells how
+	// many group-and-bucket pairs. What comes beyond is counted as other.
+	maxGroups = 1000
+	maxCells  = 20_000
+)
+
+// SeriesRequest asks for series of the response time of traces (the duration of
+// the root segment).
+type SeriesRequest struct {
+	Selection
+	Group  Dimension
+	Bucket time.Duration // of time; at most 500 fit the window
+	Top    int           // groups to tell apart, 1 to 50
+}
+
+// Series is a line for each of the largest groups, and one for all others.
+type Series struct {
+	Counted
+	Bucket float64  `json:"bucket"` // seconds
+	Groups []*Group `json:"groups"` // largest first
+	// Other joins all further groups, nil if there is none. None counts traces
+	// without a value; a trace with several counts in each of their groups.
+	Other *Group `json:"other"`
+	None  int64  `json:"none"`
+}
+
+// Group is one line of a series.
+type Group struct {
+	Value string `json:"value"`
+	Counts
+	*Percentiles
+	Points []*Point `json:"points"` // oldest first; empty buckets are absent
+
+	times times
+	cells map[trace.Time]*Point
+}
+
+// Point is a group's part of one bucket.
+type Point struct {
+	Start float64 `json:"start"` // epoch seconds
+	Rate  float64 `json:"rate"`  // traces a second
+	Counts
+	*Percentiles
+
+	times times
+}
+
+// Counts are traces by the outcome of their root; throttle comes before fault
+// before error.
+type Counts struct {
+	Count    int64 `json:"count"`
+	OK       int64 `json:"ok"`
+	Error    int64 `json:"error"`
+	Fault    int64 `json:"fault"`
+	Throttle int64 `json:"throttle"`
+}
+
+func (c *Counts) add(s *trace.Summary) {
+	c.Count++
+	switch {
+	case s.HasThrottle:
+		c.Throttle++
+	case s.HasFault:
+		c.Fault++
+	case s.HasError:
+		c.Error++
+	default:
+		c.OK++
+	}
+}
+
+func (c *Counts) merge(o Counts) {
+	c.Count, c.OK, c.Error = c.Count+o.Count, c.OK+o.OK, c.Error+o.Error
+	c.Fault, c.Throttle = c.Fault+o.Fault, c.Throttle+o.Throttle
+}
+
+// Series counts what a selection holds, by time and by group.
+func (a *Analytics) Series(ctx context.Context, r SeriesRequest) (*Series, error) {
+	switch {
+	case r.Bucket < time.Second:
+		return nil, invalid("bucket: must be at least one second")
+	case r.Window.End.Sub(r.Window.Start) > maxBuckets*r.Bucket:
+		return nil, invalid("bucket: at most %d fit a window", maxBuckets)
+	case r.Top < 1 || r.Top > maxTop:
+		return nil, invalid("top: must be 1 to %d", maxTop)
+	}
+	groups := map[string]*Group{}
+	other := newGroup("other")
+	cells := 0
+	out := &Series{Bucket: r.Bucket.Seconds(), Groups: []*Group{}}
+	counted, err := a.scan(ctx, r.Selection, r.Group.whole, func(s *trace.Summary, t *trace.Trace) {
+		values := r.Group.values(s, t)
+		if len(values) == 0 {
+			out.None++
+		}
+		start := floor(s.Start, r.Bucket)
+		for _, v := range values {
+			g := groups[v]
+			if g == nil {
+				if g = other; len(groups) < maxGroups && cells < maxCells {
+					g = newGroup(v)
+					groups[v] = g
+				}
+			}
+			if g != other && g.cells[start] == nil && cells >= maxCells {
+				g = other
+			}
+			if g.cells[start] == nil {
+				cells++
+			}
+			g.add(s, start)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Counted = counted
+	for _, g := range groups {
+		out.Groups = append(out.Groups, g)
+	}
+	slices.SortFunc(out.Groups, func(x, y *Group) int {
+		return cmp.Or(cmp.Compare(y.Count, x.Count), cmp.Compare(x.Value, y.Value))
+	})
+	if len(out.Groups) > r.Top {
+		for _, g := range out.Groups[r.Top:] {
+			other.merge(g)
+		}
+		out.Groups = out.Groups[:r.Top]
+	}
+	if other.Count > 0 {
+		out.Other = other
+		other.finish(r.Bucket)
+	}
+	for _, g := range out.Groups {
+		g.finish(r.Bucket)
+	}
+	return out, nil
+}
+
+func newGroup(v string) *Group { return &Group{Value: v, cells: map[trace.Time]*Point{}} }
+
+func (g *Group) cell(start trace.Time) *Point {
+	p := g.cells[start]
+	if p == nil {
+		p = &Point{Start: start.Seconds()}
+		g.cells[start] = p
+	}
+	return p
+}
+
+func (g *Group) add(s *trace.Summary, start trace.Time) {
+	p := g.cell(start)
+	p.Counts.add(s)
+	g.Counts.add(s)
+	if s.ResponseTime != nil {
+		p.times.add(*s.ResponseTime)
+	}
+}
+
+func (g *Group) merge(o *Group) {
+	g.Counts.merge(o.Counts)
+	for start, q := range o.cells {
+		p := g.cell(start)
+		p.Counts.merge(q.Counts)
+		p.times.merge(&q.times)
+	}
+}
+
+// finish makes the points of what was counted.
+func (g *Group) finish(bucket time.Duration) {
+	g.Points = []*Point{}
+	for _, p := range g.cells {
+		p.Rate, p.Percentiles = float64(p.Count)/bucket.Seconds(), p.times.percentiles()
+		g.times.merge(&p.times)
+		g.Points = append(g.Points, p)
+	}
+	g.Percentiles = g.times.percentiles()
+	slices.SortFunc(g.Points, func(x, y *Point) int { return cmp.Compare(x.Start, y.Start) })
+}
+
+// floor is the start of an instant's bucket; buckets are aligned to the epoch.
+func floor(t trace.Time, bucket time.Duration) trace.Time {
+	rest := t % trace.Time(bucket)
+	if rest < 0 {
+		rest += trace.Time(bucket)
+	}
+	return t - rest
+}
