@@ -47,6 +47,10 @@ func refuses(t *testing.T, args []string, words ...string) {
 func TestStart_saysWhatItListensOn(t *testing.T) {
 	s := harness.Start(t)
 	log := s.Log()
+	// What was printed reaches us through a pipe, a little later.
+	for deadline := time.Now().Add(5 * time.Second); !strings.Contains(log, "--endpoint-url") && time.Now().Before(deadline); log = s.Log() {
+		time.Sleep(5 * time.Millisecond)
+	}
 	for _, want := range []string{s.HTTP, s.GRPC, s.OTLP, s.Data, "AWS_XRAY_DAEMON_ADDRESS", "OTEL_EXPORTER_OTLP_ENDPOINT", "--endpoint-url"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("%q is not in what the server printed:\n%s", want, log)
