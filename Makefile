@@ -26,7 +26,7 @@ test: build unit web-test blackbox ## all tests; installs and starts what they n
 	@echo "all tests passed"
 
 # The engine's fault tests stop it at each of some thousand file operations. Under
-# the race detector that takes half an hour, so that looks at its concurrent tests.
+# the race detector that takes more than ten minutes, so it looks at the suite alone.
 unit: ## tests of the packages, with the race detector
 	$(GO) test -race $$($(GO) list ./cmd/... ./internal/... ./web/... | grep -v /store/local$$)
 	$(GO) test -race -timeout 15m -run 'TestContract' ./internal/store/local
