@@ -32,7 +32,7 @@ store/local      : trace jsonscan filter store decode assemble store/local/wal s
 store/local/wal  : trace store/local/vfs
 store/local/block: trace filter store/local/vfs
 store/local/vfs  :
-query            : trace filter store assemble decode
+query            : trace jsonscan filter store assemble decode
 query/analytics  : trace filter store assemble
 receive          : trace decode
 present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting

@@ -106,7 +106,7 @@ func (j *joiner) entity(e *trace.Entity, s *trace.Segment, order int) bool {
 	*p.entity = *e
 	p.order = order
 	p.entity.Subsegments = nil
-	p.entity.ReceivedAt = s.ReceivedAt
+	p.entity.ReceivedAt, p.entity.Received = s.ReceivedAt, s
 	return true
 }
 

@@ -44,6 +44,32 @@ func Documents(t *trace.Trace) (docs []Document, duration time.Duration, known b
 	return docs, max(0, last.Sub(first)), known
 }
 
+// Parts renders a trace as Documents does, but a segment whose document would be
+// longer than limit bytes comes without its subsegments, and each of those, at any
+// depth, as a document of its own behind it, as it would be sent alone. A single
+// entity may still be longer.
+func Parts(t *trace.Trace, limit int) []Document {
+	docs, _, _ := Documents(t)
+	var out []Document
+	for i, d := range docs {
+		if len(d.JSON) <= limit || i >= len(t.Segments) {
+			out = append(out, d)
+			continue
+		}
+		for e := range Within(t.Segments[i]) {
+			o := object{b: appendMembers(nil, e)}
+			o.empty = o.b[len(o.b)-1] == '{'
+			if e.Subsegment {
+				o.text("type", "subsegment")
+				o.text("trace_id", t.ID.String())
+				o.text("parent_id", e.ParentID.String())
+			}
+			out = append(out, Document{ID: e.ID.String(), JSON: o.close()})
+		}
+	}
+	return out
+}
+
 // object appends members of a JSON object.
 type object struct {
 	b     []byte

@@ -21,12 +21,6 @@ const (
 	retrievedBytes = 8 << 20
 )
 
-// Format makes the span documents of a trace.
-type Format struct {
-	Name  string // as TraceFormat names it
-	Spans func(*trace.Trace) ([]assemble.Document, error)
-}
-
 // RetrievedTraces is a page of what a retrieval found. A trace of more than 100
 // spans goes on on the next page.
 type RetrievedTraces struct {

@@ -87,6 +87,8 @@ type Entity struct {
 
 	// ReceivedAt is when the document holding this entity was accepted.
 	ReceivedAt Time
+	// Received is the document that holds the entity. It must not be changed.
+	Received *Segment
 	// Parent is the enclosing or calling entity: for a subsegment the entity it
 	// is part of, for a segment the entity whose id is its ParentID.
 	Parent *Entity

@@ -3,9 +3,7 @@ package api
 import (
 	"context"
 
-	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/query"
-	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
@@ -36,18 +34,11 @@ func (a *API) cancelTraceRetrieval(_ context.Context, r *request) (any, error) {
 	})
 }
 
-// segmentDocuments are the spans of a trace in TraceFormat XRAY: the documents
-// of BatchGetTraces.
-var segmentDocuments = query.Format{Name: "XRAY", Spans: func(t *trace.Trace) ([]assemble.Document, error) {
-	docs, _, _ := assemble.Documents(t)
-	return docs, nil
-}}
-
 func (a *API) listRetrievedTraces(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.ListRetrievedTracesRequest) (any, error) {
-		format := segmentDocuments
-		if value(q.TraceFormat) == "OTEL" {
-			return nil, trace.Errorf(trace.KindUnbuilt, "TraceFormat OTEL is not built yet")
+		format := query.FormatXRay
+		if value(q.TraceFormat) == query.FormatOTel.Name {
+			format = query.FormatOTel
 		}
 		page, err := a.Retrievals.Traces(ctx, a.Account, value(q.RetrievalToken), value(q.NextToken), format)
 		if err != nil {
