@@ -151,6 +151,57 @@ class Operations(unittest.TestCase):
         (page,) = xray.get_paginator("get_sampling_rules").paginate()
         self.assertEqual([r["SamplingRule"]["RuleName"] for r in page["SamplingRuleRecords"]], ["Default"])
 
+    def retrieve(self, ids):
+        """The token of a complete retrieval."""
+        token = xray.start_trace_retrieval(TraceIds=ids, **HOUR)["RetrievalToken"]
+        until = time.time() + 20
+        while time.time() < until:
+            status = xray.list_retrieved_traces(RetrievalToken=token)["RetrievalStatus"]
+            if status == "COMPLETE":
+                return token
+            self.assertIn(status, ("SCHEDULED", "RUNNING"))
+            time.sleep(0.01)
+        self.fail("not complete after 20 seconds")
+
+    def test_trace_retrieval(self):
+        ids = [trace_id(n) for n in range(1, 13)]
+        token = self.retrieve(ids + [trace_id(999)])
+        for form in ("XRAY", "OTEL"):
+            pages, more = [], {}
+            while True:
+                page = xray.list_retrieved_traces(RetrievalToken=token, TraceFormat=form, **more)
+                self.assertEqual((page["RetrievalStatus"], page["TraceFormat"]), ("COMPLETE", form))
+                pages.append(page["Traces"])
+                if "NextToken" not in page:
+                    break
+                more = {"NextToken": page["NextToken"]}
+            self.assertEqual([len(p) for p in pages], [5, 5, 2])
+            traces = [t for p in pages for t in p]
+            self.assertEqual([t["Id"] for t in traces], ids)
+            self.assertAlmostEqual(traces[0]["Duration"], 1.001, 3)
+            for t in traces:
+                documents = {s["Id"]: json.loads(s["Document"]) for s in t["Spans"]}
+                self.assertEqual(len(documents), 2)
+                if form == "XRAY":
+                    self.assertEqual({d["name"] for d in documents.values()}, {"front", "DynamoDB"})
+                    (batch,) = xray.batch_get_traces(TraceIds=[t["Id"]])["Traces"]
+                    self.assertEqual({s["Id"]: s["Document"] for s in t["Spans"]}, {s["Id"]: s["Document"] for s in batch["Segments"]})
+                else:
+                    spans = [d["resourceSpans"][0]["scopeSpans"][0]["spans"][0] for d in documents.values()]
+                    self.assertEqual({(s["name"], s["kind"], s["traceId"]) for s in spans},
+                                     {("front", 2, t["Id"][2:].replace("-", "")), ("DynamoDB", 3, t["Id"][2:].replace("-", ""))})
+        graph = xray.get_retrieved_traces_graph(RetrievalToken=token)
+        self.assertEqual(graph["RetrievalStatus"], "COMPLETE")
+        found = {s["Service"]["Name"]: s for s in graph["Services"] if s["Service"].get("Type") != "client"}
+        self.assertEqual(found["front"]["Service"]["SummaryStatistics"]["TotalCount"], 12)
+        self.assertEqual(found["front"]["Links"], [])
+        self.assertEqual(xray.cancel_trace_retrieval(RetrievalToken=token)["ResponseMetadata"]["HTTPStatusCode"], 200)
+        for call in (xray.list_retrieved_traces, xray.get_retrieved_traces_graph, xray.cancel_trace_retrieval):
+            with self.assertRaises(xray.exceptions.ResourceNotFoundException):
+                call(RetrievalToken="nonsense")
+        with self.assertRaises(xray.exceptions.InvalidRequestException):
+            xray.start_trace_retrieval(TraceIds=["1-1"], **HOUR)
+
     def test_exceptions_are_typed(self):
         with self.assertRaises(xray.exceptions.InvalidRequestException) as caught:
             xray.put_trace_segments(TraceSegmentDocuments=[])

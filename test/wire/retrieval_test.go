@@ -3,6 +3,8 @@ package wire_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -194,5 +196,67 @@ func TestTraceRetrieval_errors(t *testing.T) {
 		if err := json.Unmarshal(body, &answer); err != nil || status != c.status || header.Get("x-amzn-errortype") != c.name || answer.Message != c.message {
 			t.Errorf("%s %v: %d %s %s", c.path, c.body, status, header.Get("x-amzn-errortype"), body)
 		}
+	}
+}
+
+// Spans that came as OTLP are given back with resource and scope, and what is
+// given can be sent again; documents are mapped.
+func TestTraceRetrieval_otel(t *testing.T) {
+	s := harness.Start(t, "--udp", "off", "--otlp-grpc", "off", "--otlp-http", "off")
+	now := time.Now().Truncate(time.Second)
+	nano := func(ms int64) string { return fmt.Sprint(now.UnixNano() + ms*1e6 + 7) }
+	hex := fmt.Sprintf("%08x%024x", now.Unix(), 1)
+	const resource = `"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}},{"key":"process.pid","value":{"intValue":"9007199254740993"}}]}`
+	const scope = `"scope":{"name":"lib","version":"1.2","attributes":[{"key":"of","value":{"arrayValue":{"values":[{"boolValue":false},{"doubleValue":0.5}]}}}]}`
+	span := fmt.Sprintf(`{"traceId":%q,"spanId":"00000000000000a1","name":"GET /","kind":2,"startTimeUnixNano":%q,"endTimeUnixNano":%q,"attributes":[{"key":"blob","value":{"bytesValue":"AP8="}}],"events":[{"timeUnixNano":%q,"name":"e"}],"status":{"message":"no","code":2}}`, hex, nano(0), nano(20), nano(5))
+	sent := `{"resourceSpans":[{` + resource + `,"scopeSpans":[{` + scope + `,"spans":[` + span + `],"schemaUrl":"https://opentelemetry.io/schemas/1.26.0"}],"schemaUrl":"https://opentelemetry.io/schemas/1.25.0"}]}`
+	send := func(text string) {
+		t.Helper()
+		res, err := http.Post(s.URL("/v1/traces"), "application/json", strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || strings.Contains(string(body), "rejected") {
+			t.Fatalf("%d %s", res.StatusCode, body)
+		}
+	}
+	send(sent)
+	own := fmt.Sprintf("1-%08x-%024x", now.Unix(), 2)
+	s.Put(fmt.Sprintf(`{"trace_id":%q,"id":"00000000000000b1","name":"svc","start_time":%d,"end_time":%d.5,"subsegments":[{"id":"00000000000000b2","name":"DynamoDB","namespace":"aws","start_time":%d,"end_time":%d.25}]}`, own, now.Unix(), now.Unix(), now.Unix(), now.Unix()))
+	first := fmt.Sprintf("1-%08x-%024x", now.Unix(), 1)
+	get := func() map[string]string {
+		out := map[string]string{}
+		for _, page := range pages(t, s, retrieve(t, s, now.Add(-time.Minute), now.Add(time.Minute), first, own), "OTEL") {
+			for _, tr := range page.Traces {
+				for _, d := range tr.Spans {
+					out[d.Id] = d.Document
+				}
+			}
+		}
+		return out
+	}
+	got := get()
+	if len(got) != 3 || got["00000000000000a1"] != sent {
+		t.Errorf("%d spans; sent\n%s\ngiven\n%s", len(got), sent, got["00000000000000a1"])
+	}
+	if d := got["00000000000000b2"]; !strings.Contains(d, `"parentSpanId":"00000000000000b1"`) || !strings.Contains(d, `"kind":3`) || !strings.Contains(d, `{"key":"aws.service","value":{"stringValue":"DynamoDB"}}`) {
+		t.Errorf("subsegment: %s", d)
+	}
+	// Read from disk it is the same.
+	s.Stop()
+	s.Restart("--udp", "off", "--otlp-grpc", "off", "--otlp-http", "off")
+	if again := get(); !maps.Equal(got, again) {
+		t.Errorf("after a restart %v", again)
+	}
+	// Another server takes what this one gives.
+	other := harness.Start(t, "--udp", "off", "--otlp-grpc", "off", "--otlp-http", "off")
+	s = other
+	send(got["00000000000000a1"])
+	for _, id := range []string{"00000000000000b1", "00000000000000b2"} {
+		send(got[id])
+	}
+	if back := get()["00000000000000a1"]; back != sent {
+		t.Errorf("sent on: %s", back)
 	}
 }
