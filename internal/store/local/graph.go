@@ -32,7 +32,7 @@ func (s *Store) Graph(ctx context.Context, account trace.Account, q store.GraphQ
 // Series counts every trace of which something was received in the window.
 func (s *Store) Series(ctx context.Context, account trace.Account, q store.SeriesQuery) (*trace.Series, error) {
 	b := assemble.NewSeries(q.Window, q.Period, q.Of)
-	if err := s.eachReceived(ctx, account, assemble.Received(q.Window), q.Group, b.Add); err != nil {
+	if err := s.eachReceived(ctx, account, assemble.Minutes(q.Window), q.Group, b.Add); err != nil {
 		return nil, err
 	}
 	return b.Series(), nil
