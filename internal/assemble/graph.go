@@ -24,10 +24,6 @@ func NewGraph(window *trace.Window) *GraphBuilder {
 	return &GraphBuilder{window: window, sum: &Sum{}}
 }
 
-// GraphOf is the graph of what was counted. old says that some of it belongs to
-// the group that was asked for by an older filter.
-func GraphOf(sum *Sum, old bool) *GraphBuilder { return &GraphBuilder{sum: sum, old: old} }
-
 // Add counts those observations of a trace that belong to a group.
 func (b *GraphBuilder) Add(t *trace.Trace, member Member) {
 	Observe(t, func(received trace.Time) *Sum {
@@ -43,6 +39,23 @@ func (b *GraphBuilder) Add(t *trace.Trace, member Member) {
 		return b.sum
 	})
 }
+
+// Remove takes away what Add added.
+func (b *GraphBuilder) Remove(t *trace.Trace, member Member) {
+	gone := NewGraph(b.window)
+	gone.Add(t, member)
+	b.sum.Merge(gone.sum, -1)
+}
+
+// Sum is all that was added, for more to be added to it.
+func (b *GraphBuilder) Sum() *Sum { return b.sum }
+
+// Entities is how many completed entities were counted.
+func (b *GraphBuilder) Entities() int64 { return b.sum.Entities }
+
+// Old says that some of what is counted belongs to the group that was asked for
+// by an older filter.
+func (b *GraphBuilder) Old() { b.old = true }
 
 // Linked lists the traces that links lead to. Call Resolve with those that exist.
 func (b *GraphBuilder) Linked() []trace.ID {

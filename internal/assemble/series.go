@@ -16,12 +16,13 @@ type Member func(received trace.Time) (belongs, old bool)
 // SeriesBuilder counts completed entities by the minute of their receipt (X-Ray
 // API model, GetTimeSeriesServiceStatistics).
 type SeriesBuilder struct {
-	window trace.Window
-	period time.Duration
-	what   *filter.Entities
-	old    bool
-	traces map[trace.Time]*Sum
-	points map[trace.Time]*point
+	window   trace.Window
+	period   time.Duration
+	what     *filter.Entities
+	old      bool
+	entities int64
+	traces   map[trace.Time]*Sum // by the end of their minute
+	points   map[trace.Time]*point
 }
 
 // point is a bucket that is being filled.
@@ -53,7 +54,21 @@ func Minutes(window trace.Window) trace.Window {
 const minute = trace.Time(time.Minute)
 
 // Add counts a trace.
-func (b *SeriesBuilder) Add(t *trace.Trace, member Member) {
+func (b *SeriesBuilder) Add(t *trace.Trace, member Member) { b.observe(b.traces, t, member) }
+
+// Remove takes away what Add added.
+func (b *SeriesBuilder) Remove(t *trace.Trace, member Member) {
+	gone := map[trace.Time]*Sum{}
+	b.observe(gone, t, member)
+	for end, s := range gone {
+		if b.traces[end] == nil {
+			b.traces[end] = &Sum{}
+		}
+		b.traces[end].Merge(s, -1)
+	}
+}
+
+func (b *SeriesBuilder) observe(sums map[trace.Time]*Sum, t *trace.Trace, member Member) {
 	Observe(t, func(received trace.Time) *Sum {
 		end := ceil(received, time.Minute)
 		if !b.window.Contains(end) {
@@ -66,12 +81,10 @@ func (b *SeriesBuilder) Add(t *trace.Trace, member Member) {
 			}
 			b.old = b.old || old
 		}
-		s := b.traces[end]
-		if s == nil {
-			s = &Sum{}
-			b.traces[end] = s
+		if sums[end] == nil {
+			sums[end] = &Sum{}
 		}
-		return s
+		return sums[end]
 	})
 }
 
@@ -79,23 +92,23 @@ func (b *SeriesBuilder) Add(t *trace.Trace, member Member) {
 // by an older filter.
 func (b *SeriesBuilder) Old() { b.old = true }
 
-// Entities counts completed entities of the minute with that start, times sign.
-func (b *SeriesBuilder) Entities(start trace.Time, n, sign int64) {
+// Entities is how many completed entities Minute counted.
+func (b *SeriesBuilder) Entities() int64 { return b.entities }
+
+// Minute counts completed entities of the minute with that start, times sign.
+func (b *SeriesBuilder) Minute(start trace.Time, n, sign int64) {
+	b.entities += sign * n
 	b.point(start).entities += sign * n
 }
 
-// Node counts a node of the minute with that start if it is selected.
-func (b *SeriesBuilder) Node(start trace.Time, k NodeKey, n *NodeSum, sign int64) {
-	if b.WantsNode(k) {
-		b.point(start).add(&n.Statistics, &n.ResponseTimes, sign)
-	}
+// Node counts a selected node of the minute with that start, times sign.
+func (b *SeriesBuilder) Node(start trace.Time, n *NodeSum, sign int64) {
+	b.point(start).add(&n.Statistics, &n.ResponseTimes, sign)
 }
 
-// Edge counts an edge of the minute with that start if it is selected.
-func (b *SeriesBuilder) Edge(start trace.Time, k EdgeKey, e *EdgeSum, sign int64) {
-	if b.WantsEdge(k) {
-		b.point(start).add(&e.Statistics, &e.ResponseTimes, sign)
-	}
+// Edge counts a selected edge of the minute with that start, times sign.
+func (b *SeriesBuilder) Edge(start trace.Time, e *EdgeSum, sign int64) {
+	b.point(start).add(&e.Statistics, &e.ResponseTimes, sign)
 }
 
 // WantsNode says whether a node is selected.
@@ -141,12 +154,16 @@ func ceil(t trace.Time, period time.Duration) trace.Time {
 func (b *SeriesBuilder) Series() *trace.Series {
 	for end, s := range b.traces {
 		start := end - minute
-		b.Entities(start, s.Entities, 1)
+		b.Minute(start, s.Entities, 1)
 		for k, n := range s.Nodes {
-			b.Node(start, k, n, 1)
+			if b.WantsNode(k) {
+				b.Node(start, n, 1)
+			}
 		}
 		for k, e := range s.Edges {
-			b.Edge(start, k, e, 1)
+			if b.WantsEdge(k) {
+				b.Edge(start, e, 1)
+			}
 		}
 	}
 	out := &trace.Series{OldGroupVersions: b.old}
