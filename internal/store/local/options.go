@@ -44,6 +44,11 @@ type Options struct {
 	LogFileBytes int64
 	// RetryAfter is how soon a failed write is tried again (1 s).
 	RetryAfter time.Duration
+	// MergeBlocks is how many blocks of about one size become one (8): the number
+	// of blocks and the work per byte both grow with the logarithm of the data.
+	// More means less work for writing and more for questions, which look at
+	// every block's index.
+	MergeBlocks int
 	// Groups lists the versions of all groups that an account has or had, each
 	// with its ID, those included that are valid now: what belongs to them is
 	// summed up when traces settle. Without it, and for versions that it did not
@@ -70,6 +75,9 @@ func (o Options) withDefaults() Options {
 	setBytes(&o.MemoryLimit, 256<<20)
 	setBytes(&o.CacheBytes, 64<<20)
 	setBytes(&o.LogFileBytes, 32<<20)
+	if o.MergeBlocks < 2 {
+		o.MergeBlocks = 8
+	}
 	if o.Restore == nil {
 		o.Restore = decode.Restore
 	}
