@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
@@ -50,6 +51,7 @@ type server struct {
 	retrievals *query.Retrievals
 	tally      *receive.Tally
 	live       *live
+	backingUp  sync.Mutex
 
 	udp       *receive.UDP
 	grpc      *grpc.Server

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -125,7 +126,7 @@ func (in *inspection) run() (err error) {
 
 func (in *inspection) blocks() error {
 	names, err := in.o.FS.List(in.dir.sub(blockDir))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there is none before the first start
 		return fmt.Errorf("list blocks: %w", err)
 	}
 	for _, name := range names {

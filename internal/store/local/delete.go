@@ -64,7 +64,7 @@ func (s *Store) Delete(ctx context.Context, account trace.Account, q store.Delet
 	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
 		return 0, err
 	}
-	ids := q.IDs
+	ids, deleted := q.IDs, 0
 	switch {
 	case len(ids) > 0 && (q.Filter != nil || q.Window != trace.Window{}):
 		return 0, trace.Errorf(trace.KindInvalid, "a deletion names ids or a window, not both")
@@ -73,17 +73,21 @@ func (s *Store) Delete(ctx context.Context, account trace.Account, q store.Delet
 	case len(ids) == 0:
 		for sum, err := range s.Summaries(ctx, account, &store.SummaryQuery{Window: q.Window, Clock: trace.ClockTraceID, Filter: q.Filter}) {
 			if err != nil {
-				return 0, err
+				return deleted, err
 			}
-			ids = append(ids, sum.ID)
+			if ids = append(ids, sum.ID); len(ids) == deletionStep {
+				found, err := s.deleteSome(ctx, account, ids)
+				if deleted += found; err != nil {
+					return deleted, err
+				}
+				ids = nil // the ones before are the log's now
+			}
 		}
 	}
-	deleted := 0
 	for len(ids) > 0 {
 		n := min(len(ids), deletionStep)
 		found, err := s.deleteSome(ctx, account, ids[:n])
-		deleted += found
-		if err != nil {
+		if deleted += found; err != nil {
 			return deleted, err
 		}
 		ids = ids[n:]
@@ -155,12 +159,13 @@ func (s *Store) erase(k key, lsn uint64) (freed int64, found, visible bool) {
 }
 
 // rotate begins a new log file, so that the ones before can go.
-func (s *Store) rotate() {
+func (s *Store) rotate() error {
 	if err := s.log.Rotate(); err != nil {
 		s.setReadOnly(err)
-		return
+		return unavailable(err.Error())
 	}
 	s.mu.Lock()
 	s.appliedFile = s.log.File()
 	s.mu.Unlock()
+	return nil
 }
