@@ -109,7 +109,7 @@ func (s *server) open() (err error) {
 	room := s.budget()
 	s.store, err = local.Open(local.Options{
 		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush,
-		Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, RetentionBytes: c.RetentionBytes, Logger: s.log,
+		Dir: c.Data, SettleAfter: c.Settle, Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Logger: s.log,
 		Groups: s.groupVersions,
 	})
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *server) open() (err error) {
 	if s.meta, err = sqlite.Open(c.Data); err != nil {
 		return err
 	}
-	s.groups = group.New(s.meta, group.Options{Region: c.Region, Keep: c.Retention, Logger: s.log})
+	s.groups = group.New(s.meta, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
 	close(s.grouped)
 	s.intake = receive.New(receive.Options{Store: s.store, MaxInFlight: room.inFlight, Tally: s.tally, Logger: s.log})
 	account := trace.Account(c.Account)

@@ -1,12 +1,19 @@
 package local
 
-import "github.com/fluoro-io/fluoro/internal/trace"
+import (
+	"context"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
 
 // Merge merges blocks until the plan is empty, now.
 func (s *Store) Merge() { s.mergeAll() }
 
 // Retain drops blocks that are over their time, now.
 func (s *Store) Retain() { s.retain() }
+
+// Sweep deletes what is over the time of its account or groups, now.
+func (s *Store) Sweep() { s.sweep() }
 
 // Purge rewrites what holds deleted traces that are due, now.
 func (s *Store) Purge() { s.purge() }
@@ -25,4 +32,16 @@ func Plan(enough int, blocks [][4]int64) []uint64 {
 		list = append(list, state{number: uint64(i + 1), size: b[0], entries: int(b[1]), dead: int(b[2]), updated: trace.Time(b[3] * 1e9)})
 	}
 	return plan(list, enough)
+}
+
+// LSN is that of the last batch that brought something for a trace.
+func (s *Store) LSN(account trace.Account, id trace.ID) uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.newestLSN(key{account, id})
+}
+
+// DeleteUpTo deletes a trace unless it has something newer than an LSN.
+func (s *Store) DeleteUpTo(account trace.Account, id trace.ID, lsn uint64) (int, error) {
+	return s.deleteSome(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}})
 }
