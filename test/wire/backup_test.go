@@ -80,7 +80,9 @@ func TestBackup_underLoad(t *testing.T) {
 			}
 		}
 	}
-	var got struct{ Group struct{ FilterExpression string } }
+	var got struct {
+		Group struct{ FilterExpression string }
+	}
 	restored.Ask("/GetGroup", map[string]any{"GroupARN": group.Group.GroupARN}, &got)
 	if got.Group.FilterExpression != "fault" {
 		t.Errorf("the group has filter %q", got.Group.FilterExpression)
