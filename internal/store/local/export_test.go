@@ -1,6 +1,10 @@
 package local
 
-import "github.com/fluoro-io/fluoro/internal/trace"
+import (
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
 
 // Merge merges blocks until the plan is empty, now.
 func (s *Store) Merge() { s.mergeAll() }
@@ -25,4 +29,20 @@ func Plan(blocks [][4]int64) []uint64 {
 		list = append(list, state{number: uint64(i + 1), size: b[0], entries: int(b[1]), dead: int(b[2]), updated: trace.Time(b[3] * 1e9)})
 	}
 	return plan(list)
+}
+
+// SettleDue settles what is due by now, as the settler would.
+func (s *Store) SettleDue() {
+	for s.dueNow() > 0 {
+		s.wake()
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (s *Store) dueNow() int {
+	list := s.due()
+	for i := range list {
+		list[i].release()
+	}
+	return len(list)
 }

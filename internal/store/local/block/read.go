@@ -402,7 +402,7 @@ func recordsOf(rows []row, number int, id trace.ID) ([]Record, error) {
 		if records[i], own, err = r.record(own); err != nil {
 			return nil, err
 		}
-		if r.Scope == nil {
+		if len(r.Scope) == 0 { // parquet-go writes some nulls behind values as empty texts
 			continue
 		}
 		if scopes[string(r.Scope)] == nil {
