@@ -28,9 +28,10 @@ setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
 store/storetest  : trace filter store decode assemble
-store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/vfs
+store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/rollup store/local/vfs
 store/local/wal  : trace store/local/vfs
 store/local/block: trace filter store/local/vfs
+store/local/rollup: trace assemble store/local/vfs
 store/local/vfs  :
 query            : trace jsonscan filter store assemble decode
 query/analytics  : trace filter store assemble
@@ -50,7 +51,7 @@ github.com/prometheus          : receive server store/local
 go.yaml.in/yaml                : config
 github.com/spf13/pflag         : config
 github.com/parquet-go          : store/local/block
-github.com/klauspost/compress  : store/local store/local/wal store/local/block present/console
+github.com/klauspost/compress  : store/local store/local/wal store/local/block store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo

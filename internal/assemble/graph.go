@@ -3,259 +3,198 @@ package assemble
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // GraphBuilder aggregates the service graph of many traces.
 type GraphBuilder struct {
-	window   *trace.Window
-	member   Member // of the trace that is being added
-	old      bool
-	services map[trace.Service]*trace.GraphService
-	edges    map[edgeKey]*trace.GraphEdge
-	links    []pendingLink
-	start    trace.Time
-	end      trace.Time
-	any      bool
-}
+	window *trace.Window
+	sum    *Sum
+	old    bool
 
-type edgeKey struct {
-	from, to trace.Service
-	link     bool
-}
-
-// pendingLink is a trace link whose producer is not known yet.
-type pendingLink struct {
-	trace.Link
-	consumer trace.Service
-	start    trace.Time // of the consumer
-	second   trace.Time // of the consumer's trace
+	linked    map[trace.ID][]LinkKey
+	producers map[NodeKey]*NodeSum // nodes of which only links tell
+	links     map[EdgeKey]*trace.Histogram
 }
 
 // NewGraph makes an empty graph of what was received in a window; nil means
 // everything. The window applies to each completed entity's receipt.
 func NewGraph(window *trace.Window) *GraphBuilder {
-	return &GraphBuilder{window: window, services: map[trace.Service]*trace.GraphService{}, edges: map[edgeKey]*trace.GraphEdge{}}
-}
-
-// counts says whether an entity is an observation: completed, received in the
-// window, and of the group.
-func (b *GraphBuilder) counts(e *trace.Entity) bool {
-	if e.InProgress || b.window != nil && !b.window.Contains(e.ReceivedAt) {
-		return false
-	}
-	if b.member == nil {
-		return true
-	}
-	belongs, old := b.member(e.ReceivedAt)
-	b.old = b.old || old
-	return belongs
+	return &GraphBuilder{window: window, sum: &Sum{}}
 }
 
 // Add counts those observations of a trace that belong to a group.
 func (b *GraphBuilder) Add(t *trace.Trace, member Member) {
-	b.member = member
-	second := t.Start.FloorSecond()
-	if t.Root != nil {
-		second = t.Root.Start.FloorSecond()
-	}
-	for _, n := range t.Nodes {
-		var service *trace.GraphService
-		for _, e := range n.Entities {
-			if !b.counts(e) {
-				continue
+	Observe(t, func(received trace.Time) *Sum {
+		if b.window != nil && !b.window.Contains(received) {
+			return nil
+		}
+		if member != nil {
+			belongs, old := member(received)
+			if b.old = b.old || old; !belongs {
+				return nil
 			}
-			if service == nil {
-				service = b.service(n, second)
-			}
-			if n.Client {
-				continue
-			}
-			d := time.Duration(e.Duration())
-			service.Statistics.Add(e.Outcome(), d)
-			service.ResponseTimes.Add(d)
-			service.Durations.Add(envelope(e))
 		}
-	}
-	for _, edge := range t.Edges {
-		b.edge(edge, second)
-	}
-	b.link(t, second)
+		return b.sum
+	})
 }
 
-// service finds or makes a node and widens its bounds by a trace's second.
-func (b *GraphBuilder) service(n *trace.Node, second trace.Time) *trace.GraphService {
-	s := b.services[n.Service]
-	if s == nil {
-		s = &trace.GraphService{Service: n.Service, State: n.State, Start: second, End: second + 1e9}
-		if !n.Client {
-			s.Statistics, s.Durations, s.ResponseTimes = &trace.Statistics{}, &trace.Histogram{}, &trace.Histogram{}
-		}
-		b.services[n.Service] = s
-	}
-	if n.State == trace.StateActive {
-		s.State = trace.StateActive
-	}
-	s.Root = s.Root || n.Root
-	s.Start, s.End = min(s.Start, second), max(s.End, second+1e9)
-	if !b.any {
-		b.any, b.start, b.end = true, second, second
-	}
-	b.start, b.end = min(b.start, second), max(b.end, second)
-	return s
+// Remove takes away what Add added.
+func (b *GraphBuilder) Remove(t *trace.Trace, member Member) {
+	gone := NewGraph(b.window)
+	gone.Add(t, member)
+	b.sum.Merge(gone.sum, -1)
 }
 
-// edge counts the calls of an edge; both ends appear even if they were received
-// outside the window.
-func (b *GraphBuilder) edge(edge *trace.Edge, second trace.Time) {
-	var out *trace.GraphEdge
-	for _, call := range edge.Calls {
-		if !b.counts(call) {
-			continue
-		}
-		if out == nil {
-			b.service(edge.From, second)
-			out = b.graphEdge(edgeKey{edge.From.Service, edge.To.Service, false}, b.service(edge.To, second))
-		}
-		d := time.Duration(call.Duration())
-		out.Statistics.Add(call.Outcome(), d)
-		out.ResponseTimes.Add(d)
-	}
-	if out == nil && b.entersLater(edge) {
-		b.service(edge.From, second)
-		out = b.graphEdge(edgeKey{edge.From.Service, edge.To.Service, false}, b.service(edge.To, second))
-	}
-	if out == nil {
-		return
-	}
-	for _, a := range edge.Aliases {
-		if !slices.Contains(out.Aliases, a) {
-			out.Aliases = append(out.Aliases, a)
-		}
-	}
-}
+// Sum is all that was added, for more to be added to it.
+func (b *GraphBuilder) Sum() *Sum { return b.sum }
 
-// entersLater says whether a callee was received in the window although its
-// caller was not: the edge then shows with zero counts.
-func (b *GraphBuilder) entersLater(edge *trace.Edge) bool {
-	return !edge.From.Client && slices.ContainsFunc(edge.To.Entities, b.counts)
-}
+// Entities is how many completed entities were counted.
+func (b *GraphBuilder) Entities() int64 { return b.sum.Entities }
 
-func (b *GraphBuilder) graphEdge(key edgeKey, to *trace.GraphService) *trace.GraphEdge {
-	e := b.edges[key]
-	if e == nil {
-		e = &trace.GraphEdge{To: to, Link: key.link, ResponseTimes: &trace.Histogram{}}
-		b.edges[key] = e
-	}
-	return e
-}
-
-// envelope is how long a service was busy for an entity: from its earliest start
-// to the latest end of it and its subsegments, asynchronous ones included.
-func envelope(e *trace.Entity) time.Duration {
-	start, end := e.Start, e.End
-	for s := range Within(e) {
-		start = min(start, s.Start)
-		if !s.InProgress {
-			end = max(end, s.End)
-		}
-	}
-	return max(0, end.Sub(start))
-}
-
-// maxLinks and maxTraceLinks are how many links of an entity and of a trace count
-// (X-Ray developer guide, trace links).
-const (
-	maxLinks      = 20
-	maxTraceLinks = 100
-)
-
-// link notes the links of a trace's entities.
-func (b *GraphBuilder) link(t *trace.Trace, second trace.Time) {
-	left := maxTraceLinks
-	for e := range All(t) {
-		if len(e.Links) == 0 || !b.counts(e) || e.Segment == nil {
-			continue
-		}
-		n := min(len(e.Links), maxLinks, left)
-		left -= n
-		for _, l := range e.Links[:n] {
-			b.links = append(b.links, pendingLink{Link: l, start: e.Start, second: second, consumer: trace.Service{Name: e.Segment.Name, Type: e.Segment.Origin}})
-		}
-	}
-}
+// Old says that some of what is counted belongs to the group that was asked for
+// by an older filter.
+func (b *GraphBuilder) Old() { b.old = true }
 
 // Linked lists the traces that links lead to. Call Resolve with those that exist.
 func (b *GraphBuilder) Linked() []trace.ID {
-	var ids []trace.ID
-	seen := map[trace.ID]bool{}
-	for _, l := range b.links {
-		if !seen[l.TraceID] {
-			seen[l.TraceID] = true
-			ids = append(ids, l.TraceID)
+	if b.linked == nil {
+		b.linked, b.producers, b.links = map[trace.ID][]LinkKey{}, map[NodeKey]*NodeSum{}, map[EdgeKey]*trace.Histogram{}
+		for l := range b.sum.Links {
+			b.linked[l.TraceID] = append(b.linked[l.TraceID], l)
 		}
 	}
+	var ids []trace.ID
+	for id := range b.linked {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(x, y trace.ID) int { return slices.Compare(x[:], y[:]) })
 	return ids
 }
 
 // Resolve makes edges of the links that lead into a trace: from the node that
 // sent a message to the one that received it.
 func (b *GraphBuilder) Resolve(t *trace.Trace) {
+	b.Linked()
+	links := b.linked[t.ID]
+	if len(links) == 0 {
+		return
+	}
 	byID := map[trace.SegmentID]*trace.Entity{}
 	for e := range All(t) {
 		byID[e.ID] = e
 	}
-	for _, l := range b.links {
+	for _, l := range links {
 		e := byID[l.ID]
-		if l.TraceID != t.ID || e == nil || e.Segment == nil {
+		if e == nil || e.Segment == nil || !b.has(l.Consumer) {
 			continue
 		}
 		producer := trace.Service{Name: e.Segment.Name, Type: e.Segment.Origin}
 		if e.Subsegment && infers(e) {
 			producer = callee(e) // the queue stands between
 		}
-		to := b.services[l.consumer]
-		if to == nil || producer == l.consumer {
+		if producer == l.Consumer.Service {
 			continue
 		}
 		for _, n := range t.Nodes {
 			if n.Service == producer && !n.Client {
-				if b.services[producer] == nil {
-					b.service(n, l.second) // its own trace is not in the window
-				}
-				edge := b.graphEdge(edgeKey{producer, l.consumer, true}, to)
-				if e.InProgress {
-					continue // nobody knows yet how old the message was
-				}
-				if edge.EventAges == nil {
-					edge.EventAges = &trace.Histogram{}
-				}
-				edge.EventAges.Add(max(0, l.start.Sub(e.End)))
+				b.link(n, l, e)
 			}
 		}
+	}
+}
+
+func (b *GraphBuilder) has(k NodeKey) bool {
+	n := b.sum.Nodes[k]
+	return n != nil && !n.Empty()
+}
+
+func (b *GraphBuilder) link(n *trace.Node, l LinkKey, sent *trace.Entity) {
+	key := EdgeKey{keyOf(n), l.Consumer}
+	if !b.has(key.From) { // its own trace is not in the window
+		if b.producers[key.From] == nil {
+			b.producers[key.From] = &NodeSum{}
+		}
+		b.producers[key.From].appear(n, l.Second)
+	}
+	ages, known := b.links[key]
+	if sent.InProgress { // nobody knows yet how old the message was
+		if !known {
+			b.links[key] = nil
+		}
+		return
+	}
+	if ages == nil {
+		ages = &trace.Histogram{}
+		b.links[key] = ages
+	}
+	for range b.sum.Links[l] {
+		ages.Add(max(0, l.Start.Sub(sent.End)))
 	}
 }
 
 // Graph is the graph of all that was added. The builder must not be used
 // afterwards.
 func (b *GraphBuilder) Graph() *trace.Graph {
-	g := &trace.Graph{Start: b.start, End: b.end, OldGroupVersions: b.old}
-	for key, e := range b.edges {
-		from := b.services[key.from]
-		e.Start, e.End = from.Start, from.End
+	g := &trace.Graph{OldGroupVersions: b.old}
+	services := map[NodeKey]*trace.GraphService{}
+	for _, nodes := range []map[NodeKey]*NodeSum{b.sum.Nodes, b.producers} {
+		for k, n := range nodes {
+			if n.Empty() {
+				continue
+			}
+			s := n.service(k)
+			if len(g.Services) == 0 {
+				g.Start, g.End = s.Start, s.End-1e9
+			}
+			g.Start, g.End = min(g.Start, s.Start), max(g.End, s.End-1e9)
+			services[k] = s
+			g.Services = append(g.Services, s)
+		}
+	}
+	add := func(k EdgeKey, e *trace.GraphEdge) {
+		from := services[k.From]
+		e.To, e.Start, e.End = services[k.To], from.Start, from.End
 		slices.SortFunc(e.Aliases, byIdentity)
 		from.Edges = append(from.Edges, e)
 	}
-	for _, s := range b.services {
+	for k, e := range b.sum.Edges {
+		if e.Seen > 0 {
+			add(k, &trace.GraphEdge{Statistics: e.Statistics, ResponseTimes: &e.ResponseTimes, Aliases: e.aliases()})
+		}
+	}
+	for k, ages := range b.links {
+		add(k, &trace.GraphEdge{Link: true, EventAges: ages, ResponseTimes: &trace.Histogram{}})
+	}
+	for _, s := range g.Services {
 		slices.SortFunc(s.Edges, func(a, b *trace.GraphEdge) int {
 			return cmp.Or(byIdentity(a.To.Service, b.To.Service), cmp.Compare(flag(a.Link), flag(b.Link)))
 		})
-		g.Services = append(g.Services, s)
 	}
-	slices.SortFunc(g.Services, func(a, b *trace.GraphService) int { return byIdentity(a.Service, b.Service) })
+	slices.SortFunc(g.Services, func(a, b *trace.GraphService) int {
+		return cmp.Or(byIdentity(a.Service, b.Service), cmp.Compare(flag(a.Statistics == nil), flag(b.Statistics == nil)))
+	})
 	return g
+}
+
+// service is a node as a graph shows it.
+func (n *NodeSum) service(k NodeKey) *trace.GraphService {
+	seconds := n.Seconds.Bins()
+	s := &trace.GraphService{
+		Service: k.Service, State: trace.StateUnknown, Root: n.Roots > 0,
+		Start: trace.Time(seconds[0].Key) * 1e9, End: trace.Time(seconds[len(seconds)-1].Key+1) * 1e9,
+	}
+	switch {
+	case n.Active > 0: // wins over traces in which it was only called
+		s.State = trace.StateActive
+	case !k.Client && k.Type == "remote":
+		s.State = trace.StatePassive
+	}
+	if !k.Client {
+		s.Statistics, s.Durations, s.ResponseTimes = &n.Statistics, &n.Durations, &n.ResponseTimes
+	}
+	return s
 }
 
 func byIdentity(a, b trace.Service) int {

@@ -16,84 +16,128 @@ type Member func(received trace.Time) (belongs, old bool)
 // SeriesBuilder counts completed entities by the minute of their receipt (X-Ray
 // API model, GetTimeSeriesServiceStatistics).
 type SeriesBuilder struct {
-	window trace.Window
-	period time.Duration
-	what   *filter.Entities
-	series trace.Series
-	points map[trace.Time]*trace.SeriesPoint
+	window   trace.Window
+	period   time.Duration
+	what     *filter.Entities
+	old      bool
+	entities int64
+	traces   map[trace.Time]*Sum // by the end of their minute
+	points   map[trace.Time]*point
+}
+
+// point is a bucket that is being filled.
+type point struct {
+	entities, counted int64
+	statistics        trace.Statistics
+	responses         trace.Histogram
 }
 
 // NewSeries makes an empty series. Buckets whose end is in the window are kept;
 // a period of five minutes joins the kept minutes. what selects a service or an
 // edge; nil stands for all edges that lead from clients.
 func NewSeries(window trace.Window, period time.Duration, what *filter.Entities) *SeriesBuilder {
-	return &SeriesBuilder{window: window, period: period, what: what, points: map[trace.Time]*trace.SeriesPoint{}}
+	return &SeriesBuilder{window: window, period: period, what: what, traces: map[trace.Time]*Sum{}, points: map[trace.Time]*point{}}
 }
 
-// Received are the times of receipt that a series over a window counts.
-func Received(window trace.Window) trace.Window {
-	return trace.Window{Start: window.Start - trace.Time(time.Minute), End: window.End}
+// Minutes are the minutes of receipt, by their starts, that a series over a
+// window counts: those that end in it.
+func Minutes(window trace.Window) trace.Window {
+	up := func(t trace.Time) trace.Time {
+		if t > trace.MaxTime-2*minute {
+			return t
+		}
+		return ceil(t-1, time.Minute)
+	}
+	return trace.Window{Start: up(max(window.Start, trace.MinTime+2*minute)) - minute, End: up(window.End) - minute}
 }
+
+const minute = trace.Time(time.Minute)
 
 // Add counts a trace.
-func (b *SeriesBuilder) Add(t *trace.Trace, member Member) {
-	for e := range All(t) {
-		if p := b.point(e, member); p != nil && b.points[p.End] == nil {
-			b.points[p.End] = p
+func (b *SeriesBuilder) Add(t *trace.Trace, member Member) { b.observe(b.traces, t, member) }
+
+// Remove takes away what Add added.
+func (b *SeriesBuilder) Remove(t *trace.Trace, member Member) {
+	gone := map[trace.Time]*Sum{}
+	b.observe(gone, t, member)
+	for end, s := range gone {
+		if b.traces[end] == nil {
+			b.traces[end] = &Sum{}
 		}
-	}
-	switch {
-	case b.what != nil && !b.what.Edge:
-		for _, n := range t.Nodes {
-			if !n.Client && b.what.Node(n.Service) {
-				b.count(n.Entities, member)
-			}
-		}
-	default:
-		for _, e := range t.Edges {
-			if b.what == nil && e.From.Client || b.what != nil && b.what.Call(e.From.Service, e.To.Service) {
-				b.count(e.Calls, member)
-			}
-		}
+		b.traces[end].Merge(s, -1)
 	}
 }
 
-func (b *SeriesBuilder) count(list []*trace.Entity, member Member) {
-	for _, e := range list {
-		p := b.point(e, member)
-		if p == nil {
-			continue
-		}
-		if p.Statistics == nil {
-			p.Statistics, p.ResponseTimes = &trace.Statistics{}, &trace.Histogram{}
-		}
-		d := time.Duration(e.Duration())
-		p.Statistics.Add(e.Outcome(), d)
-		p.ResponseTimes.Add(d)
-	}
-}
-
-// point is the bucket of an observation, nil if it is none of this series.
-func (b *SeriesBuilder) point(e *trace.Entity, member Member) *trace.SeriesPoint {
-	if e.InProgress {
-		return nil
-	}
-	end := ceil(e.ReceivedAt, time.Minute)
-	if !b.window.Contains(end) {
-		return nil
-	}
-	if member != nil {
-		belongs, old := member(e.ReceivedAt)
-		if !belongs {
+func (b *SeriesBuilder) observe(sums map[trace.Time]*Sum, t *trace.Trace, member Member) {
+	Observe(t, func(received trace.Time) *Sum {
+		end := ceil(received, time.Minute)
+		if !b.window.Contains(end) {
 			return nil
 		}
-		b.series.OldGroupVersions = b.series.OldGroupVersions || old
+		if member != nil {
+			belongs, old := member(received)
+			if !belongs {
+				return nil
+			}
+			b.old = b.old || old
+		}
+		if sums[end] == nil {
+			sums[end] = &Sum{}
+		}
+		return sums[end]
+	})
+}
+
+// Old says that some of what is counted belongs to the group that was asked for
+// by an older filter.
+func (b *SeriesBuilder) Old() { b.old = true }
+
+// Entities is how many completed entities Minute counted.
+func (b *SeriesBuilder) Entities() int64 { return b.entities }
+
+// Minute counts completed entities of the minute with that start, times sign.
+func (b *SeriesBuilder) Minute(start trace.Time, n, sign int64) {
+	b.entities += sign * n
+	b.point(start).entities += sign * n
+}
+
+// Node counts a selected node of the minute with that start, times sign.
+func (b *SeriesBuilder) Node(start trace.Time, n *NodeSum, sign int64) {
+	b.point(start).add(&n.Statistics, &n.ResponseTimes, sign)
+}
+
+// Edge counts a selected edge of the minute with that start, times sign.
+func (b *SeriesBuilder) Edge(start trace.Time, e *EdgeSum, sign int64) {
+	b.point(start).add(&e.Statistics, &e.ResponseTimes, sign)
+}
+
+// WantsNode says whether a node is selected.
+func (b *SeriesBuilder) WantsNode(k NodeKey) bool {
+	return b.what != nil && !b.what.Edge && !k.Client && b.what.Node(k.Service)
+}
+
+// WantsEdge says whether an edge is selected.
+func (b *SeriesBuilder) WantsEdge(k EdgeKey) bool {
+	if b.what == nil {
+		return k.From.Client
 	}
-	end = ceil(end-1, b.period)
-	if p := b.points[end]; p != nil {
-		return p
+	return b.what.Edge && b.what.Call(k.From.Service, k.To.Service)
+}
+
+func (b *SeriesBuilder) point(start trace.Time) *point {
+	end := ceil(start, b.period)
+	p := b.points[end]
+	if p == nil {
+		p = &point{}
+		b.points[end] = p
 	}
-	return &trace.SeriesPoint{End: end}
+	return p
+}
+
+func (p *point) add(s *trace.Statistics, responses *trace.Histogram, sign int64) {
+	p.counted += sign * s.Total()
+	p.statistics.Merge(*s, sign)
+	p.responses.Merge(responses, sign)
 }
 
 // ceil is the first multiple of a period that comes after an instant.
@@ -108,9 +152,31 @@ func ceil(t trace.Time, period time.Duration) trace.Time {
 // Series is the series of all that was added, newest bucket first. The builder
 // must not be used afterwards.
 func (b *SeriesBuilder) Series() *trace.Series {
-	for _, p := range b.points {
-		b.series.Points = append(b.series.Points, p)
+	for end, s := range b.traces {
+		start := end - minute
+		b.Minute(start, s.Entities, 1)
+		for k, n := range s.Nodes {
+			if b.WantsNode(k) {
+				b.Node(start, n, 1)
+			}
+		}
+		for k, e := range s.Edges {
+			if b.WantsEdge(k) {
+				b.Edge(start, e, 1)
+			}
+		}
 	}
-	slices.SortFunc(b.series.Points, func(x, y *trace.SeriesPoint) int { return int(max(-1, min(1, y.End-x.End))) })
-	return &b.series
+	out := &trace.Series{OldGroupVersions: b.old}
+	for end, p := range b.points {
+		if p.entities <= 0 {
+			continue
+		}
+		shown := &trace.SeriesPoint{End: end}
+		if p.counted > 0 {
+			shown.Statistics, shown.ResponseTimes = &p.statistics, &p.responses
+		}
+		out.Points = append(out.Points, shown)
+	}
+	slices.SortFunc(out.Points, func(x, y *trace.SeriesPoint) int { return int(max(-1, min(1, y.End-x.End))) })
+	return out
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/query"
@@ -21,10 +22,25 @@ func history(groups *group.Groups) query.History {
 		if err != nil || len(versions) == 0 {
 			return nil, false, err
 		}
-		out := &store.Group{}
-		for _, v := range versions {
-			out.Versions = append(out.Versions, store.GroupVersion{Filter: v.Filter, Received: trace.Window{Start: v.From, End: v.Until}, Old: v.Until != trace.MaxTime})
-		}
-		return out, true, nil
+		return &store.Group{Versions: versionsOf(versions)}, true, nil
 	}
+}
+
+// groupVersions tells the store what to sum up for groups. It waits until they
+// are known, for the store opens first.
+func (s *server) groupVersions(account trace.Account) ([]store.GroupVersion, error) {
+	<-s.grouped
+	if s.groups == nil {
+		return nil, errors.New("the server did not start")
+	}
+	versions, err := s.groups.Versions(context.Background(), account)
+	return versionsOf(versions), err
+}
+
+func versionsOf(versions []group.Version) []store.GroupVersion {
+	out := make([]store.GroupVersion, 0, len(versions))
+	for _, v := range versions {
+		out = append(out, store.GroupVersion{ID: v.ID, Filter: v.Filter, Received: trace.Window{Start: v.From, End: v.Until}, Old: v.Until != trace.MaxTime})
+	}
+	return out
 }

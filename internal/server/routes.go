@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
@@ -36,8 +35,7 @@ func (s *server) routes() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	mux.Handle("/v1/traces", receive.OTLPHTTP(s.intake, account))
 	control := api.Control{
-		Groups: group.New(s.meta, group.Options{Region: s.config.Region, Keep: s.config.Retention, Logger: s.log}),
-		Tags:   tag.New(s.meta, s.config.Region), Policies: policy.New(s.meta), Settings: setting.New(s.meta),
+		Groups: s.groups, Tags: tag.New(s.meta, s.config.Region), Policies: policy.New(s.meta), Settings: setting.New(s.meta),
 	}
 	questions := query.New(s.store)
 	questions.Groups, questions.History = control.Groups.Lookup, history(control.Groups)

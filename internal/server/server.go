@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
@@ -43,6 +44,8 @@ type server struct {
 	registry   *prometheus.Registry
 	store      *local.Store
 	meta       *sqlite.Store
+	groups     *group.Groups
+	grouped    chan struct{} // closed when groups is set, or never will be
 	intake     *receive.Intake
 	retrievals *query.Retrievals
 	tally      *receive.Tally
@@ -62,7 +65,7 @@ type server struct {
 // listens on to out and logs to logs. Errors are for people: a busy port, a
 // directory that cannot be used.
 func Run(ctx context.Context, c *config.Config, out, logs io.Writer) (err error) {
-	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry()}
+	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry(), grouped: make(chan struct{})}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.live = newLive()
 	s.tally = receive.NewTally(s.registry, time.Now, s.live.refused)
@@ -105,6 +108,7 @@ func (s *server) open() (err error) {
 	s.store, err = local.Open(local.Options{
 		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush,
 		Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, RetentionBytes: c.RetentionBytes, Logger: s.log,
+		Groups: s.groupVersions,
 	})
 	if err != nil {
 		return err
@@ -113,6 +117,8 @@ func (s *server) open() (err error) {
 	if s.meta, err = sqlite.Open(c.Data); err != nil {
 		return err
 	}
+	s.groups = group.New(s.meta, group.Options{Region: c.Region, Keep: c.Retention, Logger: s.log})
+	close(s.grouped)
 	s.intake = receive.New(receive.Options{Store: s.store, MaxInFlight: room.inFlight, Tally: s.tally, Logger: s.log})
 	account := trace.Account(c.Account)
 	if c.UDP != config.Off {
@@ -226,6 +232,9 @@ func (s *server) close() error {
 	}
 	if s.store == nil {
 		return nil
+	}
+	if s.groups == nil {
+		close(s.grouped) // the store may wait for them
 	}
 	if s.retrievals != nil {
 		s.retrievals.Close() // they read the store

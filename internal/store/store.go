@@ -118,6 +118,9 @@ type Group struct{ Versions []GroupVersion }
 
 // GroupVersion is a filter that a group had for what was received in a window.
 type GroupVersion struct {
+	// ID is unique among all versions of all groups of an account, and never
+	// used again; "" is of a version that the engine was not told of.
+	ID       string
 	Filter   *filter.Expr
 	Received trace.Window
 	Old      bool // not the group's filter of today
@@ -130,9 +133,9 @@ func (g *Group) Member(t *trace.Trace, s *trace.Summary) (member assemble.Member
 		return nil, true
 	}
 	var matching []GroupVersion
-	for _, v := range g.Versions {
-		if v.Received.Start <= t.Updated && v.Received.End > t.FirstReceived && v.Filter.Match(t, s) {
-			matching = append(matching, v)
+	for i := range g.Versions {
+		if v := &g.Versions[i]; v.Has(t, s) {
+			matching = append(matching, *v)
 		}
 	}
 	return func(received trace.Time) (belongs, old bool) {
@@ -143,6 +146,12 @@ func (g *Group) Member(t *trace.Trace, s *trace.Summary) (member assemble.Member
 		}
 		return false, false
 	}, len(matching) > 0
+}
+
+// Has says whether what was received of a trace while the version was valid
+// belongs to the group, if there is something.
+func (v *GroupVersion) Has(t *trace.Trace, s *trace.Summary) bool {
+	return v.Received.Start <= t.Updated && v.Received.End > t.FirstReceived && v.Filter.Match(t, s)
 }
 
 // DeleteQuery selects the traces to delete: those with the given ids, or, when

@@ -77,13 +77,13 @@ func (s *Statistics) Add(o Outcome, d time.Duration) {
 	s.TotalResponseTime += d
 }
 
-// Merge adds all that t counted.
-func (s *Statistics) Merge(t Statistics) {
-	s.OK += t.OK
-	s.Error += t.Error
-	s.Fault += t.Fault
-	s.Throttle += t.Throttle
-	s.TotalResponseTime += t.TotalResponseTime
+// Merge adds all that t counted, times sign: -1 takes it away.
+func (s *Statistics) Merge(t Statistics, sign int64) {
+	s.OK += sign * t.OK
+	s.Error += sign * t.Error
+	s.Fault += sign * t.Fault
+	s.Throttle += sign * t.Throttle
+	s.TotalResponseTime += time.Duration(sign) * t.TotalResponseTime
 }
 
 // Total is the number of entities counted.

@@ -108,7 +108,7 @@ func TestHistogram_orderAndPartsDoNotMatter(t *testing.T) {
 	}
 	var merged trace.Histogram
 	for i := range parts {
-		merged.Merge(&parts[i])
+		merged.Merge(&parts[i], 1)
 	}
 	a, b := whole.Entries(), merged.Entries()
 	if len(a) != len(b) || whole.Count() != 5000 || merged.Count() != 5000 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/store/local/wal"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -149,12 +150,31 @@ func (in *inspection) blocks() error {
 	return nil
 }
 
+// rollup looks at the rollup of a block.
+func (in *inspection) rollup(b *block.Block) error {
+	if b.Rollup() == nil {
+		return vfs.Corrupt(b.RollupFile(), 0, "the file cannot be opened")
+	}
+	f, err := rollup.Open(b.Rollup(), b.RollupFile(), rollup.NewCache(0))
+	if errors.Is(err, rollup.ErrRules) {
+		in.note("%s is of an older version: graphs read traces instead, until the block is merged", b.RollupFile())
+		return nil
+	}
+	if err == nil && in.deep {
+		err = f.Check()
+	}
+	return err
+}
+
 func (in *inspection) note(format string, args ...any) {
 	in.report.Notes = append(in.report.Notes, fmt.Sprintf(format, args...))
 }
 
 func (in *inspection) block(b *block.Block) error {
 	in.report.BlockBytes += b.Size()
+	if err := in.damage(in.rollup(b)); err != nil {
+		return err
+	}
 	var memo block.Memo
 	var segments float64
 	for i := range b.Len() {

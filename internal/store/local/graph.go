@@ -5,16 +5,20 @@ import (
 	"errors"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
-	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Graph aggregates every trace of which something was received in the window.
+// Graph sums up what was received in the window.
 func (s *Store) Graph(ctx context.Context, account trace.Account, q store.GraphQuery) (*trace.Graph, error) {
-	b := assemble.NewGraph(&q.Window)
-	if err := s.eachReceived(ctx, account, q.Window, q.Group, b.Add); err != nil {
+	var b *assemble.GraphBuilder
+	err := s.count(ctx, account, q.Window, q.Group, func(w trace.Window) counter {
+		b = assemble.NewGraph(&w)
+		return graphCounter{b}
+	})
+	if err != nil {
 		return nil, err
 	}
 	for t, err := range s.Traces(ctx, account, b.Linked()) {
@@ -29,76 +33,261 @@ func (s *Store) Graph(ctx context.Context, account trace.Account, q store.GraphQ
 	return b.Graph(), nil
 }
 
-// Series counts every trace of which something was received in the window.
+// Series counts what was received in the minutes of the window.
 func (s *Store) Series(ctx context.Context, account trace.Account, q store.SeriesQuery) (*trace.Series, error) {
-	b := assemble.NewSeries(q.Window, q.Period, q.Of)
-	if err := s.eachReceived(ctx, account, assemble.Received(q.Window), q.Group, b.Add); err != nil {
+	var b *assemble.SeriesBuilder
+	err := s.count(ctx, account, assemble.Minutes(q.Window), q.Group, func(trace.Window) counter {
+		b = assemble.NewSeries(q.Window, q.Period, q.Of)
+		return seriesCounter{b}
+	})
+	if err != nil {
 		return nil, err
 	}
 	return b.Series(), nil
 }
 
-// eachReceived calls add for each trace of which something can have been received
-// in a window and can belong to a group, one after the other.
-func (s *Store) eachReceived(ctx context.Context, account trace.Account, w trace.Window, group *store.Group, add func(*trace.Trace, assemble.Member)) error {
+// counter is what counts traces or rollups for an answer.
+type counter interface {
+	Add(*trace.Trace, assemble.Member)
+	Remove(*trace.Trace, assemble.Member)
+	// roll adds a rollup's seconds [from, to), times sign.
+	roll(f *rollup.File, o rollup.Owner, from, to, sign int64) error
+	// Entities is how many completed entities were counted.
+	Entities() int64
+	// Old says that some of it belongs to a group by an older filter.
+	Old()
+}
+
+type graphCounter struct{ *assemble.GraphBuilder }
+
+func (c graphCounter) roll(f *rollup.File, o rollup.Owner, from, to, sign int64) error {
+	return f.AddTo(c.Sum(), o, from, to, sign)
+}
+
+type seriesCounter struct{ *assemble.SeriesBuilder }
+
+func (c seriesCounter) roll(f *rollup.File, o rollup.Owner, from, to, sign int64) error {
+	return f.AddSeries(c.SeriesBuilder, o, from, to, sign)
+}
+
+// counting is one run over what was received in a window. Whole seconds come
+// from the blocks' rollups, what is left at both ends, and what is open, from
+// traces.
+type counting struct {
+	store   *Store
+	ctx     context.Context
+	account trace.Account
+	window  trace.Window
+	group   *store.Group
+	snap    *snapshot
+	to      counter
+	whole   trace.Window // whole seconds of the window
+	ends    []trace.Window
+	owners  []owner
+	rolled  map[*sealed]bool // blocks whose rollups were taken
+}
+
+// owner is whose rollups are taken.
+type owner struct {
+	rollup.Owner
+	old bool
+}
+
+// errStale is of a question that saw a state which a later one has left behind.
+var errStale = errors.New("the state that was asked for is gone")
+
+// count adds up what was received of a group in a window. begin makes an empty
+// counter for what of the window is not over its time.
+func (s *Store) count(ctx context.Context, account trace.Account, w trace.Window, group *store.Group, begin func(trace.Window) counter) error {
+	for {
+		err := s.countOnce(ctx, account, w, group, begin)
+		if !errors.Is(err, errStale) {
+			return err
+		}
+	}
+}
+
+func (s *Store) countOnce(ctx context.Context, account trace.Account, w trace.Window, group *store.Group, begin func(trace.Window) counter) error {
 	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
 		return err
 	}
-	snap := s.snapshot(account)
-	defer snap.release()
-	each := func(src *source, memo *block.Memo) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		v, err := s.view(src, false, memo)
-		if err != nil {
-			return notCorrupt(err)
-		}
-		if member, any := group.Member(v.trace, v.summary); any {
-			add(v.trace, member)
-		}
+	c := &counting{store: s, ctx: ctx, account: account, group: group, snap: s.snapshot(account), rolled: map[*sealed]bool{}}
+	defer c.snap.release()
+	c.window = trace.Window{Start: max(w.Start, c.snap.horizon), End: w.End}
+	c.to = begin(c.window)
+	if c.window.Start >= c.window.End {
 		return nil
 	}
-	for i := range snap.opens {
-		if snap.opens[i].reach().received < w.Start {
-			continue
-		}
-		if err := each(&snap.opens[i], nil); err != nil {
+	c.split()
+	c.own()
+	for n := range c.snap.blocks {
+		if err := c.block(n); err != nil {
 			return err
 		}
 	}
-	for n := range snap.blocks {
-		if err := snap.received(n, account, w, each); err != nil {
+	for i := range c.snap.opens {
+		if err := c.open(i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// received calls add for the settled traces of a block of which something can
-// have been received in a window.
-func (snap *snapshot) received(n int, account trace.Account, w trace.Window, add func(*source, *block.Memo) error) error {
-	b := snap.blocks[n]
-	if b.Range.MaxUpdated < max(w.Start, snap.horizon) || b.Range.MinFirst >= w.End {
+// split cuts the window into whole seconds and its ends.
+func (c *counting) split() {
+	w := c.window
+	from, to := w.Start.FloorSecond(), w.End.FloorSecond()
+	if from < w.Start {
+		from += 1e9
+	}
+	if from >= to {
+		c.ends = []trace.Window{w}
+		return
+	}
+	c.whole = trace.Window{Start: from, End: to}
+	for _, end := range []trace.Window{{Start: w.Start, End: from}, {Start: to, End: w.End}} {
+		if end.Start < end.End {
+			c.ends = append(c.ends, end)
+		}
+	}
+}
+
+// own finds whose rollups to take; none if some version has no rollups.
+func (c *counting) own() {
+	if c.group == nil {
+		c.owners = []owner{{Owner: rollup.Owner{Account: c.account}}}
+		return
+	}
+	for _, v := range c.group.Versions {
+		if v.ID == "" || c.store.o.Groups == nil {
+			c.owners = nil
+			return
+		}
+		c.owners = append(c.owners, owner{rollup.Owner{Account: c.account, Version: v.ID}, v.Old})
+	}
+}
+
+// block counts one block.
+func (c *counting) block(n int) error {
+	b := c.snap.blocks[n]
+	if b.Range.MaxUpdated < c.window.Start || b.Range.MinFirst >= c.window.End {
 		return nil
 	}
-	selector := b.Select(account, filter.Bounds{})
-	if selector.Nothing() {
-		return nil
+	if c.owners == nil || c.whole == (trace.Window{}) {
+		return c.read(n, c.window)
 	}
+	plus, minus, err := c.store.rollups(b, c.snap.dead[n], c.snap.epoch)
+	if errors.Is(err, errNoRollup) {
+		return c.read(n, c.window)
+	}
+	if err != nil || plus == nil {
+		return err
+	}
+	if err := c.roll(b, plus, minus); err != nil {
+		return err
+	}
+	c.rolled[b] = true
+	for _, end := range c.ends {
+		any, err := plus.Any(c.account, rollup.Second(end.Start))
+		if err != nil {
+			return c.unroll(b, err)
+		}
+		if any {
+			if err := c.read(n, end); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// roll adds what the rollups of a block count.
+func (c *counting) roll(b *sealed, plus, minus *rollup.File) error {
+	from, to := rollup.Second(c.whole.Start), rollup.Second(c.whole.End)
+	for _, o := range c.owners {
+		before := c.to.Entities()
+		if err := c.to.roll(plus, o.Owner, from, to, 1); err != nil {
+			return c.unroll(b, err)
+		}
+		if minus != nil {
+			if err := c.to.roll(minus, o.Owner, from, to, -1); err != nil {
+				return c.unroll(b, err)
+			}
+		}
+		if o.old && c.to.Entities() > before {
+			c.to.Old()
+		}
+	}
+	return nil
+}
+
+// unroll gives up a rollup that turned out to be damaged, and what was counted
+// with it.
+func (c *counting) unroll(b *sealed, err error) error {
+	if notCorrupt(err) != nil {
+		return err
+	}
+	b.rolling.Lock()
+	defer b.rolling.Unlock()
+	_ = c.store.noRollup(b, err)
+	return errStale
+}
+
+// read counts the settled traces of a block of which something can have been
+// received in a window.
+func (c *counting) read(n int, w trace.Window) error {
+	b := c.snap.blocks[n]
 	var memo block.Memo
-	for i := range b.Len() {
-		e := b.Entry(i)
-		if e.Updated < max(w.Start, snap.horizon) || e.First >= w.End || !selector.Account(e) || snap.dead[n].gone(i, snap.epoch) {
+	for i, e := range b.Received(w) {
+		if e.Updated < c.snap.horizon || b.Account(i) != c.account || c.snap.dead[n].gone(i, c.snap.epoch) {
 			continue
 		}
-		src := source{key: key{account, e.ID}, base: place{b, i}}
-		if _, masked := snap.masked[src.base]; masked {
+		src := source{key: key{c.account, e.ID}, base: place{b, i}}
+		if _, masked := c.snap.masked[src.base]; masked {
 			continue
 		}
-		if err := add(&src, &memo); err != nil {
+		if err := c.add(&src, w, &memo, c.to.Add); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// open counts an open trace. What the rollup of a block has of it goes: the open
+// trace has it, too.
+func (c *counting) open(i int) error {
+	src := &c.snap.opens[i]
+	if src.reach().received >= c.window.Start {
+		if err := c.add(src, c.window, nil, c.to.Add); err != nil {
+			return err
+		}
+	}
+	if !c.rolled[c.snap.scanned[i]] {
+		return nil
+	}
+	return c.add(&source{key: src.key, base: src.base}, c.whole, nil, c.to.Remove)
+}
+
+// add adds or removes those observations of a trace that were received in a
+// window and belong to the group.
+func (c *counting) add(src *source, w trace.Window, memo *block.Memo, to func(*trace.Trace, assemble.Member)) error {
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	v, err := c.store.view(src, false, memo)
+	if err != nil {
+		return notCorrupt(err)
+	}
+	if member, any := c.group.Member(v.trace, v.summary); any {
+		to(v.trace, func(received trace.Time) (belongs, old bool) {
+			if !w.Contains(received) {
+				return false, false
+			}
+			if member == nil {
+				return true, false
+			}
+			return member(received)
+		})
 	}
 	return nil
 }

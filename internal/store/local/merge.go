@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -78,6 +79,8 @@ type merging struct {
 	*sealed
 	at   int
 	memo block.Memo
+	// Entries that the merge takes over, and those that it leaves behind.
+	copied, left []int
 }
 
 type mergings []*merging
@@ -102,13 +105,17 @@ func (s *Store) merge(sources []*sealed) error {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		for m.at < m.Len() && (m.dead.gone(m.at, s.epoch) || s.isOver(m.sealed, m.at)) {
+			m.left = append(m.left, m.at)
 			m.at++
 		}
 		return m.at < m.Len()
 	}
 	var inputs mergings
+	var all []*merging
 	for _, b := range sources {
-		if m := (&merging{sealed: b}); live(m) {
+		m := &merging{sealed: b}
+		all = append(all, m)
+		if live(m) {
 			inputs = append(inputs, m)
 		}
 	}
@@ -131,13 +138,18 @@ func (s *Store) merge(sources []*sealed) error {
 			return err
 		}
 		origin = append(origin, place{m.sealed, m.at})
+		m.copied = append(m.copied, m.at)
 		if m.at++; live(m) {
 			heap.Fix(&inputs, 0)
 		} else {
 			heap.Pop(&inputs)
 		}
 	}
-	b, err := w.Finish()
+	var b *block.Block
+	roll, err := s.mergedRollup(all)
+	if err == nil {
+		b, err = w.Finish(roll)
+	}
 	if err != nil {
 		w.Abort()
 		return err
@@ -243,8 +255,8 @@ func (s *Store) drop(blocks []*sealed) error {
 	// removes those that have no block.
 	for _, b := range blocks {
 		for _, name := range b.Tables() {
-			if err := s.o.FS.Remove(name); err != nil {
-				failed = errors.Join(failed, fmt.Errorf("remove a table: %w", err))
+			if err := s.o.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				failed = errors.Join(failed, fmt.Errorf("remove a file of a block: %w", err))
 			}
 		}
 	}

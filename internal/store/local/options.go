@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -36,12 +37,18 @@ type Options struct {
 	MemoryLimit int64
 	// Patience is how long Append waits for room (1 s).
 	Patience time.Duration
-	// CacheBytes bounds the memory for assembled traces that were read (64 MB).
+	// CacheBytes bounds the memory for assembled traces and pages of rollups that
+	// were read (64 MB).
 	CacheBytes int64
 	// LogFileBytes is the length at which a new log file is begun (32 MB).
 	LogFileBytes int64
 	// RetryAfter is how soon a failed write is tried again (1 s).
 	RetryAfter time.Duration
+	// Groups lists the versions of all groups that an account has or had, each
+	// with its ID, those included that are valid now: what belongs to them is
+	// summed up when traces settle. Without it, and for versions that it did not
+	// list when they were valid, graphs and series of groups read traces.
+	Groups func(trace.Account) ([]store.GroupVersion, error)
 	// Restore makes a segment of what is kept of it (decode.Restore).
 	Restore func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error)
 	// FS is the file system (the operating system's).

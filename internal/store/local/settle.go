@@ -187,18 +187,24 @@ func (s *Store) flush(sources []source) error {
 	}()
 	list := make([]settling, len(sources))
 	var memo block.Memo
+	roll := roller{store: s}
 	for i := range sources {
-		list[i].source = &sources[i]
-		segments, err := s.settledSegments(&sources[i], &memo)
+		src := &sources[i]
+		segments, err := s.settledSegments(src, &memo)
 		if err != nil {
 			return err
 		}
-		list[i].info = describe(&sources[i], segments)
+		t := assemble.Trace(src.id, segments)
+		sum := assemble.Summary(t)
+		list[i] = settling{src, describe(src, t, sum, len(segments))}
+		if err := roll.add(src.account, t, sum); err != nil {
+			return err
+		}
 	}
 	slices.SortFunc(list, func(a, b settling) int {
 		return cmp.Or(cmp.Compare(a.info.Start, b.info.Start), bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.account, b.account))
 	})
-	b, err := s.writeBlock(list, &memo)
+	b, err := s.writeBlock(list, &memo, roll.builder.Encode())
 	if err != nil {
 		return err
 	}
@@ -259,13 +265,11 @@ func (s *Store) settledSegments(src *source, memo *block.Memo) ([]*trace.Segment
 	return segments, nil
 }
 
-// describe assembles a trace for the index.
-func describe(src *source, segments []*trace.Segment) block.Info {
-	t := assemble.Trace(src.id, segments)
-	sum := assemble.Summary(t)
+// describe is what the index says of a trace.
+func describe(src *source, t *trace.Trace, sum *trace.Summary, segments int) block.Info {
 	in := block.Info{
 		Account: src.account, ID: src.id, LSN: src.lsn(), Start: t.Start, End: t.End, Updated: t.Updated, First: t.FirstReceived,
-		Response: block.Unknown, Duration: block.Unknown, Segments: len(segments),
+		Response: block.Unknown, Duration: block.Unknown, Segments: segments,
 	}
 	if sum.ResponseTime != nil {
 		in.Response = *sum.ResponseTime
@@ -302,7 +306,7 @@ func (s *Store) newBlockNumber() uint64 {
 	return s.nextBlock - 1
 }
 
-func (s *Store) writeBlock(list []settling, memo *block.Memo) (*block.Block, error) {
+func (s *Store) writeBlock(list []settling, memo *block.Memo, roll []byte) (*block.Block, error) {
 	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: s.newBlockNumber(), Codec: s.codec})
 	if err != nil {
 		if w != nil {
@@ -320,7 +324,7 @@ func (s *Store) writeBlock(list []settling, memo *block.Memo) (*block.Block, err
 			return nil, err
 		}
 	}
-	b, err := w.Finish()
+	b, err := w.Finish(roll)
 	if err != nil {
 		w.Abort()
 	}

@@ -9,6 +9,7 @@ type snapshot struct {
 	blocks  []*sealed
 	dead    []liveness // of the blocks
 	opens   []source
+	scanned []*sealed          // of each open trace, which of the blocks has its settled part, or nil
 	masked  map[place]struct{} // entries that an open trace continues
 	horizon trace.Time
 }
@@ -25,13 +26,15 @@ func (s *Store) snapshot(account trace.Account) *snapshot {
 	for id := range s.head.accounts[account] {
 		src, _ := s.locate(key{account, id})
 		snap.opens = append(snap.opens, src)
+		scanned := src.base
 		if src.base.block != nil {
-			snap.masked[src.base] = struct{}{}
 			// A merged block that is taking over is not scanned yet: its source is.
 			if origin := src.base.block.origin; origin != nil {
-				snap.masked[origin[src.base.entry]] = struct{}{}
+				scanned = origin[src.base.entry]
 			}
+			snap.masked[scanned] = struct{}{}
 		}
+		snap.scanned = append(snap.scanned, scanned.block)
 	}
 	return snap
 }

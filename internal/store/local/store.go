@@ -23,6 +23,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/store/local/wal"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -40,6 +41,7 @@ type Store struct {
 	queue queue
 	room  room
 	cache cache
+	pages *rollup.Cache
 
 	mu    sync.RWMutex // guards what follows
 	head  *head
@@ -88,7 +90,8 @@ func Open(o Options) (*Store, error) {
 	}
 	s.queue.init()
 	s.room.limit = o.MemoryLimit
-	s.cache.limit = o.CacheBytes
+	s.cache.limit = o.CacheBytes * 3 / 4
+	s.pages = rollup.NewCache(o.CacheBytes / 4)
 	if err := s.open(); err != nil {
 		s.release()
 		return nil, errors.Join(err, dir.close())

@@ -2,9 +2,11 @@ package local
 
 import (
 	"hash/maphash"
+	"sync"
 	"sync/atomic"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -158,7 +160,7 @@ func (t *table) remove(k key, p place) {
 }
 
 // sealed is a block with what changes about it: which entries are superseded.
-// The store's mutex guards all but the block.
+// The store's mutex guards all but the block, and what says otherwise.
 type sealed struct {
 	*block.Block
 	slot      uint16
@@ -168,6 +170,13 @@ type sealed struct {
 	// origin tells, while a merged block takes over from its sources, where each
 	// entry comes from: what kills the one kills the other.
 	origin []place
+	// What questions have made of the block's rollup; see rollups.go.
+	rolling    sync.Mutex // guards what follows
+	plus       *rollup.File
+	minus      *rollup.File // what entries count that were dead in minusEpoch
+	minusEpoch uint32
+	minusCount int
+	unrolled   bool // the rollup cannot be used
 	// damaged blocks are neither merged nor deleted before their time.
 	damaged bool
 }

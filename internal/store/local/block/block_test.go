@@ -78,7 +78,7 @@ func write(t testing.TB, dir string, level block.Level, list []made) *block.Bloc
 			t.Fatal(err)
 		}
 	}
-	b, err := w.Finish()
+	b, err := w.Finish(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

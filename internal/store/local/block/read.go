@@ -39,6 +39,9 @@ type Block struct {
 	entitiesSize int64
 	table        *parquet.File
 	index        *index
+	stripes      []receipts
+	rollup       vfs.File
+	rollupSize   int64
 	// HighestLSN is the highest of all entries.
 	HighestLSN uint64
 	// Range bounds the entries' times.
@@ -80,10 +83,10 @@ func IsTemp(name string) bool {
 	return ok && (table || strings.HasSuffix(base, suffix))
 }
 
-// Table is the number in the file name of one of a block's tables. Without the
-// block of that number the table does not count.
+// Table is the number in the file name of one of a block's other files. Without
+// the block of that number the file does not count.
 func Table(name string) (uint64, bool) {
-	for _, s := range []string{entitiesSuffix, tracesSuffix} {
+	for _, s := range []string{entitiesSuffix, tracesSuffix, rollupSuffix} {
 		if hex, ok := strings.CutSuffix(name, s); ok {
 			return Number(hex + suffix)
 		}
@@ -115,6 +118,10 @@ func Open(fsys vfs.FS, dir string, number uint64, codec *Codec) (*Block, error) 
 			err = errors.Join(err, b.entities.Close())
 		}
 		return nil, errors.Join(err, b.file.Close())
+	}
+	// A rollup that cannot be opened is made up for by reading traces.
+	if b.rollup, err = fsys.Open(b.RollupFile()); err == nil {
+		b.rollupSize, _ = b.rollup.Size()
 	}
 	return b, nil
 }
@@ -210,7 +217,7 @@ func (b *Block) load() (err error) {
 		return vfs.Corrupt(b.name, tailAt, "%d entries, %d announced", len(b.index.entries), n)
 	}
 	b.HighestLSN = binary.LittleEndian.Uint64(tail[24:])
-	b.Range = rangeOf(b.index.entries)
+	b.Range, b.stripes = rangeOf(b.index.entries), stripesOf(b.index.entries)
 	return nil
 }
 
@@ -266,6 +273,9 @@ func (b *Block) Acquire() { b.refs.Add(1) }
 func (b *Block) Release() {
 	if b.refs.Add(-1) == 0 {
 		_, _ = b.file.Close(), b.entities.Close() // they were only read
+		if b.rollup != nil {
+			_ = b.rollup.Close()
+		}
 	}
 }
 
@@ -278,14 +288,21 @@ func (b *Block) File() string { return b.name }
 // Entities is the path of the table of entities.
 func (b *Block) Entities() string { return pathOf(b.dir, b.number, entitiesSuffix) }
 
-// Tables are the paths of the block's tables: they go when the block's file,
+// Tables are the paths of the block's other files: they go when the block's file,
 // which has to go first, is gone for good.
 func (b *Block) Tables() []string {
-	return []string{b.Entities(), pathOf(b.dir, b.number, tracesSuffix)}
+	return []string{b.Entities(), pathOf(b.dir, b.number, tracesSuffix), b.RollupFile()}
 }
 
+// RollupFile is the path of the block's rollup.
+func (b *Block) RollupFile() string { return pathOf(b.dir, b.number, rollupSuffix) }
+
+// Rollup is the open file of the block's rollup, nil if it could not be opened.
+// Whoever reads it holds a reference to the block.
+func (b *Block) Rollup() vfs.File { return b.rollup }
+
 // Size is the length of all files in bytes.
-func (b *Block) Size() int64 { return b.size + b.entitiesSize + b.index.tracesSize }
+func (b *Block) Size() int64 { return b.size + b.entitiesSize + b.index.tracesSize + b.rollupSize }
 
 // Len is how many entries there are.
 func (b *Block) Len() int { return len(b.index.entries) }

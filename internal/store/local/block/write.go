@@ -14,9 +14,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A block is three files (docs/formats/store.md): <n>.entities.parquet and
-// <n>.traces.parquet, which anyone can read, and <n>.blk, which has its name
-// last and without which the others do not count. All integers of the latter
+// A block is four files (docs/formats/store.md): <n>.entities.parquet and
+// <n>.traces.parquet, which anyone can read, <n>.rollup (package rollup), and
+// <n>.blk, which has its name last and without which the others do not count. All integers of the latter
 // are little-endian:
 //
 //	head    16 bytes: magic "FLUOBLK\n", version u32, crc32c u32 of the 12 before
@@ -40,6 +40,7 @@ const (
 
 	entitiesSuffix = ".entities.parquet"
 	tracesSuffix   = ".traces.parquet"
+	rollupSuffix   = ".rollup"
 
 	// A row group ends with the first trace that brings it to so many rows or
 	// received bytes: reading one trace reads pages of that size.
@@ -281,13 +282,19 @@ func (w *Writer) finishTables() error {
 // Len is how many traces were added, Offset how many bytes were written.
 func (w *Writer) Len() int { return len(w.index.entries) }
 
-// Finish makes the block durable under its name and opens it. If it fails, the
-// block may or may not be found by the next start.
-func (w *Writer) Finish() (*Block, error) {
+// Finish makes the block durable under its name, with its rollup, and opens it.
+// If it fails, the block may or may not be found by the next start.
+func (w *Writer) Finish(rollup []byte) (*Block, error) {
 	if err := w.finishTables(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(w.name(entitiesSuffix), w.name(tracesSuffix)); err != nil {
+	if err := w.create(rollupSuffix); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(w.write(rollup), w.finish()); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(w.name(entitiesSuffix), w.name(tracesSuffix), w.name(rollupSuffix)); err != nil {
 		return nil, err
 	}
 	// The others have their names for good before the last one has its own.
@@ -334,7 +341,7 @@ func (w *Writer) Abort() {
 	if w.file != nil {
 		_ = w.file.Close()
 	}
-	for _, suffix := range []string{suffix, entitiesSuffix, tracesSuffix} {
+	for _, suffix := range []string{suffix, entitiesSuffix, tracesSuffix, rollupSuffix} {
 		_ = w.fs.Remove(pathOf(w.dir, w.number, suffix) + tempSuffix)
 		if !w.named {
 			_ = w.fs.Remove(pathOf(w.dir, w.number, suffix))

@@ -1,0 +1,310 @@
+package assemble
+
+import (
+	"maps"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Sum is what traces add to a service graph. It holds counts alone, so that
+// parts can be added in any order and taken away again. The zero value is empty.
+type Sum struct {
+	Entities int64 // completed, of any kind
+	Nodes    map[NodeKey]*NodeSum
+	Edges    map[EdgeKey]*EdgeSum
+	Links    map[LinkKey]int64
+}
+
+// NodeKey tells nodes of a graph apart.
+type NodeKey struct {
+	trace.Service
+	Client bool
+}
+
+// EdgeKey tells edges of a graph apart that calls make.
+type EdgeKey struct{ From, To NodeKey }
+
+// LinkKey is a trace link; it makes an edge once its producer is known.
+type LinkKey struct {
+	trace.Link
+	Consumer NodeKey
+	Start    trace.Time // of the consumer
+	Second   int64      // of the consumer's trace, as in NodeSum
+}
+
+// NodeSum is what is counted of a node.
+type NodeSum struct {
+	// Seconds are the Unix seconds in which the traces start in which the node
+	// appears, one for each observation.
+	Seconds trace.Counts
+	// Roots and Active count the observations in whose trace it is the root, and
+	// had segments of its own.
+	Roots, Active int64
+	// What follows stays empty for client nodes.
+	Statistics    trace.Statistics
+	ResponseTimes trace.Histogram
+	Durations     trace.Histogram
+}
+
+// EdgeSum is what is counted of an edge.
+type EdgeSum struct {
+	Seen          int64 // observations in which it appears; not all are calls
+	Statistics    trace.Statistics
+	ResponseTimes trace.Histogram
+	Aliases       map[trace.Service]int64
+}
+
+// Node finds or makes a node.
+func (s *Sum) Node(k NodeKey) *NodeSum {
+	n := s.Nodes[k]
+	if n == nil {
+		if s.Nodes == nil {
+			s.Nodes = map[NodeKey]*NodeSum{}
+		}
+		n = &NodeSum{}
+		s.Nodes[k] = n
+	}
+	return n
+}
+
+// Edge finds or makes an edge.
+func (s *Sum) Edge(k EdgeKey) *EdgeSum {
+	e := s.Edges[k]
+	if e == nil {
+		if s.Edges == nil {
+			s.Edges = map[EdgeKey]*EdgeSum{}
+		}
+		e = &EdgeSum{}
+		s.Edges[k] = e
+	}
+	return e
+}
+
+// Link counts a link.
+func (s *Sum) Link(k LinkKey, n int64) {
+	if s.Links == nil {
+		s.Links = map[LinkKey]int64{}
+	}
+	if s.Links[k] += n; s.Links[k] == 0 {
+		delete(s.Links, k)
+	}
+}
+
+// Merge adds all that o counted, times sign: -1 takes it away.
+func (s *Sum) Merge(o *Sum, sign int64) {
+	s.Entities += sign * o.Entities
+	for k, n := range o.Nodes {
+		s.Node(k).Merge(n, sign)
+	}
+	for k, e := range o.Edges {
+		s.Edge(k).Merge(e, sign)
+	}
+	for k, n := range o.Links {
+		s.Link(k, sign*n)
+	}
+}
+
+// Merge adds all that o counted, times sign.
+func (n *NodeSum) Merge(o *NodeSum, sign int64) {
+	n.Seconds.Merge(&o.Seconds, sign)
+	n.Roots += sign * o.Roots
+	n.Active += sign * o.Active
+	n.Statistics.Merge(o.Statistics, sign)
+	n.ResponseTimes.Merge(&o.ResponseTimes, sign)
+	n.Durations.Merge(&o.Durations, sign)
+}
+
+// Merge adds all that o counted, times sign.
+func (e *EdgeSum) Merge(o *EdgeSum, sign int64) {
+	e.Seen += sign * o.Seen
+	e.Statistics.Merge(o.Statistics, sign)
+	e.ResponseTimes.Merge(&o.ResponseTimes, sign)
+	for a, n := range o.Aliases {
+		e.alias(a, sign*n)
+	}
+}
+
+func (e *EdgeSum) alias(a trace.Service, n int64) {
+	if e.Aliases == nil {
+		e.Aliases = map[trace.Service]int64{}
+	}
+	if e.Aliases[a] += n; e.Aliases[a] == 0 {
+		delete(e.Aliases, a)
+	}
+}
+
+// Empty says whether nothing is left of a node.
+func (n *NodeSum) Empty() bool { return len(n.Seconds.Bins()) == 0 }
+
+func keyOf(n *trace.Node) NodeKey { return NodeKey{n.Service, n.Client} }
+
+func (n *NodeSum) appear(node *trace.Node, second int64) {
+	n.Seconds.Add(second, 1)
+	if node.Root {
+		n.Roots++
+	}
+	if node.State == trace.StateActive {
+		n.Active++
+	}
+}
+
+// Observe counts a trace. Each completed entity is counted in the sum that at
+// has for its receipt; nil means that it is not counted. Nothing else about the
+// trace decides, so that sums over any parts of time add up.
+func Observe(t *trace.Trace, at func(received trace.Time) *Sum) {
+	o := observation{at: at, second: int64(t.Start.FloorSecond() / 1e9)}
+	if t.Root != nil {
+		o.second = int64(t.Root.Start.FloorSecond() / 1e9)
+	}
+	left := maxTraceLinks
+	for e := range All(t) {
+		if s := o.sum(e); s != nil {
+			s.Entities++
+		}
+		if len(e.Links) > 0 && !e.InProgress && e.Segment != nil {
+			n := min(len(e.Links), maxLinks, left)
+			left -= n
+			o.links(e, e.Links[:n])
+		}
+	}
+	for _, n := range t.Nodes {
+		o.node(n)
+	}
+	for _, e := range t.Edges {
+		o.edge(e)
+	}
+}
+
+// maxLinks and maxTraceLinks are how many links of an entity and of a trace count
+// (X-Ray developer guide, trace links).
+const (
+	maxLinks      = 20
+	maxTraceLinks = 100
+)
+
+// observation is the counting of one trace.
+type observation struct {
+	at       func(trace.Time) *Sum
+	second   int64
+	asked    bool
+	received trace.Time // at has answered last for this one
+	answer   *Sum
+}
+
+func (o *observation) sum(e *trace.Entity) *Sum {
+	if e.InProgress {
+		return nil
+	}
+	if !o.asked || o.received != e.ReceivedAt {
+		o.asked, o.received, o.answer = true, e.ReceivedAt, o.at(e.ReceivedAt)
+	}
+	return o.answer
+}
+
+func (o *observation) node(n *trace.Node) {
+	var in *Sum
+	var node *NodeSum
+	for _, e := range n.Entities {
+		s := o.sum(e)
+		if s == nil {
+			continue
+		}
+		if s != in {
+			in, node = s, s.Node(keyOf(n))
+		}
+		node.appear(n, o.second)
+		if n.Client {
+			continue
+		}
+		d := time.Duration(e.Duration())
+		node.Statistics.Add(e.Outcome(), d)
+		node.ResponseTimes.Add(d)
+		node.Durations.Add(envelope(e))
+	}
+}
+
+// edge counts the calls of an edge; both ends appear even if their own documents
+// are received at another time.
+func (o *observation) edge(edge *trace.Edge) {
+	var in *Sum
+	var out *EdgeSum
+	var from, to *NodeSum
+	appear := func(s *Sum) {
+		if s != in {
+			key := EdgeKey{keyOf(edge.From), keyOf(edge.To)}
+			in, out, from, to = s, s.Edge(key), s.Node(key.From), s.Node(key.To)
+		}
+		from.appear(edge.From, o.second)
+		to.appear(edge.To, o.second)
+		out.Seen++
+		for _, a := range edge.Aliases {
+			out.alias(a, 1)
+		}
+	}
+	for _, call := range edge.Calls {
+		if s := o.sum(call); s != nil {
+			appear(s)
+			d := time.Duration(call.Duration())
+			out.Statistics.Add(call.Outcome(), d)
+			out.ResponseTimes.Add(d)
+		}
+	}
+	if edge.From.Client {
+		return
+	}
+	// A callee that was received at another time than its caller shows its edge,
+	// with zero counts.
+	for _, e := range edge.To.Entities {
+		if !calledAt(edge, e.ReceivedAt) {
+			if s := o.sum(e); s != nil {
+				appear(s)
+			}
+		}
+	}
+}
+
+// calledAt says whether a completed call of an edge was received at an instant.
+func calledAt(edge *trace.Edge, received trace.Time) bool {
+	for _, call := range edge.Calls {
+		if call.ReceivedAt == received && !call.InProgress {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *observation) links(e *trace.Entity, list []trace.Link) {
+	s := o.sum(e)
+	if s == nil {
+		return
+	}
+	consumer := NodeKey{Service: trace.Service{Name: e.Segment.Name, Type: e.Segment.Origin}}
+	for _, l := range list {
+		s.Link(LinkKey{Link: l, Consumer: consumer, Start: e.Start, Second: o.second}, 1)
+	}
+}
+
+// envelope is how long a service was busy for an entity: from its earliest start
+// to the latest end of it and its subsegments, asynchronous ones included.
+func envelope(e *trace.Entity) time.Duration {
+	start, end := e.Start, e.End
+	if len(e.Subsegments) > 0 {
+		for s := range Within(e) {
+			start = min(start, s.Start)
+			if !s.InProgress {
+				end = max(end, s.End)
+			}
+		}
+	}
+	return max(0, end.Sub(start))
+}
+
+// aliases are the names left, in order.
+func (e *EdgeSum) aliases() []trace.Service {
+	var list []trace.Service
+	for a := range maps.Keys(e.Aliases) {
+		list = append(list, a)
+	}
+	return list
+}

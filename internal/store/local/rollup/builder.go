@@ -1,0 +1,198 @@
+package rollup
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Builder makes a rollup of traces. The zero value is ready.
+type Builder struct {
+	owners map[Owner]map[int64]*assemble.Sum // by Unix second of receipt
+	last   *assemble.Sum                     // that was asked for last
+	owner  Owner
+	second int64
+	empty  assemble.Sum
+}
+
+// Add counts those observations of a trace that were received in a window.
+func (b *Builder) Add(o Owner, t *trace.Trace, window trace.Window) {
+	assemble.Observe(t, func(received trace.Time) *assemble.Sum {
+		if !window.Contains(received) {
+			return nil
+		}
+		return b.sum(o, Second(received))
+	})
+}
+
+func (b *Builder) sum(o Owner, second int64) *assemble.Sum {
+	if b.last != nil && b.owner == o && b.second == second {
+		return b.last
+	}
+	bySecond := b.owners[o]
+	if bySecond == nil {
+		if b.owners == nil {
+			b.owners = map[Owner]map[int64]*assemble.Sum{}
+		}
+		bySecond = map[int64]*assemble.Sum{}
+		b.owners[o] = bySecond
+	}
+	s := bySecond[second]
+	if s == nil {
+		s = &assemble.Sum{}
+		bySecond[second] = s
+	}
+	b.last, b.owner, b.second = s, o, second
+	return s
+}
+
+// Encode is the rollup of all that was added.
+func (b *Builder) Encode() []byte {
+	w := newWriter()
+	w.names.learn(b)
+	for _, o := range slices.SortedFunc(maps.Keys(b.owners), compareOwners) {
+		bySecond := b.owners[o]
+		for l := range levels {
+			pages := map[int64]*page{}
+			for _, second := range slices.Sorted(maps.Keys(bySecond)) {
+				start := floor(second, l.length())
+				if pages[start] == nil {
+					pages[start] = newPage()
+				}
+				part, s := int32((second-start)/l.step()), bySecond[second]
+				if l != links {
+					pages[start].add(w.names, part, s)
+					continue
+				}
+				for k, n := range s.Links {
+					pages[start].links[linkPlace{part, k}] += n
+				}
+			}
+			for _, start := range slices.Sorted(maps.Keys(pages)) {
+				w.page(o, l, start, pages[start])
+			}
+		}
+	}
+	return w.finish()
+}
+
+// learn numbers all names that a builder has, in an order that depends on them
+// alone, so that equal rollups are equal files.
+func (n *names) learn(b *Builder) {
+	services, nodes, edges := map[trace.Service]struct{}{}, map[assemble.NodeKey]struct{}{}, map[assemble.EdgeKey]struct{}{}
+	for _, bySecond := range b.owners {
+		for _, s := range bySecond {
+			for k := range s.Nodes {
+				nodes[k] = struct{}{}
+			}
+			for k, e := range s.Edges {
+				edges[k] = struct{}{}
+				for a := range e.Aliases {
+					services[a] = struct{}{}
+				}
+			}
+			for k := range s.Links {
+				nodes[k.Consumer] = struct{}{}
+			}
+		}
+	}
+	for k := range nodes {
+		services[k.Service] = struct{}{}
+	}
+	for _, s := range slices.SortedFunc(maps.Keys(services), compareServices) {
+		n.service(s)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(nodes), compareNodes) {
+		n.node(k)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(edges), func(a, b assemble.EdgeKey) int {
+		return cmp.Or(compareNodes(a.From, b.From), compareNodes(a.To, b.To))
+	}) {
+		n.edge(k)
+	}
+}
+
+func compareServices(a, b trace.Service) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Type, b.Type), strings.Compare(a.Account, b.Account))
+}
+
+func compareNodes(a, b assemble.NodeKey) int {
+	switch {
+	case a.Client == b.Client:
+		return compareServices(a.Service, b.Service)
+	case a.Client:
+		return 1
+	}
+	return -1
+}
+
+// source is a file that Merge adds or takes away, with its numbers in the result.
+type source struct {
+	*File
+	sign         int64
+	nodes, edges []uint32
+}
+
+// Merge is a rollup of all that some rollups count, without what others do,
+// which must be part of it.
+func Merge(plus, minus []*File) ([]byte, error) {
+	w := newWriter()
+	var sources []source
+	kinds := map[pageKey]struct{}{}
+	for i, f := range append(plus[:len(plus):len(plus)], minus...) {
+		s := source{File: f, sign: 1}
+		if i >= len(plus) {
+			s.sign = -1
+		}
+		for _, k := range f.names.services {
+			w.names.service(k)
+		}
+		for _, k := range f.names.nodes {
+			s.nodes = append(s.nodes, w.names.node(k))
+		}
+		for _, k := range f.names.edges {
+			s.edges = append(s.edges, w.names.edge(k))
+		}
+		for k := range f.refs {
+			kinds[k] = struct{}{}
+		}
+		sources = append(sources, s)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(kinds), pageKey.compare) {
+		p := newPage()
+		for i := range sources {
+			if err := sources[i].addTo(p, k); err != nil {
+				return nil, err
+			}
+		}
+		w.page(k.owner, k.level, k.start, p)
+	}
+	return w.finish(), nil
+}
+
+// addTo adds one page of a source.
+func (s *source) addTo(p *page, k pageKey) error {
+	from, err := s.read(k)
+	if from == nil || err != nil {
+		return err
+	}
+	for _, c := range from.entities {
+		p.entities[c.part] += s.sign * c.n
+	}
+	for i := range from.nodes {
+		c := &from.nodes[i]
+		p.node(place{s.nodes[c.number], c.part}).Merge(&c.NodeSum, s.sign)
+	}
+	for i := range from.edges {
+		c := &from.edges[i]
+		p.edge(place{s.edges[c.number], c.part}).Merge(&c.EdgeSum, s.sign)
+	}
+	for _, c := range from.links {
+		p.links[linkPlace{c.part, c.key}] += s.sign * c.n
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package rollup
+
+import (
+	"slices"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// AddTo adds to a sum, sign times, what an owner's observations count that were
+// received in the seconds [from, to).
+func (f *File) AddTo(sum *assemble.Sum, o Owner, from, to, sign int64) error {
+	if err := f.addTo(sum, o, hours, from, to, sign); err != nil {
+		return err
+	}
+	return f.each(o, links, from, to, func(p *decoded, first, end int32) {
+		for i := range p.links {
+			if c := &p.links[i]; first <= c.part && c.part < end {
+				sum.Link(c.key, sign*c.n)
+			}
+		}
+	})
+}
+
+// addTo takes the whole hours of a time from pages of hours, what is left of it
+// from pages of minutes, and so on.
+func (f *File) addTo(sum *assemble.Sum, o Owner, l level, from, to, sign int64) error {
+	if from >= to {
+		return nil
+	}
+	start, end := floor(from+l.step()-1, l.step()), floor(to, l.step())
+	if start >= end {
+		return f.addTo(sum, o, l-1, from, to, sign)
+	}
+	err := f.each(o, l, start, end, func(p *decoded, first, end int32) { p.addTo(sum, f.names, first, end, sign) })
+	if err == nil && from < start {
+		err = f.addTo(sum, o, l-1, from, start, sign)
+	}
+	if err == nil && end < to {
+		err = f.addTo(sum, o, l-1, end, to, sign)
+	}
+	return err
+}
+
+// each calls do for each page that has something of [from, to), which are
+// multiples of the level's step, with the parts that are meant.
+func (f *File) each(o Owner, l level, from, to int64, do func(p *decoded, first, end int32)) error {
+	starts := f.starts[series{o, l}]
+	i, _ := slices.BinarySearch(starts, floor(from, l.length()))
+	for ; i < len(starts) && starts[i] < to; i++ {
+		p, err := f.read(pageKey{o, l, starts[i]})
+		if err != nil {
+			return err
+		}
+		do(p, int32((max(from, p.start)-p.start)/p.step), int32((min(to, p.start+l.length())-p.start)/p.step))
+	}
+	return nil
+}
+
+func (p *decoded) addTo(sum *assemble.Sum, n *names, first, end int32, sign int64) {
+	for _, c := range p.entities {
+		if first <= c.part && c.part < end {
+			sum.Entities += sign * c.n
+		}
+	}
+	var node *assemble.NodeSum
+	var number uint32
+	for i := range p.nodes {
+		if c := &p.nodes[i]; first <= c.part && c.part < end {
+			if node == nil || c.number != number {
+				node, number = sum.Node(n.nodes[c.number]), c.number
+			}
+			node.Merge(&c.NodeSum, sign)
+		}
+	}
+	var edge *assemble.EdgeSum
+	for i := range p.edges {
+		if c := &p.edges[i]; first <= c.part && c.part < end {
+			if edge == nil || c.number != number {
+				edge, number = sum.Edge(n.edges[c.number]), c.number
+			}
+			edge.Merge(&c.EdgeSum, sign)
+		}
+	}
+}
+
+// AddSeries adds to a series, sign times, what an owner's observations count that
+// were received in the minutes that begin at the seconds [from, to).
+func (f *File) AddSeries(b *assemble.SeriesBuilder, o Owner, from, to, sign int64) error {
+	from, to = floor(from, 60), floor(to, 60)
+	if from >= to {
+		return nil
+	}
+	var nodes, edges []bool // which are selected
+	for _, k := range f.names.nodes {
+		nodes = append(nodes, b.WantsNode(k))
+	}
+	for _, k := range f.names.edges {
+		edges = append(edges, b.WantsEdge(k))
+	}
+	return f.each(o, minutes, from, to, func(p *decoded, first, end int32) {
+		at := func(part int32) trace.Time { return trace.Time(p.start+int64(part)*p.step) * 1e9 }
+		for _, c := range p.entities {
+			if first <= c.part && c.part < end {
+				b.Minute(at(c.part), c.n, sign)
+			}
+		}
+		for i := range p.nodes {
+			if c := &p.nodes[i]; nodes[c.number] && first <= c.part && c.part < end {
+				b.Node(at(c.part), &c.NodeSum, sign)
+			}
+		}
+		for i := range p.edges {
+			if c := &p.edges[i]; edges[c.number] && first <= c.part && c.part < end {
+				b.Edge(at(c.part), &c.EdgeSum, sign)
+			}
+		}
+	})
+}
+
+// Any says whether an account has an observation that was received in a second.
+func (f *File) Any(account trace.Account, second int64) (any bool, err error) {
+	err = f.each(Owner{Account: account}, seconds, second, second+1, func(p *decoded, first, _ int32) {
+		any = slices.ContainsFunc(p.entities, func(c entityCell) bool { return c.part == first })
+	})
+	return any, err
+}

@@ -1,0 +1,178 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// A block's rollup sums up what its entries count, dead or not. What the dead
+// ones count is taken away when a question needs it: they are in the block until
+// it is merged, so that it can be read whenever it is missing. So rollups say the
+// same as the traces that count, whatever was superseded, deleted or lost.
+
+// roller makes a rollup of assembled traces.
+type roller struct {
+	store    *Store
+	builder  rollup.Builder
+	versions map[trace.Account][]store.GroupVersion
+}
+
+// add counts a trace, for its account and for the groups it belongs to.
+func (r *roller) add(account trace.Account, t *trace.Trace, sum *trace.Summary) error {
+	r.builder.Add(rollup.Owner{Account: account}, t, trace.Window{Start: trace.MinTime, End: trace.MaxTime})
+	if r.store.o.Groups == nil {
+		return nil
+	}
+	versions, known := r.versions[account]
+	if !known {
+		// Asked for after what is counted was received: no version that concerns
+		// it is missing.
+		var err error
+		if versions, err = r.store.o.Groups(account); err != nil {
+			return fmt.Errorf("groups of account %s: %w", account, err)
+		}
+		if r.versions == nil {
+			r.versions = map[trace.Account][]store.GroupVersion{}
+		}
+		r.versions[account] = versions
+	}
+	for i := range versions {
+		if v := &versions[i]; v.Has(t, sum) {
+			r.builder.Add(rollup.Owner{Account: account, Version: v.ID}, t, v.Received)
+		}
+	}
+	return nil
+}
+
+// errNoRollup is of a block whose rollup cannot be used: its traces are read.
+var errNoRollup = errors.New("no rollup")
+
+// rollups are what all entries of a block count and what those count of them that
+// were dead in an epoch; both are nil if all are. errNoRollup says that they
+// cannot be used, errStale that a later epoch was asked for already.
+func (s *Store) rollups(b *sealed, dead liveness, epoch uint32) (plus, minus *rollup.File, err error) {
+	b.rolling.Lock()
+	defer b.rolling.Unlock()
+	if plus, err = s.openRollup(b); err != nil {
+		return nil, nil, err
+	}
+	if b.minusEpoch > epoch {
+		return nil, nil, errStale
+	}
+	if b.minusEpoch < epoch && dead != nil {
+		if err := s.subtract(b, dead, epoch); err != nil {
+			if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+				err = s.noRollup(b, err)
+			}
+			return nil, nil, err
+		}
+	}
+	if b.minusCount == b.Len() {
+		return nil, nil, nil
+	}
+	return plus, b.minus, nil
+}
+
+// openRollup opens a block's rollup once. The block's rolling is held.
+func (s *Store) openRollup(b *sealed) (*rollup.File, error) {
+	if b.unrolled {
+		return nil, errNoRollup
+	}
+	if b.plus == nil {
+		if b.Rollup() == nil {
+			return nil, s.noRollup(b, fmt.Errorf("rollup %s cannot be opened: graphs read traces instead", b.RollupFile()))
+		}
+		f, err := rollup.Open(b.Rollup(), b.RollupFile(), s.pages)
+		if err != nil {
+			return nil, s.noRollup(b, err)
+		}
+		b.plus = f
+	}
+	return b.plus, nil
+}
+
+// noRollup gives a rollup up. A merge makes a new one.
+func (s *Store) noRollup(b *sealed, err error) error {
+	b.unrolled = true
+	if errors.Is(err, rollup.ErrRules) {
+		s.o.Logger.Info("a rollup of an older version is not used: graphs read traces instead", "file", b.RollupFile())
+	} else {
+		s.noteDamage(err)
+	}
+	return errNoRollup
+}
+
+// subtract adds to what is taken away of a block's rollup what entries count that
+// died up to an epoch. The block's rolling is held.
+func (s *Store) subtract(b *sealed, dead liveness, epoch uint32) error {
+	var more []int
+	for i := range dead {
+		if dead.gone(i, epoch) && !dead.gone(i, b.minusEpoch) {
+			more = append(more, i)
+		}
+	}
+	count := b.minusCount + len(more)
+	if count < b.Len() && len(more) > 0 {
+		minus, err := s.rollupOf(b, more)
+		if err == nil && b.minus != nil {
+			var sum []byte
+			if sum, err = rollup.Merge([]*rollup.File{b.minus, minus}, nil); err == nil {
+				minus, err = rollup.InMemory(sum, s.pages)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		b.minus = minus
+	}
+	b.minusCount, b.minusEpoch = count, epoch
+	return nil
+}
+
+// mergedRollup is the rollup of what a merge copied: the sum of those of its
+// sources, without what the entries count that were left behind. Where that
+// cannot be read, or is more than what was copied, what was copied is read.
+func (s *Store) mergedRollup(inputs []*merging) ([]byte, error) {
+	var plus, minus []*rollup.File
+	for _, m := range inputs {
+		if len(m.copied) == 0 {
+			continue
+		}
+		m.rolling.Lock()
+		whole, err := s.openRollup(m.sealed)
+		m.rolling.Unlock()
+		if err == nil && len(m.left) <= len(m.copied) {
+			if left, err := s.rollupOf(m.sealed, m.left); err == nil {
+				plus, minus = append(plus, whole), append(minus, left)
+				continue
+			}
+		}
+		copied, err := s.rollupOf(m.sealed, m.copied)
+		if err != nil {
+			return nil, s.readFailed(m.sealed, err)
+		}
+		plus = append(plus, copied)
+	}
+	return rollup.Merge(plus, minus)
+}
+
+// rollupOf is the rollup of some entries of a block. Damage is a *CorruptError.
+func (s *Store) rollupOf(b *sealed, entries []int) (*rollup.File, error) {
+	r := roller{store: s}
+	var memo block.Memo
+	for _, i := range entries {
+		v, err := s.view(&source{key: s.table.keyOf(place{b, i}), base: place{b, i}}, false, &memo)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.add(b.Account(i), v.trace, v.summary); err != nil {
+			return nil, err
+		}
+	}
+	return rollup.InMemory(r.builder.Encode(), s.pages)
+}
