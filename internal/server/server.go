@@ -119,7 +119,7 @@ func (s *server) open() (err error) {
 	}
 	s.groups = group.New(s.meta, group.Options{Region: c.Region, Keep: c.Retention, Logger: s.log})
 	close(s.grouped)
-	s.intake = receive.New(receive.Options{Store: s.store, MaxInFlight: room.inFlight, Tally: s.tally, Logger: s.log})
+	s.intake = receive.New(receive.Options{Store: s.store, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
 	account := trace.Account(c.Account)
 	if c.UDP != config.Off {
 		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, account); err != nil {

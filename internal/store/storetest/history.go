@@ -91,7 +91,7 @@ func (h *history) tick() trace.Time {
 // deleteSome deletes a few traces by id, or what a query selects.
 func (h *history) deleteSome() {
 	ids := h.model.ids(home)
-	if h.rnd.IntN(2) == 0 {
+	if len(ids) > 0 && h.rnd.IntN(2) == 0 {
 		h.delete(home, ids[h.rnd.IntN(len(ids)):][:1]...)
 		return
 	}

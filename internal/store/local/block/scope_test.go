@@ -35,7 +35,7 @@ func TestScope_ofMixedRows(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b, err := w.Finish()
+		b, err := w.Finish(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
