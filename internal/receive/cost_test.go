@@ -82,3 +82,21 @@ func check(t *testing.T, name string, got, reserved int64) {
 		t.Errorf("%s: %d bytes are reserved for what takes %d", name, reserved, got)
 	}
 }
+
+// Counting spans never fails, and finds at least those that decoding finds.
+func FuzzCost(f *testing.F) {
+	f.Add(message(0x0a, message(0x12, message(0x12, []byte("\x0a\x100123456789abcdef\x12\x0801234567")))))
+	f.Add([]byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"1"}]}]}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if cost := documentCost(b); cost < int64(len(b)) {
+			t.Errorf("a document costs %d", cost)
+		}
+		if cost := spansCost(b, true); cost < int64(len(b)) {
+			t.Errorf("JSON costs %d", cost)
+		}
+		cost := spansCost(b, false)
+		if spans, err := decode.OTLPProto(bytes.Clone(b), 1); err == nil && cost < int64(min(spans.Spans, decode.MaxSpans))*decodedBytes+int64(len(b)) {
+			t.Errorf("%d spans cost %d", spans.Spans, cost)
+		}
+	})
+}

@@ -103,7 +103,7 @@ type room struct {
 func (r *room) take(n int64) error {
 	most := r.in.maxInFlight
 	if r.bytes+n > most {
-		return trace.Errorf(trace.KindTooLarge, "the request needs %d MB of memory to be stored, and there are %d MB for all of them; send it in parts, or raise --memory", (r.bytes+n)>>20, most>>20)
+		return r.tooLarge(r.bytes + n)
 	}
 	if r.in.inFlight.Add(n) > most {
 		r.in.inFlight.Add(-n)
@@ -111,6 +111,10 @@ func (r *room) take(n int64) error {
 	}
 	r.bytes += n
 	return nil
+}
+
+func (r *room) tooLarge(needed int64) error {
+	return trace.Errorf(trace.KindTooLarge, "the request needs %d MB of memory to be stored, and there are %d MB for all of them; send it in parts, or raise --memory", needed>>20, r.in.maxInFlight>>20)
 }
 
 // release gives all of it back.
@@ -132,7 +136,12 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 	}
 	r := &room{in: in}
 	defer r.release()
-	if err := r.take(size + cost); err != nil {
+	err := r.take(size + cost)
+	if 2*size+cost > in.maxInFlight {
+		// The request that the documents came in has room for as much besides.
+		err = r.tooLarge(2*size + cost)
+	}
+	if err != nil {
 		in.turnAway(ProtocolXRay, source, len(docs), err)
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -56,6 +55,8 @@ type overload struct {
 	refused map[string]int // by protocol
 	wrong   []string       // answers that are neither
 	next    atomic.Uint64
+	// datagrams are the traces that were sent by UDP.
+	datagrams []string
 }
 
 func (o *overload) note(protocol, id string, segments int, throttled bool, problem string) {
@@ -117,12 +118,18 @@ func (o *overload) documents(n, pad int) (docs []string, id string) {
 
 // noise is text that does not compress well.
 func noise(n int) string {
-	b := make([]byte, n)
+	text := noises()
+	at := rand.IntN(len(text) - n)
+	return text[at : at+n]
+}
+
+var noises = sync.OnceValue(func() string {
+	b := make([]byte, 4<<20)
 	for i := range b {
 		b[i] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-"[rand.Uint32N(64)]
 	}
 	return string(b)
-}
+})
 
 // shape is how large a sender's n-th request is: most have many small spans, some
 // few of half a megabyte, some very many tiny ones.
@@ -235,42 +242,136 @@ func (o *overload) run(ctx context.Context, t *testing.T, n int) (datagrams int6
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	all.Go(func() {
-		for ctx.Err() == nil {
-			docs, id := o.documents(40, 1000)
-			for _, d := range docs {
-				if _, err := socket.Write([]byte("{\"format\":\"json\",\"version\":1}\n" + d)); err != nil && !errors.Is(err, net.ErrClosed) {
-					t.Errorf("datagram: %v", err)
+	for range 3 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				docs, id := o.documents(100, 30_000)
+				for _, d := range docs {
+					if _, err := socket.Write([]byte("{\"format\":\"json\",\"version\":1}\n" + d)); err != nil {
+						t.Errorf("datagram: %v", err)
+					}
 				}
-				datagrams++
+				o.mu.Lock()
+				datagrams += int64(len(docs))
+				o.datagrams = append(o.datagrams, id)
+				o.mu.Unlock()
 			}
-			_ = id
-		}
-	})
+		})
+	}
 	all.Wait()
 	return datagrams
 }
 
-func TestOverload_probe(t *testing.T) {
-	mem := os.Getenv("PROBE")
-	if mem == "" {
-		t.Skip()
-	}
-	s := harness.Start(t, "--memory", mem, "--settle", "1s")
+// slackMB is by how much a process may be over --memory for moments
+// (docs/operating.md).
+const slackMB = 48
+
+// Ten times what a server with little memory can take, by all protocols at once:
+// its memory stays bounded, what does not fit is refused in the protocol's words
+// and with a hint when to try again, and what was acknowledged is there.
+func TestOverload_holdsTheCap(t *testing.T) {
+	const memoryMB = 256
+	s := harness.Start(t, "--memory", fmt.Sprintf("%dMB", memoryMB), "--settle", "1s")
 	o := &overload{s: s, acked: map[string]int{}, refused: map[string]int{}}
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 	defer cancel()
-	t.Logf("idle: %d MB", peakMB(t, s))
-	go func() {
-		for ctx.Err() == nil {
-			time.Sleep(2 * time.Second)
-			t.Logf("peak %d MB, in flight %v, open %v", peakMB(t, s), s.Metric("fluoro_receive_in_flight_bytes"), s.Metric("fluoro_store_open_traces"))
-		}
-	}()
-	sent := o.run(ctx, t, 8)
-	segments := 0
-	for _, n := range o.acked {
-		segments += n
+	sent := o.run(ctx, t, 12)
+	for _, w := range o.wrong {
+		t.Error(w)
 	}
-	t.Logf("peak %d MB; %d traces of %d segments acknowledged, refused %v, %d datagrams, wrong %v", peakMB(t, s), len(o.acked), segments, o.refused, sent, o.wrong)
+	for _, protocol := range []string{"otlp-http", "otlp-grpc", "xray"} {
+		if o.refused[protocol] == 0 {
+			t.Errorf("nothing was refused by %s: this is no overload", protocol)
+		}
+	}
+	t.Logf("peak %d MB; %d traces acknowledged, refused %v, %d datagrams sent", peakMB(t, s), len(o.acked), o.refused, sent)
+
+	// The kernel tells of the datagrams it dropped with the next one that comes.
+	var accepted, dropped float64
+	harness.Eventually(t, "every datagram is stored or counted as dropped", func() bool {
+		docs, id := o.documents(1, 10)
+		sendDatagram(t, s, []byte("{\"format\":\"json\",\"version\":1}\n"+docs[0]))
+		o.datagrams = append(o.datagrams, id)
+		sent++
+		time.Sleep(100 * time.Millisecond)
+		accepted, dropped = s.Metric(fmt.Sprintf(udpSeries, "accepted", "")), 0
+		for _, reason := range []string{"QueueFull", "KernelBufferFull", "StoreFull"} {
+			dropped += s.Metric(fmt.Sprintf(udpSeries, "dropped", reason))
+		}
+		return int64(accepted+dropped) == sent
+	})
+	found := 0
+	for _, id := range o.datagrams {
+		found += o.count(t, id)
+	}
+	if found != int(accepted) || dropped == 0 {
+		t.Errorf("%d datagrams were sent; %v count as accepted, of which %d are there, and %v as dropped", sent, accepted, found, dropped)
+	}
+	for id, want := range o.acked {
+		if got := o.count(t, id); got != want {
+			t.Errorf("trace %s was acknowledged with %d segments, and has %d", id, want, got)
+		}
+	}
+	if mb := peakMB(t, s); mb > memoryMB+slackMB {
+		t.Errorf("%d MB were taken of %d MB", mb, memoryMB)
+	}
+}
+
+// count is how many documents a trace has.
+func (o *overload) count(t *testing.T, id string) int {
+	var answer struct {
+		Traces []struct{ Segments []struct{ Id string } }
+	}
+	o.s.Ask("/Traces", map[string]any{"TraceIds": []string{id}}, &answer)
+	if len(answer.Traces) == 0 {
+		return 0
+	}
+	return len(answer.Traces[0].Segments)
+}
+
+// Less than what a server cannot do without is refused.
+func TestOverload_leastMemory(t *testing.T) {
+	for _, v := range []string{"127MB", "1"} {
+		other := &harness.Server{Data: t.TempDir(), HTTP: harness.FreePort(t), UDP: "off", GRPC: "off", OTLP: "off"}
+		if code, out := run(t, other.Args("--memory", v)...); code != 2 || !strings.Contains(out, "--memory") || !strings.Contains(out, "at least 128MB") {
+			t.Errorf("%s: exit code %d: %s", v, code, out)
+		}
+	}
+	s := harness.Start(t, "--memory", "128MB")
+	s.Put(good)
+	alive(t, s)
+}
+
+// A request that needs more memory than all requests may is refused for good,
+// and says why; it is not told to try again.
+func TestOverload_requestThatNeverFits(t *testing.T) {
+	s := harness.Start(t, "--memory", "128MB")
+	o := &overload{s: s}
+	body, _ := o.spans(50_000, 0)
+	res, err := http.Post(s.URL("/v1/traces"), "application/x-protobuf", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(res.Body)
+	if res.StatusCode != http.StatusRequestEntityTooLarge || res.Header.Get("Retry-After") != "" || !bytes.Contains(text, []byte("--memory")) {
+		t.Errorf("OTLP/HTTP: status %d, headers %v: %q", res.StatusCode, res.Header, text)
+	}
+	conn, err := grpc.NewClient(s.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var answer []byte
+	err = conn.Invoke(t.Context(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export", body, &answer)
+	if st := status.Convert(err); st.Code() != codes.ResourceExhausted || len(st.Details()) > 0 || !strings.Contains(st.Message(), "--memory") {
+		t.Errorf("OTLP/gRPC: %v, details %v", err, status.Convert(err).Details())
+	}
+	docs, _ := o.documents(60, 200_000)
+	code, header, b := s.Post("/TraceSegments", map[string]any{"TraceSegmentDocuments": docs})
+	if code != http.StatusRequestEntityTooLarge || header.Get("x-amzn-errortype") != "RequestEntityTooLargeException" || header.Get("Retry-After") != "" || !bytes.Contains(b, []byte("--memory")) {
+		t.Errorf("PutTraceSegments: status %d, headers %v: %q", code, header, b)
+	}
+	s.Put(good)
+	alive(t, s)
 }
