@@ -33,7 +33,7 @@ type Config struct {
 	Insecure       bool          // allow addresses that are not loopback
 	Settle         time.Duration // idle time after which a trace moves to blocks
 	Retention      time.Duration // how long traces are kept
-	Memory         int64         // bytes the process aims to stay below; 0 for the default
+	Memory         int64         // bytes the process stays below; 0 for the default
 	RetentionBytes int64         // most bytes of blocks; 0 for no bound
 	LogLevel       string        // debug, info, warn or error
 	LogFormat      string        // text or json
@@ -60,7 +60,7 @@ var settings = []setting{
 	{"settle", "5s", "idle time after which a trace is written to a block; it is visible at once either way", duration(func(c *Config) *time.Duration { return &c.Settle }, 100*time.Millisecond)},
 	{"retention", "720h", "how long traces are kept, counted from receipt", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
 	{"retention-bytes", "0", "most bytes that settled traces may take on disk, such as 500MB or 20GB; the oldest go first; 0 for no bound", size(func(c *Config) *int64 { return &c.RetentionBytes })},
-	{"memory", "0", "memory the process aims to stay below, such as 512MB: bounds open traces, requests in flight and the cache; 0 for a quarter of the machine's or the control group's, at most 2 GB; at least 128MB", memorySize},
+	{"memory", "0", "memory the process stays below, such as 512MB: bounds open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the machine's or the control group's, at most 2 GB; at least 128MB", memorySize},
 	{"log-level", "info", "least level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "form of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
 }

@@ -49,6 +49,7 @@ type server struct {
 	intake     *receive.Intake
 	retrievals *query.Retrievals
 	tally      *receive.Tally
+	answers    *query.Room
 	live       *live
 
 	udp       *receive.UDP
@@ -105,6 +106,7 @@ func (s *server) open() (err error) {
 		}
 	}
 	room := s.budget()
+	s.answers = query.NewRoom(room.answers)
 	s.store, err = local.Open(local.Options{
 		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush,
 		Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, RetentionBytes: c.RetentionBytes, Logger: s.log,

@@ -263,7 +263,7 @@ func (o *overload) run(ctx context.Context, t *testing.T, n int) (datagrams int6
 }
 
 // slackMB is by how much a process may be over --memory for moments
-// (docs/operating.md).
+// (docs/architecture.md).
 const slackMB = 48
 
 // Ten times what a server with little memory can take, by all protocols at once:

@@ -100,6 +100,10 @@ func New(o Options) *API {
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := a.Now()
+	// What an answer takes of the memory for answers is given back with ctx.
+	ctx, done := context.WithCancel(r.Context())
+	defer done()
+	r = r.WithContext(ctx)
 	op, known := wire.Lookup(r.URL.Path)
 	name := op.Name
 	answer, err := any(nil), error(nil)

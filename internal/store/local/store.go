@@ -69,8 +69,10 @@ type Store struct {
 	settling  sync.Mutex    // one flush at a time
 	merging   sync.Mutex    // one merge at a time
 	saving    sync.Mutex    // one save of the deletions at a time
-	tasks     sync.WaitGroup
-	writers   sync.WaitGroup
+	// assembling lets large traces be assembled one at a time.
+	assembling sync.Mutex
+	tasks      sync.WaitGroup
+	writers    sync.WaitGroup
 }
 
 var _ store.Store = (*Store)(nil)

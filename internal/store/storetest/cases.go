@@ -138,6 +138,26 @@ func tracesHaveText(t *testing.T, e Engine) {
 	})
 }
 
+func weights(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	f.append(home, segment(f, second(1), 1, segmentID(1), "small", 1, 2, nil))
+	f.append(home, segment(f, second(1), 2, segmentID(1), "large", 1, 2, doc{"metadata": doc{"x": strings.Repeat("0123456789 ", 50_000)}}))
+	f.append("111111111111", segment(f, second(1), 3, segmentID(1), "strange", 1, 2, nil))
+	f.states(func(state string) {
+		weigh := func(numbers ...int) int64 {
+			var ids []trace.ID
+			for _, n := range numbers {
+				ids = append(ids, traceID(n))
+			}
+			return f.store.Weigh(f.ctx, home, ids)
+		}
+		// Traces that are kept close together may have to share their weight.
+		if small, large, both := weigh(1), weigh(2), weigh(1, 2); small < 100 || large < 250_000 || both < 500_000 || both > 5_000_000 || weigh(3, 99) != 0 {
+			t.Errorf("%s: a small trace weighs %d, one of 550 KB %d, both %d, others %d", state, small, large, both, weigh(3, 99))
+		}
+	})
+}
+
 func spansKeepScope(t *testing.T, e Engine) {
 	f := newFixture(t, e)
 	for n := range 6 {
