@@ -83,7 +83,7 @@ func textOf(id [16]byte) string { return fmt.Sprintf("1-%x-%x", id[:4], id[4:]) 
 // from first on. It says whether all of it was acknowledged.
 type sender struct {
 	n    uint32 // segments a request
-	send func(id [16]byte, first, n uint32) (acked bool)
+	send func(ctx context.Context, id [16]byte, first, n uint32) (acked bool)
 }
 
 // senders are one for each way in that acknowledges.
@@ -104,16 +104,14 @@ func senders(t *testing.T, s *harness.Server) []sender {
 		return err == nil && res.StatusCode == http.StatusOK && b.String() == want
 	}
 	return []sender{
-		{500, func(id [16]byte, first, n uint32) bool {
+		{500, func(_ context.Context, id [16]byte, first, n uint32) bool {
 			return post("http://"+s.OTLP+"/v1/traces", "application/x-protobuf", spansOf(id, first, n), "")
 		}},
-		{500, func(id [16]byte, first, n uint32) bool {
+		{500, func(ctx context.Context, id [16]byte, first, n uint32) bool {
 			var answer []byte
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-			defer cancel()
 			return conn.Invoke(ctx, "/opentelemetry.proto.collector.trace.v1.TraceService/Export", spansOf(id, first, n), &answer) == nil
 		}},
-		{10, func(id [16]byte, first, n uint32) bool {
+		{10, func(_ context.Context, id [16]byte, first, n uint32) bool {
 			var docs []string
 			now := time.Now()
 			for i := range n {
@@ -150,7 +148,7 @@ func load(ctx context.Context, of sender, worker, round int, l *ledger) {
 	for n := uint32(0); ctx.Err() == nil; n++ {
 		binary.BigEndian.PutUint32(id[12:], n/3)
 		first := 1 + n%3*of.n
-		l.note(id, first, of.n, of.send(id, first, of.n))
+		l.note(id, first, of.n, of.send(ctx, id, first, of.n))
 	}
 }
 
