@@ -20,7 +20,8 @@ import (
 // Trace joins segments, given in the order in which they were accepted. The
 // segments are not changed; the trace shares their strings and raw bytes.
 func Trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
-	j := joiner{byID: make(map[trace.SegmentID]*piece, len(segments)*2)}
+	j := joiner{byID: make(map[trace.SegmentID]*piece, len(segments)*2), pieces: make([]*piece, 0, len(segments))}
+	j.grow(len(segments))
 	t := &trace.Trace{ID: id}
 	for _, s := range segments {
 		if !j.document(s) {
@@ -57,6 +58,24 @@ const independent = 1 << 30
 type joiner struct {
 	byID   map[trace.SegmentID]*piece
 	pieces []*piece // in order of first appearance
+	// Memory for the next pieces and their entities, made for many at once.
+	free     []piece
+	entities []trace.Entity
+}
+
+// grow makes room for n pieces.
+func (j *joiner) grow(n int) {
+	j.free, j.entities = make([]piece, n), make([]trace.Entity, n)
+}
+
+func (j *joiner) piece(order int) *piece {
+	if len(j.free) == 0 {
+		j.grow(min(64, max(4, len(j.pieces)/2)))
+	}
+	p := &j.free[0]
+	p.entity, p.order = &j.entities[0], order
+	j.free, j.entities = j.free[1:], j.entities[1:]
+	return p
 }
 
 // document merges one document and says whether it changed anything. A complete
@@ -97,7 +116,7 @@ func (j *joiner) document(s *trace.Segment) bool {
 func (j *joiner) entity(e *trace.Entity, s *trace.Segment, order int) bool {
 	p := j.byID[e.ID]
 	if p == nil {
-		p = &piece{entity: &trace.Entity{}, order: order}
+		p = j.piece(order)
 		j.byID[e.ID] = p
 		j.pieces = append(j.pieces, p)
 	} else if !p.entity.InProgress {

@@ -318,7 +318,7 @@ func inferred(id trace.ID, e *trace.Entity) Document {
 	}
 	if service := callee(e); e.Namespace == "aws" {
 		o.text("origin", service.Type)
-		if service.Type == "AWS::SQS::Queue" || slices.Contains([]string{"SendMessage", "SendMessageBatch"}, e.AWS.Operation) {
+		if service.Type == "AWS::SQS::Queue" || e.AWS != nil && slices.Contains([]string{"SendMessage", "SendMessageBatch"}, e.AWS.Operation) {
 			o.name("subsegments")
 			o.b = append(o.b, '[')
 			q := openObject(o.b)

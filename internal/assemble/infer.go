@@ -19,8 +19,7 @@ func callee(e *trace.Entity) trace.Service {
 	if e.Namespace != "aws" {
 		return trace.Service{Name: e.Name, Type: "remote"}
 	}
-	a := &e.AWS
-	if a.Operation != "" {
+	if a := e.AWS; a != nil && a.Operation != "" {
 		for _, r := range [...]struct{ service, resource, typ string }{
 			{"DynamoDB", a.TableName, "AWS::DynamoDB::Table"},
 			{"S3", a.BucketName, "AWS::S3::Bucket"},

@@ -32,8 +32,10 @@ func Summary(t *trace.Trace) *trace.Summary {
 	for e := range All(t) {
 		s.Users = distinct(s.Users, e.User)
 		s.ResourceARNs = distinct(s.ResourceARNs, e.ResourceARN)
-		s.InstanceIDs = distinct(s.InstanceIDs, e.AWS.InstanceID)
-		s.Zones = distinct(s.Zones, e.AWS.AvailabilityZone)
+		if e.AWS != nil {
+			s.InstanceIDs = distinct(s.InstanceIDs, e.AWS.InstanceID)
+			s.Zones = distinct(s.Zones, e.AWS.AvailabilityZone)
+		}
 		for i := range e.Annotations {
 			annotate(s, &e.Annotations[i])
 		}

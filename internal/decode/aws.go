@@ -9,7 +9,8 @@ import (
 
 // aws reads the aws block: of segments where the code runs, of subsegments what
 // was called (X-Ray developer guide, segment documents, "AWS resource data").
-func (d *documentReader) aws() (a trace.AWS) {
+func (d *documentReader) aws() *trace.AWS {
+	var a trace.AWS
 	var containerZone string
 	for more := d.Object(); more; more = d.NextMember() {
 		switch string(d.Name()) {
@@ -41,7 +42,16 @@ func (d *documentReader) aws() (a trace.AWS) {
 		}
 	}
 	a.AvailabilityZone = cmp.Or(a.AvailabilityZone, containerZone)
-	return a
+	return unlessEmpty(a)
+}
+
+// unlessEmpty is nil for a block that has nothing we know.
+func unlessEmpty[B comparable](block B) *B {
+	var empty B
+	if block == empty {
+		return nil
+	}
+	return &block
 }
 
 // two passes one value and returns two string members of it, "" where there are

@@ -347,7 +347,7 @@ func TestDocument_decodes(t *testing.T) {
 	}
 	dynamo := &trace.Entity{
 		ID: id("53995c3f42cd8ad9"), ParentID: id(docID), Name: "DynamoDB", Namespace: "aws", Subsegment: true, Start: 1478293361_000_000_000, InProgress: true,
-		HTTP: trace.HTTP{Traced: true}, AWS: trace.AWS{SamplingRule: "r", AvailabilityZone: "z2"}, Cause: trace.Cause{Ref: "aaaaaaaaaaaaaaaa"},
+		HTTP: trace.HTTP{Traced: true}, AWS: &trace.AWS{SamplingRule: "r", AvailabilityZone: "z2"}, Cause: trace.Cause{Ref: "aaaaaaaaaaaaaaaa"},
 		Subsegments: []*trace.Entity{deep}, Raw: raw(`{"id":"53995c3f42cd8ad9"`, `}}]}`),
 	}
 	last := &trace.Entity{ID: id("53995c3f42cd8adb"), ParentID: id(docID), Name: "last", Subsegment: true, Start: 2_000_000_001, End: 250_000_000, Raw: raw(`{"id":"53995c3f42cd8adb"`, `}`)}
@@ -357,8 +357,8 @@ func TestDocument_decodes(t *testing.T) {
 			ID: id(docID), ParentID: id("53995c3f42cd8ad8"), Name: "api", Origin: "AWS::ECS::Fargate", User: "u-1", ResourceARN: "arn:aws:ecs:x", Version: "1.2", Inferred: true,
 			Start: 1478293361_271_000_000, End: 1478293361_449_000_123, Error: true, Throttle: true,
 			HTTP:  trace.HTTP{URL: "https://a.example", Method: "GET", UserAgent: "curl", ClientIP: "203.0.113.5", Status: 200, Traced: true},
-			AWS:   trace.AWS{AccountID: "1234", Operation: "GetItem", Region: "eu-west-1", TableName: "t", BucketName: "b", QueueURL: "q", TopicARN: "a", FunctionName: "f", InstanceID: "i-1", AvailabilityZone: "z1", SamplingRule: "Default"},
-			SQL:   trace.SQL{URL: "u@h", DatabaseType: "pg", User: "me", SanitizedQuery: "SELECT ?"},
+			AWS:   &trace.AWS{AccountID: "1234", Operation: "GetItem", Region: "eu-west-1", TableName: "t", BucketName: "b", QueueURL: "q", TopicARN: "a", FunctionName: "f", InstanceID: "i-1", AvailabilityZone: "z1", SamplingRule: "Default"},
+			SQL:   &trace.SQL{URL: "u@h", DatabaseType: "pg", User: "me", SanitizedQuery: "SELECT ?"},
 			Cause: trace.Cause{Exceptions: []trace.Exception{{ID: "aaaaaaaaaaaaaaaa", Type: "E", Message: "m", Remote: true, Cause: "bbbbbbbbbbbbbbbb"}, {ID: "bbbbbbbbbbbbbbbb"}}},
 			Annotations: []trace.Annotation{
 				{Key: "plan", Value: trace.Value{Kind: trace.StringValue, String: "gold"}}, {Key: "retry", Value: trace.Value{Kind: trace.NumberValue, Number: 2}}, {Key: "ok", Value: trace.Value{Kind: trace.BoolValue, Bool: true}},

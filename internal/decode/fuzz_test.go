@@ -84,7 +84,14 @@ func checkEntity(t *testing.T, s *trace.Segment, e *trace.Entity) {
 	if e.Name == "" || utf8.RuneCountInString(e.Name) > 200 || e.InProgress && e.End != 0 || e.HTTP.Status < 0 || !bytes.Contains(s.Raw, e.Raw) {
 		t.Fatalf("%+v", e)
 	}
-	for _, text := range []string{e.Name, e.User, e.Origin, e.HTTP.URL, e.AWS.Operation, e.SQL.URL, e.Cause.Ref} {
+	texts := []string{e.Name, e.User, e.Origin, e.HTTP.URL, e.Cause.Ref}
+	if e.AWS != nil {
+		texts = append(texts, e.AWS.Operation)
+	}
+	if e.SQL != nil {
+		texts = append(texts, e.SQL.URL)
+	}
+	for _, text := range texts {
 		if !utf8.ValidString(text) {
 			t.Fatalf("%q is not valid UTF-8", text)
 		}

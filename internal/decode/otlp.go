@@ -313,12 +313,13 @@ func (m *Mapper) fill(seg *trace.Segment, d *mapped) {
 		e.HTTP = trace.HTTP{URL: h.url, Method: h.method, UserAgent: h.userAgent, ClientIP: h.clientIP, Status: int(h.status)}
 	}
 	if a := &d.aws; a.present {
-		e.AWS = trace.AWS{AccountID: a.account, Operation: a.operation, Region: a.region, TableName: a.tableName, BucketName: a.bucket,
+		block := trace.AWS{AccountID: a.account, Operation: a.operation, Region: a.region, TableName: a.tableName, BucketName: a.bucket,
 			QueueURL: a.queueURL, TopicARN: a.topicARN, FunctionName: a.function, SamplingRule: a.samplingRule}
-		e.AWS.InstanceID, e.AWS.AvailabilityZone = d.res.instance, d.res.zone
+		block.InstanceID, block.AvailabilityZone = d.res.instance, d.res.zone
+		e.AWS = unlessEmpty(block)
 	}
 	if q := &d.sql; q.present {
-		e.SQL = trace.SQL{URL: q.url, DatabaseType: q.system, User: q.user, SanitizedQuery: q.query}
+		e.SQL = unlessEmpty(trace.SQL{URL: q.url, DatabaseType: q.system, User: q.user, SanitizedQuery: q.query})
 	}
 	if len(d.exceptions) > 0 {
 		e.Cause.Exceptions = make([]trace.Exception, len(d.exceptions))

@@ -4,7 +4,8 @@ import "github.com/fluoro-io/fluoro/internal/trace"
 
 // sql reads the sql block (X-Ray developer guide, segment documents, "SQL
 // queries").
-func (d *documentReader) sql() (s trace.SQL) {
+func (d *documentReader) sql() *trace.SQL {
+	var s trace.SQL
 	for more := d.Object(); more; more = d.NextMember() {
 		switch string(d.Name()) {
 		case "url":
@@ -19,5 +20,5 @@ func (d *documentReader) sql() (s trace.SQL) {
 			d.Skip()
 		}
 	}
-	return s
+	return unlessEmpty(s)
 }

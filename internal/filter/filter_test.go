@@ -27,7 +27,7 @@ func shop() (*trace.Trace, *trace.Summary) {
 		HTTP: trace.HTTP{Status: 503, URL: "http://back.example.com/x"}}
 	front := &trace.Entity{ID: id(1), Name: "front", Start: at(0), End: at(2), User: "alice", ResourceARN: "arn:front",
 		HTTP:        trace.HTTP{URL: "http://shop/api/cart", Method: "GET", Status: 200, ClientIP: "192.0.2.1", UserAgent: "curl"},
-		AWS:         trace.AWS{AvailabilityZone: "eu-1a", InstanceID: "i-1"},
+		AWS:         &trace.AWS{AvailabilityZone: "eu-1a", InstanceID: "i-1"},
 		Annotations: []trace.Annotation{{Key: "plan", Value: text("gold")}, {Key: "age", Value: number(31)}, {Key: "beta", Value: boolean(false)}},
 		Subsegments: []*trace.Entity{sub, call}}
 	back := &trace.Entity{ID: id(4), ParentID: id(3), Name: "back", Origin: "AWS::EC2::Instance", Start: at(0.4), End: at(7), Fault: true,

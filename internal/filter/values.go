@@ -221,15 +221,17 @@ func (f *entityFields) strings(k field, yield func(string) bool) {
 		present(httpField(&f.entity.HTTP, k), yield)
 	default:
 		within(f.entity, func(e *trace.Entity) bool {
-			switch k {
-			case fieldUser:
+			switch {
+			case k == fieldUser:
 				return present(e.User, yield)
-			case fieldZone:
+			case k == fieldResource:
+				return present(e.ResourceARN, yield)
+			case e.AWS == nil:
+				return true
+			case k == fieldZone:
 				return present(e.AWS.AvailabilityZone, yield)
-			case fieldInstance:
-				return present(e.AWS.InstanceID, yield)
 			}
-			return present(e.ResourceARN, yield)
+			return present(e.AWS.InstanceID, yield)
 		})
 	}
 }

@@ -73,8 +73,8 @@ type Entity struct {
 	Error, Fault, Throttle bool
 
 	HTTP        HTTP
-	AWS         AWS
-	SQL         SQL
+	AWS         *AWS // nil: the document says nothing of it
+	SQL         *SQL // the same
 	Cause       Cause
 	Annotations []Annotation
 	Links       []Link

@@ -15,9 +15,12 @@ import (
 // A batch in the log is what block.Encoder writes: account (uvarint length and
 // bytes), uvarint number of records, and for each the trace id and the record.
 
-func encodeBatch(account trace.Account, batch []*trace.Segment) []byte {
-	var e block.Encoder
-	e.Reset()
+func encodeBatch(e *block.Encoder, account trace.Account, batch []*trace.Segment) []byte {
+	size := 64
+	for _, s := range batch {
+		size += len(s.Raw) + 32
+	}
+	e.Reset(size)
 	e.Text(string(account))
 	e.Uvarint(uint64(len(batch)))
 	for _, s := range batch {
@@ -27,6 +30,10 @@ func encodeBatch(account trace.Account, batch []*trace.Segment) []byte {
 	}
 	return e.Finish()
 }
+
+// encoders are used again: a batch is encoded for as long as it takes to be
+// written, and is as large as its request.
+var encoders = sync.Pool{New: func() any { return new(block.Encoder) }}
 
 func decodeBatch(b []byte) (trace.Account, []block.Record, error) {
 	d, err := block.NewDecoder(b)
@@ -122,7 +129,8 @@ func (s *Store) Append(ctx context.Context, account trace.Account, batch []*trac
 	if err := s.reserve(ctx, c.bytes); err != nil {
 		return err
 	}
-	c.payload = encodeBatch(account, batch)
+	encoder := encoders.Get().(*block.Encoder)
+	c.payload = encodeBatch(encoder, account, batch)
 	c.done = make(chan error, 1)
 	if !s.queue.push(c) {
 		s.room.give(c.bytes)
@@ -130,6 +138,7 @@ func (s *Store) Append(ctx context.Context, account trace.Account, batch []*trac
 	}
 	select {
 	case err := <-c.done:
+		encoders.Put(encoder)
 		return err
 	case <-ctx.Done():
 		return ctx.Err() // the batch may be kept: it was not acknowledged

@@ -27,7 +27,7 @@ type deletion struct {
 
 func encodeDeletion(account trace.Account, del *deletion) []byte {
 	var e block.Encoder
-	e.Reset()
+	e.Reset(0)
 	e.Text(string(account))
 	e.Uvarint(0)
 	e.Uvarint(uint64(del.at))

@@ -23,12 +23,12 @@ func ReadGraves(b []byte) (int, error) { list, err := decodeGraves(b); return le
 func ReadDeletion(b []byte) bool       { _, _, ok := decodeDeletion(b); return ok }
 
 // Plan is plan for tests: sizes, entries, dead, latest receipt in seconds.
-func Plan(blocks [][4]int64) []uint64 {
+func Plan(enough int, blocks [][4]int64) []uint64 {
 	var list []state
 	for i, b := range blocks {
 		list = append(list, state{number: uint64(i + 1), size: b[0], entries: int(b[1]), dead: int(b[2]), updated: trace.Time(b[3] * 1e9)})
 	}
-	return plan(list)
+	return plan(list, enough)
 }
 
 // SettleDue settles what is due by now, as the settler would.

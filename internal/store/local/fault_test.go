@@ -143,7 +143,7 @@ func (l *ledger) verifyData(s *local.Store) error {
 
 // small are options under which little data makes many files.
 func small(fs vfs.FS) local.Options {
-	return local.Options{Dir: "data", FS: fs, LogFileBytes: 3000, Retention: -1, RetryAfter: time.Millisecond, SettleAfter: time.Hour}
+	return local.Options{Dir: "data", FS: fs, LogFileBytes: 3000, Retention: -1, RetryAfter: time.Millisecond, SettleAfter: time.Hour, MergeBlocks: 4}
 }
 
 // cycle appends, settles, flushes and merges; errors are the test's business.

@@ -48,7 +48,7 @@ func (r *reach) join(o reach) {
 }
 
 // entityBytes is about what one entity costs in memory, strings included.
-const entityBytes = 900
+const entityBytes = 700
 
 // measure is what a segment costs in memory and where its times reach.
 func measure(s *trace.Segment) (bytes int64, r reach) {

@@ -61,7 +61,7 @@ func (s *Store) planned() []*sealed {
 	for i, b := range s.blocks {
 		states[i] = state{b.Number(), b.Size(), b.Len(), b.deadCount, b.Range.MaxUpdated, b.damaged}
 	}
-	numbers := plan(states)
+	numbers := plan(states, s.o.MergeBlocks)
 	var sources []*sealed
 	for _, b := range s.blocks {
 		if slices.Contains(numbers, b.Number()) {

@@ -19,7 +19,7 @@ type Options struct {
 	// SettleAfter is how long a trace must be idle until it may leave the head (5 s).
 	SettleAfter time.Duration
 	// FlushAfter is how long settled traces wait for others so that blocks are
-	// not tiny (30 s). They are visible and durable all the time.
+	// not tiny (10 s). They are visible and durable all the time.
 	FlushAfter time.Duration
 	// FlushBytes is the memory of settled traces that is worth a block (32 MB).
 	FlushBytes int64
@@ -40,10 +40,15 @@ type Options struct {
 	// CacheBytes bounds the memory for assembled traces and pages of rollups that
 	// were read (64 MB).
 	CacheBytes int64
-	// LogFileBytes is the length at which a new log file is begun (32 MB).
+	// LogFileBytes is the length at which a new log file is begun (8 MB).
 	LogFileBytes int64
 	// RetryAfter is how soon a failed write is tried again (1 s).
 	RetryAfter time.Duration
+	// MergeBlocks is how many blocks of about one size become one (8): the number
+	// of blocks and the work per byte both grow with the logarithm of the data.
+	// More means less work for writing and more for questions, which look at
+	// every block's index.
+	MergeBlocks int
 	// Groups lists the versions of all groups that an account has or had, each
 	// with its ID, those included that are valid now: what belongs to them is
 	// summed up when traces settle. Without it, and for versions that it did not
@@ -61,7 +66,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	setDuration(&o.SettleAfter, 5*time.Second)
-	setDuration(&o.FlushAfter, 30*time.Second)
+	setDuration(&o.FlushAfter, 10*time.Second)
 	setDuration(&o.Retention, 30*24*time.Hour)
 	setDuration(&o.PurgeAfter, 12*time.Hour)
 	setDuration(&o.Patience, time.Second)
@@ -69,7 +74,10 @@ func (o Options) withDefaults() Options {
 	setBytes(&o.FlushBytes, 32<<20)
 	setBytes(&o.MemoryLimit, 256<<20)
 	setBytes(&o.CacheBytes, 64<<20)
-	setBytes(&o.LogFileBytes, 32<<20)
+	setBytes(&o.LogFileBytes, 8<<20)
+	if o.MergeBlocks < 2 {
+		o.MergeBlocks = 8
+	}
 	if o.Restore == nil {
 		o.Restore = decode.Restore
 	}

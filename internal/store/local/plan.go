@@ -8,17 +8,15 @@ import (
 )
 
 const (
-	// mergeFanIn is how many blocks of one tier are merged: file count and work
-	// per byte both grow with the logarithm of the data.
-	mergeFanIn = 4
 	// smallestTier is the size below which all blocks are of tier 0; each tier is
-	// mergeFanIn times the one below.
+	// eight times the one below.
 	smallestTier = 1 << 20
+	tierGrowth   = 8
 	// largestBlock bounds what a merge makes.
 	largestBlock = 512 << 20
 	// dayTier is the tier from which on blocks of different days are kept apart,
 	// so that retention can drop whole files.
-	dayTier = 3
+	dayTier = 2
 )
 
 // state is what the plan looks at of a block.
@@ -33,7 +31,7 @@ type state struct {
 
 func tier(size int64) int {
 	n := 0
-	for limit := int64(smallestTier); size > limit; limit *= mergeFanIn {
+	for limit := int64(smallestTier); size > limit; limit *= tierGrowth {
 		n++
 	}
 	return n
@@ -42,7 +40,7 @@ func tier(size int64) int {
 // plan picks the numbers of blocks to be written as one, or nil: a block that
 // is mostly superseded alone, else the oldest blocks of the lowest tier that has
 // enough. Damaged blocks are left as they are.
-func plan(blocks []state) []uint64 {
+func plan(blocks []state, enough int) []uint64 {
 	type group struct {
 		tier int
 		day  int64
@@ -64,13 +62,13 @@ func plan(blocks []state) []uint64 {
 	}
 	var best []state
 	for _, list := range groups {
-		if len(list) < mergeFanIn {
+		if len(list) < enough {
 			continue
 		}
 		slices.SortFunc(list, func(a, b state) int {
 			return cmp.Or(cmp.Compare(a.updated, b.updated), cmp.Compare(a.number, b.number))
 		})
-		list = list[:min(len(list), 2*mergeFanIn)]
+		list = list[:min(len(list), 2*enough)]
 		var sum int64
 		for _, b := range list {
 			sum += b.size

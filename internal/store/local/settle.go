@@ -22,7 +22,10 @@ const (
 	blockMemory = 128 << 20
 	// logFiles is how many log files there may be before the traces that need
 	// the oldest one settle early.
-	logFiles = 8
+	logFiles = 32
+	// idleLog is how much log may stay when all it holds is in blocks: it would
+	// only be read in vain at the next start.
+	idleLog = 256 << 10
 )
 
 // wake makes the settler look now.
@@ -62,6 +65,7 @@ func (s *Store) settle() {
 	for {
 		due := s.due()
 		if len(due) == 0 {
+			s.tidyLog()
 			return
 		}
 		if err := s.flush(due); err != nil {
@@ -72,6 +76,22 @@ func (s *Store) settle() {
 		case <-s.closing:
 			return
 		default:
+		}
+	}
+}
+
+// tidyLog lets the log go that nothing needs any more, the last file included.
+func (s *Store) tidyLog() {
+	s.mu.RLock()
+	idle := s.head.count == 0 && s.readOnly == ""
+	s.mu.RUnlock()
+	switch {
+	case !idle || s.log.Size() <= idleLog:
+	case s.log.Files() == 1:
+		s.queue.push(&commit{probe: true, rotate: true})
+	default:
+		if err := s.trimLog(); err != nil {
+			s.o.Logger.Warn("log not cut", "error", err)
 		}
 	}
 }

@@ -51,11 +51,17 @@ const (
 	sameBit    = 12
 )
 
-// Reset empties the encoder; its memory is used again.
-func (e *Encoder) Reset() {
-	*e = Encoder{buf: append(e.buf[:0], 0, 0, 0, 0), scopes: e.scopes[:0], pointers: e.pointers, contents: e.contents}
+// Reset empties the encoder for about so many bytes. Its memory is used again,
+// unless it is much more than that.
+func (e *Encoder) Reset(bytes int) {
+	buf := e.buf[:0]
+	if cap(buf) < bytes || cap(buf) > 4*bytes+64<<10 {
+		buf = make([]byte, 0, bytes+4)
+	}
+	clear(e.scopes)
 	clear(e.pointers)
 	clear(e.contents)
+	*e = Encoder{buf: append(buf, 0, 0, 0, 0), scopes: e.scopes[:0], pointers: e.pointers, contents: e.contents}
 }
 
 // Len is the number of bytes so far, scopes not counted.

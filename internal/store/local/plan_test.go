@@ -1,0 +1,36 @@
+package local_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/fluoro-io/fluoro/internal/store/local"
+)
+
+func TestPlan(t *testing.T) {
+	const mb, day = 1 << 20, 24 * 3600
+	same := func(n int, b [4]int64) (list [][4]int64) {
+		for range n {
+			list = append(list, b)
+		}
+		return list
+	}
+	for _, c := range []struct {
+		name   string
+		blocks [][4]int64 // size, entries, dead, latest receipt in seconds
+		want   string
+	}{
+		{"too few", same(3, [4]int64{mb, 10, 0, 1}), "[]"},
+		{"enough of one tier", same(4, [4]int64{mb, 10, 0, 1}), "[1 2 3 4]"},
+		{"not of different tiers", append(same(3, [4]int64{mb, 10, 0, 1}), [4]int64{20 * mb, 10, 0, 1}), "[]"},
+		{"small ones first", append(same(4, [4]int64{5 * mb, 10, 0, 1}), same(4, [4]int64{mb, 10, 0, 1})...), "[5 6 7 8]"},
+		{"the oldest first", append([][4]int64{{mb, 10, 0, 9}}, same(8, [4]int64{mb, 10, 0, 1})...), "[2 3 4 5 6 7 8 9]"},
+		{"no more than a block may hold", same(4, [4]int64{200 * mb, 10, 0, 1}), "[1 2]"},
+		{"days apart", [][4]int64{{20 * mb, 10, 0, 0}, {20 * mb, 10, 0, day}, {20 * mb, 10, 0, 2 * day}, {20 * mb, 10, 0, 3 * day}}, "[]"},
+		{"mostly dead", [][4]int64{{mb, 10, 0, 1}, {mb, 10, 6, 1}}, "[2]"},
+	} {
+		if got := fmt.Sprint(local.Plan(4, c.blocks)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
