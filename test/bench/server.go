@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,13 +16,22 @@ import (
 	"time"
 )
 
-// Addresses of the server under test; all on loopback.
-const (
-	httpAddr = "127.0.0.1:23000"
-	udpAddr  = "127.0.0.1:23000"
-	grpcAddr = "127.0.0.1:23417"
-	otlpAddr = "127.0.0.1:23418"
+// Addresses of the server under test; all on loopback, on ports that were free.
+var (
+	httpAddr = freePort()
+	udpAddr  = httpAddr
+	grpcAddr = freePort()
+	otlpAddr = freePort()
 )
+
+func freePort() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err) // without loopback nothing can be measured
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
 
 // server is the process under test.
 type server struct {
