@@ -11,7 +11,7 @@ import (
 
 // A soak of seconds has all that one of hours has.
 func TestSoak_isMeasured(t *testing.T) {
-	k := soak{peakTime: time.Second, length: 4 * time.Second, rate: 0.5, every: 500 * time.Millisecond, keep: "0", seed: 1}
+	k := soak{peakTime: time.Second, length: 5 * time.Second, rate: 0.5, every: 500 * time.Millisecond, keep: "0", seed: 1}
 	table, err := k.run(harness.Binary(t))
 	if err != nil {
 		t.Fatal(err)

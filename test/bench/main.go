@@ -41,7 +41,7 @@ func main() {
 	var err error
 	switch {
 	case *long > 0:
-		table, err = soak{peakTime: 30 * time.Second, length: *long, rate: *rate, every: 10 * time.Second, keep: *keep, seed: *seed}.run(*binary)
+		table, err = soak{peakTime: 45 * time.Second, length: *long, rate: *rate, every: 10 * time.Second, keep: *keep, seed: *seed}.run(*binary)
 	case *sizes != "":
 		table, err = fill(*binary, *sizes, *seed)
 	default:

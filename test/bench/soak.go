@@ -50,19 +50,29 @@ func (k soak) run(binary string) (string, error) {
 
 func (k soak) measure(s *server) (string, error) {
 	log.Printf("looking for the peak: %v", k.peakTime)
-	peak, err := measure(s, loads[0], k.peakTime, 0, k.seed)
+	// With the questions of the soak, and when settling and merging have begun.
+	p := &pace{}
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() { p.ask(stop) })
+	_, err := measure(s, loads[0], k.peakTime/3, 0, k.seed)
+	var peak *result
+	if err == nil {
+		peak, err = measure(s, loads[0], k.peakTime*2/3, 0, k.seed+1)
+	}
 	if err != nil {
+		close(stop)
+		group.Wait()
 		return "", err
 	}
 	want := peak.spansPerSecond() * k.rate
 	log.Printf("peak %.0f spans/s; %v at %.0f", peak.spansPerSecond(), k.length, want)
-	stop := make(chan struct{})
-	p := &pace{began: time.Now(), perSecond: want, recent: peak.ids[len(peak.ids)-1]}
-	var group sync.WaitGroup
+	p.mu.Lock()
+	p.began, p.perSecond, p.byID, p.graph, p.pages = time.Now(), want, nil, nil, nil
+	p.mu.Unlock()
 	for w := range connections {
-		group.Go(func() { p.send(stop, newGenerator(k.seed+1, uint64(w))) })
+		group.Go(func() { p.send(stop, newGenerator(k.seed+2, uint64(w))) })
 	}
-	group.Go(func() { p.ask(stop) })
 	samples, err := k.sample(s, p)
 	close(stop)
 	group.Wait()
@@ -123,10 +133,10 @@ func (p *pace) send(stop chan struct{}, g *generator) {
 	}
 }
 
-// ask asks a few questions a second.
+// ask asks three questions every two seconds.
 func (p *pace) ask(stop chan struct{}) {
 	client := &http.Client{Transport: &http.Transport{}}
-	tick := time.NewTicker(250 * time.Millisecond)
+	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for {
 		select {
