@@ -30,6 +30,9 @@ func Body(body []byte) (docs [][]byte, err error) {
 		switch r.Kind() {
 		case jsonscan.Array:
 			docs = [][]byte{}
+			if buf == nil {
+				buf = make([]byte, 0, len(body)) // unescaped it is no longer
+			}
 		case jsonscan.Null:
 		default:
 			wrong = NotA("a List", r.Skip())

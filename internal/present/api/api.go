@@ -5,9 +5,9 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -145,7 +145,10 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h 
 		return nil, err
 	}
 	defer release()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	// Memory for a body of the announced size was admitted.
+	buffer := bytes.NewBuffer(make([]byte, 0, max(0, r.ContentLength)+bytes.MinRead))
+	_, err = buffer.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	body := buffer.Bytes()
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
