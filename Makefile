@@ -4,7 +4,7 @@ GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 CONSOLE_SOURCES := $(shell find web/src web/public web/index.html web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
 
-.PHONY: help run build test unit web-test blackbox check demo bench fuzz clean
+.PHONY: help run build test unit web-test blackbox soak crashes check demo bench fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,13 @@ web-test: web/node_modules/.installed ## type check and tests of the console
 blackbox: build ## tests through the wire with the official clients
 	scripts/install-test-tools.sh
 	FLUORO_BIN=$(CURDIR)/bin/fluoro $(GO) test -count=1 -timeout 20m ./test/...
+
+soak: build ## write soak.md: 30 minutes at 80 % of the peak, and whether memory was flat
+	$(GO) run ./test/bench -fluoro bin/fluoro -soak 30m -rate 0.8 -out soak.md
+	@cat soak.md
+
+crashes: build ## kill the server 50 times under full load: what is lost, doubled, how fast it is back
+	FLUORO_BIN=$(CURDIR)/bin/fluoro FLUORO_CRASHES=50 $(GO) test -count=1 -timeout 60m -run TestCrash -v ./test/wire
 
 check: web/node_modules/.installed ## format, vet, staticcheck, import policy, type check
 	@test -z "$$(gofmt -l cmd internal test web/*.go)" || { gofmt -l cmd internal test web/*.go; exit 1; }

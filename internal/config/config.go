@@ -34,7 +34,7 @@ type Config struct {
 	Settle         time.Duration  // idle time after which a trace moves to blocks
 	Retention      time.Duration  // how long traces are kept
 	RetentionFor   []RetentionFor // how long those of some accounts and groups are kept
-	Memory         int64          // bytes the process aims to stay below; 0 for the default
+	Memory         int64          // bytes the process stays below; 0 for the default
 	RetentionBytes int64          // most bytes of blocks; 0 for no bound
 	LogLevel       string         // debug, info, warn or error
 	LogFormat      string         // text or json
@@ -69,7 +69,7 @@ var settings = []setting{
 	{"retention", "720h", "how long traces are kept, counted from receipt", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
 	{"retention-for", "", "other times for accounts and groups, such as account:123456789012=168h,group:checkout=2160h; a trace in several groups is kept for the longest, and groups win over accounts", retentionFor},
 	{"retention-bytes", "0", "most bytes that settled traces may take on disk, such as 500MB or 20GB; the oldest go first; 0 for no bound", size(func(c *Config) *int64 { return &c.RetentionBytes })},
-	{"memory", "0", "memory the process aims to stay below, such as 512MB: bounds open traces, requests in flight and the cache; 0 for a quarter of the machine's or the control group's, at most 2 GB; set ones at least 64MB", memorySize},
+	{"memory", "0", "memory the process stays below, such as 512MB: bounds open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the machine's or the control group's, at most 2 GB; at least 128MB", memorySize},
 	{"log-level", "info", "least level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "form of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
 }
@@ -161,13 +161,16 @@ func retentionFor(c *Config, v string) error {
 	return nil
 }
 
+// LeastMemory is what a server cannot do without.
+const LeastMemory = 128 << 20
+
 // memorySize refuses what is too little to work with.
 func memorySize(c *Config, v string) error {
 	if err := size(func(c *Config) *int64 { return &c.Memory })(c, v); err != nil {
 		return err
 	}
-	if c.Memory != 0 && c.Memory < 64<<20 {
-		return fmt.Errorf("want at least 64MB")
+	if c.Memory != 0 && c.Memory < LeastMemory {
+		return fmt.Errorf("want at least %dMB", LeastMemory>>20)
 	}
 	return nil
 }

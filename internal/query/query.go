@@ -40,6 +40,9 @@ type Query struct {
 	// Indexed says which traces of an account have summaries; nil, or a nil answer:
 	// all.
 	Indexed func(ctx context.Context, account trace.Account) (func(id trace.ID, received trace.Time) bool, error)
+	// Room bounds the memory of answers; nil: nothing does. The context of a
+	// question must end when its answer has been sent.
+	Room *Room
 }
 
 // History finds what belongs to an account's group, by name or by ARN; the other
@@ -82,6 +85,9 @@ func (q *Query) Traces(ctx context.Context, account trace.Account, texts []strin
 		}
 		ids = append(ids, id)
 	}
+	if err := q.admit(ctx, account, ids); err != nil {
+		return nil, err
+	}
 	var out []*trace.Trace
 	for t, err := range q.store.Traces(ctx, account, ids) {
 		if err != nil {
@@ -104,6 +110,9 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 	id, err := trace.ParseID(texts[0])
 	if err != nil {
 		return nil, invalid("Invalid traceId. ErrorCode: InvalidId")
+	}
+	if err := q.admit(ctx, account, []trace.ID{id}); err != nil {
+		return nil, err
 	}
 	for t, err := range q.store.Traces(ctx, account, []trace.ID{id}) {
 		if err != nil {
@@ -172,6 +181,9 @@ func (q *Query) Series(ctx context.Context, account trace.Account, r SeriesReque
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := q.Room.Scan(ctx); err != nil {
+		return nil, nil, err
+	}
 	if s, err = q.store.Series(ctx, account, store.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group}); err != nil {
 		return nil, nil, err
 	}
@@ -191,6 +203,9 @@ func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, w trace
 	}
 	group, err := q.history(ctx, account, name)
 	if err != nil {
+		return nil, err
+	}
+	if err := q.Room.Scan(ctx); err != nil {
 		return nil, err
 	}
 	w.End++ // the end is part of the window here
@@ -252,6 +267,9 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 			return nil, invalid("Invalid token %s", r.Token)
 		}
 		sq.After = &cursor
+	}
+	if err := q.Room.Scan(ctx); err != nil {
+		return nil, err
 	}
 	for s, err := range q.store.Summaries(ctx, account, sq) {
 		if err != nil {

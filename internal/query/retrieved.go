@@ -50,6 +50,11 @@ func (r *Retrievals) Traces(ctx context.Context, account trace.Account, token, p
 		return nil, err
 	}
 	out := &RetrievedTraces{State: state}
+	if from := min(int(at.Item), len(ids)); from < len(ids) {
+		if err := r.query.admit(ctx, account, ids[from:min(from+retrievedTraces, len(ids))]); err != nil {
+			return nil, err
+		}
+	}
 	bytes := 0
 	for i := int(at.Item); i < len(ids); i, at = i+1, (retrievalPlace{}) {
 		if len(out.Traces) == retrievedTraces || bytes >= retrievedBytes {
@@ -133,6 +138,9 @@ func (r *Retrievals) Graph(ctx context.Context, account trace.Account, token, pa
 	at, err := openRetrievalPlace(page, of)
 	if err != nil || state != RetrievalComplete {
 		return &RetrievedGraph{State: state}, err
+	}
+	if err := r.query.Room.Scan(ctx); err != nil {
+		return nil, err
 	}
 	out := &RetrievedGraph{State: state, Links: map[trace.Service][]RetrievedLink{}}
 	b := assemble.NewGraph(nil)

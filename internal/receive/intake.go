@@ -28,9 +28,13 @@ type Appender interface {
 type Options struct {
 	Store Appender
 	Tally *Tally
-	// MaxInFlight bounds the bytes of requests being decoded and stored at one
-	// time; more are refused with KindThrottled. 0 means 256 MB.
+	// MaxInFlight bounds the memory of requests being read, decoded and stored at
+	// one time; more are refused with KindThrottled, and those that need more
+	// alone with KindTooLarge. 0 means 512 MB.
 	MaxInFlight int64
+	// UDPQueueBytes bounds the datagrams that were read and are not stored yet.
+	// 0 means 64 MB.
+	UDPQueueBytes int64
 	// Now is the clock; nil means the system's.
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -42,6 +46,7 @@ type Intake struct {
 	store       Appender
 	tally       *Tally
 	maxInFlight int64
+	udpQueue    int64
 	inFlight    atomic.Int64
 	now         func() time.Time
 	lastStamp   atomic.Int64
@@ -50,9 +55,12 @@ type Intake struct {
 
 // New makes an Intake.
 func New(o Options) *Intake {
-	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, now: o.Now, log: o.Logger}
+	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, now: o.Now, log: o.Logger}
 	if in.maxInFlight == 0 {
-		in.maxInFlight = 256 << 20
+		in.maxInFlight = 512 << 20
+	}
+	if in.udpQueue == 0 {
+		in.udpQueue = 64 << 20
 	}
 	if in.now == nil {
 		in.now = time.Now
@@ -76,13 +84,43 @@ func (in *Intake) stamp() trace.Time {
 }
 
 // Admit reserves room for n bytes of a request before work is spent on it;
-// release gives the room back. The error is of KindThrottled.
+// release gives the room back. The error is of KindThrottled or KindTooLarge.
 func (in *Intake) Admit(n int64) (release func(), err error) {
-	if in.inFlight.Add(n) > in.maxInFlight {
-		in.inFlight.Add(-n)
-		return nil, trace.Errorf(trace.KindThrottled, "%d MB of requests are being stored already; try again in a second", in.maxInFlight>>20)
+	r := &room{in: in}
+	if err := r.take(n); err != nil {
+		return nil, err
 	}
-	return func() { in.inFlight.Add(-n) }, nil
+	return r.release, nil
+}
+
+// room is what one request has reserved.
+type room struct {
+	in    *Intake
+	bytes int64
+}
+
+// take reserves more, or nothing.
+func (r *room) take(n int64) error {
+	most := r.in.maxInFlight
+	if r.bytes+n > most {
+		return r.tooLarge(r.bytes + n)
+	}
+	if r.in.inFlight.Add(n) > most {
+		r.in.inFlight.Add(-n)
+		return trace.Errorf(trace.KindThrottled, "%d MB of requests are being stored already; try again in a second", most>>20)
+	}
+	r.bytes += n
+	return nil
+}
+
+func (r *room) tooLarge(needed int64) error {
+	return trace.Errorf(trace.KindTooLarge, "the request needs %d MB of memory to be stored, and there are %d MB for all of them; send it in parts, or raise --memory", needed>>20, r.in.maxInFlight>>20)
+}
+
+// release gives all of it back.
+func (r *room) release() {
+	r.in.inFlight.Add(-r.bytes)
+	r.bytes = 0
 }
 
 // InFlight is how many bytes are admitted now.
@@ -92,16 +130,21 @@ func (in *Intake) InFlight() int64 { return in.inFlight.Load() }
 // refusals in document order; all others are durable. An error means that
 // nothing was acknowledged. The Intake owns docs afterwards.
 func (in *Intake) Documents(ctx context.Context, account trace.Account, source string, docs [][]byte) ([]decode.Refusal, error) {
-	var size int64
+	var size, cost int64
 	for _, d := range docs {
-		size += int64(len(d))
+		size, cost = size+int64(len(d)), cost+documentCost(d)
 	}
-	release, err := in.Admit(size)
+	r := &room{in: in}
+	defer r.release()
+	err := r.take(size + cost)
+	if 2*size+cost > in.maxInFlight {
+		// The request that the documents came in has room for as much besides.
+		err = r.tooLarge(2*size + cost)
+	}
 	if err != nil {
-		in.tally.Throttle(ProtocolXRay, source, len(docs), err)
+		in.turnAway(ProtocolXRay, source, len(docs), err)
 		return nil, err
 	}
-	defer release()
 	at := in.stamp()
 	batch := make([]*trace.Segment, 0, len(docs))
 	var refused []decode.Refusal
@@ -115,6 +158,15 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 		batch = append(batch, segments...)
 	}
 	return refused, in.append(ctx, ProtocolXRay, account, source, batch)
+}
+
+// turnAway counts n segments for which there was no room.
+func (in *Intake) turnAway(protocol, source string, n int, err error) {
+	if trace.KindOf(err) == trace.KindTooLarge {
+		in.tally.RefuseMany(protocol, source, "TooLarge", err.Error(), n)
+		return
+	}
+	in.tally.Throttle(protocol, source, n, err)
 }
 
 // Spans takes the decoded spans of one OTLP request. An error means that
@@ -135,6 +187,8 @@ func (in *Intake) append(ctx context.Context, protocol string, account trace.Acc
 	case err == nil:
 		in.tally.Accept(protocol, len(batch))
 		return nil
+	case trace.KindOf(err) == trace.KindThrottled && protocol == ProtocolUDP:
+		in.tally.Drop(protocol, source, "StoreFull", err.Error(), len(batch)) // nobody sends it again
 	case trace.KindOf(err) == trace.KindThrottled:
 		in.tally.Throttle(protocol, source, len(batch), err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -24,22 +24,37 @@ import (
 // OTLPGRPC makes a server of opentelemetry.proto.collector.trace.v1.TraceService
 // (OTLP specification, "OTLP/gRPC"). Spans that are refused are answered with a
 // partial success, requests for which there is no room with RESOURCE_EXHAUSTED
-// and a retry delay, those that cannot be written with UNAVAILABLE.
+// and a retry delay, those for which there never is without one, those that
+// cannot be written with UNAVAILABLE.
 func OTLPGRPC(in *Intake, account trace.Account) *grpc.Server {
-	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxOTLPBody), grpc.ForceServerCodecV2(rawCodec{encoding.GetCodecV2(encproto.Name)}),
+	// A request is in memory before anybody knows its size.
+	most := min(maxOTLPBody, in.maxInFlight/grpcReaders)
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(int(most)), grpc.InitialWindowSize(grpcWindow), grpc.InitialConnWindowSize(4*grpcWindow), grpc.ForceServerCodecV2(rawCodec{encoding.GetCodecV2(encproto.Name)}),
 		grpc.ConnectionTimeout(20*time.Second), grpc.MaxConcurrentStreams(1000))
 	s.RegisterService(&grpc.ServiceDesc{
 		ServiceName: coltrace.TraceService_ServiceDesc.ServiceName,
 		HandlerType: (*any)(nil),
-		Methods:     []grpc.MethodDesc{{MethodName: "Export", Handler: export}},
-		Metadata:    coltrace.TraceService_ServiceDesc.Metadata,
-	}, &otlpGRPC{in: in, account: account})
+		// On the wire a call with one message is a stream of one; as a stream we are
+		// called before it is read.
+		Streams:  []grpc.StreamDesc{{StreamName: "Export", Handler: export, ClientStreams: true}},
+		Metadata: coltrace.TraceService_ServiceDesc.Metadata,
+	}, &otlpGRPC{in: in, account: account, readers: make(chan struct{}, grpcReaders)})
 	return s
 }
+
+const (
+	grpcReaders = 6         // requests that are read at the same time
+	grpcWindow  = 256 << 10 // what comes of a request before its turn
+	// grpcPatience is how long a request waits for its turn to be read.
+	grpcPatience = time.Second
+	// grpcReadTime is how long it may take to come once it has its turn.
+	grpcReadTime = 20 * time.Second
+)
 
 type otlpGRPC struct {
 	in      *Intake
 	account trace.Account
+	readers chan struct{}
 }
 
 // rawMessage is a request as it came: decode slices it instead of having it
@@ -57,25 +72,58 @@ func (c rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return c.CodecV2.Unmarshal(data, v)
 }
 
-func export(srv any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-	var raw rawMessage
-	if err := dec(&raw); err != nil {
-		return nil, err
-	}
-	return srv.(*otlpGRPC).export(ctx, raw)
-}
-
-func (g *otlpGRPC) export(ctx context.Context, raw []byte) (*coltrace.ExportTraceServiceResponse, error) {
+func export(srv any, stream grpc.ServerStream) error {
+	g, ctx := srv.(*otlpGRPC), stream.Context()
 	source := ""
 	if p, ok := peer.FromContext(ctx); ok {
 		source = p.Addr.String()
 	}
-	release, err := g.in.Admit(int64(len(raw)))
+	raw, err := g.read(ctx, stream, source)
 	if err != nil {
-		g.in.tally.Throttle(ProtocolOTLPGRPC, source, 1, err)
+		return err
+	}
+	answer, err := g.export(ctx, source, raw)
+	if err != nil {
+		return err
+	}
+	return stream.SendMsg(answer)
+}
+
+// read reads a request when its turn comes.
+func (g *otlpGRPC) read(ctx context.Context, stream grpc.ServerStream, source string) (rawMessage, error) {
+	var raw rawMessage
+	timer := time.NewTimer(grpcPatience)
+	defer timer.Stop()
+	select {
+	case g.readers <- struct{}{}:
+		defer func() { <-g.readers }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-timer.C:
+		err := trace.Errorf(trace.KindThrottled, "%d requests are being read already; try again in a second", grpcReaders)
+		g.in.turnAway(ProtocolOTLPGRPC, source, 1, err)
 		return nil, grpcError(err)
 	}
-	defer release()
+	got := make(chan error, 1)
+	go func() { got <- stream.RecvMsg(&raw) }()
+	timer.Reset(grpcReadTime)
+	select {
+	case err := <-got:
+		return raw, err
+	case <-timer.C: // the end of the call ends RecvMsg
+		err := status.Errorf(codes.DeadlineExceeded, "the request did not come within %v", grpcReadTime)
+		g.in.tally.Refuse(ProtocolOTLPGRPC, source, "Slow", err.Error())
+		return nil, err
+	}
+}
+
+func (g *otlpGRPC) export(ctx context.Context, source string, raw []byte) (*coltrace.ExportTraceServiceResponse, error) {
+	taken := room{in: g.in}
+	defer taken.release()
+	if err := taken.take(int64(len(raw)) + spansCost(raw, false)); err != nil {
+		g.in.turnAway(ProtocolOTLPGRPC, source, 1, err)
+		return nil, grpcError(err)
+	}
 	spans, err := decode.OTLPProto(raw, g.in.stamp())
 	if err != nil {
 		g.in.tally.Refuse(ProtocolOTLPGRPC, source, "InvalidRequest", err.Error())
@@ -92,6 +140,8 @@ func grpcError(err error) error {
 	switch trace.KindOf(err) {
 	case trace.KindThrottled:
 		code, delay = codes.ResourceExhausted, time.Second
+	case trace.KindTooLarge:
+		code = codes.ResourceExhausted // without a delay: the client must not try again
 	case trace.KindUnavailable:
 		code, delay = codes.Unavailable, 5*time.Second
 	}

@@ -52,12 +52,16 @@ func (h *otlpHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, jsonType, http.StatusUnsupportedMediaType, "ContentType", fmt.Errorf("content type %q: want %s or %s", typ, protobufType, jsonType))
 		return
 	}
-	body, release, err := h.body(w, r)
+	taken := room{in: h.in}
+	defer taken.release()
+	body, err := h.body(w, r, &taken)
+	if err == nil {
+		err = taken.take(spansCost(body, typ == jsonType))
+	}
 	if err != nil {
 		h.refuse(w, r, typ, err)
 		return
 	}
-	defer release()
 	parse := decode.OTLPProto
 	if typ == jsonType {
 		parse = decode.OTLPJSON
@@ -78,35 +82,30 @@ func (h *otlpHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // errTooLarge is why a body over maxOTLPBody is refused.
 var errTooLarge = fmt.Errorf("the request is larger than %d MB decompressed", maxOTLPBody>>20)
 
-// body reads and decompresses the request; its bytes count as in flight until
-// release is called.
-func (h *otlpHTTP) body(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
+// body reads and decompresses the request, for which it takes room.
+func (h *otlpHTTP) body(w http.ResponseWriter, r *http.Request, taken *room) ([]byte, error) {
 	var src io.Reader = http.MaxBytesReader(w, r.Body, maxOTLPBody)
 	switch enc := r.Header.Get("Content-Encoding"); enc {
 	case "", "identity":
 	case "gzip":
 		z, err := gzip.NewReader(src)
 		if err != nil {
-			return nil, nil, trace.Errorf(trace.KindInvalid, "body is not gzip: %v", err)
+			return nil, trace.Errorf(trace.KindInvalid, "body is not gzip: %v", err)
 		}
 		src = z
 	default:
-		return nil, nil, trace.Errorf(trace.KindInvalid, "content encoding %q: want gzip or none", enc)
+		return nil, trace.Errorf(trace.KindInvalid, "content encoding %q: want gzip or none", enc)
 	}
-	g := &growing{in: h.in}
-	if err := g.read(src, max(0, r.ContentLength)); err != nil {
-		g.release()
-		return nil, nil, err
-	}
-	return g.buf, g.release, nil
+	g := &growing{room: taken}
+	err := g.read(src, max(0, r.ContentLength))
+	return g.buf, err
 }
 
 // growing reads a body of unknown size, admitting its bytes as they come so that
 // many large bodies at once cannot exhaust the memory.
 type growing struct {
-	in       *Intake
-	buf      []byte
-	releases []func()
+	room *room
+	buf  []byte
 }
 
 func (g *growing) read(src io.Reader, hint int64) error {
@@ -134,19 +133,11 @@ func (g *growing) read(src io.Reader, hint int64) error {
 }
 
 func (g *growing) grow(size int) error {
-	release, err := g.in.Admit(int64(size - cap(g.buf)))
-	if err != nil {
+	if err := g.room.take(int64(size - cap(g.buf))); err != nil {
 		return err
 	}
-	g.releases = append(g.releases, release)
 	g.buf = append(make([]byte, 0, size), g.buf...)
 	return nil
-}
-
-func (g *growing) release() {
-	for _, r := range g.releases {
-		r()
-	}
 }
 
 // exportResponse is the answer to a request that was kept, with its refused spans.
@@ -161,7 +152,7 @@ func exportResponse(spans decode.Spans) *coltrace.ExportTraceServiceResponse {
 // refuse answers a request that is itself wrong, or for which there is no room.
 func (h *otlpHTTP) refuse(w http.ResponseWriter, r *http.Request, typ string, err error) {
 	switch {
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, errTooLarge), trace.KindOf(err) == trace.KindTooLarge:
 		h.fail(w, r, typ, http.StatusRequestEntityTooLarge, "TooLarge", err)
 	case trace.KindOf(err) == trace.KindThrottled:
 		h.in.tally.Throttle(ProtocolOTLPHTTP, r.RemoteAddr, 1, err)

@@ -86,13 +86,40 @@ func TestIntake_keepsTheGoodDocumentsOfABatch(t *testing.T) {
 }
 
 func TestIntake_refusesWhatDoesNotFit(t *testing.T) {
-	in, k, tally := newIntake(t, 50)
-	_, err := in.Documents(t.Context(), "0", "", [][]byte{[]byte(document(1))})
-	if trace.KindOf(err) != trace.KindThrottled || k.count() != 0 || in.InFlight() != 0 {
+	in, k, tally := newIntake(t, 5000)
+	release, err := in.Admit(4900)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = in.Documents(t.Context(), "0", "", [][]byte{[]byte(document(1))})
+	if trace.KindOf(err) != trace.KindThrottled || k.count() != 0 || in.InFlight() != 4900 {
 		t.Errorf("%v, %d kept, %d in flight", err, k.count(), in.InFlight())
 	}
+	release()
 	if got := reasons(tally); got != "xray/throttled/Throttled=1" {
 		t.Errorf("tally %s", got)
+	}
+	if _, err := in.Documents(t.Context(), "0", "", [][]byte{[]byte(document(1))}); err != nil || k.count() != 1 || in.InFlight() != 0 {
+		t.Errorf("with room: %v, %d kept, %d in flight", err, k.count(), in.InFlight())
+	}
+}
+
+// What would not fit alone is refused for good: to try again would not help.
+func TestIntake_refusesWhatNeverFits(t *testing.T) {
+	in, k, tally := newIntake(t, 1000)
+	_, err := in.Documents(t.Context(), "0", "", [][]byte{[]byte(document(1))})
+	if trace.KindOf(err) != trace.KindTooLarge || k.count() != 0 || in.InFlight() != 0 {
+		t.Errorf("%v, %d kept, %d in flight", err, k.count(), in.InFlight())
+	}
+	if got := reasons(tally); got != "xray/rejected/TooLarge=1" {
+		t.Errorf("tally %s", got)
+	}
+	r := httptest.NewRequest("POST", "/v1/traces", bytes.NewReader(encode(t, request(1))))
+	r.Header.Set("Content-Type", "application/x-protobuf")
+	w := httptest.NewRecorder()
+	receive.OTLPHTTP(in, "0").ServeHTTP(w, r)
+	if w.Code != 413 || w.Header().Get("Retry-After") != "" || k.count() != 0 || in.InFlight() != 0 {
+		t.Errorf("status %d, headers %v, %d in flight", w.Code, w.Header(), in.InFlight())
 	}
 }
 
@@ -257,7 +284,10 @@ func TestOTLPHTTP(t *testing.T) {
 }
 
 func TestOTLPHTTP_overload(t *testing.T) {
-	in, k, tally := newIntake(t, 1000)
+	in, k, tally := newIntake(t, 20_000)
+	if _, err := in.Admit(19_000); err != nil {
+		t.Fatal(err)
+	}
 	r := httptest.NewRequest("POST", "/v1/traces", bytes.NewReader(encode(t, request(1))))
 	r.Header.Set("Content-Type", "application/x-protobuf")
 	w := httptest.NewRecorder()

@@ -17,10 +17,10 @@ const (
 	maxDatagram     = 64 << 10 // what the stock daemon reads, and the most UDP carries
 	datagramsAtOnce = 32       // read by one system call
 	udpSocketBuffer = 16 << 20 // asked of the kernel; it may give less
-	udpQueueBytes   = 64 << 20 // read but not yet stored; more is dropped and counted
 	udpQueueLength  = 64 << 10
-	udpAppendMost   = 512 // documents stored together
-	udpAppenders    = 4   // batches stored at the same time, so that they share a sync
+	udpAppendMost   = 512     // documents stored together
+	udpAppendBytes  = 1 << 20 // of them
+	udpAppenders    = 4       // batches stored at the same time, so that they share a sync
 )
 
 // UDP listens for X-Ray daemon datagrams: a header line and a segment document
@@ -31,7 +31,7 @@ type UDP struct {
 	account trace.Account
 	conn    *net.UDPConn
 	queue   chan datagram
-	queued  atomic.Int64 // bytes in queue
+	queued  atomic.Int64 // bytes read and not yet stored
 	readers sync.WaitGroup
 	writers sync.WaitGroup
 }
@@ -115,7 +115,7 @@ func (u *UDP) enqueue(b []byte, from net.Addr) {
 		return
 	}
 	size := int64(len(body))
-	if u.queued.Add(size) > udpQueueBytes {
+	if u.queued.Add(size) > u.in.udpQueue {
 		u.queued.Add(-size)
 		u.in.tally.Drop(ProtocolUDP, source, "QueueFull", "datagrams came faster than they were stored", 1)
 		return
@@ -134,16 +134,16 @@ func (u *UDP) store() {
 	for d := range u.queue {
 		at := u.in.stamp()
 		var batch []*trace.Segment
-		source := d.source
+		source, size := d.source, 0
 		for more := true; more; {
-			u.queued.Add(-int64(len(d.body)))
+			size += len(d.body)
 			if segments, refusal := decode.Document(d.body, at); refusal != nil {
 				u.in.tally.Refuse(ProtocolUDP, d.source, refusal.Code, refusal.Error())
 			} else {
 				batch = append(batch, segments...)
 			}
 			more = false
-			if len(batch) < udpAppendMost {
+			if len(batch) < udpAppendMost && size < udpAppendBytes {
 				select {
 				case d, more = <-u.queue:
 				default:
@@ -152,5 +152,6 @@ func (u *UDP) store() {
 		}
 		// The Intake has counted what fails; a datagram has nobody to tell.
 		_ = u.in.append(context.Background(), ProtocolUDP, u.account, source, batch)
+		u.queued.Add(-int64(size))
 	}
 }

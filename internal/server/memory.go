@@ -5,13 +5,16 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/config"
 )
 
 // most is what is taken by default, however large the machine.
 const most = 2 << 30
 
 // memory is the bytes the process may use: what is set, else a quarter of the
-// machine's memory or of the control group's, whichever is less, at most 2 GB.
+// machine's memory or of the control group's, whichever is less, at most 2 GB
+// and at least what it cannot do without.
 func memory(set int64, read func(name string) ([]byte, error)) int64 {
 	if set > 0 {
 		return set
@@ -34,16 +37,25 @@ func memory(set int64, read func(name string) ([]byte, error)) int64 {
 			}
 		}
 	}
-	return least / 4
+	return max(least/4, config.LeastMemory)
 }
 
-// budget cuts the memory up. With 2 GB it is 256 MB for open traces, as much
-// for requests in flight and 64 MB for the cache; the rest is for questions and
-// for what the garbage collector needs.
-type budget struct{ total, head, inFlight, cache, flush int64 }
+// program is about what the pages of the program itself take, which count as the
+// process's memory although the garbage collector does not know them.
+const program = 32 << 20
+
+// budget cuts the memory up: an eighth for open traces, a quarter for requests on
+// their way to them, a quarter for answers on their way out, a 32nd each for the
+// cache and for datagrams. With 2 GB that is 256, 512, 512, 64 and 64 MB. The
+// rest is for settling, merging and garbage that is not collected yet.
+type budget struct{ total, head, inFlight, answers, cache, flush, datagrams int64 }
+
+func cut(total int64) budget {
+	return budget{total: total, head: total / 8, inFlight: total / 4, answers: total / 4, cache: total / 32, flush: total / 64, datagrams: min(total/32, 64<<20)}
+}
 
 func (s *server) budget() budget {
-	total := memory(s.config.Memory, os.ReadFile)
-	debug.SetMemoryLimit(total)
-	return budget{total: total, head: total / 8, inFlight: total / 8, cache: total / 32, flush: total / 64}
+	b := cut(memory(s.config.Memory, os.ReadFile))
+	debug.SetMemoryLimit(b.total - program)
+	return b
 }

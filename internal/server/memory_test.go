@@ -11,12 +11,13 @@ func TestMemory_isAQuarterOfTheLeast(t *testing.T) {
 		files map[string]string
 		want  int64
 	}{
-		"as set":          {96 << 20, map[string]string{"/proc/meminfo": "MemTotal: 8388608 kB\n"}, 96 << 20},
-		"of the machine":  {0, map[string]string{"/proc/meminfo": "MemFree: 1 kB\nMemTotal: 4194304 kB\n", "/sys/fs/cgroup/memory.max": "max\n"}, 1 << 30},
-		"of the group":    {0, map[string]string{"/proc/meminfo": "MemTotal: 4194304 kB\n", "/sys/fs/cgroup/memory.max": "536870912\n"}, 128 << 20},
-		"of an old group": {0, map[string]string{"/sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824\n"}, 256 << 20},
-		"at most 2 GB":    {0, map[string]string{"/proc/meminfo": "MemTotal: 67108864 kB\n"}, 2 << 30},
-		"not known":       {0, nil, 2 << 30},
+		"as set":           {96 << 20, map[string]string{"/proc/meminfo": "MemTotal: 8388608 kB\n"}, 96 << 20},
+		"of the machine":   {0, map[string]string{"/proc/meminfo": "MemFree: 1 kB\nMemTotal: 4194304 kB\n", "/sys/fs/cgroup/memory.max": "max\n"}, 1 << 30},
+		"of the group":     {0, map[string]string{"/proc/meminfo": "MemTotal: 4194304 kB\n", "/sys/fs/cgroup/memory.max": "1073741824\n"}, 256 << 20},
+		"of a small group": {0, map[string]string{"/sys/fs/cgroup/memory.max": "67108864\n"}, 128 << 20},
+		"of an old group":  {0, map[string]string{"/sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824\n"}, 256 << 20},
+		"at most 2 GB":     {0, map[string]string{"/proc/meminfo": "MemTotal: 67108864 kB\n"}, 2 << 30},
+		"not known":        {0, nil, 2 << 30},
 	} {
 		got := memory(c.set, func(name string) ([]byte, error) {
 			if text, ok := c.files[name]; ok {

@@ -38,13 +38,14 @@ func (s *server) routes() http.Handler {
 		Groups: s.groups, Tags: tag.New(s.meta, s.config.Region), Policies: policy.New(s.meta), Settings: setting.New(s.meta),
 	}
 	questions := query.New(s.store)
+	questions.Room = s.answers
 	questions.Groups, questions.History = control.Groups.Lookup, history(control.Groups)
 	questions.Indexed = control.Settings.Indexed
 	s.retrievals = query.NewRetrievals(questions, time.Now)
 	s.retrievals.Logger = s.log
-	pages := console.Handler(console.Options{
+	pages := s.roomy(console.Handler(console.Options{
 		Assets: web.Assets(), Status: s.status, Live: s.live, Analytics: analytics.New(s.store, account, questions.Filter),
-	})
+	}))
 	operations := api.New(api.Options{
 		Control: control, Retrievals: s.retrievals,
 		Query: questions, Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,

@@ -50,6 +50,7 @@ type server struct {
 	intake     *receive.Intake
 	retrievals *query.Retrievals
 	tally      *receive.Tally
+	answers    *query.Room
 	live       *live
 	backingUp  sync.Mutex
 
@@ -107,6 +108,7 @@ func (s *server) open() (err error) {
 		}
 	}
 	room := s.budget()
+	s.answers = query.NewRoom(room.answers)
 	s.store, err = local.Open(local.Options{
 		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush,
 		Dir: c.Data, SettleAfter: c.Settle, Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Logger: s.log,
@@ -121,7 +123,7 @@ func (s *server) open() (err error) {
 	}
 	s.groups = group.New(s.meta, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
 	close(s.grouped)
-	s.intake = receive.New(receive.Options{Store: s.store, MaxInFlight: room.inFlight, Tally: s.tally, Logger: s.log})
+	s.intake = receive.New(receive.Options{Store: s.store, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
 	account := trace.Account(c.Account)
 	if c.UDP != config.Off {
 		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, account); err != nil {

@@ -38,6 +38,10 @@ type Store interface {
 	// assembled, with Entity.Raw set on every entity.
 	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
 
+	// Weigh is about how many bytes of memory the given traces take together as
+	// Traces yields them. It reads none of them.
+	Weigh(ctx context.Context, account trace.Account, ids []trace.ID) int64
+
 	// Summaries yields the traces that a query selects, newest first.
 	Summaries(ctx context.Context, account trace.Account, q *SummaryQuery) iter.Seq2[*trace.Summary, error]
 

@@ -20,6 +20,7 @@ const (
 	KindLimit                   // over a fixed limit
 	KindUnavailable             // we cannot now: disk full, shutting down
 	KindUnbuilt                 // not built yet
+	KindTooLarge                // it needs more room than there ever is
 )
 
 // KindError is an error whose kind a protocol may tell its client, with a

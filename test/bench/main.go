@@ -4,6 +4,15 @@
 // and generator run on a core each when there are two.
 //
 //	go run ./test/bench -fluoro bin/fluoro -seconds 20 -out bench.md
+//
+// With -soak it finds the peak of one load, stays at a share of it for long, and
+// says whether memory and the like were flat:
+//
+//	go run ./test/bench -soak 30m -rate 0.8 -out soak.md
+//
+// With -fill it fills one server step by step and measures questions at each size:
+//
+//	go run ./test/bench -fill 1000000,5000000,20000000 -out fill.md
 package main
 
 import (
@@ -22,9 +31,22 @@ func main() {
 	settle := flag.Duration("settle", 15*time.Second, "time after each load whose CPU counts too")
 	out := flag.String("out", "", "file for the table; empty for standard output")
 	seed := flag.Uint64("seed", 1, "seed of the generated traces")
+	long := flag.Duration("soak", 0, "length of a soak, such as 30m")
+	rate := flag.Float64("rate", 0.8, "share of the peak at which a soak goes on")
+	keep := flag.String("keep", "2GB", "--retention-bytes of a soak")
+	sizes := flag.String("fill", "", "numbers of spans to fill a server with, such as 1000000,5000000")
 	flag.Parse()
 	runtime.GOMAXPROCS(max(1, runtime.NumCPU()-1))
-	table, err := run(*binary, time.Duration(*seconds)*time.Second, *settle, *seed)
+	var table string
+	var err error
+	switch {
+	case *long > 0:
+		table, err = soak{peakTime: 45 * time.Second, length: *long, rate: *rate, every: 10 * time.Second, keep: *keep, seed: *seed}.run(*binary)
+	case *sizes != "":
+		table, err = fill(*binary, *sizes, *seed)
+	default:
+		table, err = run(*binary, time.Duration(*seconds)*time.Second, *settle, *seed)
+	}
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,13 +16,22 @@ import (
 	"time"
 )
 
-// Addresses of the server under test; all on loopback.
-const (
-	httpAddr = "127.0.0.1:23000"
-	udpAddr  = "127.0.0.1:23000"
-	grpcAddr = "127.0.0.1:23417"
-	otlpAddr = "127.0.0.1:23418"
+// Addresses of the server under test; all on loopback, on ports that were free.
+var (
+	httpAddr = freePort()
+	udpAddr  = httpAddr
+	grpcAddr = freePort()
+	otlpAddr = freePort()
 )
+
+func freePort() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err) // without loopback nothing can be measured
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
 
 // server is the process under test.
 type server struct {
@@ -30,13 +40,15 @@ type server struct {
 	ready time.Duration
 }
 
-// start runs a server on an empty directory and waits until it is ready.
-func start(binary string) (*server, error) {
+// start runs a server with further flags on an empty directory and waits until it
+// is ready.
+func start(binary string, flags ...string) (*server, error) {
 	data, err := os.MkdirTemp("", "fluoro-bench-")
 	if err != nil {
 		return nil, err
 	}
 	args := []string{binary, "serve", "--data", data, "--http", httpAddr, "--udp", udpAddr, "--otlp-grpc", grpcAddr, "--otlp-http", otlpAddr, "--log-level", "warn"}
+	args = append(args, flags...)
 	if path, err := exec.LookPath("taskset"); err == nil && runtime.NumCPU() > 1 {
 		args = append([]string{path, "-c", "0"}, args...)
 	}
@@ -84,14 +96,17 @@ func (s *server) cpu() (time.Duration, error) {
 }
 
 // peakMB is the most memory the server has had.
-func (s *server) peakMB() float64 {
+func (s *server) peakMB() float64 { return s.status("VmHWM:") }
+
+// status is a figure of /proc/PID/status in MB.
+func (s *server) status(name string) float64 {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		return 0
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(lines.Text(), name); ok {
 			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
 			return kb / 1024
 		}

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"context"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,19 +41,14 @@ func TestBackup_underLoad(t *testing.T) {
 	s := harness.Start(t, "--settle", "100ms")
 	var group struct{ Group struct{ GroupARN string } }
 	s.Ask("/CreateGroup", map[string]any{"GroupName": "kept", "FilterExpression": "fault"}, &group)
-	acked := &acknowledged{ids: map[string][]string{}}
+	l := &ledger{traces: map[[16]byte]*entry{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	for w := range 2 {
-		wg.Go(func() { load(ctx, s, w, 0, acked) })
+	for w, of := range senders(t, s) {
+		wg.Go(func() { load(ctx, of, w, 0, l) })
 	}
 	time.Sleep(1500 * time.Millisecond)
-	acked.mu.Lock()
-	before := map[string][]string{}
-	for id, segments := range acked.ids {
-		before[id] = append([]string(nil), segments...)
-	}
-	acked.mu.Unlock()
+	before := l.clone()
 	file := filepath.Join(t.TempDir(), "fluoro.tar")
 	out := mustRun(t, "backup", "--url", "http://"+s.HTTP, "--to", file)
 	cancel()
@@ -66,19 +62,11 @@ func TestBackup_underLoad(t *testing.T) {
 		t.Errorf("check says %q", out)
 	}
 	restored := harness.Start(t, "--data", data)
-	if len(before) == 0 {
+	if before.acked == 0 {
 		t.Fatal("nothing was acknowledged")
 	}
-	for trace, want := range before {
-		found := map[string]int{}
-		for _, doc := range restored.Trace(trace) {
-			found[doc.ID]++
-		}
-		for _, id := range want {
-			if found[id] != 1 {
-				t.Fatalf("segment %s of trace %s is there %d times", id, trace, found[id])
-			}
-		}
+	if lost, doubled := before.check(t, restored); lost+doubled > 0 {
+		t.Errorf("of %d segments %d are lost and %d doubled", before.acked, lost, doubled)
 	}
 	var got struct {
 		Group struct{ FilterExpression string }
@@ -180,4 +168,16 @@ func TestTracesDelete(t *testing.T) {
 	if len(s.Trace(id("0c"))) != 1 {
 		t.Error("a refused deletion deleted something")
 	}
+}
+
+// clone is what the ledger says now.
+func (l *ledger) clone() *ledger {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := &ledger{traces: map[[16]byte]*entry{}, acked: l.acked}
+	for id, e := range l.traces {
+		copied := maps.Clone(*e)
+		c.traces[id] = &copied
+	}
+	return c
 }

@@ -15,6 +15,10 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/test/harness"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 )
 
 // ready asks /readyz.
@@ -78,6 +82,7 @@ func TestDisk_full(t *testing.T) {
 	if code, text := ready(t, s); code != 503 || !strings.Contains(text, "no space left on device") {
 		t.Errorf("/readyz on a full disk: %d, %s", code, text)
 	}
+	refusedWhileFull(t, s)
 	for n := range kept {
 		if len(s.Trace(trace(n))) != 1 {
 			t.Errorf("acknowledged trace %d cannot be read", n)
@@ -87,8 +92,47 @@ func TestDisk_full(t *testing.T) {
 		t.Fatal(err)
 	}
 	harness.Eventually(t, "the server is ready again", func() bool { code, _ := ready(t, s); return code == 200 })
+	if v := s.Metric("fluoro_store_read_only"); v != 0 {
+		t.Errorf("after the recovery fluoro_store_read_only is %v", v)
+	}
 	s.Put(doc(1000))
 	if len(s.Trace(trace(1000))) != 1 {
 		t.Error("what was stored after the recovery cannot be read")
+	}
+}
+
+// refusedWhileFull checks that each protocol says in its own words that nothing
+// can be written, why, and when to try again; and that it is counted.
+func refusedWhileFull(t *testing.T, s *harness.Server) {
+	t.Helper()
+	const reason = "no space left on device"
+	var id [16]byte
+	copy(id[:], "0123456789abcdef")
+	body := spansOf(id, 1, 1)
+	res, err := http.Post("http://"+s.OTLP+"/v1/traces", "application/x-protobuf", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if text, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !bytes.Contains(text, []byte(reason)) {
+		t.Errorf("OTLP/HTTP on a full disk: status %d, headers %v: %q", res.StatusCode, res.Header, text)
+	}
+	conn, err := grpc.NewClient(s.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var answer []byte
+	st := status.Convert(conn.Invoke(t.Context(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export", body, &answer))
+	if st.Code() != codes.Unavailable || !strings.Contains(st.Message(), reason) || len(st.Details()) != 1 {
+		t.Errorf("OTLP/gRPC on a full disk: %v, details %v", st.Err(), st.Details())
+	}
+	sendDatagram(t, s, []byte("{\"format\":\"json\",\"version\":1}\n"+good))
+	for _, protocol := range []string{"xray", "otlp-http", "otlp-grpc", "udp"} {
+		series := fmt.Sprintf(`fluoro_receive_segments_total{outcome="failed",protocol=%q,reason="StoreFailed"}`, protocol)
+		harness.Eventually(t, series+" counts", func() bool { return s.Metric(series) > 0 })
+	}
+	if v := s.Metric("fluoro_store_read_only"); v != 1 {
+		t.Errorf("on a full disk fluoro_store_read_only is %v", v)
 	}
 }

@@ -25,6 +25,11 @@ import (
 const (
 	maxBody       = 1 << 20  // of most requests
 	maxIngestBody = 16 << 20 // of PutTraceSegments
+
+	// An answer of more than slowAnswer bytes, which no buffer takes, must be read
+	// within answerTime: until then it keeps others from theirs.
+	slowAnswer = 64 << 10
+	answerTime = time.Minute
 )
 
 // Intake takes the documents of PutTraceSegments.
@@ -100,6 +105,10 @@ func New(o Options) *API {
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := a.Now()
+	// What an answer takes of the memory for answers is given back with ctx.
+	ctx, done := context.WithCancel(r.Context())
+	defer done()
+	r = r.WithContext(ctx)
 	op, known := wire.Lookup(r.URL.Path)
 	name := op.Name
 	answer, err := any(nil), error(nil)
@@ -191,6 +200,9 @@ func (a *API) answer(w http.ResponseWriter, answer any, err error) int {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(status)
+	if c := http.NewResponseController(w); len(b) > slowAnswer && c.SetWriteDeadline(a.Now().Add(answerTime)) == nil {
+		defer func() { _ = c.SetWriteDeadline(time.Time{}) }()
+	}
 	_, _ = w.Write(b)
 	return status
 }

@@ -59,6 +59,8 @@ func toException(err error) *exception {
 		return &exception{http.StatusForbidden, "AccessDeniedException", ke.Message, false}
 	case trace.KindThrottled:
 		return &exception{http.StatusTooManyRequests, "ThrottledException", ke.Message, true}
+	case trace.KindTooLarge:
+		return &exception{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", ke.Message, false}
 	case trace.KindUnavailable:
 		return &exception{http.StatusServiceUnavailable, "ServiceUnavailableException", ke.Message, false}
 	case trace.KindUnbuilt:

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"time"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -44,4 +45,20 @@ func (s *Store) LSN(account trace.Account, id trace.ID) uint64 {
 // DeleteUpTo deletes a trace unless it has something newer than an LSN.
 func (s *Store) DeleteUpTo(account trace.Account, id trace.ID, lsn uint64) (int, error) {
 	return s.deleteSome(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}})
+}
+
+// SettleDue settles what is due by now, as the settler would.
+func (s *Store) SettleDue() {
+	for s.dueNow() > 0 {
+		s.wake()
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (s *Store) dueNow() int {
+	list := s.due()
+	for i := range list {
+		list[i].release()
+	}
+	return len(list)
 }

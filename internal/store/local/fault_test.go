@@ -339,66 +339,6 @@ func TestFail_everyOperation(t *testing.T) {
 	}
 }
 
-func waitWritable(t *testing.T, s *local.Store) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for time.Now().Before(deadline) {
-		st, err := s.Stats(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if st.ReadOnly == "" {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatal("the store did not become writable again")
-}
-
-// A full disk stops writes with the reason, not reads, and ends by itself.
-func TestDiskFull_readsGoOnAndWritesComeBack(t *testing.T) {
-	fs := vfs.NewMem()
-	s, err := local.Open(small(fs))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	l := newLedger()
-	if err := l.send(t, s, 10); err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	full := true
-	fs.Before(func(op vfs.Op) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if full && (op.Kind == "write" || op.Kind == "create") {
-			return syscall.ENOSPC
-		}
-		return nil
-	})
-	for range 3 {
-		err := l.send(t, s, 2)
-		if trace.KindOf(err) != trace.KindUnavailable || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
-			t.Fatalf("Append on a full disk: %v", err)
-		}
-		st, err := s.Stats(context.Background())
-		if err != nil || !strings.Contains(st.ReadOnly, syscall.ENOSPC.Error()) {
-			t.Fatalf("Stats on a full disk: %+v, %v", st, err)
-		}
-		if err := l.verify(s); err != nil {
-			t.Fatalf("reading on a full disk: %v", err)
-		}
-	}
-	mu.Lock()
-	full = false
-	mu.Unlock()
-	waitWritable(t, s)
-	if err := errors.Join(l.send(t, s, 5), l.verify(s)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // files are those in a directory of the store.
 func files(t *testing.T, fs vfs.FS, dir string) []string {
 	t.Helper()

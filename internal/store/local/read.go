@@ -94,6 +94,10 @@ func (s *Store) view(src *source, rendered bool, memo *block.Memo) (*view, error
 			return v, nil
 		}
 	}
+	if src.weight() >= bigView {
+		s.assembling.Lock()
+		defer s.assembling.Unlock()
+	}
 	segments, err := s.segments(src, memo)
 	if err != nil {
 		return nil, err

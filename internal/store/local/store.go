@@ -70,8 +70,10 @@ type Store struct {
 	merging   sync.Mutex    // one merge at a time
 	swept     trace.Time    // up to which sweep has looked; the merger's own
 	saving    sync.Mutex    // one save of the deletions at a time
-	tasks     sync.WaitGroup
-	writers   sync.WaitGroup
+	// assembling lets large traces be assembled one at a time.
+	assembling sync.Mutex
+	tasks      sync.WaitGroup
+	writers    sync.WaitGroup
 }
 
 var _ store.Store = (*Store)(nil)

@@ -138,6 +138,26 @@ func tracesHaveText(t *testing.T, e Engine) {
 	})
 }
 
+func weights(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	f.append(home, segment(f, second(1), 1, segmentID(1), "small", 1, 2, nil))
+	f.append(home, segment(f, second(1), 2, segmentID(1), "large", 1, 2, doc{"metadata": doc{"x": strings.Repeat("0123456789 ", 50_000)}}))
+	f.append("111111111111", segment(f, second(1), 3, segmentID(1), "strange", 1, 2, nil))
+	f.states(func(state string) {
+		weigh := func(numbers ...int) int64 {
+			var ids []trace.ID
+			for _, n := range numbers {
+				ids = append(ids, traceID(n))
+			}
+			return f.store.Weigh(f.ctx, home, ids)
+		}
+		// Traces that are kept close together may have to share their weight.
+		if small, large, both := weigh(1), weigh(2), weigh(1, 2); small < 100 || large < 250_000 || both < 500_000 || both > 5_000_000 || weigh(3, 99) != 0 {
+			t.Errorf("%s: a small trace weighs %d, one of 550 KB %d, both %d, others %d", state, small, large, both, weigh(3, 99))
+		}
+	})
+}
+
 func spansKeepScope(t *testing.T, e Engine) {
 	f := newFixture(t, e)
 	for n := range 6 {
@@ -677,75 +697,4 @@ func concurrency(t *testing.T, e Engine) {
 	if st := f.stats(); st.Traces != writers*batches || st.Segments != writers*batches {
 		t.Errorf("stats %+v", st)
 	}
-}
-
-// anyHistory shuffles documents, cuts them into batches, settles and restarts at
-// random, and compares with the model after each step that a reader could see.
-func anyHistory(t *testing.T, e Engine) {
-	for seed := range uint64(6) {
-		rnd := rand.New(rand.NewPCG(seed, 99))
-		f := newFixture(t, e)
-		var docs []func(at trace.Time) []*trace.Segment
-		for n := range 12 {
-			docs = append(docs, randomTrace(f, rnd, n)...)
-		}
-		rnd.Shuffle(len(docs), func(i, j int) { docs[i], docs[j] = docs[j], docs[i] })
-		received := clockOf(10_000)
-		accounts := []trace.Account{home, "111111111111"}
-		for len(docs) > 0 {
-			n := min(len(docs), 1+rnd.IntN(6))
-			at := received()
-			var batch []*trace.Segment
-			for _, d := range docs[:n] {
-				batch = append(batch, d(at)...)
-			}
-			docs = docs[n:]
-			f.append(accounts[rnd.IntN(5)/4], batch...)
-			switch rnd.IntN(6) {
-			case 0:
-				e.Settle(f, f.store)
-			case 1:
-				f.store = e.Reopen(f, f.store)
-			}
-			if rnd.IntN(4) == 0 {
-				f.compare(fmt.Sprintf("seed %d, %d documents to come", seed, len(docs)), home)
-			}
-		}
-		f.states(func(state string) {
-			for _, a := range accounts {
-				f.compare(fmt.Sprintf("seed %d, %s", seed, state), a)
-			}
-		})
-	}
-}
-
-// randomTrace is the documents of one trace: a shop, or spans, some of them sent
-// in progress before, twice, or in pieces.
-func randomTrace(t testing.TB, rnd *rand.Rand, n int) []func(trace.Time) []*trace.Segment {
-	if rnd.IntN(4) == 0 {
-		start := float64(rnd.IntN(100))
-		return []func(trace.Time) []*trace.Segment{func(at trace.Time) []*trace.Segment { return spans(t, at, n, "payments", start) }}
-	}
-	seed, start := rnd.Uint64(), float64(rnd.IntN(100))
-	var docs []func(trace.Time) []*trace.Segment
-	for part := range 2 {
-		whole := func(at trace.Time) []*trace.Segment {
-			same := rand.New(rand.NewPCG(seed, 1))
-			return shop(t, same, func() trace.Time { return at }, n, start)[part : part+1]
-		}
-		docs = append(docs, whole)
-		if rnd.IntN(3) == 0 {
-			docs = append(docs, whole)
-		}
-		if rnd.IntN(2) == 0 {
-			id := segmentID(n*10 + 1 + part)
-			docs = append(docs, func(at trace.Time) []*trace.Segment {
-				return []*trace.Segment{segment(t, at, n, id, "pending", start, -1, nil)}
-			})
-		}
-	}
-	return append(docs, func(at trace.Time) []*trace.Segment {
-		return []*trace.Segment{segment(t, at, n, segmentID(n*10+8), "cache", start+0.001, start+0.002,
-			doc{"type": "subsegment", "parent_id": segmentID(n*10 + 1), "namespace": "remote"})}
-	})
 }

@@ -51,6 +51,7 @@ func Run(t *testing.T, e Engine) {
 		{"traces come in the order of ids, those that exist", tracesInOrder},
 		{"traces have the text of every entity", tracesHaveText},
 		{"everything that surrounded a span is kept", spansKeepScope},
+		{"a weight is about what traces take", weights},
 		{"summaries come newest first, then by id, descending", summariesInOrder},
 		{"a window includes its start and excludes its end, for each clock", windows},
 		{"an engine may prune less than the bounds allow, never more", pruning},

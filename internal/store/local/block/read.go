@@ -18,8 +18,6 @@ import (
 
 	"encoding/binary"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -37,7 +35,7 @@ type Block struct {
 
 	entities     vfs.File
 	entitiesSize int64
-	table        *parquet.File
+	groups       *groups
 	index        *index
 	stripes      []receipts
 	rollup       vfs.File
@@ -144,12 +142,11 @@ func (b *Block) loadTable() (err error) {
 	if err := b.check(foot); err != nil {
 		return err
 	}
-	b.table, err = parquet.OpenFile(b.entities, b.entitiesSize, parquet.SkipPageIndex(false), parquet.SkipBloomFilters(true))
-	if err != nil {
+	if b.groups, err = loadGroups(b.entities, b.entitiesSize); err != nil {
 		return vfs.Corrupt(name, foot.offset, "footer: %w", err)
 	}
-	if groups := b.table.RowGroups(); len(groups) != len(b.index.chunks) {
-		return vfs.Corrupt(name, foot.offset, "%d row groups, %d announced", len(groups), len(b.index.chunks))
+	if n := len(b.groups.rest); n != len(b.index.chunks) {
+		return vfs.Corrupt(name, foot.offset, "%d row groups, %d announced", n, len(b.index.chunks))
 	}
 	return nil
 }
@@ -392,7 +389,11 @@ func (b *Block) rows(chunk uint32, first, n int) ([]row, error) {
 	if err := b.check(c); err != nil {
 		return nil, err
 	}
-	rows, err := readRows(b.table.RowGroups()[chunk], first, n)
+	group, err := b.groups.open(chunk)
+	var rows []row
+	if err == nil {
+		rows, err = readRows(group, first, n)
+	}
 	if err != nil {
 		return nil, vfs.Corrupt(b.Entities(), c.offset, "row group %d: %w", chunk, err)
 	}
@@ -419,7 +420,7 @@ func recordsOf(rows []row, number int, id trace.ID) ([]Record, error) {
 		if records[i], own, err = r.record(own); err != nil {
 			return nil, err
 		}
-		if r.Scope == nil {
+		if len(r.Scope) == 0 { // parquet-go writes some nulls behind values as empty texts
 			continue
 		}
 		if scopes[string(r.Scope)] == nil {

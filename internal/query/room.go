@@ -1,0 +1,63 @@
+package query
+
+import (
+	"context"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"golang.org/x/sync/semaphore"
+)
+
+// Room is the memory that answers may take together. A nil Room has no bounds.
+type Room struct {
+	limit    int64
+	left     *semaphore.Weighted
+	patience time.Duration
+}
+
+const (
+	// scanBytes is what a question that looks at many traces is counted with: it
+	// has one of them in hand at a time, with what it was read from, and its answer.
+	scanBytes = 16 << 20
+	// answerParts is how many times the weight of a trace an answer with it takes:
+	// as it was read, assembled, as documents, as text.
+	answerParts = 4
+	// roomPatience is how long a question waits for room.
+	roomPatience = 5 * time.Second
+)
+
+// NewRoom makes a room of some bytes.
+func NewRoom(bytes int64) *Room {
+	return &Room{limit: bytes, left: semaphore.NewWeighted(bytes), patience: roomPatience}
+}
+
+// Take takes memory until ctx ends, which it must: with its request. It waits for
+// others to give theirs back, up to 5 s, then fails with KindThrottled. Who wants
+// more than there is gets all of it, alone.
+func (r *Room) Take(ctx context.Context, bytes int64) error {
+	if r == nil || bytes <= 0 {
+		return nil
+	}
+	bytes = min(bytes, r.limit)
+	waiting, cancel := context.WithTimeout(ctx, r.patience)
+	defer cancel()
+	if err := r.left.Acquire(waiting, bytes); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return trace.Errorf(trace.KindThrottled, "answers to other requests take all of the %d MB there are for them; try again in a second", r.limit>>20)
+	}
+	context.AfterFunc(ctx, func() { r.left.Release(bytes) })
+	return nil
+}
+
+// Scan is Take for a question that looks at many traces, one at a time.
+func (r *Room) Scan(ctx context.Context) error { return r.Take(ctx, scanBytes) }
+
+// admit takes room for an answer with all of some traces.
+func (q *Query) admit(ctx context.Context, account trace.Account, ids []trace.ID) error {
+	if q.Room == nil || len(ids) == 0 {
+		return nil
+	}
+	return q.Room.Take(ctx, answerParts*q.store.Weigh(ctx, account, ids))
+}

@@ -1,0 +1,65 @@
+package receive
+
+import (
+	"bytes"
+
+	"github.com/fluoro-io/fluoro/internal/decode"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// A request is decoded only when there is room for what it becomes: a body of
+// many tiny spans or subsegments takes twenty times its size.
+
+// decodedBytes is what one decoded entity takes at least, with what the store
+// needs to write it.
+const decodedBytes = 1200
+
+// documentCost is about how much memory a document takes on top of its text until
+// it is stored.
+func documentCost(doc []byte) int64 {
+	// Each entity has a start_time; where a name is written with escapes there is
+	// an escape.
+	entities := bytes.Count(doc, []byte(`"start`)) + bytes.Count(doc, []byte(`\u`))
+	return int64(entities)*decodedBytes + int64(len(doc))
+}
+
+// spansCost is the same for an OTLP request.
+func spansCost(body []byte, json bool) int64 {
+	if json {
+		// It becomes protobuf first, span by span.
+		spans := bytes.Count(body, []byte(`"start`)) + bytes.Count(body, []byte(`\u`))
+		return int64(min(spans, decode.MaxSpans))*decodedBytes + 2*int64(len(body))
+	}
+	return int64(min(countSpans(body, 1, 2, 2), decode.MaxSpans))*decodedBytes + int64(len(body))
+}
+
+// countSpans counts the messages at the end of a path of field numbers (OTLP:
+// resource_spans 1, scope_spans 2, spans 2). What is no message counts nothing:
+// decoding says what is wrong.
+func countSpans(b []byte, path ...protowire.Number) (n int) {
+	for len(b) > 0 {
+		number, typ, size := protowire.ConsumeTag(b)
+		if size < 0 {
+			return n
+		}
+		b = b[size:]
+		if number != path[0] || typ != protowire.BytesType {
+			if size = protowire.ConsumeFieldValue(number, typ, b); size < 0 {
+				return n
+			}
+			b = b[size:]
+			continue
+		}
+		value, size := protowire.ConsumeBytes(b)
+		if size < 0 {
+			return n
+		}
+		b = b[size:]
+		if len(path) == 1 {
+			n++
+		} else {
+			n += countSpans(value, path[1:]...)
+		}
+	}
+	return n
+}

@@ -1,0 +1,259 @@
+package storetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// History lives one random history of a store, which the seed decides, and
+// compares all answers with those of the model: documents of every kind in any
+// order and in any batches, received at any times, traces that are deleted and
+// begin anew, and between them whatever upset does to the store. upset returns
+// the store to go on with; it stands for what an engine does by itself (settle,
+// merge) and what happens to it (restarts, crashes).
+func History(t testing.TB, e Engine, seed uint64, upset func(rnd *rand.Rand, s store.Store) store.Store) {
+	rnd := rand.New(rand.NewPCG(seed, 99))
+	h := &history{fixture: newFixture(t, e), rnd: rnd, now: second(float64(rnd.IntN(120)))}
+	h.first = h.now
+	var docs []func(at trace.Time) []*trace.Segment
+	traces := 4 + rnd.IntN(12)
+	for n := range traces {
+		docs = append(docs, randomTrace(h, rnd, n, traces)...)
+	}
+	if rnd.IntN(4) > 0 {
+		// Nearly in order, as most come: a few are late.
+		for range len(docs) / 4 {
+			i, j := rnd.IntN(len(docs)), rnd.IntN(len(docs))
+			docs[i], docs[j] = docs[j], docs[i]
+		}
+	} else {
+		rnd.Shuffle(len(docs), func(i, j int) { docs[i], docs[j] = docs[j], docs[i] })
+	}
+	accounts := []trace.Account{home, "111111111111"}
+	for len(docs) > 0 {
+		n := min(len(docs), 1+rnd.IntN(8))
+		at := h.tick()
+		var batch []*trace.Segment
+		for _, d := range docs[:n] {
+			batch = append(batch, d(at)...)
+		}
+		docs = docs[n:]
+		h.append(accounts[rnd.IntN(6)/5], batch...)
+		if rnd.IntN(2) == 0 {
+			h.store = upset(rnd, h.store)
+		}
+		if rnd.IntN(9) == 0 {
+			h.deleteSome()
+		}
+		if rnd.IntN(4) == 0 {
+			h.look(fmt.Sprintf("seed %d, %d documents to come", seed, len(docs)), home)
+		}
+	}
+	h.states(func(state string) {
+		for _, a := range accounts {
+			h.compare(fmt.Sprintf("seed %d, %s", seed, state), a)
+			h.look(fmt.Sprintf("seed %d, %s", seed, state), a)
+		}
+	})
+}
+
+// history is a fixture with a clock that chance moves.
+type history struct {
+	*fixture
+	rnd        *rand.Rand
+	first, now trace.Time
+}
+
+const minute = trace.Time(time.Minute)
+
+// tick is the next time of receipt: a little later, much later, or just around
+// the turn of a minute.
+func (h *history) tick() trace.Time {
+	switch next := h.now - h.now%minute + minute; h.rnd.IntN(8) {
+	case 0:
+		h.now = max(h.now+1, next-1+trace.Time(h.rnd.IntN(3))) // the last and the first nanoseconds of a minute
+	case 1:
+		h.now += trace.Time(h.rnd.IntN(400)) * trace.Time(time.Second)
+	case 2:
+		h.now += trace.Time(h.rnd.Int64N(int64(2 * minute)))
+	default:
+		h.now += trace.Time(1 + h.rnd.IntN(int(3*time.Second)))
+	}
+	return h.now
+}
+
+// deleteSome deletes a few traces by id, or what a query selects.
+func (h *history) deleteSome() {
+	ids := h.model.ids(home)
+	if len(ids) > 0 && h.rnd.IntN(2) == 0 {
+		h.delete(home, ids[h.rnd.IntN(len(ids)):][:1]...)
+		return
+	}
+	from := second(float64(h.rnd.IntN(100)))
+	q := &store.SummaryQuery{Window: trace.Window{Start: from, End: from + trace.Time(h.rnd.IntN(20))*1e9 + 1}, Clock: trace.ClockTraceID, Filter: h.filter()}
+	ids = ids[:0]
+	for _, s := range h.model.summaries(home, q) {
+		ids = append(ids, s.ID)
+	}
+	n, err := h.store.Delete(h.ctx, home, store.DeleteQuery{Window: q.Window, Filter: q.Filter})
+	if err != nil || n != len(ids) {
+		h.Fatalf("Delete of %s: %d, %v; want %d", describeQuery(q), n, err, len(ids))
+	}
+	h.model.delete(home, ids...)
+}
+
+// filter is one of many, of which the empty one selects everything.
+func (h *history) filter() *filter.Expr {
+	all := expressions()
+	return parse(h, all[h.rnd.IntN(len(all))])
+}
+
+// instant is a time of receipt, half of them at the turn of a minute, others at
+// the very times that something was received.
+func (h *history) instant() trace.Time {
+	at := h.first - minute + trace.Time(h.rnd.Int64N(int64(h.now-h.first+3*minute)))
+	switch h.rnd.IntN(8) {
+	case 0, 1, 2, 3:
+		at -= at % minute
+	case 4:
+		at = at - at%minute + trace.Time(h.rnd.IntN(3)) - 1
+	case 5:
+		at = h.now + trace.Time(h.rnd.IntN(3)) - 1
+	}
+	return at
+}
+
+// window is between two instants, or holds everything.
+func (h *history) window() trace.Window {
+	if h.rnd.IntN(6) == 0 {
+		return everything()
+	}
+	a, b := h.instant(), h.instant()
+	if h.rnd.IntN(3) == 0 {
+		b = a + trace.Time(1+h.rnd.IntN(6))*minute
+	}
+	return trace.Window{Start: min(a, b), End: max(a, b)}
+}
+
+// group is nil half of the time, else one with one or two versions.
+func (h *history) group() *store.Group {
+	if h.rnd.IntN(2) == 0 {
+		return nil
+	}
+	changed := h.instant()
+	list := []store.GroupVersion{{Filter: h.filter(), Received: trace.Window{Start: changed, End: trace.MaxTime}}}
+	if h.rnd.IntN(2) == 0 {
+		list = append(list, store.GroupVersion{Filter: h.filter(), Received: trace.Window{Start: 0, End: changed}, Old: true})
+	}
+	return &store.Group{Versions: list}
+}
+
+// look asks for a few windows that chance chose.
+func (h *history) look(state string, account trace.Account) {
+	for range 4 {
+		g := store.GraphQuery{Window: h.window(), Group: h.group()}
+		h.compareGraph(fmt.Sprintf("%s, %s", state, describeReceived(g.Window, g.Group)), account, g)
+		s := store.SeriesQuery{Window: h.window(), Group: h.group(), Period: time.Minute}
+		if h.rnd.IntN(2) == 0 {
+			s.Period *= 5
+		}
+		text := []string{"", `service("front")`, `service("orders")`, `service("payments")`, `edge("front", "orders")`, `edge(id(name: "front", type: "client"), "front")`}[h.rnd.IntN(6)]
+		if text != "" {
+			of, err := filter.ParseEntities(text)
+			if err != nil {
+				h.Fatalf("ParseEntities(%q): %v", text, err)
+			}
+			s.Of = of
+		}
+		h.compareSeries(fmt.Sprintf("%s, %s of %q by %v", state, describeReceived(s.Window, s.Group), text, s.Period), account, s)
+		clock := trace.Clock(h.rnd.IntN(3))
+		q := &store.SummaryQuery{Window: h.window(), Clock: clock, Filter: h.filter()}
+		if clock != trace.ClockEvent {
+			from := second(float64(h.rnd.IntN(100)))
+			q.Window = trace.Window{Start: from, End: from + trace.Time(h.rnd.IntN(60))*1e9}
+		}
+		if list := h.model.summaries(account, q); len(list) > 0 && h.rnd.IntN(2) == 0 {
+			last := list[h.rnd.IntN(len(list))]
+			q.After = &store.Cursor{Time: clock.Of(last), ID: last.ID}
+		}
+		h.compareSummaries(state, account, q)
+	}
+}
+
+func describeReceived(w trace.Window, g *store.Group) string {
+	text := fmt.Sprintf("received from %d to %d", w.Start, w.End)
+	if g != nil {
+		for _, v := range g.Versions {
+			text += fmt.Sprintf(", from %d to %d matching %v", v.Received.Start, v.Received.End, v.Filter)
+		}
+	}
+	return text
+}
+
+// anyHistory is History on an engine that is settled and reopened, no more.
+func anyHistory(t *testing.T, e Engine) {
+	for seed := range uint64(4) {
+		History(t, e, seed, func(rnd *rand.Rand, s store.Store) store.Store {
+			switch rnd.IntN(6) {
+			case 0:
+				e.Settle(t, s)
+			case 1:
+				return e.Reopen(t, s)
+			}
+			return s
+		})
+	}
+}
+
+// randomTrace is the documents of trace number n of some: a shop, or spans, some
+// of them sent in progress before, twice, or in pieces, some with links to other
+// traces.
+func randomTrace(t testing.TB, rnd *rand.Rand, n, of int) []func(trace.Time) []*trace.Segment {
+	if rnd.IntN(4) == 0 {
+		start := float64(rnd.IntN(100))
+		docs := []func(trace.Time) []*trace.Segment{func(at trace.Time) []*trace.Segment { return spans(t, at, n, "payments", start) }}
+		if rnd.IntN(2) == 0 {
+			// The two spans in requests of their own.
+			docs = []func(trace.Time) []*trace.Segment{
+				func(at trace.Time) []*trace.Segment { return spans(t, at, n, "payments", start)[1:] },
+				func(at trace.Time) []*trace.Segment { return spans(t, at, n, "payments", start)[:1] },
+			}
+		}
+		return docs
+	}
+	seed, start := rnd.Uint64(), float64(rnd.IntN(100))
+	var docs []func(trace.Time) []*trace.Segment
+	for part := range 2 {
+		whole := func(at trace.Time) []*trace.Segment {
+			same := rand.New(rand.NewPCG(seed, 1))
+			return shop(t, same, func() trace.Time { return at }, n, start)[part : part+1]
+		}
+		docs = append(docs, whole)
+		if rnd.IntN(3) == 0 {
+			docs = append(docs, whole)
+		}
+		if rnd.IntN(2) == 0 {
+			id := segmentID(n*10 + 1 + part)
+			docs = append(docs, func(at trace.Time) []*trace.Segment {
+				return []*trace.Segment{segment(t, at, n, id, "pending", start, -1, nil)}
+			})
+		}
+	}
+	if rnd.IntN(3) == 0 {
+		other := rnd.IntN(of)
+		links := doc{"links": []doc{{"trace_id": traceID(other).String(), "id": segmentID(other*10 + 1 + rnd.IntN(3)), "attributes": doc{"aws.xray.reserved": doc{"reference_type": "parent"}}}}}
+		docs = append(docs, func(at trace.Time) []*trace.Segment {
+			return []*trace.Segment{segment(t, at, n, segmentID(n*10+7), "worker", start+2, start+2.5, links)}
+		})
+	}
+	return append(docs, func(at trace.Time) []*trace.Segment {
+		return []*trace.Segment{segment(t, at, n, segmentID(n*10+8), "cache", start+0.001, start+0.002,
+			doc{"type": "subsegment", "parent_id": segmentID(n*10 + 1), "namespace": "remote"})}
+	})
+}
