@@ -38,9 +38,10 @@ query/analytics  : trace filter store assemble
 receive          : trace decode
 present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
 present/console  : trace query/analytics
+backup           :
 demo             :
 config           :
-server           : trace config store store/local receive query query/analytics wire present/api present/console sample meta/sqlite group tag policy setting
+server           : trace config store store/local receive query query/analytics wire present/api present/console sample backup meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.

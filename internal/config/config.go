@@ -23,20 +23,28 @@ import (
 
 // Config holds the settings of a server.
 type Config struct {
-	Data           string        // directory of the embedded store
-	HTTP           string        // X-Ray API, console, OTLP/HTTP, health and metrics
-	UDP            string        // X-Ray daemon datagrams
-	OTLPGRPC       string        // OTLP over gRPC
-	OTLPHTTP       string        // OTLP over HTTP
-	Account        string        // account of unsigned requests
-	Region         string        // region in ARNs
-	Insecure       bool          // allow addresses that are not loopback
-	Settle         time.Duration // idle time after which a trace moves to blocks
-	Retention      time.Duration // how long traces are kept
-	Memory         int64         // bytes the process stays below; 0 for the default
-	RetentionBytes int64         // most bytes of blocks; 0 for no bound
-	LogLevel       string        // debug, info, warn or error
-	LogFormat      string        // text or json
+	Data           string         // directory of the embedded store
+	HTTP           string         // X-Ray API, console, OTLP/HTTP, health and metrics
+	UDP            string         // X-Ray daemon datagrams
+	OTLPGRPC       string         // OTLP over gRPC
+	OTLPHTTP       string         // OTLP over HTTP
+	Account        string         // account of unsigned requests
+	Region         string         // region in ARNs
+	Insecure       bool           // allow addresses that are not loopback
+	Settle         time.Duration  // idle time after which a trace moves to blocks
+	Retention      time.Duration  // how long traces are kept
+	RetentionFor   []RetentionFor // how long those of some accounts and groups are kept
+	Memory         int64          // bytes the process stays below; 0 for the default
+	RetentionBytes int64          // most bytes of blocks; 0 for no bound
+	LogLevel       string         // debug, info, warn or error
+	LogFormat      string         // text or json
+}
+
+// RetentionFor is how long the traces of an account or of a group are kept; one
+// of Account and Group is "".
+type RetentionFor struct {
+	Account, Group string
+	For            time.Duration
 }
 
 // setting describes one setting.
@@ -59,6 +67,7 @@ var settings = []setting{
 	}},
 	{"settle", "5s", "idle time after which a trace is written to a block; it is visible at once either way", duration(func(c *Config) *time.Duration { return &c.Settle }, 100*time.Millisecond)},
 	{"retention", "720h", "how long traces are kept, counted from receipt", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
+	{"retention-for", "", "other times for accounts and groups, such as account:123456789012=168h,group:checkout=2160h; a trace in several groups is kept for the longest, and groups win over accounts", retentionFor},
 	{"retention-bytes", "0", "most bytes that settled traces may take on disk, such as 500MB or 20GB; the oldest go first; 0 for no bound", size(func(c *Config) *int64 { return &c.RetentionBytes })},
 	{"memory", "0", "memory the process stays below, such as 512MB: bounds open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the machine's or the control group's, at most 2 GB; at least 128MB", memorySize},
 	{"log-level", "info", "least level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
@@ -128,6 +137,28 @@ func size(at func(*Config) *int64) func(*Config, string) error {
 		*at(c) = int64(n << shift)
 		return nil
 	}
+}
+
+var retentionOf = regexp.MustCompile(`^(?:account:([0-9]{12})|group:([A-Za-z0-9-]{1,32}))=([^=]+)$`)
+
+// retentionFor reads a list of KIND:NAME=DURATION, separated by commas.
+func retentionFor(c *Config, v string) error {
+	c.RetentionFor = nil
+	for item := range strings.SplitSeq(v, ",") {
+		if strings.TrimSpace(item) == "" {
+			continue
+		}
+		m := retentionOf.FindStringSubmatch(strings.TrimSpace(item))
+		if m == nil {
+			return fmt.Errorf("%q: want account:123456789012=DURATION or group:NAME=DURATION", item)
+		}
+		d, err := time.ParseDuration(m[3])
+		if err != nil || d < time.Minute {
+			return fmt.Errorf("%q: want a duration of at least 1m, such as 168h", item)
+		}
+		c.RetentionFor = append(c.RetentionFor, RetentionFor{m[1], m[2], d})
+	}
+	return nil
 }
 
 // LeastMemory is what a server cannot do without.

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ func TestLoad_defaults(t *testing.T) {
 	}
 	want := config.Config{Data: "./data", HTTP: "127.0.0.1:2000", UDP: "127.0.0.1:2000", OTLPGRPC: "127.0.0.1:4317", OTLPHTTP: "127.0.0.1:4318",
 		Account: "000000000000", Region: "us-east-1", Settle: 5 * time.Second, Retention: 720 * time.Hour, LogLevel: "info", LogFormat: "text"}
-	if *c != want {
+	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got %+v\nwant %+v", *c, want)
 	}
 }
@@ -56,6 +57,17 @@ func TestLoad_flagOverEnvironmentOverFile(t *testing.T) {
 	}
 }
 
+func TestLoad_retentionFor(t *testing.T) {
+	c, err := load(t, nil, "--retention-for", "account:123456789012=168h, group:check-out=2160h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []config.RetentionFor{{Account: "123456789012", For: 168 * time.Hour}, {Group: "check-out", For: 2160 * time.Hour}}
+	if !reflect.DeepEqual(c.RetentionFor, want) {
+		t.Errorf("got %+v", c.RetentionFor)
+	}
+}
+
 func TestLoad_refuses(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -68,6 +80,8 @@ func TestLoad_refuses(t *testing.T) {
 		{"http cannot be off", nil, []string{"--http", "off"}, "want HOST:PORT"},
 		{"account", map[string]string{"FLUORO_ACCOUNT": "12"}, nil, `$FLUORO_ACCOUNT: "12": want 12 digits`},
 		{"settle", nil, []string{"--settle", "0s"}, "want a duration"},
+		{"retention of nothing", nil, []string{"--retention-for", "checkout=1h"}, "want account:"},
+		{"retention of no time", nil, []string{"--retention-for", "group:a=forever"}, "want a duration of at least 1m"},
 		{"wide address", nil, []string{"--http", "0.0.0.0:2000"}, "--insecure"},
 		{"wide OTLP address", nil, []string{"--otlp-grpc", ":4317"}, "--insecure"},
 		{"no file", nil, []string{"--config", "/nonexistent.yaml"}, "/nonexistent.yaml: no such file"},

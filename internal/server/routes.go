@@ -51,6 +51,14 @@ func (s *server) routes() http.Handler {
 		Query: questions, Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,
 		Observe: s.observer(), Logger: s.log,
 	})
+	mux.HandleFunc("GET /console/api/backup", s.backup)
+	mux.Handle("POST /console/api/delete", console.DeleteHandler(func(ctx context.Context, d console.Deletion) (int, error) {
+		n, err := questions.Delete(ctx, account, query.DeleteRequest{IDs: d.IDs, Window: d.Window(), Filter: d.Filter, DryRun: d.DryRun})
+		if !d.DryRun && n > 0 {
+			s.log.Info("traces were deleted", "traces", n)
+		}
+		return n, err
+	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		// Every operation of the API is a POST, every page of the console a GET.
 		_, operation := wire.Lookup(r.URL.Path)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
@@ -51,6 +52,7 @@ type server struct {
 	tally      *receive.Tally
 	answers    *query.Room
 	live       *live
+	backingUp  sync.Mutex
 
 	udp       *receive.UDP
 	grpc      *grpc.Server
@@ -109,7 +111,7 @@ func (s *server) open() (err error) {
 	s.answers = query.NewRoom(room.answers)
 	s.store, err = local.Open(local.Options{
 		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush,
-		Dir: c.Data, SettleAfter: c.Settle, Retention: c.Retention, RetentionBytes: c.RetentionBytes, Logger: s.log,
+		Dir: c.Data, SettleAfter: c.Settle, Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Logger: s.log,
 		Groups: s.groupVersions,
 	})
 	if err != nil {
@@ -119,7 +121,7 @@ func (s *server) open() (err error) {
 	if s.meta, err = sqlite.Open(c.Data); err != nil {
 		return err
 	}
-	s.groups = group.New(s.meta, group.Options{Region: c.Region, Keep: c.Retention, Logger: s.log})
+	s.groups = group.New(s.meta, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
 	close(s.grouped)
 	s.intake = receive.New(receive.Options{Store: s.store, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
 	account := trace.Account(c.Account)

@@ -234,3 +234,16 @@ func (s *Store) explain(ctx context.Context, verb string, err error) error {
 	}
 	return trace.Errorf(trace.KindUnavailable, "cannot %s control-plane records in %s: %s", verb, s.path, strings.TrimSpace(why))
 }
+
+// Backup writes all records, as they are at one moment, to a new file.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return trace.Errorf(trace.KindUnavailable, "control-plane records are shut down")
+	}
+	if _, err := s.write.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
+		return fmt.Errorf("back up %s: %w", s.path, err)
+	}
+	return nil
+}

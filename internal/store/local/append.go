@@ -63,7 +63,7 @@ type commit struct {
 	payload []byte
 	bytes   int64 // of memory in the head
 	parts   []tracePart
-	done    chan error // nil for a probe
+	done    chan error // nil if nobody waits
 	probe   bool
 	// rotate asks for a new log file; it is a probe, too.
 	rotate bool
@@ -310,7 +310,12 @@ func (s *Store) commitLoop() {
 			continue
 		}
 		if slices.ContainsFunc(group, func(c *commit) bool { return c.rotate }) {
-			s.rotate()
+			err := s.rotate()
+			for _, c := range group {
+				if c.rotate && c.done != nil {
+					c.done <- err
+				}
+			}
 		}
 	}
 }
@@ -342,7 +347,7 @@ func (s *Store) refuse(group []*commit) {
 	reason := s.unwritable()
 	for _, c := range group {
 		s.room.give(c.bytes)
-		if !c.probe {
+		if c.done != nil {
 			c.done <- unavailable(reason)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,6 +43,7 @@ type AccountReport struct {
 // inspected is what is known of one trace.
 type inspected struct {
 	lsn            uint64 // of its copy in a block, else 0
+	last           uint64 // of the newest that is known of it
 	segments       int64
 	oldest, newest trace.Time
 }
@@ -125,7 +127,7 @@ func (in *inspection) run() (err error) {
 
 func (in *inspection) blocks() error {
 	names, err := in.o.FS.List(in.dir.sub(blockDir))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there is none before the first start
 		return fmt.Errorf("list blocks: %w", err)
 	}
 	for _, name := range names {
@@ -189,7 +191,7 @@ func (in *inspection) block(b *block.Block) error {
 		}
 		in.bytes[k.account] += float64(b.Size()) * float64(e.Segments) / max(1, segments)
 		if old, had := in.traces[k]; !in.graves.hold(k, e.LSN) && (!had || old.lsn < e.LSN) {
-			in.traces[k] = inspected{e.LSN, int64(e.Segments), e.First, e.Updated}
+			in.traces[k] = inspected{e.LSN, e.LSN, int64(e.Segments), e.First, e.Updated}
 		}
 	}
 	return nil
@@ -236,8 +238,11 @@ func (in *inspection) log() error {
 func (in *inspection) entry(e wal.Entry) error {
 	file := filepath.Join(in.dir.sub(logDir), wal.Name(e.File))
 	if account, d, ok := decodeDeletion(e.Data); ok {
-		for _, id := range d.ids {
+		for i, id := range d.ids {
 			k := key{account, id}
+			if d.upTo != nil && in.traces[k].last > d.upTo[i] {
+				continue
+			}
 			if in.traces[k].lsn < e.LSN {
 				delete(in.traces, k)
 			}
@@ -267,6 +272,7 @@ func (in *inspection) entry(e wal.Entry) error {
 		}
 		t.segments++
 		t.oldest, t.newest = min(t.oldest, r.ReceivedAt), max(t.newest, r.ReceivedAt)
+		t.last = e.LSN
 		in.traces[k] = t
 	}
 	return nil

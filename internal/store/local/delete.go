@@ -12,7 +12,9 @@ import (
 // A deletion is an entry of the log like a batch: account, 0 where a batch has
 // its number of records, uvarint time in nanoseconds,
 // uvarint number of ids, ids. Its LSN says what it
-// deletes: whatever these traces have with a lower one.
+// deletes: whatever these traces have with a lower one. With 0 for the time it is
+// conditional: the time follows, and behind each id is a uvarint LSN. A trace
+// that has something with a higher one before the deletion stays.
 
 // deletionStep is how many traces one entry deletes, so that readers and
 // writers never wait long for it.
@@ -21,6 +23,7 @@ const deletionStep = 4096
 // deletion is a deletion on its way; found is how many of the traces existed.
 type deletion struct {
 	ids   []trace.ID
+	upTo  []uint64 // of each id the LSN that it must not have passed; nil: delete in any case
 	at    trace.Time
 	found int
 }
@@ -30,10 +33,16 @@ func encodeDeletion(account trace.Account, del *deletion) []byte {
 	e.Reset(0)
 	e.Text(string(account))
 	e.Uvarint(0)
+	if del.upTo != nil {
+		e.Uvarint(0)
+	}
 	e.Uvarint(uint64(del.at))
 	e.Uvarint(uint64(len(del.ids)))
 	for i := range del.ids {
 		e.Bytes(del.ids[i][:])
+		if del.upTo != nil {
+			e.Uvarint(del.upTo[i])
+		}
 	}
 	return e.Finish()
 }
@@ -49,8 +58,15 @@ func decodeDeletion(b []byte) (account trace.Account, del *deletion, ok bool) {
 		return "", nil, false
 	}
 	del = &deletion{at: trace.Time(d.Uvarint())}
+	conditional := del.at == 0
+	if conditional {
+		del.at = trace.Time(d.Uvarint())
+	}
 	for range d.Uvarint() {
 		id := d.ID()
+		if conditional {
+			del.upTo = append(del.upTo, d.Uvarint())
+		}
 		if d.Err() != nil {
 			return "", nil, false
 		}
@@ -64,7 +80,7 @@ func (s *Store) Delete(ctx context.Context, account trace.Account, q store.Delet
 	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
 		return 0, err
 	}
-	ids := q.IDs
+	ids, deleted := q.IDs, 0
 	switch {
 	case len(ids) > 0 && (q.Filter != nil || q.Window != trace.Window{}):
 		return 0, trace.Errorf(trace.KindInvalid, "a deletion names ids or a window, not both")
@@ -73,17 +89,21 @@ func (s *Store) Delete(ctx context.Context, account trace.Account, q store.Delet
 	case len(ids) == 0:
 		for sum, err := range s.Summaries(ctx, account, &store.SummaryQuery{Window: q.Window, Clock: trace.ClockTraceID, Filter: q.Filter}) {
 			if err != nil {
-				return 0, err
+				return deleted, err
 			}
-			ids = append(ids, sum.ID)
+			if ids = append(ids, sum.ID); len(ids) == deletionStep {
+				found, err := s.deleteSome(ctx, account, deletion{ids: ids})
+				if deleted += found; err != nil {
+					return deleted, err
+				}
+				ids = nil // the ones before are the log's now
+			}
 		}
 	}
-	deleted := 0
 	for len(ids) > 0 {
 		n := min(len(ids), deletionStep)
-		found, err := s.deleteSome(ctx, account, ids[:n])
-		deleted += found
-		if err != nil {
+		found, err := s.deleteSome(ctx, account, deletion{ids: ids[:n]})
+		if deleted += found; err != nil {
 			return deleted, err
 		}
 		ids = ids[n:]
@@ -91,12 +111,12 @@ func (s *Store) Delete(ctx context.Context, account trace.Account, q store.Delet
 	return deleted, nil
 }
 
-func (s *Store) deleteSome(ctx context.Context, account trace.Account, ids []trace.ID) (int, error) {
+func (s *Store) deleteSome(ctx context.Context, account trace.Account, d deletion) (int, error) {
 	if reason := s.unwritable(); reason != "" {
 		return 0, undeletable(reason)
 	}
-	d := &deletion{ids: ids, at: trace.TimeOf(s.o.Now())}
-	c := &commit{account: account, payload: encodeDeletion(account, d), deletion: d, done: make(chan error, 1)}
+	d.at = trace.TimeOf(s.o.Now())
+	c := &commit{account: account, payload: encodeDeletion(account, &d), deletion: &d, done: make(chan error, 1)}
 	if !s.queue.push(c) {
 		return 0, errClosed()
 	}
@@ -120,8 +140,11 @@ func undeletable(reason string) error {
 func (s *Store) applyDeletion(account trace.Account, d *deletion, lsn, file uint64) {
 	s.epoch++
 	var freed int64
-	for _, id := range d.ids {
+	for i, id := range d.ids {
 		k := key{account, id}
+		if d.upTo != nil && s.newestLSN(k) > d.upTo[i] {
+			continue
+		}
 		bytes, found, visible := s.erase(k, lsn)
 		freed += bytes
 		if visible {
@@ -135,10 +158,18 @@ func (s *Store) applyDeletion(account trace.Account, d *deletion, lsn, file uint
 	s.room.give(freed)
 }
 
+// newestLSN is that of the last batch that brought something for a trace.
+func (s *Store) newestLSN(k key) (lsn uint64) {
+	if p, ok := s.table.get(k); ok {
+		lsn = p.block.Entry(p.entry).LSN
+	}
+	if o := s.head.get(k); o != nil {
+		lsn = max(lsn, o.parts[len(o.parts)-1].lsn)
+	}
+	return lsn
+}
+
 // erase takes one trace out of the head and its settled copy out of the table.
-// This is the place where what is summed over blocks must lose the trace's
-// share: p is its settled copy, which view still reads until its block is
-// rewritten (source{key: k, base: p}).
 func (s *Store) erase(k key, lsn uint64) (freed int64, found, visible bool) {
 	horizon := s.horizon()
 	if o := s.head.get(k); o != nil {
@@ -155,12 +186,13 @@ func (s *Store) erase(k key, lsn uint64) (freed int64, found, visible bool) {
 }
 
 // rotate begins a new log file, so that the ones before can go.
-func (s *Store) rotate() {
+func (s *Store) rotate() error {
 	if err := s.log.Rotate(); err != nil {
 		s.setReadOnly(err)
-		return
+		return unavailable(err.Error())
 	}
 	s.mu.Lock()
 	s.appliedFile = s.log.File()
 	s.mu.Unlock()
+	return nil
 }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -11,6 +12,9 @@ func (s *Store) Merge() { s.mergeAll() }
 
 // Retain drops blocks that are over their time, now.
 func (s *Store) Retain() { s.retain() }
+
+// Sweep deletes what is over the time of its account or groups, now.
+func (s *Store) Sweep() { s.sweep() }
 
 // Purge rewrites what holds deleted traces that are due, now.
 func (s *Store) Purge() { s.purge() }
@@ -45,4 +49,16 @@ func (s *Store) dueNow() int {
 		list[i].release()
 	}
 	return len(list)
+}
+
+// LSN is that of the last batch that brought something for a trace.
+func (s *Store) LSN(account trace.Account, id trace.ID) uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.newestLSN(key{account, id})
+}
+
+// DeleteUpTo deletes a trace unless it has something newer than an LSN.
+func (s *Store) DeleteUpTo(account trace.Account, id trace.ID, lsn uint64) (int, error) {
+	return s.deleteSome(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}})
 }

@@ -16,6 +16,7 @@ func (s *Store) mergeLoop() {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
+		s.sweep()
 		s.retain()
 		s.mergeAll()
 		s.purge()

@@ -26,6 +26,9 @@ type Options struct {
 	// Retention is how long a trace is kept after its last document (30 days);
 	// negative means for ever.
 	Retention time.Duration
+	// Keep, if not nil, says how long the traces of an account are kept, at most as
+	// long as Retention. Those over their time go within a minute or so.
+	Keep func(trace.Account) (Keep, error)
 	// RetentionBytes bounds the size of all blocks: the oldest traces go first.
 	// 0 means no bound. Less than a block cannot be kept.
 	RetentionBytes int64

@@ -68,6 +68,7 @@ type Store struct {
 	merges    chan struct{} // wakes the merger
 	settling  sync.Mutex    // one flush at a time
 	merging   sync.Mutex    // one merge at a time
+	swept     trace.Time    // up to which sweep has looked; the merger's own
 	saving    sync.Mutex    // one save of the deletions at a time
 	// assembling lets large traces be assembled one at a time.
 	assembling sync.Mutex

@@ -211,7 +211,8 @@ func fileName(number uint64) string { return fmt.Sprintf("%016x%s", number, file
 // Name is the file name of a log file.
 func Name(number uint64) string { return fileName(number) }
 
-func fileNumber(name string) (uint64, bool) {
+// Number is the number in the name of a log file.
+func Number(name string) (uint64, bool) {
 	hex, ok := strings.CutSuffix(name, fileSuffix)
 	if !ok || len(hex) != 16 {
 		return 0, false

@@ -72,7 +72,7 @@ func (r *recovery) run() error {
 	}
 	var numbers []uint64
 	for _, n := range names {
-		if number, ok := fileNumber(n); ok {
+		if number, ok := Number(n); ok {
 			numbers = append(numbers, number)
 		}
 	}

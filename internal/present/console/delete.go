@@ -1,0 +1,61 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Deletion asks for traces to be deleted: by id, or those that start in
+// [Start, End) and match a filter expression. DryRun only counts them.
+type Deletion struct {
+	IDs    []string `json:"ids"`
+	Start  *float64 `json:"start"` // Unix seconds
+	End    *float64 `json:"end"`
+	Filter string   `json:"filter"`
+	DryRun bool     `json:"dry_run"`
+}
+
+// Window is from Start to End, empty without them.
+func (d *Deletion) Window() (w trace.Window) {
+	if d.Start != nil {
+		w.Start = trace.FromSeconds(*d.Start)
+	}
+	if d.End != nil {
+		w.End = trace.FromSeconds(*d.End)
+	}
+	return w
+}
+
+// maxDeletion is how many bytes a deletion may have.
+const maxDeletion = 1 << 20
+
+// DeleteHandler answers a POST with a Deletion with how many traces there were.
+func DeleteHandler(del func(context.Context, Deletion) (int, error)) http.Handler {
+	return answer(func(r *http.Request) (any, error) {
+		var d Deletion
+		in := json.NewDecoder(io.LimitReader(r.Body, maxDeletion+1))
+		in.DisallowUnknownFields()
+		err := in.Decode(&d)
+		if err == nil {
+			if _, more := in.Token(); !errors.Is(more, io.EOF) {
+				err = errors.New("there is more than one value")
+			}
+		}
+		switch {
+		case in.InputOffset() > maxDeletion:
+			return nil, trace.Errorf(trace.KindInvalid, "the body is larger than %d bytes", maxDeletion)
+		case err != nil:
+			return nil, trace.Errorf(trace.KindInvalid, "the body is no deletion: %v", err)
+		}
+		n, err := del(r.Context(), d)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]int{"traces": n}, nil
+	})
+}

@@ -1,0 +1,73 @@
+package query
+
+import (
+	"context"
+
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// DeleteRequest names the traces to delete: by id, or those that start in a
+// window and match a filter expression ("" for all).
+type DeleteRequest struct {
+	IDs    []string
+	Window trace.Window
+	Filter string
+	DryRun bool // only count them
+}
+
+// maxDeletedIDs is how many ids one request may name.
+const maxDeletedIDs = 10_000
+
+// Delete deletes traces, for ever, and is how many there were.
+func (q *Query) Delete(ctx context.Context, account trace.Account, r DeleteRequest) (int, error) {
+	if len(r.IDs) > 0 {
+		return q.deleteIDs(ctx, account, r)
+	}
+	if r.Window.Start >= r.Window.End {
+		return 0, invalid("a deletion names ids, or a start and an end that comes after it")
+	}
+	expr, err := q.Filter(account, r.Filter)
+	if err != nil {
+		return 0, err
+	}
+	if !r.DryRun {
+		return q.store.Delete(ctx, account, store.DeleteQuery{Window: r.Window, Filter: expr})
+	}
+	n := 0
+	for _, err := range q.store.Summaries(ctx, account, &store.SummaryQuery{Window: r.Window, Clock: trace.ClockTraceID, Filter: expr}) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func (q *Query) deleteIDs(ctx context.Context, account trace.Account, r DeleteRequest) (int, error) {
+	if r.Filter != "" || r.Window != (trace.Window{}) {
+		return 0, invalid("a deletion names ids, or a window and a filter, not both")
+	}
+	if len(r.IDs) > maxDeletedIDs {
+		return 0, invalid("%d ids are too many: %d at most in one request", len(r.IDs), maxDeletedIDs)
+	}
+	ids := make([]trace.ID, 0, len(r.IDs))
+	for _, text := range r.IDs {
+		id, err := trace.ParseID(text)
+		if err != nil {
+			return 0, invalid("Invalid trace id %.100s: incorrect id format", text)
+		}
+		ids = append(ids, id)
+	}
+	if !r.DryRun {
+		return q.store.Delete(ctx, account, store.DeleteQuery{IDs: ids})
+	}
+	n := 0
+	for _, err := range q.store.Traces(ctx, account, ids) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/backup"
+	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// WriteBackup writes a backup of a store and its control-plane records.
+func WriteBackup(ctx context.Context, w io.Writer, store *local.Store, records *sqlite.Store) (err error) {
+	dir, err := os.MkdirTemp("", "fluoro-backup-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := backup.NewWriter(w, time.Now())
+	if err := store.Backup(ctx, b.Add); err != nil {
+		return err
+	}
+	// After the store: what a record tells of what was received is in it.
+	name := filepath.Join(dir, sqlite.FileName)
+	if err := records.Backup(ctx, name); err != nil {
+		return err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := b.Add(sqlite.FileName, info.Size(), f); err != nil {
+		return err
+	}
+	return b.Close()
+}
+
+// BackupDirectory backs up a data directory that no server has open.
+func BackupDirectory(ctx context.Context, w io.Writer, dir string) (err error) {
+	if _, err := os.Stat(filepath.Join(dir, "FORMAT")); err != nil {
+		return fmt.Errorf("directory %s holds no Fluoro data: %w", dir, err)
+	}
+	store, err := local.Open(local.Options{Dir: dir, Retention: -1})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	records, err := sqlite.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, records.Close()) }()
+	return WriteBackup(ctx, w, store, records)
+}
+
+// backup answers GET /console/api/backup with a backup, one at a time.
+func (s *server) backup(w http.ResponseWriter, r *http.Request) {
+	if !s.backingUp.TryLock() {
+		http.Error(w, "another backup is being made; wait for it to end", http.StatusConflict)
+		return
+	}
+	defer s.backingUp.Unlock()
+	out := &started{ResponseWriter: w}
+	w.Header().Set("Content-Type", "application/x-tar")
+	w.Header().Set("Content-Disposition", `attachment; filename="fluoro-backup.tar"`)
+	began := time.Now()
+	err := WriteBackup(r.Context(), out, s.store, s.meta)
+	switch {
+	case err == nil:
+		s.log.Info("a backup was made", "bytes", out.bytes, "seconds", time.Since(began).Seconds())
+		return
+	case r.Context().Err() != nil:
+		s.log.Warn("a backup was broken off by its client", "bytes", out.bytes)
+	default:
+		s.log.Error("a backup failed", "error", err)
+	}
+	if out.bytes > 0 {
+		panic(http.ErrAbortHandler) // the client must see that the rest is missing
+	}
+	w.Header().Del("Content-Disposition")
+	code := http.StatusInternalServerError
+	if trace.KindOf(err) == trace.KindUnavailable {
+		code = http.StatusServiceUnavailable
+	}
+	http.Error(w, err.Error(), code)
+}
+
+// started counts what was answered.
+type started struct {
+	http.ResponseWriter
+	bytes int64
+}
+
+func (s *started) Write(b []byte) (int, error) {
+	n, err := s.ResponseWriter.Write(b)
+	s.bytes += int64(n)
+	return n, err
+}

@@ -1,0 +1,46 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// longest is how long any trace is kept.
+func (s *server) longest() time.Duration {
+	d := s.config.Retention
+	for _, r := range s.config.RetentionFor {
+		d = max(d, r.For)
+	}
+	return d
+}
+
+// keep tells the store how long the traces of an account are kept; nil if all are
+// kept for the same time.
+func (s *server) keep() func(trace.Account) (local.Keep, error) {
+	if len(s.config.RetentionFor) == 0 {
+		return nil
+	}
+	return func(account trace.Account) (local.Keep, error) {
+		<-s.grouped
+		k := local.Keep{Default: s.config.Retention}
+		for _, r := range s.config.RetentionFor {
+			switch {
+			case r.Account == string(account):
+				k.Default = r.For
+			case r.Group != "" && s.groups != nil:
+				versions, err := s.groups.History(context.Background(), account, r.Group, "")
+				if err != nil {
+					return local.Keep{}, err
+				}
+				if len(versions) > 0 {
+					k.Groups = append(k.Groups, local.GroupKeep{Group: &store.Group{Versions: versionsOf(versions)}, For: r.For})
+				}
+			}
+		}
+		return k, nil
+	}
+}

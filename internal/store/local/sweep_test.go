@@ -1,0 +1,130 @@
+package local_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// putAt appends one segment to trace n, received at a time; odd traces fail.
+func putAt(t *testing.T, s *local.Store, n, segment int, at time.Time) {
+	t.Helper()
+	doc, err := json.Marshal(map[string]any{"trace_id": idOf(n).String(), "id": fmt.Sprintf("%016x", segment+1), "name": "svc", "start_time": 1780000000.5, "end_time": 1780000001.5, "fault": n%2 == 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seg, err := decode.Restore(trace.SourceDocument, doc, nil, 0, trace.TimeOf(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(context.Background(), owner, []*trace.Segment{seg}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Traces go when the time of their account or of their groups has ended, not
+// earlier; those that were continued meanwhile stay.
+func TestSweep(t *testing.T) {
+	start := time.Unix(rollupStart+100, 0)
+	now := start
+	fs, group := vfs.NewMem(), groupOf(t)
+	group.Versions = group.Versions[1:] // fault, at any time from here on
+	o := small(fs)
+	o.Retention = 1000 * time.Hour
+	o.Now = func() time.Time { return now }
+	o.Keep = func(trace.Account) (local.Keep, error) {
+		return local.Keep{Default: time.Hour, Groups: []local.GroupKeep{{Group: group, For: 3 * time.Hour}}}, nil
+	}
+	s, err := local.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for n := range 4 {
+		putAt(t, s, n, n, start)
+	}
+	expect := func(when string, want ...int) {
+		t.Helper()
+		for n, segments := range want {
+			if got := has(t, s, n); got != segments {
+				t.Errorf("%s: trace %d has %d segments, want %d", when, n, got, segments)
+			}
+		}
+	}
+	settle := func() {
+		t.Helper()
+		if err := s.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle()
+	now = start.Add(59 * time.Minute)
+	s.Sweep()
+	expect("before the time", 1, 1, 1, 1)
+	putAt(t, s, 2, 100, now) // open again
+	now = start.Add(61 * time.Minute)
+	s.Sweep()
+	expect("after the default", 0, 1, 2, 1)
+	settle()
+	putAt(t, s, 0, 200, now) // begins anew
+	expect("anew", 1, 1, 2, 1)
+	// A crash, and everything that was swept stays away.
+	crashed := fs.Crash(rand.New(rand.NewPCG(1, 1)))
+	_ = s.Close()
+	o.FS = crashed
+	if s, err = local.Open(o); err != nil {
+		t.Fatal(err)
+	}
+	expect("after a crash", 1, 1, 2, 1)
+	settle()
+	now = start.Add(3*time.Hour + time.Minute)
+	s.Sweep()
+	expect("after the group's", 0, 0, 0, 0)
+	now = now.Add(24 * time.Hour)
+	for range 100 { // a new log file is begun first, by another goroutine
+		if s.Purge(); s.Graves() == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%d deletions are remembered for ever", s.Graves())
+}
+
+// A trace that is continued between the look at it and its deletion stays.
+func TestDelete_conditional(t *testing.T) {
+	fs := vfs.NewMem()
+	s, err := local.Open(small(fs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	putAt(t, s, 1, 1, time.Now())
+	if err := s.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	lsn := s.LSN(owner, idOf(1))
+	putAt(t, s, 1, 2, time.Now())
+	if n, err := s.DeleteUpTo(owner, idOf(1), lsn); n != 0 || err != nil {
+		t.Errorf("%d deleted, %v", n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = local.Open(small(fs)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if n := has(t, s, 1); n != 2 {
+		t.Errorf("%d segments after the log was read again, want 2", n)
+	}
+	if n, err := s.DeleteUpTo(owner, idOf(1), s.LSN(owner, idOf(1))); n != 1 || err != nil {
+		t.Errorf("%d deleted, %v", n, err)
+	}
+}
