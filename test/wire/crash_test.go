@@ -50,6 +50,18 @@ func (l *ledger) note(id [16]byte, first, n uint32, acked bool) {
 	}
 }
 
+// clone is the ledger as it is now.
+func (l *ledger) clone() *ledger {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := &ledger{traces: map[[16]byte]*entry{}, acked: l.acked}
+	for id, e := range l.traces {
+		same := maps.Clone(*e)
+		out.traces[id] = &same
+	}
+	return out
+}
+
 // check reads everything and is how many acknowledged segments are lost and how
 // many segments of all are there more than once.
 func (l *ledger) check(t *testing.T, s *harness.Server) (lost, doubled int) {

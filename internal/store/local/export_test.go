@@ -35,18 +35,6 @@ func Plan(enough int, blocks [][4]int64) []uint64 {
 	return plan(list, enough)
 }
 
-// LSN is that of the last batch that brought something for a trace.
-func (s *Store) LSN(account trace.Account, id trace.ID) uint64 {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.newestLSN(key{account, id})
-}
-
-// DeleteUpTo deletes a trace unless it has something newer than an LSN.
-func (s *Store) DeleteUpTo(account trace.Account, id trace.ID, lsn uint64) (int, error) {
-	return s.deleteSome(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}})
-}
-
 // SettleDue settles what is due by now, as the settler would.
 func (s *Store) SettleDue() {
 	for s.dueNow() > 0 {
@@ -61,4 +49,16 @@ func (s *Store) dueNow() int {
 		list[i].release()
 	}
 	return len(list)
+}
+
+// LSN is that of the last batch that brought something for a trace.
+func (s *Store) LSN(account trace.Account, id trace.ID) uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.newestLSN(key{account, id})
+}
+
+// DeleteUpTo deletes a trace unless it has something newer than an LSN.
+func (s *Store) DeleteUpTo(account trace.Account, id trace.ID, lsn uint64) (int, error) {
+	return s.deleteSome(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}})
 }
