@@ -95,13 +95,11 @@ func fillTo(r *result, n int64, seed uint64) error {
 				spans, _, ids, err := send(g)
 				mu.Lock()
 				if err != nil {
-					if strings.Contains(err.Error(), "429") {
-						err = nil
-						time.Sleep(10 * time.Millisecond)
-					} else {
+					if !throttled(err) {
 						failed = err
 					}
 					mu.Unlock()
+					time.Sleep(throttlePause)
 					continue
 				}
 				r.spans += int64(spans)

@@ -9,12 +9,15 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/status"
 )
 
 // connections of the closed loop.
@@ -43,7 +46,7 @@ type result struct {
 	disk                       int64
 	peakMB                     float64
 	times                      []time.Duration
-	lost                       int64
+	lost, throttled            int64
 	ids                        [][16]byte
 	began                      time.Time
 }
@@ -89,6 +92,12 @@ func measure(s *server, l load, length, settle time.Duration, seed uint64) (*res
 				spans, documents, ids, err := send(g)
 				d := time.Since(t)
 				mu.Lock()
+				if throttled(err) {
+					r.throttled++
+					mu.Unlock()
+					time.Sleep(throttlePause)
+					continue
+				}
 				if err != nil {
 					failed = err
 					mu.Unlock()
@@ -125,6 +134,14 @@ func measure(s *server, l load, length, settle time.Duration, seed uint64) (*res
 		r.times = nil // datagrams are not answered
 	}
 	return r, nil
+}
+
+// throttlePause is how long a connection waits that was told to come back.
+const throttlePause = 20 * time.Millisecond
+
+// throttled says whether an error only says that there was no room just then.
+func throttled(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), ": 429 ") || status.Code(err) == codes.ResourceExhausted)
 }
 
 func post(client *http.Client, url, typ string, body []byte) ([]byte, error) {

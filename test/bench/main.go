@@ -62,7 +62,7 @@ func main() {
 // run makes all measurements, each load against a server of its own.
 func run(binary string, length, settle time.Duration, seed uint64) (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| load | spans/s | requests/s | CPU µs/span, all in | bytes/span on disk | peak RSS MB | request p50 / p99 ms | lost |\n|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "| load | spans/s | requests/s | CPU µs/span, all in | bytes/span on disk | peak RSS MB | request p50 / p99 ms | throttled | lost |\n|---|---|---|---|---|---|---|---|---|\n")
 	var reads string
 	for _, l := range loads {
 		s, err := start(binary)
@@ -80,7 +80,7 @@ func run(binary string, length, settle time.Duration, seed uint64) (string, erro
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", l.name, err)
 		}
-		fmt.Fprintf(&b, "| %s | %.0f | %.0f | %.2f | %.0f | %.0f | %s | %d |\n", l.name, r.spansPerSecond(), r.requestsPerSecond(), r.cpuPerSpan(), r.bytesPerSpan(), r.peakMB, r.latencies(), r.lost)
+		fmt.Fprintf(&b, "| %s | %.0f | %.0f | %.2f | %.0f | %.0f | %s | %d | %d |\n", l.name, r.spansPerSecond(), r.requestsPerSecond(), r.cpuPerSpan(), r.bytesPerSpan(), r.peakMB, r.latencies(), r.throttled, r.lost)
 	}
 	return b.String() + "\n" + reads, nil
 }

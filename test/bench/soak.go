@@ -122,7 +122,7 @@ func (p *pace) send(stop chan struct{}, g *generator) {
 		case err == nil:
 			p.spans += int64(spans)
 			p.recent = ids[0]
-		case strings.Contains(err.Error(), "429"):
+		case throttled(err):
 			p.throttled++
 		default:
 			p.mu.Unlock()
@@ -162,7 +162,7 @@ func (p *pace) ask(stop chan struct{}) {
 			p.mu.Lock()
 			if err == nil {
 				*q.times = append(*q.times, d)
-			} else if strings.Contains(err.Error(), "429") {
+			} else if throttled(err) {
 				p.throttled++
 			} else if p.failed == nil {
 				p.failed = err
