@@ -10,9 +10,9 @@ import (
 // A request is decoded only when there is room for what it becomes: a body of
 // many tiny spans or subsegments takes twenty times its size.
 
-// decodedBytes is what one decoded entity takes at least, with what the store
-// needs to write it.
-const decodedBytes = 1200
+// decodedBytes is what one decoded entity takes, with what the store needs to
+// write it.
+const decodedBytes = 800
 
 // documentCost is about how much memory a document takes on top of its text until
 // it is stored.
