@@ -22,10 +22,17 @@ func account(s *harness.Server) []string {
 		"AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1", "AWS_PAGER=")
 }
 
-func TestBoto3(t *testing.T) {
+func TestBoto3(t *testing.T) { python(t, "boto3_test.py") }
+
+func TestCorpus(t *testing.T) {
+	python(t, "corpus_test.py", "FLUORO_CORPUS="+filepath.Join(harness.Shared(t), "corpus"))
+}
+
+// python runs the tests of a file against a server of its own.
+func python(t *testing.T, file string, env ...string) {
 	s := harness.Start(t)
-	cmd := exec.Command(filepath.Join(harness.Root(), ".cache", "venv", "bin", "python"), "boto3_test.py")
-	cmd.Env = account(s)
+	cmd := exec.Command(filepath.Join(harness.Root(), ".cache", "venv", "bin", "python"), file)
+	cmd.Env = append(account(s), env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
