@@ -34,7 +34,7 @@ store/local/block: trace filter store/local/vfs
 store/local/rollup: trace assemble store/local/vfs
 store/local/vfs  :
 query            : trace jsonscan filter store assemble decode
-query/analytics  : trace filter store assemble
+query/analytics  : trace jsonscan filter store assemble
 receive          : trace decode
 present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
 present/console  : trace query/analytics

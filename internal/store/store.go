@@ -84,6 +84,9 @@ type SummaryQuery struct {
 	// are yielded. The order is by the query's clock (for ClockService: by start),
 	// descending, then by id, descending.
 	After *Cursor
+	// Seen, if not nil, gets the trace of each summary, just before it is yielded.
+	// Entity.Raw may be missing.
+	Seen func(*trace.Trace)
 	// Examined, if not nil, is increased by one for each trace that was looked at.
 	Examined *int64
 }

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -134,5 +135,88 @@ func TestConsoleSearch(t *testing.T) {
 	var refusal struct{ Error struct{ Message string } }
 	if status := fetchJSON(t, s, path+"&token=zz", &refusal); status != 400 || !strings.Contains(refusal.Error.Message, "token") {
 		t.Errorf("%d %+v", status, refusal)
+	}
+}
+
+// Services and edges are counted by their own segments and calls; a comparison
+// without a second filter is with the rest; search knows members and values.
+func TestConsoleAnalytics_ofOneSystem(t *testing.T) {
+	s := harness.Start(t)
+	for n := range 4 {
+		id, span, slow := fmt.Sprintf("1-00000000-%024x", 0xa00+n), 0xb00+n*16, n == 3
+		plan, took := "free", 0.25
+		if slow {
+			plan, took = "gold", 1.5
+		}
+		s.Put(fmt.Sprintf(`{"trace_id":%q,"id":"%016x","name":"front","start_time":1000,"end_time":%d,"annotations":{"plan":%q},"metadata":{"default":{"app.tier":"t%d"}},"subsegments":[{"id":"%016x","name":"back","namespace":"remote","start_time":1000,"end_time":%f}]}`,
+			id, span, 1002, plan, n, span+1, 1000+took+.05),
+			fmt.Sprintf(`{"trace_id":%q,"id":"%016x","parent_id":"%016x","name":"back","start_time":1000,"end_time":%f,"fault":%v,"http":{"response":{"status":%d}}}`,
+				id, span+2, span+1, 1000+took, slow, 200+n))
+	}
+	const window = "start=900&end=1100"
+	var series struct {
+		Groups []struct {
+			Value            string
+			Count, Ok, Fault int
+			P50, P99         float64
+		}
+	}
+	want := map[string]string{"service": "[{back 4 3 1 0.25 1.5} {front 4 4 0 2 2}]", "edge": "[{client -> front 4 4 0 2 2} {front -> back 4 4 0 0.3 1.55}]"}
+	for group, want := range want {
+		if fetchJSON(t, s, "/console/api/series?"+window+"&group="+group, &series); fmt.Sprint(series.Groups) != want {
+			t.Errorf("series by %s: %v, want %s", group, series.Groups, want)
+		}
+	}
+	var histogram struct {
+		Groups []struct {
+			Value string
+			Count int
+			Bins  []struct{ Count int }
+		}
+	}
+	if fetchJSON(t, s, "/console/api/histogram?"+window+"&group=service", &histogram); fmt.Sprint(histogram.Groups) != "[{back 4 [{3} {1}]} {front 4 [{4}]}]" {
+		t.Errorf("histogram by service: %v", histogram.Groups)
+	}
+	type counted struct{ Matched int }
+	var compared struct {
+		A, B        counted
+		Differences []struct {
+			Attribute, Value string
+			Count_a, Count_b int
+		}
+	}
+	fetchJSON(t, s, "/console/api/compare?"+window+"&top=1&filter="+url.QueryEscape(`annotation.plan = "gold"`), &compared)
+	if d := compared.Differences; compared.A.Matched != 1 || compared.B.Matched != 3 || len(d) != 1 || d[0].Attribute != "annotation.plan" || d[0].Count_a+d[0].Count_b != 1 && d[0].Count_a+d[0].Count_b != 3 {
+		t.Errorf("gold against the rest: %+v", compared)
+	}
+	fetchJSON(t, s, "/console/api/compare?"+window+"&against_start=2000&against_end=3000", &compared)
+	if compared.A.Matched != 4 || compared.B.Matched != 0 {
+		t.Errorf("against another time: %+v", compared)
+	}
+	for term, want := range map[string]int{
+		"plan=gold": 1, "plan!=gold": 3, "app.tier=t2": 1, "metadata.default.app.tier~T": 4, "http.response.status>=202": 2, "status<201": 1, "status=*": 4, "missing=*": 0, `"T3"`: 1,
+	} {
+		var found struct{ Traces []struct{ Id string } }
+		if fetchJSON(t, s, "/console/api/search?"+window+"&text="+url.QueryEscape(term), &found); len(found.Traces) != want {
+			t.Errorf("search for %s: %d traces, want %d", term, len(found.Traces), want)
+		}
+	}
+	var facets struct {
+		Values []struct {
+			Value string
+			Count int
+		}
+	}
+	if fetchJSON(t, s, "/console/api/facets?"+window+"&of=edge", &facets); fmt.Sprint(facets.Values) != "[{client -> front 4} {front -> back 4}]" {
+		t.Errorf("edges: %v", facets.Values)
+	}
+	if fetchJSON(t, s, "/console/api/facets?start=5&end=6&of=edge", &facets); len(facets.Values) != 0 {
+		t.Errorf("edges of nothing: %v", facets.Values)
+	}
+	var refusal struct{ Error struct{ Message string } }
+	for query, want := range map[string]string{"search?" + window + "&text=a%3Eb": "compares numbers", "compare?" + window + "&against_start=1": "against_end: is required", "facets?" + window + "&of=colour": "group:", "histogram?" + window + "&time=long": "time:"} {
+		if status := fetchJSON(t, s, "/console/api/"+query, &refusal); status != 400 || !strings.Contains(refusal.Error.Message, want) {
+			t.Errorf("%s: %d %q, want %q", query, status, refusal.Error.Message, want)
+		}
 	}
 }

@@ -144,9 +144,18 @@ func facetsHandler(a *analytics.Analytics) http.Handler {
 }
 
 func compareRequest(raw string) (r analytics.CompareRequest, err error) {
-	q := parseQuestion(raw, "start end filter against top")
+	q := parseQuestion(raw, "start end filter against against_start against_end top")
 	r.A, r.Top = q.selection(), q.top(50)
 	r.B = analytics.Selection{Window: r.A.Window, Filter: q.values.Get("against")}
+	if q.values.Has("against_start") || q.values.Has("against_end") {
+		start, end := q.number("against_start", math.NaN()), q.number("against_end", math.NaN())
+		r.B.Window = trace.Window{Start: trace.FromSeconds(start), End: trace.FromSeconds(end)}
+		if !q.values.Has("against") {
+			r.B.Filter = r.A.Filter // the same at another time
+		}
+	} else if !q.values.Has("against") {
+		r.Rest = true
+	}
 	return r, q.err
 }
 

@@ -56,9 +56,8 @@ func invalid(format string, args ...any) error {
 	return trace.Errorf(trace.KindInvalid, format, args...)
 }
 
-// scan hands every selected trace to visit, newest first, until time is out. t is
-// nil unless whole is set.
-func (a *Analytics) scan(ctx context.Context, s Selection, whole bool, visit func(s *trace.Summary, t *trace.Trace)) (c Counted, err error) {
+// scan hands every selected trace to visit, newest first, until time is out.
+func (a *Analytics) scan(ctx context.Context, s Selection, visit func(s *trace.Summary, t *trace.Trace)) (c Counted, err error) {
 	if s.Window.End < s.Window.Start {
 		return c, invalid("end: cannot be earlier than start")
 	}
@@ -74,23 +73,14 @@ func (a *Analytics) scan(ctx context.Context, s Selection, whole bool, visit fun
 		}
 		return c, err
 	}
-	q := &store.SummaryQuery{Window: s.Window, Filter: expr, Examined: &c.Examined}
+	var seen *trace.Trace
+	q := &store.SummaryQuery{Window: s.Window, Filter: expr, Examined: &c.Examined, Seen: func(t *trace.Trace) { seen = t }}
 	for sum, err := range a.source.Summaries(limited, a.account, q) {
 		if err != nil {
 			return partial(err)
 		}
-		if !whole {
-			c.Matched++
-			visit(sum, nil)
-			continue
-		}
-		for t, err := range a.source.Traces(limited, a.account, []trace.ID{sum.ID}) {
-			if err != nil {
-				return partial(err)
-			}
-			c.Matched++
-			visit(sum, t)
-		}
+		c.Matched++
+		visit(sum, seen)
 	}
 	c.Complete = true
 	return c, nil

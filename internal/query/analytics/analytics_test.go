@@ -25,7 +25,11 @@ func (l list) Summaries(ctx context.Context, _ trace.Account, q *store.SummaryQu
 				return
 			}
 			*q.Examined++
-			if q.Window.Contains(s.Start) && !yield(s, nil) {
+			if !q.Window.Contains(s.Start) {
+				continue
+			}
+			q.Seen(&trace.Trace{ID: s.ID})
+			if !yield(s, nil) {
 				return
 			}
 		}

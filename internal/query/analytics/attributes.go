@@ -17,13 +17,13 @@ const maxValues = 20_000
 // pair is an attribute, named as a Dimension is, and one of its values.
 type pair struct{ name, value string }
 
-// attributes are all that a summary says, each pair once.
-func attributes(s *trace.Summary, visit func(p pair)) {
+// attributes are all that can be grouped by, each pair once.
+func attributes(s *trace.Summary, t *trace.Trace, visit func(p pair)) {
 	for name, d := range dimensions {
-		if name == "" || d.whole {
+		if name == "" {
 			continue
 		}
-		for _, v := range d.named(name).values(s, nil) {
+		for _, v := range d.named(name).values(s, t) {
 			visit(pair{name, v})
 		}
 	}
@@ -69,10 +69,10 @@ func (a *Analytics) Facets(ctx context.Context, r FacetsRequest) (*Facets, error
 	}
 	counts := map[string]int64{}
 	out := &Facets{Values: []Facet{}}
-	counted, err := a.scan(ctx, r.Selection, r.Of.whole && !r.All, func(s *trace.Summary, t *trace.Trace) {
+	counted, err := a.scan(ctx, r.Selection, func(s *trace.Summary, t *trace.Trace) {
 		var values []string
 		if r.All {
-			attributes(s, func(p pair) {
+			attributes(s, t, func(p pair) {
 				if !slices.Contains(values, p.name) {
 					values = append(values, p.name)
 				}
@@ -106,8 +106,11 @@ func (a *Analytics) Facets(ctx context.Context, r FacetsRequest) (*Facets, error
 }
 
 // CompareRequest asks how two selections differ; at most Top (1 to 1000) values.
+// With Rest set, B is all traces of its window that A does not select: both have
+// the same window then.
 type CompareRequest struct {
 	A, B Selection
+	Rest bool
 	Top  int
 }
 
@@ -135,7 +138,7 @@ type Difference struct {
 	Effect    float64 `json:"effect"`
 }
 
-// Compare counts every attribute that summaries have in both selections.
+// Compare counts every attribute in both selections.
 func (a *Analytics) Compare(ctx context.Context, r CompareRequest) (*Comparison, error) {
 	if r.Top < 1 || r.Top > 1000 {
 		return nil, invalid("top: must be 1 to 1000")
@@ -146,8 +149,8 @@ func (a *Analytics) Compare(ctx context.Context, r CompareRequest) (*Comparison,
 		Selection
 		counted *Counted
 	}{{r.A, &out.A}, {r.B, &out.B}} {
-		c, err := a.scan(ctx, side.Selection, false, func(s *trace.Summary, _ *trace.Trace) {
-			attributes(s, func(p pair) {
+		c, err := a.scan(ctx, side.Selection, func(s *trace.Summary, t *trace.Trace) {
+			attributes(s, t, func(p pair) {
 				n := counts[p]
 				if n == nil {
 					if len(counts) >= maxValues {
@@ -164,6 +167,14 @@ func (a *Analytics) Compare(ctx context.Context, r CompareRequest) (*Comparison,
 			return nil, err
 		}
 		*side.counted = c
+	}
+	if r.Rest {
+		// B was counted without a filter. What arrived between the two counts can
+		// be in B alone.
+		out.B.Matched = max(0, out.B.Matched-out.A.Matched)
+		for _, n := range counts {
+			n[1] = max(0, n[1]-n[0])
+		}
 	}
 	for p, n := range counts {
 		out.Differences = append(out.Differences, difference(p, n[0], n[1], out.A.Matched, out.B.Matched))

@@ -4,16 +4,61 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // Dimension is an attribute of traces to group by.
 type Dimension struct {
-	name  string
-	key   string // of an annotation
-	whole bool   // needs the trace, not only its summary
-	of    func(s *trace.Summary, t *trace.Trace) []string
+	name string
+	key  string // of an annotation
+	of   func(s *trace.Summary, t *trace.Trace) []string
+	// each, if not nil, yields what is counted in place of the trace: a service's
+	// own segments, an edge's calls.
+	each func(t *trace.Trace, yield func(value string, e *trace.Entity))
+}
+
+// observation is one thing that is counted for a value.
+type observation struct {
+	value   string
+	outcome trace.Outcome
+	took    *time.Duration // nil: not known yet
+}
+
+// observations are what a trace counts: for each of its values the trace, with
+// the outcome and the response time of its root; for services and edges each
+// completed segment and call. unfinished are those that are in progress.
+func (d Dimension) observations(s *trace.Summary, t *trace.Trace) (list []observation, unfinished int) {
+	if d.each == nil {
+		root := observation{outcome: outcomeOf(s), took: s.ResponseTime}
+		for _, v := range d.values(s, t) {
+			root.value = v
+			list = append(list, root)
+		}
+		return list, 0
+	}
+	d.each(t, func(value string, e *trace.Entity) {
+		if e.InProgress {
+			unfinished++
+			return
+		}
+		took := time.Duration(e.Duration())
+		list = append(list, observation{value, e.Outcome(), &took})
+	})
+	return list, unfinished
+}
+
+func outcomeOf(s *trace.Summary) trace.Outcome {
+	switch {
+	case s.HasThrottle:
+		return trace.Throttle
+	case s.HasFault:
+		return trace.Fault
+	case s.HasError:
+		return trace.Error
+	}
+	return trace.OK
 }
 
 // dimensions by name; annotation.<key> comes besides.
@@ -27,17 +72,27 @@ var dimensions = map[string]Dimension{
 			}
 		}
 		return out
+	}, each: func(t *trace.Trace, yield func(string, *trace.Entity)) {
+		for _, n := range t.Nodes {
+			for _, e := range n.Entities {
+				if !n.Client {
+					yield(n.Name, e)
+				}
+			}
+		}
 	}},
-	"edge": {whole: true, of: func(_ *trace.Summary, t *trace.Trace) []string {
+	"edge": {of: func(_ *trace.Summary, t *trace.Trace) []string {
 		var out []string
 		for _, e := range t.Edges {
-			from := e.From.Name
-			if e.From.Client {
-				from = "client"
-			}
-			out = append(out, from+" -> "+e.To.Name)
+			out = append(out, edgeText(e))
 		}
 		return out
+	}, each: func(t *trace.Trace, yield func(string, *trace.Entity)) {
+		for _, edge := range t.Edges {
+			for _, e := range edge.Calls {
+				yield(edgeText(edge), e)
+			}
+		}
 	}},
 	"url":    {of: func(s *trace.Summary, _ *trace.Trace) []string { return []string{s.HTTP.URL} }},
 	"method": {of: func(s *trace.Summary, _ *trace.Trace) []string { return []string{s.HTTP.Method} }},
@@ -63,6 +118,13 @@ var dimensions = map[string]Dimension{
 		}
 		return out
 	}},
+}
+
+func edgeText(e *trace.Edge) string {
+	if e.From.Client {
+		return "client -> " + e.To.Name
+	}
+	return e.From.Name + " -> " + e.To.Name
 }
 
 // ParseDimension reads what to group by: "" (one group, "all"), service, edge,

@@ -11,7 +11,8 @@ import (
 )
 
 // HistogramRequest asks how long traces took: the root's response time, or, with
-// Whole set, the duration of the whole trace.
+// Whole set, the duration of the whole trace; of services and edges, without
+// Whole, how long their own segments and calls took.
 type HistogramRequest struct {
 	Selection
 	Group Dimension
@@ -20,7 +21,7 @@ type HistogramRequest struct {
 }
 
 // Histogram has a distribution for each of the largest groups, and one for all
-// others. None is as in Series. Traces whose time is not known yet are Unfinished.
+// others. None is as in Series. What has no time yet is Unfinished.
 type Histogram struct {
 	Counted
 	Groups     []*Distribution `json:"groups"`
@@ -81,28 +82,31 @@ func (a *Analytics) Histogram(ctx context.Context, r HistogramRequest) (*Histogr
 	groups := map[string]*Distribution{}
 	other := newDistribution("other")
 	out := &Histogram{Groups: []*Distribution{}}
-	counted, err := a.scan(ctx, r.Selection, r.Group.whole, func(s *trace.Summary, t *trace.Trace) {
-		took := s.ResponseTime
-		if r.Whole {
-			took = s.Duration
-		}
-		if took == nil {
+	counted, err := a.scan(ctx, r.Selection, func(s *trace.Summary, t *trace.Trace) {
+		if r.Whole && s.Duration == nil || r.Group.each == nil && s.ResponseTime == nil && !r.Whole {
 			out.Unfinished++
 			return
 		}
-		values := r.Group.values(s, t)
-		if len(values) == 0 {
+		list, unfinished := r.Group.observations(s, t)
+		if r.Whole {
+			list, unfinished = nil, 0
+			for _, v := range r.Group.values(s, t) {
+				list = append(list, observation{value: v, took: s.Duration})
+			}
+		}
+		out.Unfinished += int64(unfinished)
+		if len(list)+unfinished == 0 {
 			out.None++
 		}
-		for _, v := range values {
-			d := groups[v]
+		for _, o := range list {
+			d := groups[o.value]
 			if d == nil {
 				if d = other; len(groups) < maxGroups {
-					d = newDistribution(v)
-					groups[v] = d
+					d = newDistribution(o.value)
+					groups[o.value] = d
 				}
 			}
-			d.add(*took)
+			d.add(*o.took)
 		}
 	})
 	if err != nil {

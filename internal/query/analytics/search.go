@@ -1,12 +1,10 @@
 package analytics
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
@@ -14,11 +12,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// SearchRequest asks for traces in whose documents Text occurs, whatever its
-// case: in names, metadata, sql, OTLP attributes, messages of exceptions.
+// SearchRequest asks for traces in whose documents something occurs: in names,
+// metadata, sql, OTLP attributes, messages of exceptions.
 type SearchRequest struct {
 	Selection
-	Text  string // at least one character
+	Text  string // what ParseTerm reads
 	Top   int    // 1 to 100
 	Token string // of the page before, "" for the first
 }
@@ -43,12 +41,14 @@ type FoundTrace struct {
 // on with.
 func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error) {
 	switch {
-	case r.Text == "":
-		return nil, invalid("text: is required")
 	case r.Top < 1 || r.Top > 100:
 		return nil, invalid("top: must be 1 to 100")
 	case r.Window.End < r.Window.Start:
 		return nil, invalid("end: cannot be earlier than start")
+	}
+	term, err := ParseTerm(r.Text)
+	if err != nil {
+		return nil, err
 	}
 	expr, err := a.filter(a.account, r.Filter)
 	if err != nil {
@@ -61,7 +61,6 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 			return nil, invalid("token: %.80q is none", r.Token)
 		}
 	}
-	text := []byte(strings.ToLower(r.Text))
 	until := time.Now().Add(a.limit)
 	for s, err := range a.source.Summaries(ctx, a.account, q) {
 		if err != nil {
@@ -73,7 +72,10 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 			}
 			out.Matched++
 			for e := range assemble.All(t) {
-				if bytes.Contains(bytes.ToLower(e.Raw), text) {
+				if ctx.Err() != nil {
+					return nil, ctx.Err()
+				}
+				if term.Matches(e.Raw) {
 					out.Traces = append(out.Traces, FoundTrace{s.ID.String(), s.Start.Seconds(), e.Name, hex.EncodeToString(e.ID[:])})
 					break
 				}

@@ -18,8 +18,8 @@ const (
 	maxCells  = 20_000
 )
 
-// SeriesRequest asks for series of the response time of traces (the duration of
-// the root segment).
+// SeriesRequest asks for series of response times: of traces (the duration of the
+// root segment), or of services or edges (of their own segments or calls).
 type SeriesRequest struct {
 	Selection
 	Group  Dimension
@@ -33,7 +33,8 @@ type Series struct {
 	Bucket float64  `json:"bucket"` // seconds
 	Groups []*Group `json:"groups"` // largest first
 	// Other joins all further groups, nil if there is none. None counts traces
-	// without a value; a trace with several counts in each of their groups.
+	// without a value; a trace with several counts in each of their groups. For
+	// services and edges each of their segments and calls is counted, not the trace.
 	Other *Group `json:"other"`
 	None  int64  `json:"none"`
 }
@@ -52,15 +53,15 @@ type Group struct {
 // Point is a group's part of one bucket.
 type Point struct {
 	Start float64 `json:"start"` // epoch seconds
-	Rate  float64 `json:"rate"`  // traces a second
+	Rate  float64 `json:"rate"`  // what is counted, a second
 	Counts
 	*Percentiles
 
 	times times
 }
 
-// Counts are traces by the outcome of their root; throttle comes before fault
-// before error.
+// Counts are traces by the outcome of their root, or segments or calls by their
+// own; throttle comes before fault before error.
 type Counts struct {
 	Count    int64 `json:"count"`
 	OK       int64 `json:"ok"`
@@ -69,14 +70,14 @@ type Counts struct {
 	Throttle int64 `json:"throttle"`
 }
 
-func (c *Counts) add(s *trace.Summary) {
+func (c *Counts) add(o trace.Outcome) {
 	c.Count++
-	switch {
-	case s.HasThrottle:
+	switch o {
+	case trace.Throttle:
 		c.Throttle++
-	case s.HasFault:
+	case trace.Fault:
 		c.Fault++
-	case s.HasError:
+	case trace.Error:
 		c.Error++
 	default:
 		c.OK++
@@ -102,18 +103,18 @@ func (a *Analytics) Series(ctx context.Context, r SeriesRequest) (*Series, error
 	other := newGroup("other")
 	cells := 0
 	out := &Series{Bucket: r.Bucket.Seconds(), Groups: []*Group{}}
-	counted, err := a.scan(ctx, r.Selection, r.Group.whole, func(s *trace.Summary, t *trace.Trace) {
-		values := r.Group.values(s, t)
-		if len(values) == 0 {
+	counted, err := a.scan(ctx, r.Selection, func(s *trace.Summary, t *trace.Trace) {
+		list, unfinished := r.Group.observations(s, t)
+		if len(list)+unfinished == 0 {
 			out.None++
 		}
 		start := floor(s.Start, r.Bucket)
-		for _, v := range values {
-			g := groups[v]
+		for _, o := range list {
+			g := groups[o.value]
 			if g == nil {
 				if g = other; len(groups) < maxGroups && cells < maxCells {
-					g = newGroup(v)
-					groups[v] = g
+					g = newGroup(o.value)
+					groups[o.value] = g
 				}
 			}
 			if g != other && g.cells[start] == nil && cells >= maxCells {
@@ -122,7 +123,7 @@ func (a *Analytics) Series(ctx context.Context, r SeriesRequest) (*Series, error
 			if g.cells[start] == nil {
 				cells++
 			}
-			g.add(s, start)
+			g.add(o, start)
 		}
 	})
 	if err != nil {
@@ -162,12 +163,12 @@ func (g *Group) cell(start trace.Time) *Point {
 	return p
 }
 
-func (g *Group) add(s *trace.Summary, start trace.Time) {
+func (g *Group) add(o observation, start trace.Time) {
 	p := g.cell(start)
-	p.Counts.add(s)
-	g.Counts.add(s)
-	if s.ResponseTime != nil {
-		p.times.add(*s.ResponseTime)
+	p.Counts.add(o.outcome)
+	g.Counts.add(o.outcome)
+	if o.took != nil {
+		p.times.add(*o.took)
 	}
 }
 

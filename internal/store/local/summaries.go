@@ -77,8 +77,8 @@ type candidate struct {
 	run *run // nil for an open trace
 	// open traces come first with the latest position they can have, then again
 	// with the one they do have.
-	open    *source
-	summary *trace.Summary // nil the first time
+	open *source
+	view *view // nil the first time
 }
 
 type candidates []*candidate
@@ -146,9 +146,9 @@ func (c *scan) examined(n int64) {
 func (c *scan) step() (*trace.Summary, error) {
 	top := c.heap[0]
 	if top.run == nil {
-		if top.summary != nil {
+		if top.view != nil {
 			heap.Pop(&c.heap)
-			return top.summary, nil
+			return c.yield(top.view), nil
 		}
 		return nil, c.decide(top)
 	}
@@ -169,7 +169,14 @@ func (c *scan) step() (*trace.Summary, error) {
 	if !c.match(v) {
 		return nil, nil
 	}
-	return v.summary, nil
+	return c.yield(v), nil
+}
+
+func (c *scan) yield(v *view) *trace.Summary {
+	if c.q.Seen != nil {
+		c.q.Seen(v.trace)
+	}
+	return v.summary
 }
 
 func (c *scan) advance(top *candidate) {
@@ -201,7 +208,7 @@ func (c *scan) decide(top *candidate) error {
 		heap.Pop(&c.heap)
 		return nil
 	}
-	top.summary = v.summary
+	top.view = v
 	heap.Fix(&c.heap, 0)
 	return nil
 }

@@ -1,0 +1,192 @@
+package analytics
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/jsonscan"
+)
+
+// Term is what is looked for in the documents of entities: a text anywhere in
+// their members' names or values, or a member with a value.
+type Term struct {
+	text   string // in lower case; "" if it is about a member
+	key    string
+	op     string // =, !=, ~, <, <=, >, >=; "" if the member need only be there
+	value  string
+	number float64
+	isNum  bool
+}
+
+// maxTerm is how long a term may be.
+const maxTerm = 1000
+
+// ParseTerm reads a term. KEY=VALUE finds members whose path (metadata.default.cart,
+// http.response.status) is KEY or ends with .KEY; != finds those with another
+// value, ~ those whose text contains VALUE whatever its case, <, <=, > and >=
+// compare numbers; KEY=* finds all that have the member. Blanks around the sign do not
+// count, and VALUE may stand in double quotes. Any other text is looked for as it
+// is, whatever its case; to look for a text with a sign in it, put it in double
+// quotes.
+func ParseTerm(text string) (*Term, error) {
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return nil, invalid("text: is required")
+	case len(text) > maxTerm:
+		return nil, invalid("text: is longer than %d bytes", maxTerm)
+	}
+	if plain, ok := unquote(text); ok {
+		if plain == "" {
+			return nil, invalid("text: is required")
+		}
+		return &Term{text: strings.ToLower(plain)}, nil
+	}
+	at := strings.IndexAny(text, "=!~<>\"")
+	if at <= 0 || text[at] == '"' || strings.ContainsAny(strings.TrimSpace(text[:at]), " \t") {
+		return &Term{text: strings.ToLower(text)}, nil
+	}
+	t := &Term{key: strings.TrimSpace(text[:at])}
+	for _, op := range []string{"!=", "<=", ">=", "=", "~", "<", ">"} {
+		if rest, ok := strings.CutPrefix(text[at:], op); ok {
+			t.op, t.value = op, strings.TrimSpace(rest)
+			break
+		}
+	}
+	if t.op == "" { // a ! alone
+		return &Term{text: strings.ToLower(text)}, nil
+	}
+	if plain, ok := unquote(t.value); ok {
+		t.value = plain
+	} else if t.op == "=" && t.value == "*" {
+		t.op = ""
+	}
+	n, err := strconv.ParseFloat(t.value, 64)
+	t.number, t.isNum = n, err == nil
+	if !t.isNum && strings.ContainsAny(t.op, "<>") {
+		return nil, invalid("text: %.50q compares numbers, but %.50q is none", t.op, t.value)
+	}
+	return t, nil
+}
+
+func unquote(text string) (string, bool) {
+	if len(text) < 2 || text[0] != '"' || text[len(text)-1] != '"' || strings.Contains(text[1:len(text)-1], `"`) {
+		return "", false
+	}
+	return text[1 : len(text)-1], true
+}
+
+// Matches says whether an entity's document, without its subsegments, has what
+// is looked for. The text must be JSON.
+func (t *Term) Matches(document []byte) bool {
+	if !t.possible(document) {
+		return false
+	}
+	found := false
+	eachMember(jsonscan.Value(document), "", func(path string, v jsonscan.Value) bool {
+		found = t.matches(path, v)
+		return !found
+	})
+	return found
+}
+
+// possible says, fast, whether a document can have what is looked for.
+func (t *Term) possible(document []byte) bool {
+	if t.text != "" {
+		// Escapes may hide a text, but only one with these characters.
+		return strings.ContainsAny(t.text, "\"\\/<>&") || !ascii(t.text) || bytes.Contains(bytes.ToLower(document), []byte(t.text))
+	}
+	last := t.key[strings.LastIndexByte(t.key, '.')+1:]
+	return strings.ContainsAny(last, "\"\\/<>&") || !ascii(last) || bytes.Contains(document, []byte(last))
+}
+
+func ascii(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Term) matches(path string, v jsonscan.Value) bool {
+	if t.text != "" {
+		return strings.Contains(strings.ToLower(path), t.text) || strings.Contains(strings.ToLower(scalar(v)), t.text)
+	}
+	if path != t.key && !strings.HasSuffix(path, "."+t.key) {
+		return false
+	}
+	value := scalar(v)
+	switch t.op {
+	case "":
+		return true
+	case "~":
+		return strings.Contains(strings.ToLower(value), strings.ToLower(t.value))
+	case "=":
+		return t.equal(value, v)
+	case "!=":
+		return !t.equal(value, v)
+	}
+	n, err := strconv.ParseFloat(value, 64)
+	switch {
+	case err != nil:
+		return false
+	case t.op == "<":
+		return n < t.number
+	case t.op == "<=":
+		return n <= t.number
+	case t.op == ">":
+		return n > t.number
+	}
+	return n >= t.number
+}
+
+func (t *Term) equal(value string, v jsonscan.Value) bool {
+	if value == t.value {
+		return true
+	}
+	if !t.isNum || v.Kind() != jsonscan.Number {
+		return false
+	}
+	n, err := strconv.ParseFloat(value, 64)
+	return err == nil && n == t.number
+}
+
+// scalar is a value that is no object or list, as text.
+func scalar(v jsonscan.Value) string {
+	if v.Kind() == jsonscan.String {
+		return v.Text()
+	}
+	return string(bytes.TrimSpace(v))
+}
+
+// eachMember yields every scalar of a document with its path, elements of lists
+// under that of their list, until it is told to stop. Subsegments are entities of
+// their own.
+func eachMember(v jsonscan.Value, path string, yield func(path string, v jsonscan.Value) bool) bool {
+	switch v.Kind() {
+	case jsonscan.Object:
+		for key, member := range v.Members() {
+			name := string(key)
+			if path == "" && name == "subsegments" {
+				continue
+			}
+			if path != "" {
+				name = path + "." + name
+			}
+			if !eachMember(member, name, yield) {
+				return false
+			}
+		}
+	case jsonscan.Array:
+		for element := range v.Elements() {
+			if !eachMember(element, path, yield) {
+				return false
+			}
+		}
+	default:
+		return yield(path, v)
+	}
+	return true
+}
