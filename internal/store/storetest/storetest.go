@@ -125,9 +125,15 @@ func (f *fixture) states(check func(state string)) {
 func (f *fixture) summaries(account trace.Account, q *store.SummaryQuery) []*trace.Summary {
 	f.Helper()
 	var list []*trace.Summary
-	for s, err := range f.store.Summaries(f.ctx, account, q) {
+	var seen *trace.Trace
+	looking := *q
+	looking.Seen = func(t *trace.Trace) { seen = t }
+	for s, err := range f.store.Summaries(f.ctx, account, &looking) {
 		if err != nil {
 			f.Fatalf("Summaries: %v", err)
+		}
+		if seen == nil || seen.ID != s.ID {
+			f.Fatalf("Summaries yields %s and hands out %+v", s.ID, seen)
 		}
 		list = append(list, s)
 	}
