@@ -45,6 +45,7 @@ const (
 	// A row group ends with the first trace that brings it to so many rows or
 	// received bytes: reading one trace reads pages of that size.
 	groupRows  = 1024
+	traceGroup = 16384 // rows of a row group of the table of traces
 	groupBytes = 1 << 20
 	// maxTrace bounds the received bytes of one trace.
 	maxTrace = maxChunk / 2
@@ -268,14 +269,24 @@ func (w *Writer) finishTables() error {
 		if _, err := traces.Write([]traceRow{traceRowOf(&in)}); err != nil {
 			return fmt.Errorf("write block %s: %w", w.temp(), err)
 		}
+		if i%traceGroup < traceGroup-1 {
+			continue
+		}
+		// A row group is in memory until it ends.
+		if err := traces.Flush(); err != nil {
+			return fmt.Errorf("write block %s: %w", w.temp(), err)
+		}
+		if err := w.drain(); err != nil {
+			return err
+		}
 	}
 	if err := traces.Close(); err != nil {
 		return fmt.Errorf("write block %s: %w", w.temp(), err)
 	}
-	w.index.tracesSize = int64(w.buffer.Len())
 	if err := w.drain(); err != nil {
 		return err
 	}
+	w.index.tracesSize = w.offset
 	return w.finish()
 }
 
