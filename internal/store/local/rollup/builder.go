@@ -16,7 +16,6 @@ type Builder struct {
 	last   *assemble.Sum                     // that was asked for last
 	owner  Owner
 	second int64
-	empty  assemble.Sum
 }
 
 // Add counts those observations of a trace that were received in a window.
