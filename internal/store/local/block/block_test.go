@@ -128,13 +128,17 @@ func cpu(t testing.TB) time.Duration {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	list, spans := someTraces(b, 10_000)
-	for _, level := range []block.Level{block.Fast, block.Small} {
-		b.Run(fmt.Sprintf("level=%d", level), func(b *testing.B) {
+	for _, c := range []struct {
+		name      string
+		documents bool
+		level     block.Level
+	}{{"spans", false, block.Fast}, {"documents", true, block.Fast}, {"spans/small", false, block.Small}, {"documents/small", true, block.Small}} {
+		list, spans := load(100_000, c.documents)
+		b.Run(c.name, func(b *testing.B) {
 			var size int64
 			before := cpu(b)
 			for b.Loop() {
-				done := write(b, b.TempDir(), level, list)
+				done := write(b, b.TempDir(), c.level, list)
 				size = done.Size()
 				done.Release()
 			}
@@ -145,7 +149,7 @@ func BenchmarkWrite(b *testing.B) {
 }
 
 func BenchmarkLookup(b *testing.B) {
-	list, _ := someTraces(b, 10_000)
+	list, _ := load(100_000, false)
 	done := write(b, b.TempDir(), block.Fast, list)
 	defer done.Release()
 	i, before := 0, cpu(b)
@@ -159,7 +163,7 @@ func BenchmarkLookup(b *testing.B) {
 }
 
 func BenchmarkScan(b *testing.B) {
-	list, spans := someTraces(b, 10_000)
+	list, spans := load(100_000, false)
 	done := write(b, b.TempDir(), block.Fast, list)
 	defer done.Release()
 	before := cpu(b)

@@ -362,7 +362,7 @@ func (b *Block) Records(i int, memo *Memo) ([]Record, error) {
 		}
 		rows = memo.rows[e.pos : e.pos+e.Segments]
 	}
-	records, err := recordsOf(rows, i, e.ID)
+	records, err := recordsOf(rows, e.ID)
 	if err != nil {
 		return nil, vfs.Corrupt(b.Entities(), chunk.offset, "trace %s: %w", e.ID, err)
 	}
@@ -375,42 +375,9 @@ func (b *Block) rows(chunk uint32, first, n int) ([]row, error) {
 	if err := b.check(c); err != nil {
 		return nil, err
 	}
-	rows, err := readRows(b.table.RowGroups()[chunk], first, n)
+	rows, err := readRows(b.table.RowGroups()[chunk], first, n, false)
 	if err != nil {
 		return nil, vfs.Corrupt(b.Entities(), c.offset, "row group %d: %w", chunk, err)
 	}
 	return rows, nil
-}
-
-// recordsOf puts the records of one trace together. They share nothing with
-// the rows, so that keeping one does not keep its row group.
-func recordsOf(rows []row, number int, id trace.ID) ([]Record, error) {
-	records := make([]Record, len(rows))
-	size := 0
-	for i := range rows {
-		r := &rows[i]
-		size += len(r.Raw) + len(r.Document) + len(r.Name) + len(r.Fields) + 80
-	}
-	own := make([]byte, 0, size)
-	scopes := map[string]*trace.OTLPScope{}
-	for i := range rows {
-		r := &rows[i]
-		if int(r.Trace) != number || r.TraceID != id {
-			return nil, fmt.Errorf("found trace %d, %s, in its place", r.Trace, trace.ID(r.TraceID))
-		}
-		var err error
-		if records[i], own, err = r.record(own); err != nil {
-			return nil, err
-		}
-		if r.Scope == nil {
-			continue
-		}
-		if scopes[string(r.Scope)] == nil {
-			if scopes[string(r.Scope)], err = scopeOf(r.Scope); err != nil {
-				return nil, fmt.Errorf("scope: %w", err)
-			}
-		}
-		records[i].Scope = scopes[string(r.Scope)]
-	}
-	return records, nil
 }

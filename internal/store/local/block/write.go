@@ -32,7 +32,7 @@ import (
 //	        40 magic "FLUOBLK\n"
 const (
 	magic      = "FLUOBLK\n"
-	version    = 2
+	version    = 3
 	headBytes  = 16
 	tailBytes  = 48
 	suffix     = ".blk"
@@ -73,8 +73,7 @@ type Writer struct {
 	index   *builder
 	rows    []row
 	bytes   int // received, of rows
-	scopes  map[*trace.OTLPScope][]byte
-	scratch []byte
+	maker   rowMaker
 	table   *parquet.GenericWriter[row]
 	buffer  bytes.Buffer // what the table wrote and the file has not got yet
 	packed  []byte
@@ -92,7 +91,7 @@ type WriterOptions struct {
 
 // Create begins a block, under a temporary name.
 func Create(o WriterOptions) (*Writer, error) {
-	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder(), scopes: map[*trace.OTLPScope][]byte{}}
+	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder()}
 	w.table = parquet.NewGenericWriter[row](&w.buffer, w.parquet()...)
 	return w, w.create(entitiesSuffix)
 }
@@ -103,7 +102,7 @@ func (w *Writer) parquet() []parquet.WriterOption {
 		codec = &w.codec.smallPages
 	}
 	return []parquet.WriterOption{parquet.Compression(codec), parquet.CreatedBy("fluoro", "", ""), parquet.PageBufferSize(128 << 10), parquet.WriteBufferSize(0),
-		parquet.SkipPageBounds("scope"), parquet.SkipPageBounds("span_id"), parquet.SkipPageBounds("parent_span_id"), parquet.SkipPageBounds("fields"), parquet.SkipPageBounds("document"), parquet.SkipPageBounds("raw")}
+		parquet.SkipPageBounds("scope"), parquet.SkipPageBounds("span_id"), parquet.SkipPageBounds("parent_span_id"), parquet.SkipPageBounds("template"), parquet.SkipPageBounds("rest"), parquet.SkipPageBounds("raw"), parquet.SkipPageBounds("http_url")}
 }
 
 func (w *Writer) create(suffix string) (err error) {
@@ -168,32 +167,15 @@ func (w *Writer) Add(in *Info, records []Record) error {
 	}
 	pos, before := len(w.rows), w.bytes
 	for i := range records {
-		r := &records[i]
-		var out row
-		out, w.scratch = rowOf(len(w.index.entries), in.ID, r, w.scratch)
-		out.Scope = w.scope(r.Scope)
-		w.rows = append(w.rows, out)
-		w.bytes += len(r.Raw)
+		w.bytes += len(records[i].Raw)
 	}
 	if w.bytes-before > maxTrace {
 		return fmt.Errorf("block: trace %s of %d bytes is over the limit", in.ID, w.bytes-before)
 	}
+	w.rows = w.maker.add(w.rows, in.Account, in.ID, records)
 	w.highest = max(w.highest, in.LSN)
 	in.Segments = len(records)
 	return w.index.add(in, uint32(len(w.index.chunks)), uint32(pos))
-}
-
-// scope is the encoded form of a scope, made once for a row group.
-func (w *Writer) scope(s *trace.OTLPScope) []byte {
-	if s == nil {
-		return nil
-	}
-	b, ok := w.scopes[s]
-	if !ok {
-		b = appendScope(nil, s)
-		w.scopes[s] = b
-	}
-	return b
 }
 
 // compare orders entries by start, then id.
@@ -231,7 +213,7 @@ func (w *Writer) flush() error {
 	b := w.buffer.Bytes()
 	w.index.chunks = append(w.index.chunks, chunkRef{offset: w.offset, stored: uint32(len(b)), rows: uint32(len(w.rows)), sum: crc32.Checksum(b, castagnoli())})
 	clear(w.rows)
-	clear(w.scopes)
+	w.maker.forget()
 	w.rows, w.bytes = w.rows[:0], 0
 	return w.drain()
 }
