@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -100,12 +99,7 @@ func (m *rowMaker) add(rows []row, account trace.Account, id trace.ID, records [
 
 // row takes one record apart, or keeps it raw when that would lose something.
 func (m *rowMaker) row(out *row, account trace.Account, id trace.ID, r *Record) {
-	whole := row{Account: string(account), TraceID: id, Source: int32(r.Source), Part: int32(r.Part), Received: int64(r.ReceivedAt)}
-	if r.Scope != nil {
-		s := m.scope(r.Scope)
-		whole.Scope, whole.Service = s.encoded, s.service
-	}
-	*out = whole
+	m.common(out, account, id, r)
 	s := &m.splitter
 	s.reset(out, r.Raw)
 	ok := false
@@ -134,8 +128,17 @@ func (m *rowMaker) row(out *row, account trace.Account, id trace.ID, r *Record) 
 		}
 	}
 	s.ids = s.ids[:0]
-	*out = whole
-	out.Raw = r.Raw
+	*out = row{Raw: r.Raw}
+	m.common(out, account, id, r)
+}
+
+// common fills what every row has.
+func (m *rowMaker) common(out *row, account trace.Account, id trace.ID, r *Record) {
+	out.Account, out.TraceID, out.Source, out.Part, out.Received = string(account), id, int32(r.Source), int32(r.Part), int64(r.ReceivedAt)
+	if r.Scope != nil {
+		s := m.scope(r.Scope)
+		out.Scope, out.Service = s.encoded, s.service
+	}
 }
 
 // fewEntities is up to how many are looked through one by one.
@@ -325,8 +328,7 @@ func (x *reader) set(r *row, column int, v parquet.Value) {
 		return
 	}
 	text := func() string {
-		b := x.own(v.ByteArray())
-		return unsafe.String(unsafe.SliceData(b), len(b)) // nobody changes it
+		return stringOf(x.own(v.ByteArray()))
 	}
 	switch column {
 	case 0:

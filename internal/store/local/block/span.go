@@ -1,6 +1,7 @@
 package block
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strconv"
@@ -34,6 +35,9 @@ const asideFrom = 32
 // spanColumns are the attributes that have a column, as OpenTelemetry's
 // semantic conventions for HTTP name them, old and new.
 func spanColumn(key []byte) (byte, bool) {
+	if len(key) < 7 || key[0] != 'h' && key[0] != 'u' && key[0] != 'e' {
+		return 0, false
+	}
 	switch string(key) {
 	case "http.request.method", "http.method":
 		return colMethod, true
@@ -104,9 +108,14 @@ func (s *splitter) span() bool {
 // fieldOf is the size of the protobuf field that b begins with, and where its
 // value begins. Only fields up to 15 are known: their tag is one byte.
 func fieldOf(b []byte) (size, value int, ok bool) {
-	_, tag := binary.Uvarint(b)
-	if tag <= 0 {
+	if len(b) == 0 {
 		return 0, 0, false
+	}
+	tag := 1
+	if b[0] >= 0x80 {
+		if _, tag = binary.Uvarint(b); tag <= 0 {
+			return 0, 0, false
+		}
 	}
 	switch b[0] & 7 {
 	case 0:
@@ -115,6 +124,10 @@ func fieldOf(b []byte) (size, value int, ok bool) {
 	case 1:
 		return tag + 8, tag, len(b) >= tag+8
 	case 2:
+		if len(b) > tag && b[tag] < 0x80 {
+			size = tag + 1 + int(b[tag])
+			return size, tag + 1, size <= len(b)
+		}
 		n, w := binary.Uvarint(b[tag:])
 		if w <= 0 || n > uint64(len(b)-tag-w) {
 			return 0, 0, false
@@ -140,22 +153,37 @@ func statusIsError(b []byte) bool {
 	return false
 }
 
+// keyValue is an attribute's key, and its value with the tag that says of what
+// type it is.
+func keyValue(b []byte) (key, value []byte, ok bool) {
+	if len(b) > 4 && len(b) < 0x80 && b[0] == 1<<3|2 { // all lengths are one byte
+		if n := int(b[1]); n+4 < len(b) && b[2+n] == 2<<3|2 && int(b[3+n]) == len(b)-4-n {
+			return b[2 : 2+n], b[4+n:], true
+		}
+		return nil, nil, false
+	}
+	size, at, ok := fieldOf(b)
+	if !ok || b[0] != 1<<3|2 || size == len(b) || b[size] != 2<<3|2 {
+		return nil, nil, false
+	}
+	key, b = b[at:size], b[size:]
+	if size, at, ok = fieldOf(b); !ok || size != len(b) || size == at {
+		return nil, nil, false
+	}
+	return key, b[at:], true
+}
+
 // attribute takes an attribute apart whose field is from[start:end].
 func (s *splitter) attribute(start, end int, b []byte) bool {
-	size, value, ok := fieldOf(b)
-	if !ok || b[0] != 1<<3|2 || size == len(b) || b[size] != 2<<3|2 {
+	key, b, ok := keyValue(b)
+	if !ok {
 		return false
 	}
-	key, b := b[value:size], b[size:]
-	if size, value, ok = fieldOf(b); !ok || size != len(b) || size == value {
-		return false
-	}
-	b = b[value:]
 	kind := b[0]
-	if size, value, ok = fieldOf(b); !ok || size != len(b) || !utf8.Valid(key) {
+	size, value, ok := fieldOf(b)
+	if !ok || size != len(b) || !utf8.Valid(key) {
 		return false
 	}
-	var number [32]byte
 	text := b[value:]
 	switch kind {
 	case valueText:
@@ -164,11 +192,14 @@ func (s *splitter) attribute(start, end int, b []byte) bool {
 		}
 	case valueInt:
 		n, _ := binary.Uvarint(text)
-		text = strconv.AppendInt(number[:0], int64(n), 10)
+		text = strconv.AppendInt(s.number[:0], int64(n), 10)
+		s.number = text
 	case valueBool:
-		text = strconv.AppendBool(number[:0], text[0] == 1)
+		text = strconv.AppendBool(s.number[:0], text[0] == 1)
+		s.number = text
 	case valueDouble:
-		text = strconv.AppendFloat(number[:0], math.Float64frombits(binary.LittleEndian.Uint64(text)), 'g', -1, 64)
+		text = strconv.AppendFloat(s.number[:0], math.Float64frombits(binary.LittleEndian.Uint64(text)), 'g', -1, 64)
+		s.number = text
 	default:
 		return false
 	}
@@ -227,12 +258,12 @@ func serviceOf(resource []byte) string {
 		if !ok {
 			return ""
 		}
-		if b[0] == 1<<3|2 {
-			var s splitter
-			var r row
-			s.reset(&r, b[:size])
-			if s.attribute(0, size, b[value:size]) && len(s.pairs) == 1 && s.pairs[0].Key == "service.name" {
-				return s.pairs[0].Value
+		if name, ok := bytes.CutPrefix(b[value:size], []byte("\x0a\x0cservice.name\x12")); ok && b[0] == 1<<3|2 {
+			if n, at, ok := fieldOf(append([]byte{2<<3 | 2}, name...)); ok {
+				name = name[at-1 : n-1]
+			}
+			if n, at, ok := fieldOf(name); ok && n == len(name) && name[0] == valueText && utf8.Valid(name[at:]) {
+				return string(name[at:])
 			}
 		}
 		b = b[size:]

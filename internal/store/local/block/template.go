@@ -117,7 +117,10 @@ type splitter struct {
 	done     int      // of from: in the template
 	start    int64    // the last one met
 	space    []byte   // what rows hold, until they are written
+	full     [][]byte // more of it
+	spare    [][]byte
 	pairsOf  []pair   // the same
+	number   []byte
 }
 
 func (s *splitter) reset(r *row, from []byte) {
@@ -131,7 +134,11 @@ const spaceBytes = 64 << 10
 // keep copies bytes to where they stay until forget.
 func (s *splitter) keep(b []byte) []byte {
 	if cap(s.space)-len(s.space) < len(b) {
-		s.space = make([]byte, 0, max(spaceBytes, len(b)))
+		if s.full = append(s.full, s.space); len(s.spare) > 0 && len(b) <= spaceBytes {
+			s.space, s.spare = s.spare[len(s.spare)-1], s.spare[:len(s.spare)-1]
+		} else {
+			s.space = make([]byte, 0, max(spaceBytes, len(b)))
+		}
 	}
 	at := len(s.space)
 	s.space = append(s.space, b...)
@@ -139,14 +146,22 @@ func (s *splitter) keep(b []byte) []byte {
 }
 
 func (s *splitter) share(b []byte) string {
-	b = s.keep(b)
-	return unsafe.String(unsafe.SliceData(b), len(b)) // nobody changes it before forget
+	return stringOf(s.keep(b))
 }
+
+// stringOf shares the memory of b, which nobody may change.
+func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // forget says that what rows hold is not needed any more.
 func (s *splitter) forget() {
 	clear(s.pairsOf)
-	s.space, s.pairsOf = s.space[:0], s.pairsOf[:0]
+	for _, b := range s.full {
+		if cap(b) == spaceBytes {
+			s.spare = append(s.spare, b[:0])
+		}
+	}
+	clear(s.full)
+	s.full, s.space, s.pairsOf = s.full[:0], s.space[:0], s.pairsOf[:0]
 }
 
 // hole puts an operation in place of from[start:end].
@@ -182,6 +197,7 @@ type joiner struct {
 	ids     [][]uint64 // by row: its own, then those of embedded subsegments
 	idSpace []uint64
 	parents []hole
+	number  []byte
 }
 
 // hole is where the id of an entity of another row belongs.
@@ -191,7 +207,7 @@ type hole struct {
 }
 
 func (j *joiner) reset() {
-	*j = joiner{out: j.out[:0], bounds: j.bounds[:0], ids: j.ids[:0], idSpace: j.idSpace[:0], parents: j.parents[:0]}
+	j.out, j.bounds, j.ids, j.idSpace, j.parents = j.out[:0], j.bounds[:0], j.ids[:0], j.idSpace[:0], j.parents[:0]
 }
 
 // add joins the next row of a trace.
@@ -235,20 +251,12 @@ func (j *joiner) raw(n int) []byte {
 }
 
 func (j *joiner) fill(r *row) error {
-	t, rest := Decoder{buf: r.Template, end: len(r.Template)}, Decoder{buf: r.Rest, end: len(r.Rest)}
+	t, rest := cursor{b: r.Template}, cursor{b: r.Rest}
 	pairs, start := r.Attributes, r.Received
-	next := func() (p pair) {
-		if len(pairs) == 0 {
-			t.fail(errTemplate)
-			return p
-		}
-		p, pairs = pairs[0], pairs[1:]
-		return p
-	}
 	for {
-		j.out = append(j.out, t.Blob()...)
-		if t.Done() {
-			return errors.Join(t.err, rest.err)
+		j.out = append(j.out, t.blob()...)
+		if len(t.b) == 0 || t.short {
+			break
 		}
 		switch operation := op(t.one()); operation {
 		case opTraceRaw:
@@ -273,26 +281,26 @@ func (j *joiner) fill(r *row) error {
 		case opEndText:
 			j.out = appendSeconds(j.out, r.Start+r.Duration, t.one())
 		case opMessageText, opText:
-			c := t.one()
-			text := r.text(c)
-			if c >= textColumns {
-				return errTemplate
-			}
+			text := j.text(r, t.one())
 			if operation == opMessageText {
 				j.out = binary.AppendUvarint(j.out, uint64(len(text)))
 			}
 			j.out = append(j.out, text...)
 		case opSpanColumn:
 			kind, c := t.one(), t.one()
-			if c >= textColumns {
+			j.attribute(kind, stringOf(t.blob()), j.text(r, c))
+		case opSpanPair:
+			if len(pairs) == 0 {
 				return errTemplate
 			}
-			j.attribute(kind, string(t.Blob()), r.text(c))
-		case opSpanPair:
-			p := next()
-			j.attribute(t.one(), p.Key, p.Value)
+			j.attribute(t.one(), pairs[0].Key, pairs[0].Value)
+			pairs = pairs[1:]
 		case opTextPair, opNumberPair:
-			p := next()
+			if len(pairs) == 0 {
+				return errTemplate
+			}
+			p := &pairs[0]
+			pairs = pairs[1:]
 			j.out = append(append(append(j.out, '"'), p.Key...), '"', ':')
 			if operation == opTextPair {
 				j.out = append(append(append(j.out, '"'), p.Value...), '"')
@@ -300,9 +308,9 @@ func (j *joiner) fill(r *row) error {
 				j.out = append(j.out, p.Value...)
 			}
 		case opRest:
-			j.out = append(j.out, rest.Blob()...)
+			j.out = append(j.out, rest.blob()...)
 		case opRestID:
-			if id := rest.Bytes(8); id != nil {
+			if id := rest.bytes(8); id != nil {
 				j.idSpace = append(j.idSpace, binary.BigEndian.Uint64(id))
 				j.out = hex.AppendEncode(j.out, id)
 			}
@@ -322,24 +330,74 @@ func (j *joiner) fill(r *row) error {
 		if len(j.out) > maxChunk {
 			return fmt.Errorf("a trace of more than %d bytes", maxChunk)
 		}
-		if err := errors.Join(t.err, rest.err); err != nil {
-			return err
+		if t.short || rest.short {
+			break
 		}
 	}
+	if t.short || rest.short {
+		return errTemplate
+	}
+	return nil
 }
 
-func (r *row) text(c byte) string {
+// cursor reads a template or a rest. What is missing is zero and short is set.
+type cursor struct {
+	b     []byte
+	short bool
+}
+
+func (c *cursor) bytes(n uint64) []byte {
+	if n > uint64(len(c.b)) {
+		c.b, c.short = nil, true
+		return nil
+	}
+	b := c.b[:n:n]
+	c.b = c.b[n:]
+	return b
+}
+
+func (c *cursor) one() byte {
+	if len(c.b) == 0 {
+		c.short = true
+		return 0
+	}
+	b := c.b[0]
+	c.b = c.b[1:]
+	return b
+}
+
+func (c *cursor) blob() []byte {
+	if len(c.b) > 0 && c.b[0] < 0x80 { // most are short
+		n := uint64(c.b[0])
+		c.b = c.b[1:]
+		return c.bytes(n)
+	}
+	n, w := binary.Uvarint(c.b)
+	if w <= 0 {
+		c.b, c.short = nil, true
+		return nil
+	}
+	c.b = c.b[w:]
+	return c.bytes(n)
+}
+
+func (c *cursor) varint() int64 {
+	n, w := binary.Varint(c.b)
+	if w <= 0 {
+		c.b, c.short = nil, true
+		return 0
+	}
+	c.b = c.b[w:]
+	return n
+}
+
+// text is what a row has in a column, valid until the next call.
+func (j *joiner) text(r *row, c byte) string {
 	if p := r.column(c); p != nil {
 		return *p
 	}
-	return strconv.Itoa(int(r.Status))
-}
-
-func (d *Decoder) one() byte {
-	if b := d.Bytes(1); b != nil {
-		return b[0]
-	}
-	return 0
+	j.number = strconv.AppendInt(j.number[:0], int64(r.Status), 10)
+	return stringOf(j.number)
 }
 
 func (j *joiner) parent(r *row, asHex bool) {

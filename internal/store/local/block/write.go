@@ -43,8 +43,8 @@ const (
 
 	// A row group ends with the first trace that brings it to so many rows or
 	// received bytes: reading one trace reads pages of that size.
-	groupRows  = 1024
-	groupBytes = 1 << 20
+	groupRows  = 2048
+	groupBytes = 2 << 20
 	// maxTrace bounds the received bytes of one trace.
 	maxTrace = maxChunk / 2
 )
@@ -101,9 +101,16 @@ func (w *Writer) parquet() []parquet.WriterOption {
 	if w.level == Small {
 		codec = &w.codec.smallPages
 	}
-	return []parquet.WriterOption{parquet.Compression(codec), parquet.CreatedBy("fluoro", "", ""), parquet.PageBufferSize(128 << 10), parquet.WriteBufferSize(0),
-		parquet.SkipPageBounds("scope"), parquet.SkipPageBounds("span_id"), parquet.SkipPageBounds("parent_span_id"), parquet.SkipPageBounds("template"), parquet.SkipPageBounds("rest"), parquet.SkipPageBounds("raw"), parquet.SkipPageBounds("http_url")}
+	options := []parquet.WriterOption{parquet.Compression(codec), parquet.CreatedBy("fluoro", "", ""), parquet.PageBufferSize(128 << 10), parquet.WriteBufferSize(0)}
+	for _, path := range unbounded {
+		options = append(options, parquet.SkipPageBounds(path...))
+	}
+	return options
 }
+
+// unbounded are the columns whose least and greatest values help nobody.
+var unbounded = [][]string{{"span_id"}, {"parent"}, {"parent_entity"}, {"parent_span_id"}, {"source"}, {"part"}, {"name"}, {"kind"}, {"origin"}, {"http_method"}, {"http_url"}, {"http_route"},
+	{"user"}, {"attributes", "list", "element", "key"}, {"attributes", "list", "element", "value"}, {"scope"}, {"template"}, {"rest"}, {"raw"}}
 
 func (w *Writer) create(suffix string) (err error) {
 	w.open, w.offset = suffix, 0
