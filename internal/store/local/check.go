@@ -156,6 +156,11 @@ func (in *inspection) note(format string, args ...any) {
 func (in *inspection) block(b *block.Block) error {
 	in.report.BlockBytes += b.Size()
 	var memo block.Memo
+	if in.deep {
+		if err := in.damage(b.CheckTraces()); err != nil {
+			return err
+		}
+	}
 	var segments float64
 	for i := range b.Len() {
 		segments += float64(b.Entry(i).Segments)

@@ -275,6 +275,34 @@ func (b *Block) Number() uint64 { return b.number }
 // File is the block's path.
 func (b *Block) File() string { return b.name }
 
+// CheckTraces reads all of the table of traces, which nothing else does: it is
+// for others. Damage is a *vfs.CorruptError.
+func (b *Block) CheckTraces() error {
+	name, want := pathOf(b.dir, b.number, tracesSuffix), b.index.traces
+	file, err := b.fs.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return vfs.Corrupt(name, 0, "the file is missing")
+	} else if err != nil {
+		return fmt.Errorf("open block: %w", err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	size, err := file.Size()
+	if err != nil {
+		return fmt.Errorf("open block %s: %w", name, err)
+	}
+	if size != int64(want.stored) {
+		return vfs.Corrupt(name, min(size, int64(want.stored)), "the file has %d bytes, %d announced", size, want.stored)
+	}
+	p, err := read(file, name, 0, int(want.stored))
+	if err != nil {
+		return err
+	}
+	if crc32.Checksum(p, castagnoli()) != want.sum {
+		return vfs.Corrupt(name, 0, "wrong checksum")
+	}
+	return nil
+}
+
 // Entities is the path of the table of entities.
 func (b *Block) Entities() string { return pathOf(b.dir, b.number, entitiesSuffix) }
 
@@ -285,7 +313,7 @@ func (b *Block) Tables() []string {
 }
 
 // Size is the length of all files in bytes.
-func (b *Block) Size() int64 { return b.size + b.entitiesSize + b.index.tracesSize }
+func (b *Block) Size() int64 { return b.size + b.entitiesSize + int64(b.index.traces.stored) }
 
 // Len is how many entries there are.
 func (b *Block) Len() int { return len(b.index.entries) }

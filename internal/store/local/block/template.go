@@ -119,7 +119,7 @@ type splitter struct {
 	space    []byte   // what rows hold, until they are written
 	full     [][]byte // more of it
 	spare    [][]byte
-	pairsOf  []pair   // the same
+	pairsOf  []pair // the same
 	number   []byte
 }
 

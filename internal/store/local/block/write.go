@@ -92,20 +92,18 @@ type WriterOptions struct {
 // Create begins a block, under a temporary name.
 func Create(o WriterOptions) (*Writer, error) {
 	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder()}
-	w.table = parquet.NewGenericWriter[row](&w.buffer, w.parquet()...)
+	w.table = tableWriter[row](&w.buffer, o.Level)
 	return w, w.create(entitiesSuffix)
 }
 
-func (w *Writer) parquet() []parquet.WriterOption {
-	codec := &w.codec.pages
-	if w.level == Small {
-		codec = &w.codec.smallPages
-	}
-	options := []parquet.WriterOption{parquet.Compression(codec), parquet.CreatedBy("fluoro", "", ""), parquet.PageBufferSize(128 << 10), parquet.WriteBufferSize(0)}
+// tableWriter is a writer of a table. It is not used twice: Reset of parquet-go
+// 0.32 loses the columns' names of the footer that follows.
+func tableWriter[T any](to *bytes.Buffer, level Level) *parquet.GenericWriter[T] {
+	options := []parquet.WriterOption{parquet.Compression(&pages[level]), parquet.CreatedBy("fluoro", "", ""), parquet.PageBufferSize(128 << 10), parquet.WriteBufferSize(0)}
 	for _, path := range unbounded {
 		options = append(options, parquet.SkipPageBounds(path...))
 	}
-	return options
+	return parquet.NewGenericWriter[T](to, options...)
 }
 
 // unbounded are the columns whose least and greatest values help nobody.
@@ -250,7 +248,7 @@ func (w *Writer) finishTables() error {
 	if err := w.create(tracesSuffix); err != nil {
 		return err
 	}
-	traces := parquet.NewGenericWriter[traceRow](&w.buffer, w.parquet()...)
+	traces := tableWriter[traceRow](&w.buffer, w.level)
 	for i := range w.index.entries {
 		in := w.index.info(i)
 		if _, err := traces.Write([]traceRow{traceRowOf(&in)}); err != nil {
@@ -260,7 +258,7 @@ func (w *Writer) finishTables() error {
 	if err := traces.Close(); err != nil {
 		return fmt.Errorf("write block %s: %w", w.temp(), err)
 	}
-	w.index.tracesSize = int64(w.buffer.Len())
+	w.index.traces = chunkRef{stored: uint32(w.buffer.Len()), rows: uint32(len(w.index.entries)), sum: crc32.Checksum(w.buffer.Bytes(), castagnoli())}
 	if err := w.drain(); err != nil {
 		return err
 	}
