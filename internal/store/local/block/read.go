@@ -403,7 +403,7 @@ func (b *Block) rows(chunk uint32, first, n int) ([]row, error) {
 	if err := b.check(c); err != nil {
 		return nil, err
 	}
-	rows, err := readRows(b.table.RowGroups()[chunk], first, n, false)
+	rows, err := readRows(b.table.RowGroups()[chunk], first, n)
 	if err != nil {
 		return nil, vfs.Corrupt(b.Entities(), c.offset, "row group %d: %w", chunk, err)
 	}
