@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"syscall"
 	"testing"
 	"time"
@@ -114,6 +115,63 @@ func TestRecords_comeBackByteForByte(t *testing.T) {
 				t.Fatalf("trace %d record %d has scope %+v, want %+v", i, n, g.Scope, w.Scope)
 			}
 		}
+	}
+}
+
+// copied writes all of a block to another, as a merge does.
+func copied(t testing.TB, from *block.Block, dir string) *block.Block {
+	codec, err := block.NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := block.Create(block.WriterOptions{FS: vfs.OS{}, Dir: dir, Number: 2, Codec: codec, Level: block.Small})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var memo block.Memo
+	for i := range from.Len() {
+		if err := w.Copy(from, i, &memo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := w.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestCopy_keepsEverything(t *testing.T) {
+	for _, documents := range []bool{false, true} {
+		list, _ := load(10_000, documents)
+		first := write(t, t.TempDir(), block.Fast, list)
+		second := copied(t, first, t.TempDir())
+		for i := range list {
+			got, err := second.Records(i, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, list[i].records) || !reflect.DeepEqual(first.Info(i), second.Info(i)) {
+				t.Fatalf("trace %d is not what was copied", i)
+			}
+		}
+		first.Release()
+		second.Release()
+	}
+}
+
+func BenchmarkMerge(b *testing.B) {
+	for _, documents := range []bool{false, true} {
+		list, spans := load(100_000, documents)
+		from := write(b, b.TempDir(), block.Fast, list)
+		b.Run(fmt.Sprintf("documents=%t", documents), func(b *testing.B) {
+			before := cpu(b)
+			for b.Loop() {
+				copied(b, from, b.TempDir()).Release()
+			}
+			b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(b.N*spans), "cpu-ns/span")
+		})
+		from.Release()
 	}
 }
 

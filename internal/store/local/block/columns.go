@@ -239,16 +239,16 @@ func recordsOf(rows []row, id trace.ID) ([]Record, error) {
 	return records, nil
 }
 
-// readRows reads of rows of a row group what received bytes are made of. They
-// own their memory.
-func readRows(group parquet.RowGroup, first, n int) ([]row, error) {
+// readRows reads rows of a row group, all columns or only those that received
+// bytes are made of. They own their memory.
+func readRows(group parquet.RowGroup, first, n int, all bool) ([]row, error) {
 	if first < 0 || n < 0 || int64(first)+int64(n) > group.NumRows() {
 		return nil, fmt.Errorf("rows %d to %d of %d", first, first+n, group.NumRows())
 	}
 	rows := make([]row, n)
 	r := reader{rows: rows, first: first, values: make([]parquet.Value, 128)}
 	for column, chunk := range group.ColumnChunks() {
-		if derived[column] {
+		if !all && derived[column] {
 			continue
 		}
 		if err := r.column(chunk, column); err != nil {
@@ -331,6 +331,22 @@ func (x *reader) set(r *row, column int, v parquet.Value) {
 		return stringOf(x.own(v.ByteArray()))
 	}
 	switch column {
+	case 0:
+		r.Account = text()
+	case 8:
+		r.Service = text()
+	case 10:
+		r.Kind = v.Int32()
+	case 11:
+		r.Origin = text()
+	case 15:
+		r.InProgress = v.Boolean()
+	case 16:
+		r.Fault = v.Boolean()
+	case 17:
+		r.Error = v.Boolean()
+	case 18:
+		r.Throttle = v.Boolean()
 	case 1:
 		copy(r.TraceID[:], v.ByteArray())
 	case 2:

@@ -361,49 +361,56 @@ func (b *Block) ByUpdated() []uint32 {
 type Memo struct {
 	block *Block
 	chunk uint32
+	all   bool // with the columns that are only for others
 	rows  []row
 }
 
 // Records reads the records of an entry, in the order of acceptance. They own
 // their memory. Damage is a *vfs.CorruptError. memo may be nil.
 func (b *Block) Records(i int, memo *Memo) ([]Record, error) {
-	e := &b.index.entries[i]
-	chunk := b.index.chunks[e.chunk]
-	if uint64(e.pos)+uint64(e.Segments) > uint64(chunk.rows) {
-		return nil, vfs.Corrupt(b.Entities(), chunk.offset, "trace %s: rows %d to %d of %d", e.ID, e.pos, e.pos+e.Segments, chunk.rows)
-	}
-	var rows []row
-	switch {
-	case memo == nil:
-		var err error
-		if rows, err = b.rows(e.chunk, int(e.pos), int(e.Segments)); err != nil {
-			return nil, err
-		}
-	default:
-		if memo.block != b || memo.chunk != e.chunk {
-			all, err := b.rows(e.chunk, 0, int(chunk.rows))
-			if err != nil {
-				*memo = Memo{}
-				return nil, err
-			}
-			*memo = Memo{block: b, chunk: e.chunk, rows: all}
-		}
-		rows = memo.rows[e.pos : e.pos+e.Segments]
-	}
-	records, err := recordsOf(rows, e.ID)
+	rows, err := b.entryRows(i, memo, false)
 	if err != nil {
-		return nil, vfs.Corrupt(b.Entities(), chunk.offset, "trace %s: %w", e.ID, err)
+		return nil, err
+	}
+	records, err := recordsOf(rows, b.index.entries[i].ID)
+	if err != nil {
+		return nil, b.wrongTrace(i, err)
 	}
 	return records, nil
 }
 
+func (b *Block) wrongTrace(i int, err error) error {
+	return vfs.Corrupt(b.Entities(), b.Offset(i), "trace %s: %w", b.index.entries[i].ID, err)
+}
+
+// entryRows reads the rows of an entry.
+func (b *Block) entryRows(i int, memo *Memo, all bool) ([]row, error) {
+	e := &b.index.entries[i]
+	chunk := b.index.chunks[e.chunk]
+	if uint64(e.pos)+uint64(e.Segments) > uint64(chunk.rows) {
+		return nil, b.wrongTrace(i, fmt.Errorf("rows %d to %d of %d", e.pos, e.pos+e.Segments, chunk.rows))
+	}
+	if memo == nil {
+		return b.rows(e.chunk, int(e.pos), int(e.Segments), all)
+	}
+	if memo.block != b || memo.chunk != e.chunk || all && !memo.all {
+		rows, err := b.rows(e.chunk, 0, int(chunk.rows), all)
+		if err != nil {
+			*memo = Memo{}
+			return nil, err
+		}
+		*memo = Memo{block: b, chunk: e.chunk, all: all, rows: rows}
+	}
+	return memo.rows[e.pos : e.pos+e.Segments], nil
+}
+
 // rows reads rows of a row group, after a look at the checksum of all of it.
-func (b *Block) rows(chunk uint32, first, n int) ([]row, error) {
+func (b *Block) rows(chunk uint32, first, n int, all bool) ([]row, error) {
 	c := b.index.chunks[chunk]
 	if err := b.check(c); err != nil {
 		return nil, err
 	}
-	rows, err := readRows(b.table.RowGroups()[chunk], first, n)
+	rows, err := readRows(b.table.RowGroups()[chunk], first, n, all)
 	if err != nil {
 		return nil, vfs.Corrupt(b.Entities(), c.offset, "row group %d: %w", chunk, err)
 	}

@@ -162,24 +162,65 @@ func (w *Writer) write(b []byte) error {
 // Add adds a trace with its records in the order of acceptance. Traces come in
 // ascending order of start, then id, then account.
 func (w *Writer) Add(in *Info, records []Record) error {
+	if err := w.next(in); err != nil {
+		return err
+	}
+	size := 0
+	for i := range records {
+		size += len(records[i].Raw)
+	}
+	pos := len(w.rows)
+	w.rows = w.maker.add(w.rows, in.Account, in.ID, records)
+	return w.added(in, pos, size)
+}
+
+// Copy adds an entry of another block, as Add does. Its columns are taken over
+// as they are. Damage of that block is a *vfs.CorruptError.
+func (w *Writer) Copy(b *Block, i int, memo *Memo) error {
+	rows, err := b.entryRows(i, memo, true)
+	if err != nil {
+		return err
+	}
+	in := b.Info(i)
+	size := 0
+	for n := range rows {
+		r := &rows[n]
+		if r.TraceID != in.ID || r.Account != string(in.Account) {
+			return b.wrongTrace(i, fmt.Errorf("found trace %s of account %s in its place", trace.ID(r.TraceID), r.Account))
+		}
+		size += len(r.Template) + len(r.Rest) + len(r.Raw) + len(r.URL)
+		for k := range r.Attributes {
+			size += len(r.Attributes[k].Value)
+		}
+	}
+	if err := w.next(&in); err != nil {
+		return err
+	}
+	pos := len(w.rows)
+	w.rows = append(w.rows, rows...)
+	return w.added(&in, pos, size)
+}
+
+// next makes sure that a trace comes in order, and writes the rows that are
+// enough for a row group.
+func (w *Writer) next(in *Info) error {
 	if n := len(w.index.entries); n > 0 && compare(&w.index.entries[n-1], in.Start, in.ID) > 0 {
 		return errors.New("block: traces out of order")
 	}
 	if len(w.rows) >= groupRows || w.bytes >= groupBytes {
-		if err := w.flush(); err != nil {
-			return err
-		}
+		return w.flush()
 	}
-	pos, before := len(w.rows), w.bytes
-	for i := range records {
-		w.bytes += len(records[i].Raw)
+	return nil
+}
+
+// added notes a trace whose rows begin at pos and hold about so many bytes.
+func (w *Writer) added(in *Info, pos, size int) error {
+	if size > maxTrace {
+		return fmt.Errorf("block: trace %s of %d bytes is over the limit", in.ID, size)
 	}
-	if w.bytes-before > maxTrace {
-		return fmt.Errorf("block: trace %s of %d bytes is over the limit", in.ID, w.bytes-before)
-	}
-	w.rows = w.maker.add(w.rows, in.Account, in.ID, records)
+	w.bytes += size
 	w.highest = max(w.highest, in.LSN)
-	in.Segments = len(records)
+	in.Segments = len(w.rows) - pos
 	return w.index.add(in, uint32(len(w.index.chunks)), uint32(pos))
 }
 
