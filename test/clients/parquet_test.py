@@ -10,13 +10,14 @@ import duckdb
 import pyarrow.parquet
 
 blocks = sys.argv[1] + "/blocks/*"
-# The newest copy of each trace, and the documents that belong to it.
+# The newest copy of each trace, and the documents and spans that belong to it.
 duckdb.sql(f"""
 CREATE VIEW newest AS SELECT *, replace(filename, 'traces', 'entities') AS entities
-  FROM read_parquet('{blocks}.traces.parquet', filename = true, file_row_number = true)
+  FROM read_parquet('{blocks}.traces.parquet', filename = true)
   QUALIFY row_number() OVER (PARTITION BY account, trace_id ORDER BY lsn DESC, filename DESC) = 1;
-CREATE VIEW documents AS SELECT e.document::JSON AS d FROM read_parquet('{blocks}.entities.parquet', filename = true) e
-  JOIN newest t ON e.filename = t.entities AND e.trace = t.file_row_number WHERE e.form = 1
+CREATE VIEW received AS SELECT e.*, map_from_entries(e.attributes) AS attribute, t.trace_id AS id FROM
+  (SELECT *, lower(hex(trace_id)) AS h FROM read_parquet('{blocks}.entities.parquet', filename = true)) e
+  JOIN newest t ON e.filename = t.entities AND e.account = t.account AND t.trace_id = '1-' || h[:8] || '-' || h[9:]
 """)
 
 
@@ -25,8 +26,9 @@ def rows(query):
 
 
 print(json.dumps({
-    "p95": rows("""SELECT d->>'name', quantile_disc((d->>'end_time')::DOUBLE - (d->>'start_time')::DOUBLE, 0.95) FROM documents GROUP BY 1 ORDER BY 1"""),
-    "slowest": rows("""SELECT trace_id, duration / 1e9 FROM newest WHERE list_contains(annotation_keys, 'cart') ORDER BY duration DESC LIMIT 3"""),
-    "errors": rows("""SELECT d->>'$.http.request.url', avg(coalesce((d->>'error')::BOOLEAN, false)::INT) FROM documents GROUP BY 1 ORDER BY 1"""),
+    "p95": rows("SELECT service, quantile_disc(duration / 1e9, 0.95) FROM received WHERE source = 1 GROUP BY 1 ORDER BY 1"),
+    "slowest": rows("SELECT id, duration / 1e9 FROM received WHERE attribute['cart'] IS NOT NULL AND attribute['cart']::INT >= 20 ORDER BY duration DESC LIMIT 3"),
+    "errors": rows("SELECT http_url, avg(error::INT) FROM received WHERE source = 1 GROUP BY 1 ORDER BY 1"),
+    "spans": rows("SELECT service, http_route, quantile_disc(duration / 1e9, 0.95), avg(fault::INT), max(attribute['order.id']) FROM received WHERE source = 2 GROUP BY ALL ORDER BY 1"),
     "arrow": sum(pyarrow.parquet.read_table(f).num_rows for f in glob.glob(blocks + ".entities.parquet")),
 }))

@@ -178,6 +178,11 @@ func (in *inspection) block(b *block.Block) error {
 		return err
 	}
 	var memo block.Memo
+	if in.deep {
+		if err := in.damage(b.CheckTraces()); err != nil {
+			return err
+		}
+	}
 	var segments float64
 	for i := range b.Len() {
 		segments += float64(b.Entry(i).Segments)

@@ -57,7 +57,7 @@ func TestInspect_countsWhatReadersSee(t *testing.T) {
 func TestInspect_namesEveryDamage(t *testing.T) {
 	o := filled(t)
 	var files []string
-	for _, pattern := range []string{"wal/*.wal", "blocks/*.blk", "deleted"} {
+	for _, pattern := range []string{"wal/*.wal", "blocks/*.blk", "blocks/*.parquet", "deleted"} {
 		found, err := filepath.Glob(filepath.Join(o.Dir, pattern))
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, found, err)

@@ -17,7 +17,7 @@ import (
 const (
 	formatName    = "FORMAT"
 	formatText    = "fluoro local store"
-	formatVersion = 2
+	formatVersion = 3
 	lockName      = "LOCK"
 	logDir        = "wal"
 	blockDir      = "blocks"

@@ -399,7 +399,7 @@ func TestDamage_isNamedAndTheRestServed(t *testing.T) {
 			for at := int64(0); at < size; at += stride {
 				fs, l := build()
 				name := files(t, fs, dir)[n]
-				if err := fs.Damage(name, func(b []byte) []byte { b[at] ^= 1 << (at % 8); return b }); err != nil {
+				if err := fs.Damage(name, func(b []byte) []byte { b[min(at, int64(len(b))-1)] ^= 1 << (at % 8); return b }); err != nil {
 					t.Fatal(err)
 				}
 				s, err := local.Open(small(fs))

@@ -165,12 +165,7 @@ func (s *Store) copyEntry(w *block.Writer, m *merging) error {
 		return errStopped
 	default:
 	}
-	records, err := m.Records(m.at, &m.memo)
-	if err != nil {
-		return s.readFailed(m.sealed, err)
-	}
-	info := m.Info(m.at)
-	return w.Add(&info, records)
+	return s.readFailed(m.sealed, w.Copy(m.Block, m.at, &m.memo))
 }
 
 // isOver says whether an entry is over its time and nothing continues it. The

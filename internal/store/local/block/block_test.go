@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"syscall"
 	"testing"
 	"time"
@@ -117,6 +118,63 @@ func TestRecords_comeBackByteForByte(t *testing.T) {
 	}
 }
 
+// copied writes all of a block to another, as a merge does.
+func copied(t testing.TB, from *block.Block, dir string) *block.Block {
+	codec, err := block.NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := block.Create(block.WriterOptions{FS: vfs.OS{}, Dir: dir, Number: 2, Codec: codec, Level: block.Small})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var memo block.Memo
+	for i := range from.Len() {
+		if err := w.Copy(from, i, &memo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := w.Finish(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestCopy_keepsEverything(t *testing.T) {
+	for _, documents := range []bool{false, true} {
+		list, _ := load(10_000, documents)
+		first := write(t, t.TempDir(), block.Fast, list)
+		second := copied(t, first, t.TempDir())
+		for i := range list {
+			got, err := second.Records(i, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, list[i].records) || !reflect.DeepEqual(first.Info(i), second.Info(i)) {
+				t.Fatalf("trace %d is not what was copied", i)
+			}
+		}
+		first.Release()
+		second.Release()
+	}
+}
+
+func BenchmarkMerge(b *testing.B) {
+	for _, documents := range []bool{false, true} {
+		list, spans := load(100_000, documents)
+		from := write(b, b.TempDir(), block.Fast, list)
+		b.Run(fmt.Sprintf("documents=%t", documents), func(b *testing.B) {
+			before := cpu(b)
+			for b.Loop() {
+				copied(b, from, b.TempDir()).Release()
+			}
+			b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(b.N*spans), "cpu-ns/span")
+		})
+		from.Release()
+	}
+}
+
 // cpu is the time that the process computed: unlike that of the clock it does
 // not depend on who else uses the machine.
 func cpu(t testing.TB) time.Duration {
@@ -128,13 +186,17 @@ func cpu(t testing.TB) time.Duration {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	list, spans := someTraces(b, 10_000)
-	for _, level := range []block.Level{block.Fast, block.Small} {
-		b.Run(fmt.Sprintf("level=%d", level), func(b *testing.B) {
+	for _, c := range []struct {
+		name      string
+		documents bool
+		level     block.Level
+	}{{"spans", false, block.Fast}, {"documents", true, block.Fast}, {"spans/small", false, block.Small}, {"documents/small", true, block.Small}} {
+		list, spans := load(100_000, c.documents)
+		b.Run(c.name, func(b *testing.B) {
 			var size int64
 			before := cpu(b)
 			for b.Loop() {
-				done := write(b, b.TempDir(), level, list)
+				done := write(b, b.TempDir(), c.level, list)
 				size = done.Size()
 				done.Release()
 			}
@@ -145,7 +207,7 @@ func BenchmarkWrite(b *testing.B) {
 }
 
 func BenchmarkLookup(b *testing.B) {
-	list, _ := someTraces(b, 10_000)
+	list, _ := load(100_000, false)
 	done := write(b, b.TempDir(), block.Fast, list)
 	defer done.Release()
 	i, before := 0, cpu(b)
@@ -159,7 +221,7 @@ func BenchmarkLookup(b *testing.B) {
 }
 
 func BenchmarkScan(b *testing.B) {
-	list, spans := someTraces(b, 10_000)
+	list, spans := load(100_000, false)
 	done := write(b, b.TempDir(), block.Fast, list)
 	defer done.Release()
 	before := cpu(b)

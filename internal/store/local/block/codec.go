@@ -2,6 +2,7 @@ package block
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	pagezstd "github.com/parquet-go/parquet-go/compress/zstd"
@@ -17,12 +18,17 @@ const window = 512 << 10
 type Codec struct {
 	fast, small *zstd.Encoder
 	decoder     *zstd.Decoder
-
-	pages, smallPages pagezstd.Codec
 }
 
-// NewCodec makes a codec.
-func NewCodec() (*Codec, error) {
+// pages compress the pages of tables, by level.
+var pages = [...]pagezstd.Codec{Fast: {Level: pagezstd.SpeedFastest}, Small: {Level: pagezstd.SpeedDefault}}
+
+// NewCodec is the codec; there is one, as its encoders are large.
+func NewCodec() (*Codec, error) { return theCodec() }
+
+var theCodec = sync.OnceValues(newCodec)
+
+func newCodec() (*Codec, error) {
 	fast, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(window), zstd.WithEncoderCRC(false))
 	if err != nil {
 		return nil, fmt.Errorf("set up compression: %w", err)
@@ -35,8 +41,7 @@ func NewCodec() (*Codec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up decompression: %w", err)
 	}
-	return &Codec{fast: fast, small: small, decoder: decoder,
-		pages: pagezstd.Codec{Level: pagezstd.SpeedFastest}, smallPages: pagezstd.Codec{Level: pagezstd.SpeedDefault}}, nil
+	return &Codec{fast: fast, small: small, decoder: decoder}, nil
 }
 
 func (c *Codec) unpack(dst, stored []byte, raw uint32) ([]byte, error) {

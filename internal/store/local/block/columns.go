@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -15,128 +14,180 @@ import (
 // document or one span (docs/formats/store.md). Its fields are the columns, in
 // this order.
 type row struct {
-	Trace    int32    `parquet:"trace,delta"`
-	Form     int32    `parquet:"form,delta"`
-	Source   int32    `parquet:"source,delta"`
-	Part     int32    `parquet:"part,delta"`
-	Received int64    `parquet:"received,delta,timestamp(nanosecond)"`
-	Scope    []byte   `parquet:"scope,dict,optional"`
-	TraceID  [16]byte `parquet:"trace_id,dict"`
-	SpanID   [8]byte  `parquet:"span_id"`
-	ParentID []byte   `parquet:"parent_span_id,optional"`
-	Name     string   `parquet:"name,dict,optional"`
-	Kind     int32    `parquet:"kind,delta"`
-	Start    int64    `parquet:"start,delta,timestamp(nanosecond)"`
-	Duration int64    `parquet:"duration,delta"`
-	Fields   []byte   `parquet:"fields,optional"`
-	Document string   `parquet:"document,optional"`
-	Raw      []byte   `parquet:"raw,optional"`
+	Account      string   `parquet:"account,dict"`
+	TraceID      [16]byte `parquet:"trace_id,dict"`
+	SpanID       [8]byte  `parquet:"span_id"`
+	Parent       int32    `parquet:"parent,delta"`
+	ParentEntity int32    `parquet:"parent_entity,delta"`
+	ParentID     []byte   `parquet:"parent_span_id,optional"`
+	Source       int32    `parquet:"source,delta"`
+	Part         int32    `parquet:"part,delta"`
+	Service      string   `parquet:"service,dict,optional"`
+	Name         string   `parquet:"name,dict,optional"`
+	Kind         int32    `parquet:"kind,delta"`
+	Origin       string   `parquet:"origin,dict,optional"`
+	Start        int64    `parquet:"start,delta,timestamp(nanosecond)"`
+	Duration     int64    `parquet:"duration,delta"`
+	Received     int64    `parquet:"received,delta,timestamp(nanosecond)"`
+	InProgress   bool     `parquet:"in_progress"`
+	Fault        bool     `parquet:"fault"`
+	Error        bool     `parquet:"error"`
+	Throttle     bool     `parquet:"throttle"`
+	Method       string   `parquet:"http_method,dict,optional"`
+	URL          string   `parquet:"http_url,optional"`
+	Route        string   `parquet:"http_route,dict,optional"`
+	Status       int32    `parquet:"http_status,delta"`
+	User         string   `parquet:"user,dict,optional"`
+	Attributes   []pair   `parquet:"attributes,list"`
+	Scope        []byte   `parquet:"scope,dict,optional"`
+	Template     []byte   `parquet:"template,dict,optional"`
+	Rest         []byte   `parquet:"rest,optional"`
+	Raw          []byte   `parquet:"raw,optional"`
 }
 
-// The forms in which a row holds the received bytes.
-const (
-	formRaw      = iota // in raw, as they are
-	formDocument        // in document
-	formSpan            // in the columns of a span; fields has what follows the times
-)
+// pair is an attribute of a span or an annotation of a document.
+type pair struct {
+	Key   string `parquet:"key,dict"`
+	Value string `parquet:"value"`
+}
 
-// rowOf takes a record of a trace apart. It shares the record's memory.
-func rowOf(number int, id trace.ID, r *Record, scratch []byte) (row, []byte) {
-	out := row{Trace: int32(number), Source: int32(r.Source), Part: int32(r.Part), Received: int64(r.ReceivedAt), TraceID: id}
-	switch {
-	case r.Source == trace.SourceDocument && utf8.Valid(r.Raw):
-		out.Form, out.Document = formDocument, string(r.Raw)
-		return out, scratch
-	case r.Source == trace.SourceOTLP:
-		span := out
-		if span.split(r.Raw) {
-			if scratch = span.join(scratch[:0]); bytes.Equal(scratch, r.Raw) {
-				span.Form = formSpan
-				return span, scratch
+// entity says where in a trace an id is: which row, and 0 for the row's own or
+// the number of an embedded subsegment.
+type entity struct {
+	id     uint64
+	row    int
+	number int
+}
+
+// rowMaker takes the records of traces apart.
+type rowMaker struct {
+	splitter splitter
+	joiner   joiner
+	entities []entity
+	places   map[uint64]entity
+	scopes   map[*trace.OTLPScope]scopeColumns
+}
+
+type scopeColumns struct {
+	encoded []byte
+	service string
+}
+
+// forget says that the rows made so far are not needed any more.
+func (m *rowMaker) forget() {
+	m.splitter.forget()
+	clear(m.scopes)
+}
+
+// add adds the rows of a trace to others. Until forget they are valid.
+func (m *rowMaker) add(rows []row, account trace.Account, id trace.ID, records []Record) []row {
+	first := len(rows)
+	m.entities = m.entities[:0]
+	for i := range records {
+		r := &records[i]
+		rows = append(rows, row{})
+		out := &rows[len(rows)-1]
+		m.row(out, account, id, r)
+		m.entities = append(m.entities, entity{binary.BigEndian.Uint64(out.SpanID[:]), i, 0})
+		for n, id := range m.splitter.ids {
+			m.entities = append(m.entities, entity{id, i, n + 1})
+		}
+	}
+	m.link(rows[first:])
+	return rows
+}
+
+// row takes one record apart, or keeps it raw when that would lose something.
+func (m *rowMaker) row(out *row, account trace.Account, id trace.ID, r *Record) {
+	m.common(out, account, id, r)
+	s := &m.splitter
+	s.reset(out, r.Raw)
+	ok := false
+	switch r.Source {
+	case trace.SourceDocument:
+		if ok = s.document(); ok {
+			out.Service = out.Name
+		}
+	case trace.SourceOTLP:
+		ok = s.span()
+	}
+	if ok {
+		out.Template, out.Rest, out.Attributes = s.template, s.rest, s.pairs
+		m.joiner.reset()
+		if m.joiner.add(out) == nil && bytes.Equal(m.joiner.out, r.Raw) {
+			out.Template = s.keep(s.template)
+			if len(s.rest) > 0 {
+				out.Rest = s.keep(s.rest)
+			} else {
+				out.Rest = nil
+			}
+			at := len(s.pairsOf)
+			s.pairsOf = append(s.pairsOf, s.pairs...)
+			out.Attributes = s.pairsOf[at:len(s.pairsOf):len(s.pairsOf)]
+			return
+		}
+	}
+	s.ids = s.ids[:0]
+	*out = row{Raw: r.Raw}
+	m.common(out, account, id, r)
+}
+
+// common fills what every row has.
+func (m *rowMaker) common(out *row, account trace.Account, id trace.ID, r *Record) {
+	out.Account, out.TraceID, out.Source, out.Part, out.Received = string(account), id, int32(r.Source), int32(r.Part), int64(r.ReceivedAt)
+	if r.Scope != nil {
+		s := m.scope(r.Scope)
+		out.Scope, out.Service = s.encoded, s.service
+	}
+}
+
+// fewEntities is up to how many are looked through one by one.
+const fewEntities = 24
+
+// link replaces the ids of parents that are in the trace by where they are.
+func (m *rowMaker) link(rows []row) {
+	find := func(id uint64) (entity, bool) {
+		for i := range m.entities {
+			if m.entities[i].id == id {
+				return m.entities[i], true
 			}
 		}
+		return entity{}, false
 	}
-	out.Form, out.Raw = formRaw, r.Raw
-	return out, scratch
-}
-
-// Tags of opentelemetry.proto.trace.v1.Span in the order in which every known
-// encoder writes its fields.
-const (
-	tagTraceID = 1<<3 | 2
-	tagSpanID  = 2<<3 | 2
-	tagParent  = 4<<3 | 2
-	tagName    = 5<<3 | 2
-	tagKind    = 6 << 3
-	tagStart   = 7<<3 | 1
-	tagEnd     = 8<<3 | 1
-)
-
-// split fills the columns of a span. What it makes is only good if join gives
-// the same bytes: it does not check that what it skips is as join writes it.
-func (r *row) split(b []byte) bool {
-	if len(b) < 28 || b[0] != tagTraceID || b[1] != 16 || b[18] != tagSpanID || b[19] != 8 {
-		return false
-	}
-	copy(r.SpanID[:], b[20:28])
-	b = b[28:]
-	if len(b) >= 10 && b[0] == tagParent && b[1] == 8 {
-		r.ParentID, b = b[2:10], b[10:]
-	}
-	if len(b) > 0 && b[0] == tagName {
-		n, w := binary.Uvarint(b[1:])
-		if w <= 0 || n > uint64(len(b)-1-w) || !utf8.Valid(b[1+w:1+w+int(n)]) {
-			return false
+	if len(m.entities) > fewEntities {
+		if m.places == nil {
+			m.places = map[uint64]entity{}
 		}
-		r.Name, b = string(b[1+w:1+w+int(n)]), b[1+w+int(n):]
+		clear(m.places)
+		for _, e := range m.entities {
+			if _, has := m.places[e.id]; !has {
+				m.places[e.id] = e
+			}
+		}
+		find = func(id uint64) (entity, bool) { e, ok := m.places[id]; return e, ok }
 	}
-	if len(b) > 1 && b[0] == tagKind && b[1] < 0x80 {
-		r.Kind, b = int32(b[1]), b[2:]
+	for i := range rows {
+		r := &rows[i]
+		if len(r.ParentID) != 8 {
+			continue
+		}
+		if e, ok := find(binary.BigEndian.Uint64(r.ParentID)); ok && e.row != i {
+			r.Parent, r.ParentEntity, r.ParentID = int32(i-e.row), int32(e.number), nil
+		}
 	}
-	if len(b) < 18 || b[0] != tagStart || b[9] != tagEnd {
-		return false
-	}
-	r.Start = int64(binary.LittleEndian.Uint64(b[1:]))
-	r.Duration = int64(binary.LittleEndian.Uint64(b[10:])) - r.Start
-	r.Fields = b[18:]
-	return true
 }
 
-// join adds the protobuf message of a span.
-func (r *row) join(b []byte) []byte {
-	b = append(append(b, tagTraceID, 16), r.TraceID[:]...)
-	b = append(append(b, tagSpanID, 8), r.SpanID[:]...)
-	if len(r.ParentID) > 0 {
-		b = append(append(b, tagParent, byte(len(r.ParentID))), r.ParentID...)
+// scope is the encoded form of a scope, made once for a row group.
+func (m *rowMaker) scope(s *trace.OTLPScope) scopeColumns {
+	c, ok := m.scopes[s]
+	if !ok {
+		c = scopeColumns{appendScope(nil, s), serviceOf(s.Resource)}
+		if m.scopes == nil {
+			m.scopes = map[*trace.OTLPScope]scopeColumns{}
+		}
+		m.scopes[s] = c
 	}
-	if r.Name != "" {
-		b = binary.AppendUvarint(append(b, tagName), uint64(len(r.Name)))
-		b = append(b, r.Name...)
-	}
-	if r.Kind != 0 {
-		b = append(b, tagKind, byte(r.Kind))
-	}
-	b = binary.LittleEndian.AppendUint64(append(b, tagStart), uint64(r.Start))
-	b = binary.LittleEndian.AppendUint64(append(b, tagEnd), uint64(r.Start+r.Duration))
-	return append(b, r.Fields...)
-}
-
-// record puts a record together again, adding its bytes to own.
-func (r *row) record(own []byte) (Record, []byte, error) {
-	out := Record{TraceID: r.TraceID, Source: trace.Source(r.Source), Part: uint8(r.Part), ReceivedAt: trace.Time(r.Received)}
-	at := len(own)
-	switch r.Form {
-	case formRaw:
-		own = append(own, r.Raw...)
-	case formDocument:
-		own = append(own, r.Document...)
-	case formSpan:
-		own = r.join(own)
-	default:
-		return out, own, fmt.Errorf("form %d is not known", r.Form)
-	}
-	out.Raw = own[at:len(own):len(own)]
-	return out, own, nil
+	return c
 }
 
 // scopeOf reads what appendScope wrote.
@@ -146,125 +197,206 @@ func scopeOf(b []byte) (*trace.OTLPScope, error) {
 	return s, d.err
 }
 
-// readRows reads rows of a row group. They own their memory.
-func readRows(group parquet.RowGroup, first, n int) ([]row, error) {
+// recordsOf puts the records of one trace together. They share nothing with
+// the rows, so that keeping one does not keep its row group.
+func recordsOf(rows []row, id trace.ID) ([]Record, error) {
+	var j joiner
+	size := 0
+	for i := range rows {
+		r := &rows[i]
+		if r.TraceID != id {
+			return nil, fmt.Errorf("found trace %s in its place", trace.ID(r.TraceID))
+		}
+		size += len(r.Raw) + len(r.Template) + len(r.Rest) + len(r.URL) + 16*len(r.Attributes) + 128
+	}
+	j.out = make([]byte, 0, size)
+	for i := range rows {
+		if err := j.add(&rows[i]); err != nil {
+			return nil, err
+		}
+	}
+	if err := j.finish(); err != nil {
+		return nil, err
+	}
+	records := make([]Record, len(rows))
+	scopes := map[string]*trace.OTLPScope{}
+	for i := range rows {
+		r := &rows[i]
+		records[i] = Record{TraceID: r.TraceID, Source: trace.Source(r.Source), Part: uint8(r.Part), ReceivedAt: trace.Time(r.Received), Raw: j.raw(i)}
+		if len(r.Scope) == 0 { // parquet-go writes some nulls behind values as empty texts
+			continue
+		}
+		s := scopes[string(r.Scope)]
+		if s == nil {
+			var err error
+			if s, err = scopeOf(r.Scope); err != nil {
+				return nil, fmt.Errorf("scope: %w", err)
+			}
+			scopes[string(r.Scope)] = s
+		}
+		records[i].Scope = s
+	}
+	return records, nil
+}
+
+// readRows reads rows of a row group, all columns or only those that received
+// bytes are made of. They own their memory.
+func readRows(group parquet.RowGroup, first, n int, all bool) ([]row, error) {
 	if first < 0 || n < 0 || int64(first)+int64(n) > group.NumRows() {
 		return nil, fmt.Errorf("rows %d to %d of %d", first, first+n, group.NumRows())
 	}
 	rows := make([]row, n)
-	values := make([]parquet.Value, 128)
+	r := reader{rows: rows, first: first, values: make([]parquet.Value, 128)}
 	for column, chunk := range group.ColumnChunks() {
-		if err := readColumn(chunk, column, rows, first, values); err != nil {
+		if !all && derived[column] {
+			continue
+		}
+		if err := r.column(chunk, column); err != nil {
 			return nil, fmt.Errorf("column %d: %w", column, err)
 		}
 	}
 	return rows, nil
 }
 
-func readColumn(chunk parquet.ColumnChunk, column int, rows []row, first int, values []parquet.Value) error {
+// derived are the columns that are only for others to read.
+var derived = map[int]bool{0: true, 8: true, 10: true, 11: true, 15: true, 16: true, 17: true, 18: true}
+
+type reader struct {
+	rows   []row
+	first  int
+	values []parquet.Value
+	space  []byte
+	pair   int
+}
+
+// own copies bytes out of a page.
+func (x *reader) own(b []byte) []byte {
+	if cap(x.space)-len(x.space) < len(b) {
+		x.space = make([]byte, 0, max(min(len(x.rows)*64, spaceBytes), len(b)))
+	}
+	at := len(x.space)
+	x.space = append(x.space, b...)
+	return x.space[at:len(x.space):len(x.space)]
+}
+
+func (x *reader) column(chunk parquet.ColumnChunk, column int) error {
 	pages := chunk.Pages()
 	defer func() { _ = pages.Close() }() // it was only read
-	if err := pages.SeekToRow(int64(first)); err != nil {
+	if err := pages.SeekToRow(int64(x.first)); err != nil {
 		return err
 	}
-	for len(rows) > 0 {
+	at := -1
+	for at < len(x.rows) {
 		page, err := pages.ReadPage()
 		if err != nil {
+			if at == len(x.rows)-1 {
+				return nil // the row group ends here
+			}
 			return err
 		}
 		reader := page.Values()
-		for len(rows) > 0 {
-			n, err := reader.ReadValues(values[:min(len(values), len(rows))])
+		for at < len(x.rows) {
+			n, err := reader.ReadValues(x.values)
 			for i := range n {
-				rows[i].set(column, values[i])
+				if x.values[i].RepetitionLevel() == 0 {
+					if at++; at == len(x.rows) {
+						break
+					}
+				}
+				if at < 0 {
+					parquet.Release(page)
+					return errTemplate
+				}
+				x.set(&x.rows[at], column, x.values[i])
 			}
-			if rows = rows[n:]; err != nil || n == 0 {
+			if err != nil || n == 0 {
 				break // the page's end, or the next page says what is wrong
 			}
 		}
 		parquet.Release(page)
+		if at == len(x.rows)-1 && column != columnKey && column != columnValue {
+			return nil
+		}
 	}
 	return nil
 }
 
-func (r *row) set(column int, v parquet.Value) {
+const columnKey, columnValue = 24, 25
+
+func (x *reader) set(r *row, column int, v parquet.Value) {
 	if v.IsNull() {
 		return
 	}
+	text := func() string {
+		return stringOf(x.own(v.ByteArray()))
+	}
 	switch column {
 	case 0:
-		r.Trace = v.Int32()
-	case 1:
-		r.Form = v.Int32()
-	case 2:
-		r.Source = v.Int32()
-	case 3:
-		r.Part = v.Int32()
-	case 4:
-		r.Received = v.Int64()
-	case 5:
-		r.Scope = bytes.Clone(v.ByteArray())
-	case 6:
-		copy(r.TraceID[:], v.ByteArray())
-	case 7:
-		copy(r.SpanID[:], v.ByteArray())
+		r.Account = text()
 	case 8:
-		r.ParentID = bytes.Clone(v.ByteArray())
-	case 9:
-		r.Name = string(v.ByteArray())
+		r.Service = text()
 	case 10:
 		r.Kind = v.Int32()
 	case 11:
-		r.Start = v.Int64()
-	case 12:
-		r.Duration = v.Int64()
-	case 13:
-		r.Fields = bytes.Clone(v.ByteArray())
-	case 14:
-		r.Document = string(v.ByteArray())
+		r.Origin = text()
 	case 15:
-		r.Raw = bytes.Clone(v.ByteArray())
+		r.InProgress = v.Boolean()
+	case 16:
+		r.Fault = v.Boolean()
+	case 17:
+		r.Error = v.Boolean()
+	case 18:
+		r.Throttle = v.Boolean()
+	case 1:
+		copy(r.TraceID[:], v.ByteArray())
+	case 2:
+		copy(r.SpanID[:], v.ByteArray())
+	case 3:
+		r.Parent = v.Int32()
+	case 4:
+		r.ParentEntity = v.Int32()
+	case 5:
+		r.ParentID = x.own(v.ByteArray())
+	case 6:
+		r.Source = v.Int32()
+	case 7:
+		r.Part = v.Int32()
+	case 9:
+		r.Name = text()
+	case 12:
+		r.Start = v.Int64()
+	case 13:
+		r.Duration = v.Int64()
+	case 14:
+		r.Received = v.Int64()
+	case 19:
+		r.Method = text()
+	case 20:
+		r.URL = text()
+	case 21:
+		r.Route = text()
+	case 22:
+		r.Status = v.Int32()
+	case 23:
+		r.User = text()
+	case columnKey:
+		r.Attributes = append(r.Attributes, pair{Key: text()})
+	case columnValue:
+		// The keys are there: their column comes first.
+		if v.RepetitionLevel() == 0 {
+			x.pair = 0
+		}
+		if x.pair < len(r.Attributes) {
+			r.Attributes[x.pair].Value = text()
+		}
+		x.pair++
+	case 26:
+		r.Scope = x.own(v.ByteArray())
+	case 27:
+		r.Template = x.own(v.ByteArray())
+	case 28:
+		r.Rest = x.own(v.ByteArray())
+	case 29:
+		r.Raw = x.own(v.ByteArray())
 	}
-}
-
-// traceRow is a row of the table traces. Nothing of it is read again here: the
-// index says the same.
-type traceRow struct {
-	Account    string   `parquet:"account,dict"`
-	TraceID    string   `parquet:"trace_id"`
-	Start      int64    `parquet:"start,delta,timestamp(nanosecond)"`
-	End        *int64   `parquet:"end,optional,timestamp(nanosecond)"`
-	Duration   *int64   `parquet:"duration,optional"`
-	Response   *int64   `parquet:"response_time,optional"`
-	Fault      bool     `parquet:"fault"`
-	Error      bool     `parquet:"error"`
-	Throttle   bool     `parquet:"throttle"`
-	InProgress bool     `parquet:"in_progress"`
-	Segments   int32    `parquet:"segments,delta"`
-	First      int64    `parquet:"first_received,delta,timestamp(nanosecond)"`
-	Updated    int64    `parquet:"last_received,delta,timestamp(nanosecond)"`
-	LSN        int64    `parquet:"lsn,delta"`
-	Services   []string `parquet:"services,dict,list"`
-	Keys       []string `parquet:"annotation_keys,dict,list"`
-}
-
-func traceRowOf(in *Info) traceRow {
-	r := traceRow{
-		Account: string(in.Account), TraceID: in.ID.String(), Start: int64(in.Start), Segments: int32(in.Segments),
-		Fault: in.Flags&Fault != 0, Error: in.Flags&Error != 0, Throttle: in.Flags&Throttle != 0, InProgress: in.Flags&InProgress != 0,
-		First: int64(in.First), Updated: int64(in.Updated), LSN: int64(in.LSN), Services: in.Services, Keys: in.Keys,
-	}
-	if in.End != 0 {
-		end := int64(in.End)
-		r.End = &end
-	}
-	if in.Duration != Unknown {
-		d := int64(in.Duration)
-		r.Duration = &d
-	}
-	if in.Response != Unknown {
-		d := int64(in.Response)
-		r.Response = &d
-	}
-	return r
 }

@@ -77,9 +77,8 @@ type index struct {
 	sets     [][]uint32 // of numbers of names, ascending
 	chunks   []chunkRef
 	foot     chunkRef
-	// tracesSize is the length of the table of traces.
-	tracesSize int64
-	entries    []Entry // by start, then id
+	traces   chunkRef // all of the table of traces
+	entries  []Entry  // by start, then id
 }
 
 // builder makes an index, giving names and sets of names their numbers.
@@ -186,13 +185,12 @@ func (x *index) encode(b []byte) []byte {
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(x.chunks)))
-	for _, c := range append(x.chunks[:len(x.chunks):len(x.chunks)], x.foot) {
+	for _, c := range append(x.chunks[:len(x.chunks):len(x.chunks)], x.foot, x.traces) {
 		b = binary.AppendUvarint(b, uint64(c.offset))
 		b = binary.AppendUvarint(b, uint64(c.stored))
 		b = binary.AppendUvarint(b, uint64(c.rows))
 		b = binary.LittleEndian.AppendUint32(b, c.sum)
 	}
-	b = binary.AppendUvarint(b, uint64(x.tracesSize))
 	b = binary.AppendUvarint(b, uint64(len(x.entries)))
 	var last Entry
 	for i := range x.entries {
@@ -246,7 +244,7 @@ func decodeIndex(b []byte) (*index, error) {
 	for range d.count(7) {
 		x.chunks = append(x.chunks, d.chunkRef())
 	}
-	x.foot, x.tracesSize = d.chunkRef(), int64(d.Uvarint())
+	x.foot, x.traces = d.chunkRef(), d.chunkRef()
 	n := d.count(len(trace.ID{}) + 13)
 	x.entries = make([]Entry, n)
 	var last Entry

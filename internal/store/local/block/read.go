@@ -282,6 +282,34 @@ func (b *Block) Number() uint64 { return b.number }
 // File is the block's path.
 func (b *Block) File() string { return b.name }
 
+// CheckTraces reads all of the table of traces, which nothing else does: it is
+// for others. Damage is a *vfs.CorruptError.
+func (b *Block) CheckTraces() error {
+	name, want := pathOf(b.dir, b.number, tracesSuffix), b.index.traces
+	file, err := b.fs.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return vfs.Corrupt(name, 0, "the file is missing")
+	} else if err != nil {
+		return fmt.Errorf("open block: %w", err)
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	size, err := file.Size()
+	if err != nil {
+		return fmt.Errorf("open block %s: %w", name, err)
+	}
+	if size != int64(want.stored) {
+		return vfs.Corrupt(name, min(size, int64(want.stored)), "the file has %d bytes, %d announced", size, want.stored)
+	}
+	p, err := read(file, name, 0, int(want.stored))
+	if err != nil {
+		return err
+	}
+	if crc32.Checksum(p, castagnoli()) != want.sum {
+		return vfs.Corrupt(name, 0, "wrong checksum")
+	}
+	return nil
+}
+
 // Entities is the path of the table of entities.
 func (b *Block) Entities() string { return pathOf(b.dir, b.number, entitiesSuffix) }
 
@@ -299,7 +327,9 @@ func (b *Block) RollupFile() string { return pathOf(b.dir, b.number, rollupSuffi
 func (b *Block) Rollup() vfs.File { return b.rollup }
 
 // Size is the length of all files in bytes.
-func (b *Block) Size() int64 { return b.size + b.entitiesSize + b.index.tracesSize + b.rollupSize }
+func (b *Block) Size() int64 {
+	return b.size + b.entitiesSize + int64(b.index.traces.stored) + b.rollupSize
+}
 
 // Len is how many entries there are.
 func (b *Block) Len() int { return len(b.index.entries) }
@@ -347,44 +377,51 @@ func (b *Block) ByUpdated() []uint32 {
 type Memo struct {
 	block *Block
 	chunk uint32
+	all   bool // with the columns that are only for others
 	rows  []row
 }
 
 // Records reads the records of an entry, in the order of acceptance. They own
 // their memory. Damage is a *vfs.CorruptError. memo may be nil.
 func (b *Block) Records(i int, memo *Memo) ([]Record, error) {
-	e := &b.index.entries[i]
-	chunk := b.index.chunks[e.chunk]
-	if uint64(e.pos)+uint64(e.Segments) > uint64(chunk.rows) {
-		return nil, vfs.Corrupt(b.Entities(), chunk.offset, "trace %s: rows %d to %d of %d", e.ID, e.pos, e.pos+e.Segments, chunk.rows)
-	}
-	var rows []row
-	switch {
-	case memo == nil:
-		var err error
-		if rows, err = b.rows(e.chunk, int(e.pos), int(e.Segments)); err != nil {
-			return nil, err
-		}
-	default:
-		if memo.block != b || memo.chunk != e.chunk {
-			all, err := b.rows(e.chunk, 0, int(chunk.rows))
-			if err != nil {
-				*memo = Memo{}
-				return nil, err
-			}
-			*memo = Memo{block: b, chunk: e.chunk, rows: all}
-		}
-		rows = memo.rows[e.pos : e.pos+e.Segments]
-	}
-	records, err := recordsOf(rows, i, e.ID)
+	rows, err := b.entryRows(i, memo, false)
 	if err != nil {
-		return nil, vfs.Corrupt(b.Entities(), chunk.offset, "trace %s: %w", e.ID, err)
+		return nil, err
+	}
+	records, err := recordsOf(rows, b.index.entries[i].ID)
+	if err != nil {
+		return nil, b.wrongTrace(i, err)
 	}
 	return records, nil
 }
 
+func (b *Block) wrongTrace(i int, err error) error {
+	return vfs.Corrupt(b.Entities(), b.Offset(i), "trace %s: %w", b.index.entries[i].ID, err)
+}
+
+// entryRows reads the rows of an entry.
+func (b *Block) entryRows(i int, memo *Memo, all bool) ([]row, error) {
+	e := &b.index.entries[i]
+	chunk := b.index.chunks[e.chunk]
+	if uint64(e.pos)+uint64(e.Segments) > uint64(chunk.rows) {
+		return nil, b.wrongTrace(i, fmt.Errorf("rows %d to %d of %d", e.pos, e.pos+e.Segments, chunk.rows))
+	}
+	if memo == nil {
+		return b.rows(e.chunk, int(e.pos), int(e.Segments), all)
+	}
+	if memo.block != b || memo.chunk != e.chunk || all && !memo.all {
+		rows, err := b.rows(e.chunk, 0, int(chunk.rows), all)
+		if err != nil {
+			*memo = Memo{}
+			return nil, err
+		}
+		*memo = Memo{block: b, chunk: e.chunk, all: all, rows: rows}
+	}
+	return memo.rows[e.pos : e.pos+e.Segments], nil
+}
+
 // rows reads rows of a row group, after a look at the checksum of all of it.
-func (b *Block) rows(chunk uint32, first, n int) ([]row, error) {
+func (b *Block) rows(chunk uint32, first, n int, all bool) ([]row, error) {
 	c := b.index.chunks[chunk]
 	if err := b.check(c); err != nil {
 		return nil, err
@@ -392,43 +429,10 @@ func (b *Block) rows(chunk uint32, first, n int) ([]row, error) {
 	group, err := b.groups.open(chunk)
 	var rows []row
 	if err == nil {
-		rows, err = readRows(group, first, n)
+		rows, err = readRows(group, first, n, all)
 	}
 	if err != nil {
 		return nil, vfs.Corrupt(b.Entities(), c.offset, "row group %d: %w", chunk, err)
 	}
 	return rows, nil
-}
-
-// recordsOf puts the records of one trace together. They share nothing with
-// the rows, so that keeping one does not keep its row group.
-func recordsOf(rows []row, number int, id trace.ID) ([]Record, error) {
-	records := make([]Record, len(rows))
-	size := 0
-	for i := range rows {
-		r := &rows[i]
-		size += len(r.Raw) + len(r.Document) + len(r.Name) + len(r.Fields) + 80
-	}
-	own := make([]byte, 0, size)
-	scopes := map[string]*trace.OTLPScope{}
-	for i := range rows {
-		r := &rows[i]
-		if int(r.Trace) != number || r.TraceID != id {
-			return nil, fmt.Errorf("found trace %d, %s, in its place", r.Trace, trace.ID(r.TraceID))
-		}
-		var err error
-		if records[i], own, err = r.record(own); err != nil {
-			return nil, err
-		}
-		if len(r.Scope) == 0 { // parquet-go writes some nulls behind values as empty texts
-			continue
-		}
-		if scopes[string(r.Scope)] == nil {
-			if scopes[string(r.Scope)], err = scopeOf(r.Scope); err != nil {
-				return nil, fmt.Errorf("scope: %w", err)
-			}
-		}
-		records[i].Scope = scopes[string(r.Scope)]
-	}
-	return records, nil
 }

@@ -32,7 +32,7 @@ import (
 //	        40 magic "FLUOBLK\n"
 const (
 	magic      = "FLUOBLK\n"
-	version    = 2
+	version    = 3
 	headBytes  = 16
 	tailBytes  = 48
 	suffix     = ".blk"
@@ -44,9 +44,9 @@ const (
 
 	// A row group ends with the first trace that brings it to so many rows or
 	// received bytes: reading one trace reads pages of that size.
-	groupRows  = 1024
+	groupRows  = 2048
 	traceGroup = 16384 // rows of a row group of the table of traces
-	groupBytes = 1 << 20
+	groupBytes = 2 << 20
 	// maxTrace bounds the received bytes of one trace.
 	maxTrace = maxChunk / 2
 )
@@ -75,8 +75,7 @@ type Writer struct {
 	index   *builder
 	rows    []row
 	bytes   int // received, of rows
-	scopes  map[*trace.OTLPScope][]byte
-	scratch []byte
+	maker   rowMaker
 	table   *parquet.GenericWriter[row]
 	buffer  bytes.Buffer // what the table wrote and the file has not got yet
 	packed  []byte
@@ -94,19 +93,24 @@ type WriterOptions struct {
 
 // Create begins a block, under a temporary name.
 func Create(o WriterOptions) (*Writer, error) {
-	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder(), scopes: map[*trace.OTLPScope][]byte{}}
-	w.table = parquet.NewGenericWriter[row](&w.buffer, w.parquet()...)
+	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder()}
+	w.table = tableWriter[row](&w.buffer, o.Level)
 	return w, w.create(entitiesSuffix)
 }
 
-func (w *Writer) parquet() []parquet.WriterOption {
-	codec := &w.codec.pages
-	if w.level == Small {
-		codec = &w.codec.smallPages
+// tableWriter is a writer of a table. It is not used twice: Reset of parquet-go
+// 0.32 loses the columns' names of the footer that follows.
+func tableWriter[T any](to *bytes.Buffer, level Level) *parquet.GenericWriter[T] {
+	options := []parquet.WriterOption{parquet.Compression(&pages[level]), parquet.CreatedBy("fluoro", "", ""), parquet.PageBufferSize(128 << 10), parquet.WriteBufferSize(0)}
+	for _, path := range unbounded {
+		options = append(options, parquet.SkipPageBounds(path...))
 	}
-	return []parquet.WriterOption{parquet.Compression(codec), parquet.CreatedBy("fluoro", "", ""), parquet.PageBufferSize(128 << 10), parquet.WriteBufferSize(0),
-		parquet.SkipPageBounds("scope"), parquet.SkipPageBounds("span_id"), parquet.SkipPageBounds("parent_span_id"), parquet.SkipPageBounds("fields"), parquet.SkipPageBounds("document"), parquet.SkipPageBounds("raw")}
+	return parquet.NewGenericWriter[T](to, options...)
 }
+
+// unbounded are the columns of which no least and greatest value is kept. Only
+// those that nobody looks for: DuckDB finds nothing in a page without them.
+var unbounded = [][]string{{"scope"}, {"template"}, {"rest"}, {"raw"}}
 
 func (w *Writer) create(suffix string) (err error) {
 	w.open, w.offset = suffix, 0
@@ -160,42 +164,66 @@ func (w *Writer) write(b []byte) error {
 // Add adds a trace with its records in the order of acceptance. Traces come in
 // ascending order of start, then id, then account.
 func (w *Writer) Add(in *Info, records []Record) error {
+	if err := w.next(in); err != nil {
+		return err
+	}
+	size := 0
+	for i := range records {
+		size += len(records[i].Raw)
+	}
+	pos := len(w.rows)
+	w.rows = w.maker.add(w.rows, in.Account, in.ID, records)
+	return w.added(in, pos, size)
+}
+
+// Copy adds an entry of another block, as Add does. Its columns are taken over
+// as they are. Damage of that block is a *vfs.CorruptError.
+func (w *Writer) Copy(b *Block, i int, memo *Memo) error {
+	rows, err := b.entryRows(i, memo, true)
+	if err != nil {
+		return err
+	}
+	in := b.Info(i)
+	size := 0
+	for n := range rows {
+		r := &rows[n]
+		if r.TraceID != in.ID || r.Account != string(in.Account) {
+			return b.wrongTrace(i, fmt.Errorf("found trace %s of account %s in its place", trace.ID(r.TraceID), r.Account))
+		}
+		size += len(r.Template) + len(r.Rest) + len(r.Raw) + len(r.URL)
+		for k := range r.Attributes {
+			size += len(r.Attributes[k].Value)
+		}
+	}
+	if err := w.next(&in); err != nil {
+		return err
+	}
+	pos := len(w.rows)
+	w.rows = append(w.rows, rows...)
+	return w.added(&in, pos, size)
+}
+
+// next makes sure that a trace comes in order, and writes the rows that are
+// enough for a row group.
+func (w *Writer) next(in *Info) error {
 	if n := len(w.index.entries); n > 0 && compare(&w.index.entries[n-1], in.Start, in.ID) > 0 {
 		return errors.New("block: traces out of order")
 	}
 	if len(w.rows) >= groupRows || w.bytes >= groupBytes {
-		if err := w.flush(); err != nil {
-			return err
-		}
+		return w.flush()
 	}
-	pos, before := len(w.rows), w.bytes
-	for i := range records {
-		r := &records[i]
-		var out row
-		out, w.scratch = rowOf(len(w.index.entries), in.ID, r, w.scratch)
-		out.Scope = w.scope(r.Scope)
-		w.rows = append(w.rows, out)
-		w.bytes += len(r.Raw)
-	}
-	if w.bytes-before > maxTrace {
-		return fmt.Errorf("block: trace %s of %d bytes is over the limit", in.ID, w.bytes-before)
-	}
-	w.highest = max(w.highest, in.LSN)
-	in.Segments = len(records)
-	return w.index.add(in, uint32(len(w.index.chunks)), uint32(pos))
+	return nil
 }
 
-// scope is the encoded form of a scope, made once for a row group.
-func (w *Writer) scope(s *trace.OTLPScope) []byte {
-	if s == nil {
-		return nil
+// added notes a trace whose rows begin at pos and hold about so many bytes.
+func (w *Writer) added(in *Info, pos, size int) error {
+	if size > maxTrace {
+		return fmt.Errorf("block: trace %s of %d bytes is over the limit", in.ID, size)
 	}
-	b, ok := w.scopes[s]
-	if !ok {
-		b = appendScope(nil, s)
-		w.scopes[s] = b
-	}
-	return b
+	w.bytes += size
+	w.highest = max(w.highest, in.LSN)
+	in.Segments = len(w.rows) - pos
+	return w.index.add(in, uint32(len(w.index.chunks)), uint32(pos))
 }
 
 // compare orders entries by start, then id.
@@ -233,7 +261,7 @@ func (w *Writer) flush() error {
 	b := w.buffer.Bytes()
 	w.index.chunks = append(w.index.chunks, chunkRef{offset: w.offset, stored: uint32(len(b)), rows: uint32(len(w.rows)), sum: crc32.Checksum(b, castagnoli())})
 	clear(w.rows)
-	clear(w.scopes)
+	w.maker.forget()
 	w.rows, w.bytes = w.rows[:0], 0
 	return w.drain()
 }
@@ -263,7 +291,12 @@ func (w *Writer) finishTables() error {
 	if err := w.create(tracesSuffix); err != nil {
 		return err
 	}
-	traces := parquet.NewGenericWriter[traceRow](&w.buffer, w.parquet()...)
+	traces := tableWriter[traceRow](&w.buffer, w.level)
+	var sum uint32
+	drain := func() error {
+		sum = crc32.Update(sum, castagnoli(), w.buffer.Bytes())
+		return w.drain()
+	}
 	for i := range w.index.entries {
 		in := w.index.info(i)
 		if _, err := traces.Write([]traceRow{traceRowOf(&in)}); err != nil {
@@ -276,17 +309,17 @@ func (w *Writer) finishTables() error {
 		if err := traces.Flush(); err != nil {
 			return fmt.Errorf("write block %s: %w", w.temp(), err)
 		}
-		if err := w.drain(); err != nil {
+		if err := drain(); err != nil {
 			return err
 		}
 	}
 	if err := traces.Close(); err != nil {
 		return fmt.Errorf("write block %s: %w", w.temp(), err)
 	}
-	if err := w.drain(); err != nil {
+	if err := drain(); err != nil {
 		return err
 	}
-	w.index.tracesSize = w.offset
+	w.index.traces = chunkRef{stored: uint32(w.offset), rows: uint32(len(w.index.entries)), sum: sum}
 	return w.finish()
 }
 

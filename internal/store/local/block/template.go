@@ -1,0 +1,464 @@
+package block
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"unsafe"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// A template is what was received without what differs from one document or
+// span to the next: literal bytes and, between them, what to put there from the
+// row's columns. Rows of one kind of document have the same template, so that
+// it costs next to nothing. It is
+//
+//	uvarint length, literal bytes, an operation with its operands, and again
+//
+// and ends with a literal.
+type op byte
+
+// The operations. Their numbers are part of the format.
+const (
+	opTraceRaw    op = iota + 1 // trace_id, 16 bytes
+	opTraceText                 // as X-Ray writes it
+	opTraceHex                  // 32 digits
+	opSpanRaw                   // span_id, 8 bytes
+	opSpanHex                   // 16 digits
+	opParentRaw                 // parent_span_id or the id that parent and parent_entity say
+	opParentHex                 //
+	opStartFixed                // start, 8 bytes
+	opEndFixed                  // start + duration, 8 bytes
+	opStartText                 // decimals: start in seconds
+	opEndText                   // decimals
+	opMessageText               // column: uvarint length and text
+	opText                      // column: text, or the number of http_status
+	opSpanColumn                // type, column, uvarint length, key: an attribute of a span whose value is in a column
+	opSpanPair                  // type: an attribute of a span, the next of attributes
+	opTextPair                  // an annotation of a document, the next of attributes: "key":"value"
+	opNumberPair                // "key":value
+	opRest                      // the next of rest: uvarint length and bytes
+	opRestID                    // 8 bytes, as 16 digits: the id of an embedded subsegment
+	opRestStart                 // decimals; varint difference to the start before (the first: received), in units of the last decimal
+	opRestEnd                   // the same, for an end
+)
+
+// Columns that hold text of a template, as operands.
+const (
+	colName = iota
+	colMethod
+	colURL
+	colRoute
+	colUser
+	colStatus
+	textColumns
+)
+
+// column is the place of a column's text; colStatus has none.
+func (r *row) column(c byte) *string {
+	switch c {
+	case colName:
+		return &r.Name
+	case colMethod:
+		return &r.Method
+	case colURL:
+		return &r.URL
+	case colRoute:
+		return &r.Route
+	case colUser:
+		return &r.User
+	}
+	return nil
+}
+
+// put takes a value out into a column that is free.
+func (s *splitter) put(c byte, text []byte) bool {
+	if c == colStatus {
+		n, ok := smallNumber(text)
+		if ok = ok && s.row.Status == 0 && n > 0; ok {
+			s.row.Status = n
+		}
+		return ok
+	}
+	place := s.row.column(c)
+	if *place != "" || len(text) == 0 {
+		return false
+	}
+	*place = s.share(text)
+	return true
+}
+
+// smallNumber reads a number of up to four digits, written the usual way.
+func smallNumber(s []byte) (n int32, ok bool) {
+	if len(s) == 0 || len(s) > 4 || s[0] == '0' && len(s) > 1 {
+		return 0, false
+	}
+	for _, c := range s {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + int32(c-'0')
+	}
+	return n, true
+}
+
+// splitter makes a row's template and rest. Its buffers are used again.
+type splitter struct {
+	row      *row
+	template []byte
+	rest     []byte
+	pairs    []pair
+	ids      []uint64 // of embedded subsegments
+	from     []byte   // what was received
+	done     int      // of from: in the template
+	start    int64    // the last one met
+	space    []byte   // what rows hold, until they are written
+	full     [][]byte // more of it
+	spare    [][]byte
+	pairsOf  []pair // the same
+	number   []byte
+}
+
+func (s *splitter) reset(r *row, from []byte) {
+	s.row, s.from, s.done, s.start = r, from, 0, r.Received
+	s.template, s.rest, s.pairs, s.ids = s.template[:0], s.rest[:0], s.pairs[:0], s.ids[:0]
+}
+
+// spaceBytes is how much room for what rows hold is made at once.
+const spaceBytes = 64 << 10
+
+// keep copies bytes to where they stay until forget.
+func (s *splitter) keep(b []byte) []byte {
+	if cap(s.space)-len(s.space) < len(b) {
+		if s.full = append(s.full, s.space); len(s.spare) > 0 && len(b) <= spaceBytes {
+			s.space, s.spare = s.spare[len(s.spare)-1], s.spare[:len(s.spare)-1]
+		} else {
+			s.space = make([]byte, 0, max(spaceBytes, len(b)))
+		}
+	}
+	at := len(s.space)
+	s.space = append(s.space, b...)
+	return s.space[at:len(s.space):len(s.space)]
+}
+
+func (s *splitter) share(b []byte) string {
+	return stringOf(s.keep(b))
+}
+
+// stringOf shares the memory of b, which nobody may change.
+func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// forget says that what rows hold is not needed any more.
+func (s *splitter) forget() {
+	clear(s.pairsOf)
+	for _, b := range s.full {
+		if cap(b) == spaceBytes {
+			s.spare = append(s.spare, b[:0])
+		}
+	}
+	clear(s.full)
+	s.full, s.space, s.pairsOf = s.full[:0], s.space[:0], s.pairsOf[:0]
+}
+
+// hole puts an operation in place of from[start:end].
+func (s *splitter) hole(start, end int, operation op, operands ...byte) {
+	s.literal(start)
+	s.template = append(append(s.template, byte(operation)), operands...)
+	s.done = end
+}
+
+func (s *splitter) literal(until int) {
+	s.template = binary.AppendUvarint(s.template, uint64(until-s.done))
+	s.template = append(s.template, s.from[s.done:until]...)
+	s.done = until
+}
+
+// aside moves from[start:end] to the rest.
+func (s *splitter) aside(start, end int) {
+	s.hole(start, end, opRest)
+	s.rest = binary.AppendUvarint(s.rest, uint64(end-start))
+	s.rest = append(s.rest, s.from[start:end]...)
+}
+
+func (s *splitter) finish() {
+	s.literal(len(s.from))
+}
+
+var errTemplate = errors.New("a template does not fit its row")
+
+// joiner puts rows of one trace together again.
+type joiner struct {
+	out     []byte
+	bounds  []int      // of out, where each row ends
+	ids     [][]uint64 // by row: its own, then those of embedded subsegments
+	idSpace []uint64
+	parents []hole
+	number  []byte
+}
+
+// hole is where the id of an entity of another row belongs.
+type hole struct {
+	at, row, entity int
+	hex             bool
+}
+
+func (j *joiner) reset() {
+	j.out, j.bounds, j.ids, j.idSpace, j.parents = j.out[:0], j.bounds[:0], j.ids[:0], j.idSpace[:0], j.parents[:0]
+}
+
+// add joins the next row of a trace.
+func (j *joiner) add(r *row) error {
+	at := len(j.idSpace)
+	j.idSpace = append(j.idSpace, binary.BigEndian.Uint64(r.SpanID[:]))
+	if len(r.Template) == 0 {
+		j.out = append(j.out, r.Raw...)
+	} else if err := j.fill(r); err != nil {
+		return err
+	}
+	j.ids = append(j.ids, j.idSpace[at:len(j.idSpace):len(j.idSpace)])
+	j.bounds = append(j.bounds, len(j.out))
+	return nil
+}
+
+// finish fills in the ids of parents that are in other rows.
+func (j *joiner) finish() error {
+	for _, h := range j.parents {
+		if h.row < 0 || h.row >= len(j.ids) || h.entity < 0 || h.entity >= len(j.ids[h.row]) {
+			return fmt.Errorf("the parent is entity %d of row %d of %d", h.entity, h.row, len(j.ids))
+		}
+		var id [8]byte
+		binary.BigEndian.PutUint64(id[:], j.ids[h.row][h.entity])
+		if h.hex {
+			hex.Encode(j.out[h.at:h.at+16], id[:])
+		} else {
+			copy(j.out[h.at:], id[:])
+		}
+	}
+	return nil
+}
+
+// raw is what was received of a row, after finish.
+func (j *joiner) raw(n int) []byte {
+	from := 0
+	if n > 0 {
+		from = j.bounds[n-1]
+	}
+	return j.out[from:j.bounds[n]:j.bounds[n]]
+}
+
+func (j *joiner) fill(r *row) error {
+	t, rest := cursor{b: r.Template}, cursor{b: r.Rest}
+	pairs, start := r.Attributes, r.Received
+	for {
+		j.out = append(j.out, t.blob()...)
+		if len(t.b) == 0 || t.short {
+			break
+		}
+		switch operation := op(t.one()); operation {
+		case opTraceRaw:
+			j.out = append(j.out, r.TraceID[:]...)
+		case opTraceText:
+			j.out = append(j.out, trace.ID(r.TraceID).String()...)
+		case opTraceHex:
+			j.out = hex.AppendEncode(j.out, r.TraceID[:])
+		case opSpanRaw:
+			j.out = append(j.out, r.SpanID[:]...)
+		case opSpanHex:
+			j.out = hex.AppendEncode(j.out, r.SpanID[:])
+		case opParentRaw, opParentHex:
+			j.parent(r, operation == opParentHex)
+		case opStartFixed:
+			j.out = binary.LittleEndian.AppendUint64(j.out, uint64(r.Start))
+		case opEndFixed:
+			j.out = binary.LittleEndian.AppendUint64(j.out, uint64(r.Start+r.Duration))
+		case opStartText:
+			start = r.Start
+			j.out = appendSeconds(j.out, r.Start, t.one())
+		case opEndText:
+			j.out = appendSeconds(j.out, r.Start+r.Duration, t.one())
+		case opMessageText, opText:
+			text := j.text(r, t.one())
+			if operation == opMessageText {
+				j.out = binary.AppendUvarint(j.out, uint64(len(text)))
+			}
+			j.out = append(j.out, text...)
+		case opSpanColumn:
+			kind, c := t.one(), t.one()
+			j.attribute(kind, stringOf(t.blob()), j.text(r, c))
+		case opSpanPair:
+			if len(pairs) == 0 {
+				return errTemplate
+			}
+			j.attribute(t.one(), pairs[0].Key, pairs[0].Value)
+			pairs = pairs[1:]
+		case opTextPair, opNumberPair:
+			if len(pairs) == 0 {
+				return errTemplate
+			}
+			p := &pairs[0]
+			pairs = pairs[1:]
+			j.out = append(append(append(j.out, '"'), p.Key...), '"', ':')
+			if operation == opTextPair {
+				j.out = append(append(append(j.out, '"'), p.Value...), '"')
+			} else {
+				j.out = append(j.out, p.Value...)
+			}
+		case opRest:
+			j.out = append(j.out, rest.blob()...)
+		case opRestID:
+			if id := rest.bytes(8); id != nil {
+				j.idSpace = append(j.idSpace, binary.BigEndian.Uint64(id))
+				j.out = hex.AppendEncode(j.out, id)
+			}
+		case opRestStart, opRestEnd:
+			decimals := t.one()
+			if decimals > 9 {
+				return errTemplate
+			}
+			at := start + rest.varint()*int64(math.Pow10(9-int(decimals)))
+			if operation == opRestStart {
+				start = at
+			}
+			j.out = appendSeconds(j.out, at, decimals)
+		default:
+			return fmt.Errorf("operation %d of a template is not known", operation)
+		}
+		if len(j.out) > maxChunk {
+			return fmt.Errorf("a trace of more than %d bytes", maxChunk)
+		}
+		if t.short || rest.short {
+			break
+		}
+	}
+	if t.short || rest.short {
+		return errTemplate
+	}
+	return nil
+}
+
+// cursor reads a template or a rest. What is missing is zero and short is set.
+type cursor struct {
+	b     []byte
+	short bool
+}
+
+func (c *cursor) bytes(n uint64) []byte {
+	if n > uint64(len(c.b)) {
+		c.b, c.short = nil, true
+		return nil
+	}
+	b := c.b[:n:n]
+	c.b = c.b[n:]
+	return b
+}
+
+func (c *cursor) one() byte {
+	if len(c.b) == 0 {
+		c.short = true
+		return 0
+	}
+	b := c.b[0]
+	c.b = c.b[1:]
+	return b
+}
+
+func (c *cursor) blob() []byte {
+	if len(c.b) > 0 && c.b[0] < 0x80 { // most are short
+		n := uint64(c.b[0])
+		c.b = c.b[1:]
+		return c.bytes(n)
+	}
+	n, w := binary.Uvarint(c.b)
+	if w <= 0 {
+		c.b, c.short = nil, true
+		return nil
+	}
+	c.b = c.b[w:]
+	return c.bytes(n)
+}
+
+func (c *cursor) varint() int64 {
+	n, w := binary.Varint(c.b)
+	if w <= 0 {
+		c.b, c.short = nil, true
+		return 0
+	}
+	c.b = c.b[w:]
+	return n
+}
+
+// text is what a row has in a column, valid until the next call.
+func (j *joiner) text(r *row, c byte) string {
+	if p := r.column(c); p != nil {
+		return *p
+	}
+	j.number = strconv.AppendInt(j.number[:0], int64(r.Status), 10)
+	return stringOf(j.number)
+}
+
+func (j *joiner) parent(r *row, asHex bool) {
+	if r.Parent != 0 {
+		j.parents = append(j.parents, hole{len(j.out), len(j.bounds) - int(r.Parent), int(r.ParentEntity), asHex})
+		j.out = append(j.out, 0, 0, 0, 0, 0, 0, 0, 0)
+		if asHex {
+			j.out = append(j.out, 0, 0, 0, 0, 0, 0, 0, 0)
+		}
+		return
+	}
+	if asHex {
+		j.out = hex.AppendEncode(j.out, r.ParentID)
+		return
+	}
+	j.out = append(j.out, r.ParentID...)
+}
+
+// appendSeconds writes a time as seconds with some decimals.
+func appendSeconds(b []byte, at int64, decimals byte) []byte {
+	if at < 0 || decimals > 9 {
+		return append(b, '?') // no template that was made of a row has it
+	}
+	b = strconv.AppendInt(b, at/1e9, 10)
+	if decimals == 0 {
+		return b
+	}
+	b = append(b, '.')
+	digits := at % 1e9
+	for i, unit := 0, int64(1e8); i < int(decimals); i, unit = i+1, unit/10 {
+		b = append(b, byte('0'+digits/unit%10))
+	}
+	return b
+}
+
+// seconds reads what appendSeconds wrote.
+func seconds(b []byte) (at int64, decimals byte, ok bool) {
+	i := 0
+	for ; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {
+		at = 10*at + int64(b[i]-'0')
+		if i == 10 {
+			return 0, 0, false
+		}
+	}
+	if i == 0 || b[0] == '0' || at > math.MaxInt64/1_000_000_000-1 {
+		return 0, 0, false
+	}
+	at *= 1e9
+	if i == len(b) {
+		return at, 0, true
+	}
+	if b[i] != '.' || len(b)-i-1 > 9 || len(b)-i-1 == 0 {
+		return 0, 0, false
+	}
+	unit := int64(1e8)
+	for _, c := range b[i+1:] {
+		if c < '0' || c > '9' {
+			return 0, 0, false
+		}
+		at += unit * int64(c-'0')
+		unit /= 10
+	}
+	return at, byte(len(b) - i - 1), true
+}
