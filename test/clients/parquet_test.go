@@ -20,7 +20,7 @@ import (
 // compares what they say with what the API says.
 func TestParquet(t *testing.T) {
 	// With little memory and long documents, a block is written when they settle.
-	s := harness.Start(t, "--memory", "64MB", "--settle", "1s")
+	s := harness.Start(t, "--memory", "128MB", "--settle", "1s")
 	now := time.Now().Unix()
 	const traces = 40
 	spans := make([]any, 20)
