@@ -274,6 +274,14 @@ func (c *counting) add(src *source, w trace.Window, memo *block.Memo, to func(*t
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
+	if c.group == nil {
+		t, err := c.store.assembled(src, memo)
+		if err != nil {
+			return notCorrupt(err)
+		}
+		to(t, func(received trace.Time) (belongs, old bool) { return w.Contains(received), false })
+		return nil
+	}
 	v, err := c.store.view(src, false, memo)
 	if err != nil {
 		return notCorrupt(err)
@@ -282,9 +290,6 @@ func (c *counting) add(src *source, w trace.Window, memo *block.Memo, to func(*t
 		to(v.trace, func(received trace.Time) (belongs, old bool) {
 			if !w.Contains(received) {
 				return false, false
-			}
-			if member == nil {
-				return true, false
 			}
 			return member(received)
 		})

@@ -122,6 +122,25 @@ func (s *Store) view(src *source, rendered bool, memo *block.Memo) (*view, error
 	return v, nil
 }
 
+// assembled is a trace without its summary. It is not kept: a graph looks at
+// every open trace once, which would leave nothing else in the cache.
+func (s *Store) assembled(src *source, memo *block.Memo) (*trace.Trace, error) {
+	for _, rendered := range []bool{true, false} {
+		if v := s.cache.get(viewKey{src.key, src.lsn(), rendered}); v != nil {
+			return v.trace, nil
+		}
+	}
+	if src.weight() >= bigView {
+		s.assembling.Lock()
+		defer s.assembling.Unlock()
+	}
+	segments, err := s.segments(src, memo)
+	if err != nil {
+		return nil, err
+	}
+	return assemble.Trace(src.id, segments), nil
+}
+
 // segments are all of a trace, in the order of acceptance, in a new slice.
 func (s *Store) segments(src *source, memo *block.Memo) ([]*trace.Segment, error) {
 	var segments []*trace.Segment
