@@ -227,6 +227,13 @@ func (r *room) give(n int64) {
 	}
 }
 
+// ample says that half of the memory is free.
+func (r *room) ample() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.used < r.limit/2
+}
+
 // pressure says that traces should settle early; excess is by how much memory.
 func (r *room) pressure() bool { return r.excess() > 0 }
 

@@ -21,7 +21,7 @@ func (s *Store) Backup(ctx context.Context, add func(name string, size int64, r 
 	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
 		return err
 	}
-	var b kept
+	var b keptFiles
 	defer func() { err = errors.Join(err, b.close()) }()
 	if err := s.keepFiles(ctx, &b); err != nil {
 		return err
@@ -37,8 +37,8 @@ func (s *Store) Backup(ctx context.Context, add func(name string, size int64, r 
 	return nil
 }
 
-// kept are files that are open, so that their content stays.
-type kept struct{ files []keptFile }
+// keptFiles are files that are open, so that their content stays.
+type keptFiles struct{ files []keptFile }
 
 type keptFile struct {
 	vfs.File
@@ -47,7 +47,7 @@ type keptFile struct {
 }
 
 // open keeps a file. One that need not be there may be missing.
-func (b *kept) open(s *Store, name string, optional bool) error {
+func (b *keptFiles) open(s *Store, name string, optional bool) error {
 	f, err := s.o.FS.Open(s.dir.sub(filepath.FromSlash(name)))
 	if optional && errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -63,7 +63,7 @@ func (b *kept) open(s *Store, name string, optional bool) error {
 	return nil
 }
 
-func (b *kept) close() error {
+func (b *keptFiles) close() error {
 	var err error
 	for _, f := range b.files {
 		err = errors.Join(err, f.Close())
@@ -73,7 +73,7 @@ func (b *kept) close() error {
 
 // keepFiles opens all files while no block is made or dropped. What is not in a
 // block then is in the log files before a new one.
-func (s *Store) keepFiles(ctx context.Context, b *kept) error {
+func (s *Store) keepFiles(ctx context.Context, b *keptFiles) error {
 	s.merging.Lock()
 	defer s.merging.Unlock()
 	s.settling.Lock()

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -25,6 +26,15 @@ type open struct {
 	reopened   bool
 	touched    time.Time
 	prev, next *open
+	// kept is the trace as a graph assembled it, for the next graph and for the
+	// flush. It needs no mutex.
+	kept atomic.Pointer[kept]
+}
+
+// kept is an assembled trace, and the LSN up to which it is complete.
+type kept struct {
+	lsn   uint64
+	trace *trace.Trace
 }
 
 // part is what one batch brought for one trace. It is immutable once the
@@ -87,6 +97,7 @@ func (h *head) add(k key, p part, now time.Time, settled func(key) bool) {
 		h.unlink(o)
 	}
 	o.parts = append(o.parts, p)
+	o.kept.Store(nil)
 	o.touched = now
 	h.segments += int64(len(p.segments))
 	h.link(o)

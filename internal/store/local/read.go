@@ -20,6 +20,7 @@ type source struct {
 	key
 	base  place // block nil: nothing is settled
 	parts []part
+	open  *open // nil if nothing of it is open
 }
 
 // lsn is the LSN up to which the source is complete. Account, id and LSN
@@ -49,7 +50,7 @@ func (s *Store) locate(k key) (src source, ok bool) {
 	src.key = k
 	o := s.head.get(k)
 	if o != nil {
-		src.parts = o.parts[:len(o.parts):len(o.parts)]
+		src.parts, src.open = o.parts[:len(o.parts):len(o.parts)], o
 	}
 	if o == nil || o.reopened {
 		if p, found := s.table.get(k); found {
@@ -122,9 +123,13 @@ func (s *Store) view(src *source, rendered bool, memo *block.Memo) (*view, error
 	return v, nil
 }
 
-// assembled is a trace without its summary. It is not kept: a graph looks at
-// every open trace once, which would leave nothing else in the cache.
+// assembled is a trace without its summary. It does not go to the cache: a graph
+// looks at every open trace, which would leave nothing else there. While there is
+// memory for it, an open trace keeps it.
 func (s *Store) assembled(src *source, memo *block.Memo) (*trace.Trace, error) {
+	if t := src.kept(); t != nil {
+		return t, nil
+	}
 	for _, rendered := range []bool{true, false} {
 		if v := s.cache.get(viewKey{src.key, src.lsn(), rendered}); v != nil {
 			return v.trace, nil
@@ -138,7 +143,22 @@ func (s *Store) assembled(src *source, memo *block.Memo) (*trace.Trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	return assemble.Trace(src.id, segments), nil
+	t := assemble.Trace(src.id, segments)
+	if src.open != nil && s.room.ample() {
+		src.open.kept.Store(&kept{src.lsn(), t})
+	}
+	return t, nil
+}
+
+// kept is the trace if it was assembled as it is now, else nil.
+func (src *source) kept() *trace.Trace {
+	if src.open == nil {
+		return nil
+	}
+	if k := src.open.kept.Load(); k != nil && k.lsn == src.lsn() {
+		return k.trace
+	}
+	return nil
 }
 
 // segments are all of a trace, in the order of acceptance, in a new slice.

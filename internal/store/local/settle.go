@@ -210,13 +210,16 @@ func (s *Store) flush(sources []source) error {
 	roll := roller{store: s}
 	for i := range sources {
 		src := &sources[i]
-		segments, err := s.settledSegments(src, &memo)
-		if err != nil {
-			return err
+		t := src.kept()
+		if t == nil {
+			segments, err := s.settledSegments(src, &memo)
+			if err != nil {
+				return err
+			}
+			t = assemble.Trace(src.id, segments)
 		}
-		t := assemble.Trace(src.id, segments)
 		sum := assemble.Summary(t)
-		list[i] = settling{src, describe(src, t, sum, len(segments))}
+		list[i] = settling{src, describe(src, t, sum)}
 		if err := roll.add(src.account, t, sum); err != nil {
 			return err
 		}
@@ -286,10 +289,10 @@ func (s *Store) settledSegments(src *source, memo *block.Memo) ([]*trace.Segment
 }
 
 // describe is what the index says of a trace.
-func describe(src *source, t *trace.Trace, sum *trace.Summary, segments int) block.Info {
+func describe(src *source, t *trace.Trace, sum *trace.Summary) block.Info {
 	in := block.Info{
 		Account: src.account, ID: src.id, LSN: src.lsn(), Start: t.Start, End: t.End, Updated: t.Updated, First: t.FirstReceived,
-		Response: block.Unknown, Duration: block.Unknown, Segments: segments,
+		Response: block.Unknown, Duration: block.Unknown,
 	}
 	if sum.ResponseTime != nil {
 		in.Response = *sum.ResponseTime
