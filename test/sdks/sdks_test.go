@@ -323,3 +323,15 @@ func TestXRayDaemon(t *testing.T) {
 	id := run(t, through, nil, tool("bin", "go-app"), "xray", downstream(t))
 	entities(t, s, id, "stock-go", "price")
 }
+
+// The AWS SDK for JavaScript knows the exceptions by their classes; those for Go
+// and Python are asked elsewhere (internal/present/api, test/clients).
+func TestNodeClientErrors(t *testing.T) {
+	s := harness.Start(t)
+	cmd := exec.Command("node", "node/errors.js")
+	cmd.Env = append(os.Environ(), "AWS_ENDPOINT_URL_XRAY="+s.URL(""))
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), "OK") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
