@@ -30,7 +30,8 @@ store            : trace filter assemble
 store/storetest  : trace filter store decode assemble
 store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/rollup store/local/vfs
 store/local/wal  : trace store/local/vfs
-store/local/block: trace filter store/local/vfs
+store/local/block: trace filter store/local/columnar store/local/vfs
+store/local/columnar:
 store/local/rollup: trace assemble store/local/vfs
 store/local/vfs  :
 query            : trace jsonscan filter store assemble decode
@@ -51,8 +52,8 @@ google.golang.org/grpc         : receive server demo
 github.com/prometheus          : receive server store/local
 go.yaml.in/yaml                : config
 github.com/spf13/pflag         : config
-github.com/parquet-go          : store/local/block
-github.com/klauspost/compress  : store/local store/local/wal store/local/block store/local/rollup present/console
+github.com/parquet-go          : store/local/columnar
+github.com/klauspost/compress  : store/local store/local/wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo

@@ -17,7 +17,7 @@ import (
 const (
 	formatName    = "FORMAT"
 	formatText    = "fluoro local store"
-	formatVersion = 3
+	formatVersion = 4
 	lockName      = "LOCK"
 	logDir        = "wal"
 	blockDir      = "blocks"

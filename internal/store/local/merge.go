@@ -75,20 +75,24 @@ func (s *Store) planned() []*sealed {
 
 var errStopped = errors.New("the store is shutting down")
 
-// merging goes through the live entries of one block in its order.
+// merging goes through the entries of one block that a merge takes over, in its
+// order.
 type merging struct {
 	*sealed
-	at   int
-	memo block.Memo
-	// Entries that the merge takes over, and those that it leaves behind.
-	copied, left []int
+	copied, left []int // entries: taken over, left behind
+	at           int   // of copied
+	// taken are the row groups that were taken over as they are, by number.
+	taken map[int]block.Group
+	memo  block.Memo
 }
+
+func (m *merging) entry() int { return m.copied[m.at] }
 
 type mergings []*merging
 
 func (h mergings) Len() int { return len(h) }
 func (h mergings) Less(i, j int) bool {
-	a, b := h[i].Entry(h[i].at), h[j].Entry(h[j].at)
+	a, b := h[i].Entry(h[i].entry()), h[j].Entry(h[j].entry())
 	return position{a.Start, a.ID}.compare(position{b.Start, b.ID}) < 0
 }
 func (h mergings) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
@@ -102,70 +106,116 @@ func (h *mergings) Pop() any {
 
 // merge writes the live entries of some blocks to one and lets it take over.
 func (s *Store) merge(sources []*sealed) error {
-	live := func(m *merging) bool {
-		s.mu.RLock()
-		defer s.mu.RUnlock()
-		for m.at < m.Len() && (m.dead.gone(m.at, s.epoch) || s.isOver(m.sealed, m.at)) {
-			m.left = append(m.left, m.at)
-			m.at++
-		}
-		return m.at < m.Len()
-	}
 	var inputs mergings
 	var all []*merging
 	for _, b := range sources {
-		m := &merging{sealed: b}
+		m := s.survey(b)
 		all = append(all, m)
-		if live(m) {
+		if len(m.copied) > 0 {
 			inputs = append(inputs, m)
 		}
 	}
 	if len(inputs) == 0 {
 		return s.drop(sources)
 	}
-	heap.Init(&inputs)
 	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: s.newBlockNumber(), Codec: s.codec, Level: block.Small})
+	var origin []place
+	var roll []byte
+	if err == nil {
+		origin, err = s.copyAll(w, inputs)
+	}
+	if err == nil {
+		roll, err = s.mergedRollup(all)
+	}
+	var b *block.Block
+	if err == nil {
+		b, err = w.Finish(roll)
+	}
 	if err != nil {
 		if w != nil {
 			w.Abort()
 		}
 		return err
 	}
-	var origin []place
-	for len(inputs) > 0 {
-		m := inputs[0]
-		if err := s.copyEntry(w, m); err != nil {
-			w.Abort()
-			return err
+	s.takeOver(newSealed(b), origin, sources)
+	return s.drop(sources)
+}
+
+// surveyStep is how many entries are looked at in one go.
+const surveyStep = 4096
+
+// survey decides which entries of a block a merge takes over. What dies later is
+// dead in the result, too.
+func (s *Store) survey(b *sealed) *merging {
+	m := &merging{sealed: b, taken: map[int]block.Group{}}
+	for from := 0; from < b.Len(); from += surveyStep {
+		s.mu.RLock()
+		for i := from; i < min(from+surveyStep, b.Len()); i++ {
+			if m.dead.gone(i, s.epoch) || s.isOver(b, i) {
+				m.left = append(m.left, i)
+			} else {
+				m.copied = append(m.copied, i)
+			}
 		}
-		origin = append(origin, place{m.sealed, m.at})
-		m.copied = append(m.copied, m.at)
-		if m.at++; live(m) {
+		s.mu.RUnlock()
+	}
+	return m
+}
+
+// copyAll writes what a merge takes over, and says of each entry where it was.
+// Row groups that are large enough and hold nothing else go over as they are:
+// most of what is merged is not read, let alone compressed again.
+func (s *Store) copyAll(w *block.Writer, inputs mergings) (origin []place, err error) {
+	for _, m := range inputs {
+		alive := make([]int, m.Groups())
+		for _, i := range m.copied {
+			alive[m.GroupOf(i)] += int(m.Entry(i).Segments)
+		}
+		for group, rows := range alive {
+			if !m.Full(group) || rows < m.Rows(group) {
+				continue
+			}
+			if err := s.going(); err != nil {
+				return nil, err
+			}
+			if m.taken[group], err = w.Take(m.Block, group); err != nil {
+				return nil, s.readFailed(m.sealed, err)
+			}
+		}
+	}
+	heap.Init(&inputs)
+	for len(inputs) > 0 {
+		if err := s.going(); err != nil {
+			return nil, err
+		}
+		m := inputs[0]
+		i := m.entry()
+		if group, taken := m.taken[m.GroupOf(i)]; taken {
+			err = w.Refer(m.Block, i, group)
+		} else {
+			err = s.readFailed(m.sealed, w.Copy(m.Block, i, &m.memo))
+		}
+		if err != nil {
+			return nil, err
+		}
+		origin = append(origin, place{m.sealed, i})
+		if m.at++; m.at < len(m.copied) {
 			heap.Fix(&inputs, 0)
 		} else {
 			heap.Pop(&inputs)
 		}
 	}
-	var b *block.Block
-	roll, err := s.mergedRollup(all)
-	if err == nil {
-		b, err = w.Finish(roll)
-	}
-	if err != nil {
-		w.Abort()
-		return err
-	}
-	s.takeOver(newSealed(b), origin, sources)
-	return s.drop(sources)
+	return origin, nil
 }
 
-func (s *Store) copyEntry(w *block.Writer, m *merging) error {
+// going is an error when the store is being closed.
+func (s *Store) going() error {
 	select {
 	case <-s.closing:
 		return errStopped
 	default:
+		return nil
 	}
-	return s.readFailed(m.sealed, w.Copy(m.Block, m.at, &m.memo))
 }
 
 // isOver says whether an entry is over its time and nothing continues it. The

@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
-	pagezstd "github.com/parquet-go/parquet-go/compress/zstd"
 )
 
 // maxChunk bounds what a damaged length can make us allocate.
@@ -16,12 +15,17 @@ const window = 512 << 10
 
 // Codec compresses chunks and indexes. It may be used by many goroutines.
 type Codec struct {
-	fast, small *zstd.Encoder
-	decoder     *zstd.Decoder
+	fastest, fast, small *zstd.Encoder
+	decoder              *zstd.Decoder
 }
 
-// pages compress the pages of tables, by level.
-var pages = [...]pagezstd.Codec{Fast: {Level: pagezstd.SpeedFastest}, Small: {Level: pagezstd.SpeedDefault}}
+// pages compresses the pages of tables.
+func (c *Codec) pages(l Level) *zstd.Encoder {
+	if l == Small {
+		return c.fast
+	}
+	return c.fastest
+}
 
 // NewCodec is the codec; there is one, as its encoders are large.
 func NewCodec() (*Codec, error) { return theCodec() }
@@ -29,19 +33,21 @@ func NewCodec() (*Codec, error) { return theCodec() }
 var theCodec = sync.OnceValues(newCodec)
 
 func newCodec() (*Codec, error) {
-	fast, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(window), zstd.WithEncoderCRC(false))
-	if err != nil {
-		return nil, fmt.Errorf("set up compression: %w", err)
+	c := &Codec{}
+	for _, e := range []struct {
+		to    **zstd.Encoder
+		level zstd.EncoderLevel
+	}{{&c.fastest, zstd.SpeedFastest}, {&c.fast, zstd.SpeedDefault}, {&c.small, zstd.SpeedBetterCompression}} {
+		var err error
+		if *e.to, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(e.level), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(window), zstd.WithEncoderCRC(false)); err != nil {
+			return nil, fmt.Errorf("set up compression: %w", err)
+		}
 	}
-	small, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window), zstd.WithEncoderCRC(false))
-	if err != nil {
-		return nil, fmt.Errorf("set up compression: %w", err)
-	}
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxChunk))
-	if err != nil {
+	var err error
+	if c.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxChunk)); err != nil {
 		return nil, fmt.Errorf("set up decompression: %w", err)
 	}
-	return &Codec{fast: fast, small: small, decoder: decoder}, nil
+	return c, nil
 }
 
 func (c *Codec) unpack(dst, stored []byte, raw uint32) ([]byte, error) {

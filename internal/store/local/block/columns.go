@@ -5,8 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/parquet-go/parquet-go"
-
+	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -16,7 +15,7 @@ import (
 type row struct {
 	Account      string   `parquet:"account,dict"`
 	TraceID      [16]byte `parquet:"trace_id,dict"`
-	SpanID       [8]byte  `parquet:"span_id"`
+	SpanID       [8]byte  `parquet:"span_id,uncompressed"`
 	Parent       int32    `parquet:"parent,delta"`
 	ParentEntity int32    `parquet:"parent_entity,delta"`
 	ParentID     []byte   `parquet:"parent_span_id,optional"`
@@ -45,10 +44,48 @@ type row struct {
 	Raw          []byte   `parquet:"raw,optional"`
 }
 
+// The columns, by number.
+const (
+	columnAccount = iota
+	columnTraceID
+	columnSpanID
+	columnParent
+	columnParentEntity
+	columnParentID
+	columnSource
+	columnPart
+	columnService
+	columnName
+	columnKind
+	columnOrigin
+	columnStart
+	columnDuration
+	columnReceived
+	columnInProgress
+	columnFault
+	columnError
+	columnThrottle
+	columnMethod
+	columnURL
+	columnRoute
+	columnStatus
+	columnUser
+	columnKey
+	columnValue
+	columnScope
+	columnTemplate
+	columnRest
+	columnRaw
+	columns
+)
+
+// entities is the table of entities; what has bounds is what others look for.
+var entities = columnar.TableOf[row]("account", "trace_id", "source", "service", "name", "kind", "origin", "start", "duration", "received", "http_method", "http_status")
+
 // pair is an attribute of a span or an annotation of a document.
 type pair struct {
 	Key   string `parquet:"key,dict"`
-	Value string `parquet:"value"`
+	Value string `parquet:"value,dict"`
 }
 
 // entity says where in a trace an id is: which row, and 0 for the row's own or
@@ -59,48 +96,66 @@ type entity struct {
 	number int
 }
 
-// rowMaker takes the records of traces apart.
+// rowMaker takes the records of traces apart and adds them to a table as rows.
 type rowMaker struct {
+	to       *columnar.Writer
+	row      row
 	splitter splitter
 	joiner   joiner
 	entities []entity
 	places   map[uint64]entity
-	scopes   map[*trace.OTLPScope]scopeColumns
+	parents  []parent
+	scopes   map[*trace.OTLPScope]*scopeColumns
 }
 
+// parent is the id of a row's parent, if it has one.
+type parent struct {
+	id  uint64
+	has bool
+}
+
+// scopeColumns are the columns that all spans of a scope have, and once they were
+// added their numbers in the dictionaries.
 type scopeColumns struct {
-	encoded []byte
-	service string
+	encoded                    []byte
+	service                    string
+	added                      bool
+	scopeNumber, serviceNumber uint32
 }
 
-// forget says that the rows made so far are not needed any more.
-func (m *rowMaker) forget() {
-	m.splitter.forget()
-	clear(m.scopes)
-}
+// forget says that a row group ended.
+func (m *rowMaker) forget() { clear(m.scopes) }
 
-// add adds the rows of a trace to others. Until forget they are valid.
-func (m *rowMaker) add(rows []row, account trace.Account, id trace.ID, records []Record) []row {
-	first := len(rows)
-	m.entities = m.entities[:0]
+// add adds the rows of a trace.
+func (m *rowMaker) add(account trace.Account, id trace.ID, records []Record) {
+	m.entities, m.parents = m.entities[:0], m.parents[:0]
 	for i := range records {
 		r := &records[i]
-		rows = append(rows, row{})
-		out := &rows[len(rows)-1]
-		m.row(out, account, id, r)
-		m.entities = append(m.entities, entity{binary.BigEndian.Uint64(out.SpanID[:]), i, 0})
+		s := m.take(account, id, r)
+		m.put(&m.row, s)
+		p := parent{has: len(m.row.ParentID) == 8}
+		if p.has {
+			p.id = binary.BigEndian.Uint64(m.row.ParentID)
+		}
+		m.parents = append(m.parents, p)
+		m.entities = append(m.entities, entity{binary.BigEndian.Uint64(m.row.SpanID[:]), i, 0})
 		for n, id := range m.splitter.ids {
 			m.entities = append(m.entities, entity{id, i, n + 1})
 		}
 	}
-	m.link(rows[first:])
-	return rows
+	m.link()
 }
 
-// row takes one record apart, or keeps it raw when that would lose something.
-func (m *rowMaker) row(out *row, account trace.Account, id trace.ID, r *Record) {
-	m.common(out, account, id, r)
-	s := &m.splitter
+// take takes one record apart into the row, or keeps it raw when that would lose
+// something. The row is valid until the next one. What comes of the scope, if
+// there is one, is not in the row.
+func (m *rowMaker) take(account trace.Account, id trace.ID, r *Record) *scopeColumns {
+	var of *scopeColumns
+	if r.Scope != nil {
+		of = m.scope(r.Scope)
+	}
+	out, s := &m.row, &m.splitter
+	m.common(account, id, r)
 	s.reset(out, r.Raw)
 	ok := false
 	switch r.Source {
@@ -115,37 +170,101 @@ func (m *rowMaker) row(out *row, account trace.Account, id trace.ID, r *Record) 
 		out.Template, out.Rest, out.Attributes = s.template, s.rest, s.pairs
 		m.joiner.reset()
 		if m.joiner.add(out) == nil && bytes.Equal(m.joiner.out, r.Raw) {
-			out.Template = s.keep(s.template)
-			if len(s.rest) > 0 {
-				out.Rest = s.keep(s.rest)
-			} else {
-				out.Rest = nil
-			}
-			at := len(s.pairsOf)
-			s.pairsOf = append(s.pairsOf, s.pairs...)
-			out.Attributes = s.pairsOf[at:len(s.pairsOf):len(s.pairsOf)]
-			return
+			return of
 		}
 	}
 	s.ids = s.ids[:0]
-	*out = row{Raw: r.Raw}
-	m.common(out, account, id, r)
+	m.common(account, id, r)
+	out.Raw = r.Raw
+	return of
 }
 
-// common fills what every row has.
-func (m *rowMaker) common(out *row, account trace.Account, id trace.ID, r *Record) {
-	out.Account, out.TraceID, out.Source, out.Part, out.Received = string(account), id, int32(r.Source), int32(r.Part), int64(r.ReceivedAt)
-	if r.Scope != nil {
-		s := m.scope(r.Scope)
-		out.Scope, out.Service = s.encoded, s.service
+// common begins the row with what every row has.
+func (m *rowMaker) common(account trace.Account, id trace.ID, r *Record) {
+	m.row = row{Account: string(account), TraceID: id, Source: int32(r.Source), Part: int32(r.Part), Received: int64(r.ReceivedAt)}
+}
+
+// put adds a row to all columns but those of its parent.
+func (m *rowMaker) put(r *row, of *scopeColumns) {
+	w := m.to
+	text := func(column int, s string) {
+		if s == "" {
+			w.Column(column).Null()
+			return
+		}
+		w.Column(column).Text(s)
+	}
+	w.Column(columnAccount).Text(r.Account)
+	w.Column(columnTraceID).Bytes(r.TraceID[:])
+	w.Column(columnSpanID).Bytes(r.SpanID[:])
+	w.Column(columnSource).Int(int64(r.Source))
+	w.Column(columnPart).Int(int64(r.Part))
+	switch {
+	case of == nil:
+		text(columnScope, stringOf(r.Scope))
+		text(columnService, r.Service)
+	case of.added:
+		w.Column(columnScope).Again(of.scopeNumber)
+		if of.service == "" {
+			w.Column(columnService).Null()
+		} else {
+			w.Column(columnService).Again(of.serviceNumber)
+		}
+	default:
+		of.added = true
+		of.scopeNumber = w.Column(columnScope).Bytes(of.encoded)
+		if of.service == "" {
+			w.Column(columnService).Null()
+		} else {
+			of.serviceNumber = w.Column(columnService).Text(of.service)
+		}
+	}
+	text(columnName, r.Name)
+	w.Column(columnKind).Int(int64(r.Kind))
+	text(columnOrigin, r.Origin)
+	w.Column(columnStart).Int(r.Start)
+	w.Column(columnDuration).Int(r.Duration)
+	w.Column(columnReceived).Int(r.Received)
+	w.Column(columnInProgress).Bool(r.InProgress)
+	w.Column(columnFault).Bool(r.Fault)
+	w.Column(columnError).Bool(r.Error)
+	w.Column(columnThrottle).Bool(r.Throttle)
+	text(columnMethod, r.Method)
+	text(columnURL, r.URL)
+	text(columnRoute, r.Route)
+	w.Column(columnStatus).Int(int64(r.Status))
+	text(columnUser, r.User)
+	for i := range r.Attributes {
+		p := &r.Attributes[i]
+		key := w.Column(columnKey).Element(i == 0, 0, p.Key)
+		w.Column(columnValue).Element(i == 0, key, p.Value) // values of one key are alike
+	}
+	if len(r.Attributes) == 0 {
+		w.Column(columnKey).Null()
+		w.Column(columnValue).Null()
+	}
+	text(columnTemplate, stringOf(r.Template))
+	text(columnRest, stringOf(r.Rest))
+	text(columnRaw, stringOf(r.Raw))
+}
+
+// putParent adds what put leaves out.
+func (m *rowMaker) putParent(distance, entity int, id []byte) {
+	m.to.Column(columnParent).Int(int64(distance))
+	m.to.Column(columnParentEntity).Int(int64(entity))
+	if len(id) == 0 {
+		m.to.Column(columnParentID).Null()
+	} else {
+		m.to.Column(columnParentID).Bytes(id)
 	}
 }
 
 // fewEntities is up to how many are looked through one by one.
 const fewEntities = 24
 
-// link replaces the ids of parents that are in the trace by where they are.
-func (m *rowMaker) link(rows []row) {
+// link adds where the parents of a trace's rows are, or their ids if they are
+// not in it.
+func (m *rowMaker) link() {
 	find := func(id uint64) (entity, bool) {
 		for i := range m.entities {
 			if m.entities[i].id == id {
@@ -166,24 +285,26 @@ func (m *rowMaker) link(rows []row) {
 		}
 		find = func(id uint64) (entity, bool) { e, ok := m.places[id]; return e, ok }
 	}
-	for i := range rows {
-		r := &rows[i]
-		if len(r.ParentID) != 8 {
-			continue
-		}
-		if e, ok := find(binary.BigEndian.Uint64(r.ParentID)); ok && e.row != i {
-			r.Parent, r.ParentEntity, r.ParentID = int32(i-e.row), int32(e.number), nil
+	for i, p := range m.parents {
+		if !p.has {
+			m.putParent(0, 0, nil)
+		} else if e, ok := find(p.id); ok && e.row != i {
+			m.putParent(i-e.row, e.number, nil)
+		} else {
+			var id [8]byte
+			binary.BigEndian.PutUint64(id[:], p.id)
+			m.putParent(0, 0, id[:])
 		}
 	}
 }
 
-// scope is the encoded form of a scope, made once for a row group.
-func (m *rowMaker) scope(s *trace.OTLPScope) scopeColumns {
+// scope is what spans of a scope have in common, made once for a row group.
+func (m *rowMaker) scope(s *trace.OTLPScope) *scopeColumns {
 	c, ok := m.scopes[s]
 	if !ok {
-		c = scopeColumns{appendScope(nil, s), serviceOf(s.Resource)}
+		c = &scopeColumns{encoded: appendScope(nil, s), service: serviceOf(s.Resource)}
 		if m.scopes == nil {
-			m.scopes = map[*trace.OTLPScope]scopeColumns{}
+			m.scopes = map[*trace.OTLPScope]*scopeColumns{}
 		}
 		m.scopes[s] = c
 	}
@@ -223,7 +344,7 @@ func recordsOf(rows []row, id trace.ID) ([]Record, error) {
 	for i := range rows {
 		r := &rows[i]
 		records[i] = Record{TraceID: r.TraceID, Source: trace.Source(r.Source), Part: uint8(r.Part), ReceivedAt: trace.Time(r.Received), Raw: j.raw(i)}
-		if len(r.Scope) == 0 { // parquet-go writes some nulls behind values as empty texts
+		if len(r.Scope) == 0 {
 			continue
 		}
 		s := scopes[string(r.Scope)]
@@ -237,166 +358,4 @@ func recordsOf(rows []row, id trace.ID) ([]Record, error) {
 		records[i].Scope = s
 	}
 	return records, nil
-}
-
-// readRows reads rows of a row group, all columns or only those that received
-// bytes are made of. They own their memory.
-func readRows(group parquet.RowGroup, first, n int, all bool) ([]row, error) {
-	if first < 0 || n < 0 || int64(first)+int64(n) > group.NumRows() {
-		return nil, fmt.Errorf("rows %d to %d of %d", first, first+n, group.NumRows())
-	}
-	rows := make([]row, n)
-	r := reader{rows: rows, first: first, values: make([]parquet.Value, 128)}
-	for column, chunk := range group.ColumnChunks() {
-		if !all && derived[column] {
-			continue
-		}
-		if err := r.column(chunk, column); err != nil {
-			return nil, fmt.Errorf("column %d: %w", column, err)
-		}
-	}
-	return rows, nil
-}
-
-// derived are the columns that are only for others to read.
-var derived = map[int]bool{0: true, 8: true, 10: true, 11: true, 15: true, 16: true, 17: true, 18: true}
-
-type reader struct {
-	rows   []row
-	first  int
-	values []parquet.Value
-	space  []byte
-	pair   int
-}
-
-// own copies bytes out of a page.
-func (x *reader) own(b []byte) []byte {
-	if cap(x.space)-len(x.space) < len(b) {
-		x.space = make([]byte, 0, max(min(len(x.rows)*64, spaceBytes), len(b)))
-	}
-	at := len(x.space)
-	x.space = append(x.space, b...)
-	return x.space[at:len(x.space):len(x.space)]
-}
-
-func (x *reader) column(chunk parquet.ColumnChunk, column int) error {
-	pages := chunk.Pages()
-	defer func() { _ = pages.Close() }() // it was only read
-	if err := pages.SeekToRow(int64(x.first)); err != nil {
-		return err
-	}
-	at := -1
-	for at < len(x.rows) {
-		page, err := pages.ReadPage()
-		if err != nil {
-			if at == len(x.rows)-1 {
-				return nil // the row group ends here
-			}
-			return err
-		}
-		reader := page.Values()
-		for at < len(x.rows) {
-			n, err := reader.ReadValues(x.values)
-			for i := range n {
-				if x.values[i].RepetitionLevel() == 0 {
-					if at++; at == len(x.rows) {
-						break
-					}
-				}
-				if at < 0 {
-					parquet.Release(page)
-					return errTemplate
-				}
-				x.set(&x.rows[at], column, x.values[i])
-			}
-			if err != nil || n == 0 {
-				break // the page's end, or the next page says what is wrong
-			}
-		}
-		parquet.Release(page)
-		if at == len(x.rows)-1 && column != columnKey && column != columnValue {
-			return nil
-		}
-	}
-	return nil
-}
-
-const columnKey, columnValue = 24, 25
-
-func (x *reader) set(r *row, column int, v parquet.Value) {
-	if v.IsNull() {
-		return
-	}
-	text := func() string {
-		return stringOf(x.own(v.ByteArray()))
-	}
-	switch column {
-	case 0:
-		r.Account = text()
-	case 8:
-		r.Service = text()
-	case 10:
-		r.Kind = v.Int32()
-	case 11:
-		r.Origin = text()
-	case 15:
-		r.InProgress = v.Boolean()
-	case 16:
-		r.Fault = v.Boolean()
-	case 17:
-		r.Error = v.Boolean()
-	case 18:
-		r.Throttle = v.Boolean()
-	case 1:
-		copy(r.TraceID[:], v.ByteArray())
-	case 2:
-		copy(r.SpanID[:], v.ByteArray())
-	case 3:
-		r.Parent = v.Int32()
-	case 4:
-		r.ParentEntity = v.Int32()
-	case 5:
-		r.ParentID = x.own(v.ByteArray())
-	case 6:
-		r.Source = v.Int32()
-	case 7:
-		r.Part = v.Int32()
-	case 9:
-		r.Name = text()
-	case 12:
-		r.Start = v.Int64()
-	case 13:
-		r.Duration = v.Int64()
-	case 14:
-		r.Received = v.Int64()
-	case 19:
-		r.Method = text()
-	case 20:
-		r.URL = text()
-	case 21:
-		r.Route = text()
-	case 22:
-		r.Status = v.Int32()
-	case 23:
-		r.User = text()
-	case columnKey:
-		r.Attributes = append(r.Attributes, pair{Key: text()})
-	case columnValue:
-		// The keys are there: their column comes first.
-		if v.RepetitionLevel() == 0 {
-			x.pair = 0
-		}
-		if x.pair < len(r.Attributes) {
-			r.Attributes[x.pair].Value = text()
-		}
-		x.pair++
-	case 26:
-		r.Scope = x.own(v.ByteArray())
-	case 27:
-		r.Template = x.own(v.ByteArray())
-	case 28:
-		r.Rest = x.own(v.ByteArray())
-	case 29:
-		r.Raw = x.own(v.ByteArray())
-	}
 }

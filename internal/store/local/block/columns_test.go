@@ -4,13 +4,29 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// roundTrip takes records apart and puts them together again.
+// roundTrip takes records apart, writes them as a row group, reads it and puts
+// them together again.
 func roundTrip(id trace.ID, records []Record) ([]row, []Record, error) {
-	var m rowMaker
-	rows := m.add(nil, "1", id, records)
+	codec, err := NewCodec()
+	if err != nil {
+		return nil, nil, err
+	}
+	m := rowMaker{to: entities.NewWriter(codec.fastest)}
+	m.add("1", id, records)
+	m.to.EndPage()
+	b, group, err := m.to.EndGroup(len(records), int64(len(columnar.Head())))
+	if err != nil {
+		return nil, nil, err
+	}
+	places := group.Places()
+	rows, err := readRows(&places, b, codec.decoder, 0, len(records), true)
+	if err != nil {
+		return nil, nil, err
+	}
 	back, err := recordsOf(rows, id)
 	return rows, back, err
 }

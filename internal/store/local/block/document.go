@@ -216,7 +216,7 @@ func (s *splitter) annotation(i, end, at int, key []byte, after *int) bool {
 			return false
 		}
 		s.hole(i, e, opTextPair)
-		s.pairs = append(s.pairs, pair{s.share(key), s.share(s.from[at+1 : e-1])})
+		s.pairs = append(s.pairs, pair{stringOf(key), stringOf(s.from[at+1 : e-1])})
 		*after = e
 		return true
 	case c == '{' || c == '[':
@@ -226,7 +226,7 @@ func (s *splitter) annotation(i, end, at int, key []byte, after *int) bool {
 		to++
 	}
 	s.hole(i, to, operation)
-	s.pairs = append(s.pairs, pair{s.share(key), s.share(s.from[at:to])})
+	s.pairs = append(s.pairs, pair{stringOf(key), stringOf(s.from[at:to])})
 	*after = to
 	return true
 }
@@ -273,7 +273,7 @@ func (s *splitter) ofSegment(i, end int, key []byte, quoted bool) bool {
 		}
 	case "origin":
 		if quoted {
-			r.Origin = s.share(b)
+			r.Origin = stringOf(b)
 		}
 	case "id":
 		if id, ok := idOf(b); ok && quoted && r.SpanID == [8]byte{} {
@@ -283,7 +283,7 @@ func (s *splitter) ofSegment(i, end int, key []byte, quoted bool) bool {
 		}
 	case "parent_id":
 		if id, ok := idOf(b); ok && quoted && r.ParentID == nil {
-			r.ParentID = binary.BigEndian.AppendUint64(nil, id)
+			r.ParentID = s.made(binary.BigEndian.AppendUint64(s.space, id))
 			s.hole(i, end, opParentHex)
 			return true
 		}

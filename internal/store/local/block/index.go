@@ -66,8 +66,8 @@ const EntryBytes = 112
 
 // chunkRef says where a row group of the table of entities is, or its footer.
 type chunkRef struct {
-	offset            int64
-	stored, rows, sum uint32
+	offset                      int64
+	stored, rows, sum, received uint32 // received: about how many bytes its rows were
 }
 
 // index is everything of a block that is not chunks.
@@ -189,6 +189,7 @@ func (x *index) encode(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(c.offset))
 		b = binary.AppendUvarint(b, uint64(c.stored))
 		b = binary.AppendUvarint(b, uint64(c.rows))
+		b = binary.AppendUvarint(b, uint64(c.received))
 		b = binary.LittleEndian.AppendUint32(b, c.sum)
 	}
 	b = binary.AppendUvarint(b, uint64(len(x.entries)))
@@ -207,8 +208,8 @@ func (x *index) encode(b []byte) []byte {
 		if e.chunk != last.chunk {
 			last.pos = 0
 		}
-		b = binary.AppendUvarint(b, uint64(e.chunk-last.chunk))
-		b = binary.AppendUvarint(b, uint64(e.pos-last.pos))
+		b = binary.AppendVarint(b, int64(e.chunk)-int64(last.chunk))
+		b = binary.AppendVarint(b, int64(e.pos)-int64(last.pos))
 		b = binary.AppendUvarint(b, uint64(e.Segments))
 		b = binary.AppendUvarint(b, uint64(e.services))
 		b = binary.AppendUvarint(b, uint64(e.keys))
@@ -241,7 +242,7 @@ func decodeIndex(b []byte) (*index, error) {
 		}
 		x.sets = append(x.sets, set)
 	}
-	for range d.count(7) {
+	for range d.count(8) {
 		x.chunks = append(x.chunks, d.chunkRef())
 	}
 	x.foot, x.traces = d.chunkRef(), d.chunkRef()
@@ -261,12 +262,12 @@ func decodeIndex(b []byte) (*index, error) {
 		e.Duration = time.Duration(e.End-e.Start) + time.Duration(d.varint())
 		e.Response = e.Duration + time.Duration(d.varint())
 		e.LSN = last.LSN + uint64(d.varint())
-		step := d.Uvarint()
-		if step > 0 {
+		step := d.varint()
+		if step != 0 {
 			last.pos = 0
 		}
-		e.chunk = last.chunk + uint32(step)
-		e.pos = last.pos + uint32(d.Uvarint())
+		e.chunk = uint32(int64(last.chunk) + step)
+		e.pos = uint32(int64(last.pos) + d.varint())
 		e.Segments = uint32(d.Uvarint())
 		e.services, e.keys = d.below(len(x.sets)), d.below(len(x.sets))
 		e.account = uint16(d.below(len(x.accounts)))
@@ -285,7 +286,7 @@ func decodeIndex(b []byte) (*index, error) {
 }
 
 func (d *Decoder) chunkRef() chunkRef {
-	c := chunkRef{offset: int64(d.Uvarint()), stored: uint32(d.Uvarint()), rows: uint32(d.Uvarint())}
+	c := chunkRef{offset: int64(d.Uvarint()), stored: uint32(d.Uvarint()), rows: uint32(d.Uvarint()), received: uint32(d.Uvarint())}
 	if b := d.Bytes(4); b != nil {
 		c.sum = binary.LittleEndian.Uint32(b)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"encoding/binary"
 
+	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -35,7 +36,7 @@ type Block struct {
 
 	entities     vfs.File
 	entitiesSize int64
-	groups       *groups
+	groups       []columnar.Places
 	index        *index
 	stripes      []receipts
 	rollup       vfs.File
@@ -139,32 +140,56 @@ func (b *Block) loadTable() (err error) {
 	if foot.offset < 0 || foot.offset+int64(foot.stored) != b.entitiesSize {
 		return vfs.Corrupt(name, min(foot.offset, b.entitiesSize), "a footer of %d bytes at %d does not end here", foot.stored, foot.offset)
 	}
-	if err := b.check(foot); err != nil {
+	if head, err := read(b.entities, name, 0, len(columnar.Head())); err != nil {
+		return err
+	} else if string(head) != string(columnar.Head()) {
+		return vfs.Corrupt(name, 0, "no Parquet file begins here")
+	}
+	groups, err := b.footer()
+	if err != nil {
 		return err
 	}
-	if b.groups, err = loadGroups(b.entities, b.entitiesSize); err != nil {
-		return vfs.Corrupt(name, foot.offset, "footer: %w", err)
+	if len(groups) != len(b.index.chunks) {
+		return vfs.Corrupt(name, foot.offset, "%d row groups, %d announced", len(groups), len(b.index.chunks))
 	}
-	if n := len(b.groups.rest); n != len(b.index.chunks) {
-		return vfs.Corrupt(name, foot.offset, "%d row groups, %d announced", n, len(b.index.chunks))
+	b.groups = make([]columnar.Places, len(groups))
+	for i := range groups {
+		if c := b.index.chunks[i]; groups[i].Offset() != c.offset || groups[i].Size() != int64(c.stored) || groups[i].Rows() != int(c.rows) {
+			return vfs.Corrupt(name, foot.offset, "row group %d has %d rows, %d bytes at %d; announced are %d, %d, %d", i, groups[i].Rows(), groups[i].Size(), groups[i].Offset(), c.rows, c.stored, c.offset)
+		}
+		b.groups[i] = groups[i].Places()
 	}
 	return nil
 }
 
-// check compares the checksum of a part of the table of entities.
-func (b *Block) check(c chunkRef) error {
+// footer reads what the end of the table of entities says of its row groups.
+func (b *Block) footer() ([]columnar.Group, error) {
+	foot := b.index.foot
+	p, err := b.checked(foot)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := entities.Groups(p, foot.offset)
+	if err != nil {
+		return nil, vfs.Corrupt(b.Entities(), foot.offset, "footer: %w", err)
+	}
+	return groups, nil
+}
+
+// checked reads a part of the table of entities and compares its checksum.
+func (b *Block) checked(c chunkRef) ([]byte, error) {
 	name := b.Entities()
 	if c.stored > maxChunk || c.offset < 0 || c.offset+int64(c.stored) > b.entitiesSize {
-		return vfs.Corrupt(name, c.offset, "a part of %d bytes does not fit", c.stored)
+		return nil, vfs.Corrupt(name, c.offset, "a part of %d bytes does not fit", c.stored)
 	}
 	p, err := read(b.entities, name, c.offset, int(c.stored))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if crc32.Checksum(p, castagnoli()) != c.sum {
-		return vfs.Corrupt(name, c.offset, "wrong checksum")
+		return nil, vfs.Corrupt(name, c.offset, "wrong checksum")
 	}
-	return nil
+	return p, nil
 }
 
 func (b *Block) load() (err error) {
@@ -423,16 +448,28 @@ func (b *Block) entryRows(i int, memo *Memo, all bool) ([]row, error) {
 // rows reads rows of a row group, after a look at the checksum of all of it.
 func (b *Block) rows(chunk uint32, first, n int, all bool) ([]row, error) {
 	c := b.index.chunks[chunk]
-	if err := b.check(c); err != nil {
+	p, err := b.checked(c)
+	if err != nil {
 		return nil, err
 	}
-	group, err := b.groups.open(chunk)
-	var rows []row
-	if err == nil {
-		rows, err = readRows(group, first, n, all)
-	}
+	rows, err := readRows(&b.groups[chunk], p, b.codec.decoder, first, n, all)
 	if err != nil {
 		return nil, vfs.Corrupt(b.Entities(), c.offset, "row group %d: %w", chunk, err)
 	}
 	return rows, nil
+}
+
+// Groups is how many row groups there are.
+func (b *Block) Groups() int { return len(b.index.chunks) }
+
+// GroupOf is the row group of an entry.
+func (b *Block) GroupOf(i int) int { return int(b.index.entries[i].chunk) }
+
+// Rows is how many rows a row group has.
+func (b *Block) Rows(group int) int { return int(b.index.chunks[group].rows) }
+
+// Full says whether a row group is about as large as row groups get.
+func (b *Block) Full(group int) bool {
+	c := b.index.chunks[group]
+	return c.rows >= groupRows/2 || c.stored >= groupBytes/8
 }

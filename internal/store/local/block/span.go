@@ -192,14 +192,11 @@ func (s *splitter) attribute(start, end int, b []byte) bool {
 		}
 	case valueInt:
 		n, _ := binary.Uvarint(text)
-		text = strconv.AppendInt(s.number[:0], int64(n), 10)
-		s.number = text
+		text = s.made(strconv.AppendInt(s.space, int64(n), 10))
 	case valueBool:
-		text = strconv.AppendBool(s.number[:0], text[0] == 1)
-		s.number = text
+		text = s.made(strconv.AppendBool(s.space, text[0] == 1))
 	case valueDouble:
-		text = strconv.AppendFloat(s.number[:0], math.Float64frombits(binary.LittleEndian.Uint64(text)), 'g', -1, 64)
-		s.number = text
+		text = s.made(strconv.AppendFloat(s.space, math.Float64frombits(binary.LittleEndian.Uint64(text)), 'g', -1, 64))
 	default:
 		return false
 	}
@@ -210,7 +207,7 @@ func (s *splitter) attribute(start, end int, b []byte) bool {
 		return true
 	}
 	s.hole(start, end, opSpanPair, kind)
-	s.pairs = append(s.pairs, pair{s.share(key), s.share(text)})
+	s.pairs = append(s.pairs, pair{stringOf(key), stringOf(text)})
 	return true
 }
 

@@ -88,7 +88,7 @@ func (s *splitter) put(c byte, text []byte) bool {
 	if *place != "" || len(text) == 0 {
 		return false
 	}
-	*place = s.share(text)
+	*place = stringOf(text)
 	return true
 }
 
@@ -116,53 +116,23 @@ type splitter struct {
 	from     []byte   // what was received
 	done     int      // of from: in the template
 	start    int64    // the last one met
-	space    []byte   // what rows hold, until they are written
-	full     [][]byte // more of it
-	spare    [][]byte
-	pairsOf  []pair // the same
-	number   []byte
+	space    []byte   // texts that are not there as such in what was received
 }
 
 func (s *splitter) reset(r *row, from []byte) {
 	s.row, s.from, s.done, s.start = r, from, 0, r.Received
-	s.template, s.rest, s.pairs, s.ids = s.template[:0], s.rest[:0], s.pairs[:0], s.ids[:0]
+	s.template, s.rest, s.pairs, s.ids, s.space = s.template[:0], s.rest[:0], s.pairs[:0], s.ids[:0], s.space[:0]
 }
 
-// spaceBytes is how much room for what rows hold is made at once.
-const spaceBytes = 64 << 10
-
-// keep copies bytes to where they stay until forget.
-func (s *splitter) keep(b []byte) []byte {
-	if cap(s.space)-len(s.space) < len(b) {
-		if s.full = append(s.full, s.space); len(s.spare) > 0 && len(b) <= spaceBytes {
-			s.space, s.spare = s.spare[len(s.spare)-1], s.spare[:len(s.spare)-1]
-		} else {
-			s.space = make([]byte, 0, max(spaceBytes, len(b)))
-		}
-	}
+// made is what was appended to the space, which stays as it is until reset.
+func (s *splitter) made(space []byte) []byte {
 	at := len(s.space)
-	s.space = append(s.space, b...)
-	return s.space[at:len(s.space):len(s.space)]
-}
-
-func (s *splitter) share(b []byte) string {
-	return stringOf(s.keep(b))
+	s.space = space
+	return space[at:len(space):len(space)]
 }
 
 // stringOf shares the memory of b, which nobody may change.
 func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
-// forget says that what rows hold is not needed any more.
-func (s *splitter) forget() {
-	clear(s.pairsOf)
-	for _, b := range s.full {
-		if cap(b) == spaceBytes {
-			s.spare = append(s.spare, b[:0])
-		}
-	}
-	clear(s.full)
-	s.full, s.space, s.pairsOf = s.full[:0], s.space[:0], s.pairsOf[:0]
-}
 
 // hole puts an operation in place of from[start:end].
 func (s *splitter) hole(start, end int, operation op, operands ...byte) {

@@ -1,5 +1,11 @@
 package block
 
+import (
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
+)
+
 // traceRow is a row of the table traces. Nothing of it is read again here: the
 // index says the same.
 type traceRow struct {
@@ -21,23 +27,76 @@ type traceRow struct {
 	Keys       []string `parquet:"annotation_keys,dict,list"`
 }
 
-func traceRowOf(in *Info) traceRow {
-	r := traceRow{
-		Account: string(in.Account), TraceID: in.ID.String(), Start: int64(in.Start), Segments: int32(in.Segments),
-		Fault: in.Flags&Fault != 0, Error: in.Flags&Error != 0, Throttle: in.Flags&Throttle != 0, InProgress: in.Flags&InProgress != 0,
-		First: int64(in.First), Updated: int64(in.Updated), LSN: int64(in.LSN), Services: in.Services, Keys: in.Keys,
+var traces = columnar.TableOf[traceRow]("account", "start", "end", "duration", "response_time", "segments", "first_received", "last_received", "lsn")
+
+// writeTraces writes the table of an index's entries.
+func writeTraces(pack *zstd.Encoder, x *index, write func([]byte) error) error {
+	w := traces.NewWriter(pack)
+	if err := write(columnar.Head()); err != nil {
+		return err
 	}
-	if in.End != 0 {
-		end := int64(in.End)
-		r.End = &end
+	var groups []columnar.Group
+	offset, rows := int64(len(columnar.Head())), 0
+	end := func() error {
+		w.EndPage()
+		b, g, err := w.EndGroup(rows, offset)
+		if err != nil {
+			return err
+		}
+		groups, offset, rows = append(groups, g), offset+int64(len(b)), 0
+		return write(b)
 	}
-	if in.Duration != Unknown {
-		d := int64(in.Duration)
-		r.Duration = &d
+	for i := range x.entries {
+		addTrace(w, x, &x.entries[i])
+		if rows++; rows == traceGroup {
+			if err := end(); err != nil {
+				return err
+			}
+		}
 	}
-	if in.Response != Unknown {
-		d := int64(in.Response)
-		r.Response = &d
+	if rows > 0 {
+		if err := end(); err != nil {
+			return err
+		}
 	}
-	return r
+	footer, err := traces.Footer(groups)
+	if err != nil {
+		return err
+	}
+	return write(footer)
+}
+
+// addTrace adds the columns in the order of traceRow's fields.
+func addTrace(w *columnar.Writer, x *index, e *Entry) {
+	column := -1
+	next := func() *columnar.Column { column++; return w.Column(column) }
+	known := func(v int64, is bool) {
+		if is {
+			next().Int(v)
+		} else {
+			next().Null()
+		}
+	}
+	next().Text(string(x.accounts[e.account]))
+	next().Text(e.ID.String())
+	next().Int(int64(e.Start))
+	known(int64(e.End), e.End != 0)
+	known(int64(e.Duration), e.Duration != Unknown)
+	known(int64(e.Response), e.Response != Unknown)
+	for _, flag := range []Flags{Fault, Error, Throttle, InProgress} {
+		next().Bool(e.Flags&flag != 0)
+	}
+	next().Int(int64(e.Segments))
+	next().Int(int64(e.First))
+	next().Int(int64(e.Updated))
+	next().Int(int64(e.LSN))
+	for _, set := range []uint32{e.services, e.keys} {
+		c := next()
+		for i, n := range x.sets[set] {
+			c.Element(i == 0, 0, x.names[n])
+		}
+		if len(x.sets[set]) == 0 {
+			c.Null()
+		}
+	}
 }

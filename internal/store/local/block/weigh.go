@@ -8,5 +8,5 @@ func (b *Block) Weight(i int) int64 {
 	if chunk.rows == 0 {
 		return 0
 	}
-	return int64(b.groups.raw[e.chunk]) * int64(e.Segments) / int64(chunk.rows)
+	return int64(chunk.received) * int64(e.Segments) / int64(chunk.rows)
 }

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	"github.com/parquet-go/parquet-go"
+	"github.com/klauspost/compress/zstd"
 
+	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
-	"github.com/klauspost/compress/zstd"
 )
 
 // A block is four files (docs/formats/store.md): <n>.entities.parquet and
@@ -32,7 +32,7 @@ import (
 //	        40 magic "FLUOBLK\n"
 const (
 	magic      = "FLUOBLK\n"
-	version    = 3
+	version    = 4
 	headBytes  = 16
 	tailBytes  = 48
 	suffix     = ".blk"
@@ -42,11 +42,14 @@ const (
 	tracesSuffix   = ".traces.parquet"
 	rollupSuffix   = ".rollup"
 
-	// A row group ends with the first trace that brings it to so many rows or
-	// received bytes: reading one trace reads pages of that size.
-	groupRows  = 2048
-	traceGroup = 16384 // rows of a row group of the table of traces
+	// A page ends with the first trace that brings it to so many rows or received
+	// bytes, and a row group with the page that does the same: reading one trace
+	// reads the dictionaries of a row group, and a page of each column.
+	pageRows   = 2048
+	pageBytes  = 1 << 20
+	groupRows  = 4096
 	groupBytes = 2 << 20
+	traceGroup = 16384 // rows of a row group of the table of traces
 	// maxTrace bounds the received bytes of one trace.
 	maxTrace = maxChunk / 2
 )
@@ -73,13 +76,16 @@ type Writer struct {
 	offset  int64
 	named   bool // the block may have its name
 	index   *builder
-	rows    []row
-	bytes   int // received, of rows
 	maker   rowMaker
-	table   *parquet.GenericWriter[row]
-	buffer  bytes.Buffer // what the table wrote and the file has not got yet
+	groups  []columnar.Group
+	rows    int // of the row group that is being filled
+	bytes   int // received, of these rows
+	page    struct{ rows, bytes int }
 	packed  []byte
 	highest uint64
+	// footer is that of the block whose row groups are being taken over.
+	footer []columnar.Group
+	source *Block
 }
 
 // WriterOptions say where a block goes and how it is compressed.
@@ -94,23 +100,12 @@ type WriterOptions struct {
 // Create begins a block, under a temporary name.
 func Create(o WriterOptions) (*Writer, error) {
 	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder()}
-	w.table = tableWriter[row](&w.buffer, o.Level)
-	return w, w.create(entitiesSuffix)
-}
-
-// tableWriter is a writer of a table. It is not used twice: Reset of parquet-go
-// 0.32 loses the columns' names of the footer that follows.
-func tableWriter[T any](to *bytes.Buffer, level Level) *parquet.GenericWriter[T] {
-	options := []parquet.WriterOption{parquet.Compression(&pages[level]), parquet.CreatedBy("fluoro", "", ""), parquet.PageBufferSize(128 << 10), parquet.WriteBufferSize(0)}
-	for _, path := range unbounded {
-		options = append(options, parquet.SkipPageBounds(path...))
+	w.maker.to = entities.NewWriter(w.codec.pages(o.Level))
+	if err := w.create(entitiesSuffix); err != nil {
+		return w, err
 	}
-	return parquet.NewGenericWriter[T](to, options...)
+	return w, w.write(columnar.Head())
 }
-
-// unbounded are the columns of which no least and greatest value is kept. Only
-// those that nobody looks for: DuckDB finds nothing in a page without them.
-var unbounded = [][]string{{"scope"}, {"template"}, {"rest"}, {"raw"}}
 
 func (w *Writer) create(suffix string) (err error) {
 	w.open, w.offset = suffix, 0
@@ -171,9 +166,8 @@ func (w *Writer) Add(in *Info, records []Record) error {
 	for i := range records {
 		size += len(records[i].Raw)
 	}
-	pos := len(w.rows)
-	w.rows = w.maker.add(w.rows, in.Account, in.ID, records)
-	return w.added(in, pos, size)
+	w.maker.add(in.Account, in.ID, records)
+	return w.added(in, len(records), size)
 }
 
 // Copy adds an entry of another block, as Add does. Its columns are taken over
@@ -198,31 +192,88 @@ func (w *Writer) Copy(b *Block, i int, memo *Memo) error {
 	if err := w.next(&in); err != nil {
 		return err
 	}
-	pos := len(w.rows)
-	w.rows = append(w.rows, rows...)
-	return w.added(&in, pos, size)
+	for n := range rows {
+		r := &rows[n]
+		w.maker.put(r, nil)
+		w.maker.putParent(int(r.Parent), int(r.ParentEntity), r.ParentID)
+	}
+	return w.added(&in, len(rows), size)
 }
 
-// next makes sure that a trace comes in order, and writes the rows that are
-// enough for a row group.
-func (w *Writer) next(in *Info) error {
+// Group is a row group of another block that was taken over.
+type Group struct{ number uint32 }
+
+// Take takes over a row group of another block as it is, before the first Add or
+// Copy. Whoever takes one refers to each of its entries, so that no row is left
+// that nothing knows of. Damage of that block is a *vfs.CorruptError.
+func (w *Writer) Take(b *Block, group int) (Group, error) {
+	if w.rows > 0 || len(w.index.entries) > 0 {
+		return Group{}, errors.New("block: row groups are taken over before traces are added")
+	}
+	c := b.index.chunks[group]
+	p, err := b.checked(c)
+	if err != nil {
+		return Group{}, err
+	}
+	if w.source != b {
+		if w.footer, err = b.footer(); err != nil {
+			return Group{}, err
+		}
+		w.source = b
+	}
+	w.groups = append(w.groups, w.footer[group].At(w.offset))
+	c.offset = w.offset
+	w.index.chunks = append(w.index.chunks, c)
+	return Group{uint32(len(w.index.chunks) - 1)}, w.write(p)
+}
+
+// Refer adds an entry of another block whose row group was taken over.
+func (w *Writer) Refer(b *Block, i int, to Group) error {
+	in := b.Info(i)
+	if err := w.inOrder(&in); err != nil {
+		return err
+	}
+	w.highest = max(w.highest, in.LSN)
+	return w.index.add(&in, to.number, b.index.entries[i].pos)
+}
+
+func (w *Writer) inOrder(in *Info) error {
 	if n := len(w.index.entries); n > 0 && compare(&w.index.entries[n-1], in.Start, in.ID) > 0 {
 		return errors.New("block: traces out of order")
 	}
-	if len(w.rows) >= groupRows || w.bytes >= groupBytes {
+	return nil
+}
+
+// next makes sure that a trace comes in order, and ends a page or a row group
+// that has enough rows.
+func (w *Writer) next(in *Info) error {
+	if err := w.inOrder(in); err != nil {
+		return err
+	}
+	if w.rows-w.page.rows >= pageRows || w.bytes-w.page.bytes >= pageBytes {
+		w.endPage()
+	}
+	if w.rows >= groupRows || w.bytes >= groupBytes {
 		return w.flush()
 	}
 	return nil
 }
 
-// added notes a trace whose rows begin at pos and hold about so many bytes.
-func (w *Writer) added(in *Info, pos, size int) error {
+func (w *Writer) endPage() {
+	w.maker.to.EndPage()
+	w.page.rows, w.page.bytes = w.rows, w.bytes
+}
+
+// added notes a trace of so many rows and about so many bytes.
+func (w *Writer) added(in *Info, rows, size int) error {
 	if size > maxTrace {
 		return fmt.Errorf("block: trace %s of %d bytes is over the limit", in.ID, size)
 	}
+	pos := w.rows
+	w.rows += rows
 	w.bytes += size
 	w.highest = max(w.highest, in.LSN)
-	in.Segments = len(w.rows) - pos
+	in.Segments = rows
 	return w.index.add(in, uint32(len(w.index.chunks)), uint32(pos))
 }
 
@@ -249,28 +300,21 @@ func (w *Writer) pack(b []byte) []byte {
 
 // flush writes the row group that was being filled.
 func (w *Writer) flush() error {
-	if len(w.rows) == 0 {
+	if w.rows == 0 {
 		return nil
 	}
-	if _, err := w.table.Write(w.rows); err != nil {
+	if w.rows > w.page.rows {
+		w.endPage()
+	}
+	b, group, err := w.maker.to.EndGroup(w.rows, w.offset)
+	if err != nil {
 		return fmt.Errorf("write block %s: %w", w.temp(), err)
 	}
-	if err := w.table.Flush(); err != nil {
-		return fmt.Errorf("write block %s: %w", w.temp(), err)
-	}
-	b := w.buffer.Bytes()
-	w.index.chunks = append(w.index.chunks, chunkRef{offset: w.offset, stored: uint32(len(b)), rows: uint32(len(w.rows)), sum: crc32.Checksum(b, castagnoli())})
-	clear(w.rows)
+	w.groups = append(w.groups, group)
+	w.index.chunks = append(w.index.chunks, chunkRef{offset: w.offset, stored: uint32(len(b)), rows: uint32(w.rows), received: uint32(w.bytes), sum: crc32.Checksum(b, castagnoli())})
 	w.maker.forget()
-	w.rows, w.bytes = w.rows[:0], 0
-	return w.drain()
-}
-
-// drain moves what a table wrote to the file.
-func (w *Writer) drain() error {
-	err := w.write(w.buffer.Bytes())
-	w.buffer.Reset()
-	return err
+	w.rows, w.bytes, w.page.rows, w.page.bytes = 0, 0, 0, 0
+	return w.write(b)
 }
 
 // finishTables ends the table of entities and writes that of traces.
@@ -278,46 +322,24 @@ func (w *Writer) finishTables() error {
 	if err := w.flush(); err != nil {
 		return err
 	}
-	if err := w.table.Close(); err != nil {
+	footer, err := entities.Footer(w.groups)
+	if err != nil {
 		return fmt.Errorf("write block %s: %w", w.temp(), err)
 	}
-	w.index.foot = chunkRef{offset: w.offset, stored: uint32(w.buffer.Len()), sum: crc32.Checksum(w.buffer.Bytes(), castagnoli())}
-	if err := w.drain(); err != nil {
-		return err
-	}
-	if err := w.finish(); err != nil {
+	w.index.foot = chunkRef{offset: w.offset, stored: uint32(len(footer)), sum: crc32.Checksum(footer, castagnoli())}
+	if err := errors.Join(w.write(footer), w.finish()); err != nil {
 		return err
 	}
 	if err := w.create(tracesSuffix); err != nil {
 		return err
 	}
-	traces := tableWriter[traceRow](&w.buffer, w.level)
 	var sum uint32
-	drain := func() error {
-		sum = crc32.Update(sum, castagnoli(), w.buffer.Bytes())
-		return w.drain()
+	write := func(b []byte) error {
+		sum = crc32.Update(sum, castagnoli(), b)
+		return w.write(b)
 	}
-	for i := range w.index.entries {
-		in := w.index.info(i)
-		if _, err := traces.Write([]traceRow{traceRowOf(&in)}); err != nil {
-			return fmt.Errorf("write block %s: %w", w.temp(), err)
-		}
-		if i%traceGroup < traceGroup-1 {
-			continue
-		}
-		// A row group is in memory until it ends.
-		if err := traces.Flush(); err != nil {
-			return fmt.Errorf("write block %s: %w", w.temp(), err)
-		}
-		if err := drain(); err != nil {
-			return err
-		}
-	}
-	if err := traces.Close(); err != nil {
+	if err := writeTraces(w.codec.pages(w.level), &w.index.index, write); err != nil {
 		return fmt.Errorf("write block %s: %w", w.temp(), err)
-	}
-	if err := drain(); err != nil {
-		return err
 	}
 	w.index.traces = chunkRef{stored: uint32(w.offset), rows: uint32(len(w.index.entries)), sum: sum}
 	return w.finish()

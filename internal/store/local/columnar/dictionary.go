@@ -1,0 +1,131 @@
+package columnar
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+)
+
+// dictionary gives values their numbers. Values are kept as Parquet's plain
+// encoding has them. Each belongs to a section; when it is written, those of one
+// section lie together, which compresses much better.
+type dictionary struct {
+	fixed    int // bytes of each value, 0: a length of 4 bytes goes before each
+	data     []byte
+	entries  []entry
+	slots    []uint32 // number of an entry + 1
+	sections int
+	last     uint32
+}
+
+type entry struct {
+	hash    uint32
+	section uint32
+	at, end uint32 // of data, without the length
+}
+
+var seed = maphash.MakeSeed()
+
+// put is the number of a value.
+func (d *dictionary) put(section uint32, s string) uint32 {
+	if len(d.entries) > 0 { // often it is the one before
+		if e := &d.entries[d.last]; e.section == section && string(d.data[e.at:e.end]) == s {
+			return d.last
+		}
+	}
+	if 2*len(d.entries) >= len(d.slots) {
+		d.grow()
+	}
+	hash := uint32(maphash.String(seed, s)) ^ section*0x9e3779b1
+	mask := uint32(len(d.slots) - 1)
+	for at := hash & mask; ; at = (at + 1) & mask {
+		n := d.slots[at]
+		if n == 0 {
+			d.slots[at] = d.add(entry{hash: hash, section: section}, s) + 1
+			d.last = d.slots[at] - 1
+			return d.last
+		}
+		if e := &d.entries[n-1]; e.hash == hash && e.section == section && string(d.data[e.at:e.end]) == s {
+			d.last = n - 1
+			return d.last
+		}
+	}
+}
+
+func (d *dictionary) add(e entry, s string) uint32 {
+	if d.fixed == 0 {
+		d.data = binary.LittleEndian.AppendUint32(d.data, uint32(len(s)))
+	}
+	e.at = uint32(len(d.data))
+	d.data = append(d.data, s...)
+	e.end = uint32(len(d.data))
+	d.entries = append(d.entries, e)
+	d.sections = max(d.sections, int(e.section)+1)
+	return uint32(len(d.entries) - 1)
+}
+
+func (d *dictionary) grow() {
+	d.slots = make([]uint32, max(64, 4*len(d.slots)))
+	mask := uint32(len(d.slots) - 1)
+	for i := range d.entries {
+		at := d.entries[i].hash & mask
+		for d.slots[at] != 0 {
+			at = (at + 1) & mask
+		}
+		d.slots[at] = uint32(i) + 1
+	}
+}
+
+// plain is the values in plain encoding, and by number the place of each.
+// places is nil if they are in order of their numbers.
+func (d *dictionary) plain(to []byte) (values []byte, places []uint32) {
+	if d.sections < 2 {
+		return append(to, d.data...), nil
+	}
+	starts := make([]uint32, d.sections+1)
+	for i := range d.entries {
+		starts[d.entries[i].section+1]++
+	}
+	for i := 1; i < len(starts); i++ {
+		starts[i] += starts[i-1]
+	}
+	places = make([]uint32, len(d.entries))
+	order := make([]uint32, len(d.entries))
+	for i := range d.entries {
+		s := d.entries[i].section
+		places[i] = starts[s]
+		order[starts[s]] = uint32(i)
+		starts[s]++
+	}
+	before := uint32(4)
+	if d.fixed > 0 {
+		before = 0
+	}
+	for _, i := range order {
+		to = append(to, d.data[d.entries[i].at-before:d.entries[i].end]...)
+	}
+	return to, places
+}
+
+// bounds are the least and the greatest value.
+func (d *dictionary) bounds() (least, greatest []byte) {
+	for i := range d.entries {
+		v := d.data[d.entries[i].at:d.entries[i].end]
+		if i == 0 || bytes.Compare(v, least) < 0 {
+			least = v
+		}
+		if i == 0 || bytes.Compare(v, greatest) > 0 {
+			greatest = v
+		}
+	}
+	return least, greatest
+}
+
+func (d *dictionary) reset() {
+	if 8*len(d.entries) < len(d.slots) {
+		d.slots = make([]uint32, max(64, len(d.slots)/4))
+	} else {
+		clear(d.slots)
+	}
+	d.data, d.entries, d.sections, d.last = d.data[:0], d.entries[:0], 0, 0
+}

@@ -1,0 +1,122 @@
+package columnar
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+var errPage = errors.New("a page ends early")
+
+// appendHybrid writes numbers in Parquet's hybrid of runs and packed numbers: as
+// one run if they are equal, else packed. A width is 1 bit or whole bytes: packed
+// into bits, numbers would hide from the compression that comes after.
+func appendHybrid[T byte | uint32](b []byte, numbers []T, width int) []byte {
+	if len(numbers) == 0 {
+		return b
+	}
+	same := true
+	for _, n := range numbers {
+		if n != numbers[0] {
+			same = false
+			break
+		}
+	}
+	if same {
+		b = binary.AppendUvarint(b, uint64(len(numbers))<<1)
+		for i := 0; i < width; i += 8 {
+			b = append(b, byte(uint32(numbers[0])>>i))
+		}
+		return b
+	}
+	groups := (len(numbers) + 7) / 8
+	b = binary.AppendUvarint(b, uint64(groups)<<1|1)
+	switch width {
+	case 1:
+		at := len(b)
+		b = append(b, make([]byte, groups)...)
+		for i, n := range numbers {
+			b[at+i/8] |= byte(n&1) << (i % 8)
+		}
+		return b
+	case 8:
+		for _, n := range numbers {
+			b = append(b, byte(n))
+		}
+	case 16:
+		for _, n := range numbers {
+			b = binary.LittleEndian.AppendUint16(b, uint16(n))
+		}
+	default:
+		for _, n := range numbers {
+			b = binary.LittleEndian.AppendUint32(b, uint32(n))[:len(b)+width/8]
+		}
+	}
+	return append(b, make([]byte, (8*groups-len(numbers))*(width/8))...)
+}
+
+// readHybrid reads so many numbers of some bits each, which anybody may have
+// written, and is what follows.
+func readHybrid[T byte | uint32](to []T, b []byte, width int, n int) ([]T, error) {
+	for n > 0 {
+		head, w := binary.Uvarint(b)
+		if w <= 0 {
+			return nil, errPage
+		}
+		b = b[w:]
+		if head&1 == 0 {
+			size := (width + 7) / 8
+			if len(b) < size {
+				return nil, errPage
+			}
+			var v uint32
+			for i := range size {
+				v |= uint32(b[i]) << (8 * i)
+			}
+			b = b[size:]
+			count := int(min(head>>1, uint64(n)))
+			if count == 0 {
+				return nil, errPage
+			}
+			for range count {
+				to = append(to, T(v))
+			}
+			n -= count
+			continue
+		}
+		if head>>1 > uint64(len(b)) {
+			return nil, errPage
+		}
+		size := int(head>>1) * width
+		if size > len(b) || size == 0 {
+			return nil, errPage
+		}
+		count := min(int(head>>1)*8, n)
+		to = unpack(to, b[:size], width, count)
+		b = b[size:]
+		n -= count
+	}
+	return to, nil
+}
+
+func unpack[T byte | uint32](to []T, b []byte, width, count int) []T {
+	switch width {
+	case 8:
+		for _, v := range b[:count] {
+			to = append(to, T(v))
+		}
+	case 16:
+		for i := range count {
+			to = append(to, T(binary.LittleEndian.Uint16(b[2*i:])))
+		}
+	default:
+		for i := range count {
+			var v uint32
+			for bit := range width {
+				at := i*width + bit
+				v |= uint32(b[at/8]>>(at%8)&1) << bit
+			}
+			to = append(to, T(v))
+		}
+	}
+	return to
+}
