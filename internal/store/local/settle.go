@@ -19,7 +19,7 @@ const (
 	// writers wait while it is put in place.
 	blockTraces = 16384
 	// blockMemory bounds the memory of the head that one flush writes.
-	blockMemory = 128 << 20
+	blockMemory = 32 << 20
 	// logFiles is how many log files there may be before the traces that need
 	// the oldest one settle early.
 	logFiles = 32

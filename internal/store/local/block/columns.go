@@ -101,7 +101,6 @@ type rowMaker struct {
 	to       *columnar.Writer
 	row      row
 	splitter splitter
-	joiner   joiner
 	entities []entity
 	places   map[uint64]entity
 	parents  []parent
@@ -146,8 +145,8 @@ func (m *rowMaker) add(account trace.Account, id trace.ID, records []Record) {
 	m.link()
 }
 
-// take takes one record apart into the row, or keeps it raw when that would lose
-// something. The row is valid until the next one. What comes of the scope, if
+// take takes one record apart into the row, or keeps it raw when it is not what
+// its source should be. The row is valid until the next one. What comes of the scope, if
 // there is one, is not in the row.
 func (m *rowMaker) take(account trace.Account, id trace.ID, r *Record) *scopeColumns {
 	var of *scopeColumns
@@ -168,10 +167,7 @@ func (m *rowMaker) take(account trace.Account, id trace.ID, r *Record) *scopeCol
 	}
 	if ok {
 		out.Template, out.Rest, out.Attributes = s.template, s.rest, s.pairs
-		m.joiner.reset()
-		if m.joiner.add(out) == nil && bytes.Equal(m.joiner.out, r.Raw) {
-			return of
-		}
+		return of
 	}
 	s.ids = s.ids[:0]
 	m.common(account, id, r)

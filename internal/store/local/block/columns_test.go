@@ -44,7 +44,13 @@ func FuzzRow(f *testing.F) {
 	id := trace.ID{1: 2}
 	span := append(append([]byte{0x0a, 16}, id[:]...), 0x12, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0x22, 8, 8, 7, 6, 5, 4, 3, 2, 1, 0x2a, 3, 'G', 'E', 'T', 0x30, 2,
 		0x39, 1, 0, 0, 0, 0, 0, 0, 0, 0x41, 9, 0, 0, 0, 0, 0, 0, 0, 0x4a, 9, 0x0a, 1, 'a', 0x12, 4, 0x0a, 2, 'b', 'c', 0x4a, 7, 0x0a, 1, 'n', 0x12, 2, 0x18, 5)
-	for _, raw := range [][]byte{span, span[:len(span)-3], append([]byte{0x2a, 0x81, 0x00}, span...), append(span[:len(span):len(span)], span...)} {
+	later := bytes.Clone(span) // with other times and another id
+	for i := range later {
+		if later[i] == 9 || later[i] == 8 && i > 30 {
+			later[i]++
+		}
+	}
+	for _, raw := range [][]byte{span, span[:len(span)-3], append([]byte{0x2a, 0x81, 0x00}, span...), append(span[:len(span):len(span)], later...)} {
 		f.Add(uint8(trace.SourceOTLP), raw, []byte{})
 	}
 	for _, raw := range []string{segmentText, childText, `{"id":"\ud800"}`, "\xff", `{"name":"a","name":"b","annotations":{"a" :1}}`, `{"start_time":1e9,"end_time":01.5}`} {

@@ -24,8 +24,9 @@ const (
 // maxDepth is how deep a document may be nested; deeper ones are kept raw.
 const maxDepth = 64
 
-// document takes a segment document apart. It need not be valid: what it makes
-// is only good if a joiner makes the same bytes of it.
+// document takes a segment document apart, which need not be a valid one. Only
+// what is written in one way alone leaves the template: a joiner makes the same
+// bytes.
 func (s *splitter) document() bool {
 	if !utf8.Valid(s.from) {
 		return false
@@ -276,7 +277,8 @@ func (s *splitter) ofSegment(i, end int, key []byte, quoted bool) bool {
 			r.Origin = stringOf(b)
 		}
 	case "id":
-		if id, ok := idOf(b); ok && quoted && r.SpanID == [8]byte{} {
+		if id, ok := idOf(b); ok && quoted && !s.hasID {
+			s.hasID = true
 			binary.BigEndian.PutUint64(r.SpanID[:], id)
 			s.hole(i, end, opSpanHex)
 			return true

@@ -53,12 +53,13 @@ func spanColumn(key []byte) (byte, bool) {
 	return 0, false
 }
 
-// span takes a span apart. What it makes is only good if a joiner makes the
-// same bytes of it: it does not check that all is written the usual way.
+// span takes a span apart. Only what is written the usual way (each length in as
+// few bytes as possible, each field once) leaves the template, so that a joiner
+// makes the same bytes.
 func (s *splitter) span() bool {
 	r, b := s.row, s.from
 	var end int64
-	failed := false
+	failed, hasStart, hasEnd := false, false, false
 	for i := 0; i < len(b); {
 		tag := b[i]
 		size, value, ok := fieldOf(b[i:])
@@ -70,23 +71,26 @@ func (s *splitter) span() bool {
 		switch {
 		case tag == tagTraceID && string(field) == string(r.TraceID[:]):
 			s.hole(from, to, opTraceRaw)
-		case tag == tagSpanID && len(field) == 8 && r.SpanID == [8]byte{}:
+		case tag == tagSpanID && len(field) == 8 && !s.hasID:
+			s.hasID = true
 			copy(r.SpanID[:], field)
 			s.hole(from, to, opSpanRaw)
 		case tag == tagParent && len(field) == 8 && r.ParentID == nil:
 			r.ParentID = field
 			s.hole(from, to, opParentRaw)
-		case tag == tagName && utf8.Valid(field) && s.put(colName, field):
+		case tag == tagName && usual(field, value) && utf8.Valid(field) && s.put(colName, field):
 			s.hole(i+1, to, opMessageText, colName)
 		case tag == tagKind && len(field) == 1:
 			r.Kind = int32(field[0])
-		case tag == tagStart && r.Start == 0:
+		case tag == tagStart && !hasStart:
+			hasStart = true
 			r.Start = int64(binary.LittleEndian.Uint64(field))
 			s.hole(from, to, opStartFixed)
-		case tag == tagEnd && end == 0:
+		case tag == tagEnd && !hasEnd:
+			hasEnd = true
 			end = int64(binary.LittleEndian.Uint64(field))
 			s.hole(from, to, opEndFixed)
-		case tag == tagAttribute && s.attribute(i, to, field):
+		case tag == tagAttribute && usual(field, value) && s.attribute(i, to, field):
 		case tag == tagStatus && statusIsError(field):
 			failed = true
 			if len(field) >= asideFrom {
@@ -139,6 +143,10 @@ func fieldOf(b []byte) (size, value int, ok bool) {
 	return 0, 0, false
 }
 
+// usual says whether the length of a field, which begins at a place with a tag of
+// one byte, is written in as few bytes as possible.
+func usual(field []byte, at int) bool { return at == 1+uvarintLen(len(field)) }
+
 func statusIsError(b []byte) bool {
 	for len(b) > 0 {
 		size, value, ok := fieldOf(b)
@@ -163,11 +171,11 @@ func keyValue(b []byte) (key, value []byte, ok bool) {
 		return nil, nil, false
 	}
 	size, at, ok := fieldOf(b)
-	if !ok || b[0] != 1<<3|2 || size == len(b) || b[size] != 2<<3|2 {
+	if !ok || b[0] != 1<<3|2 || size == len(b) || b[size] != 2<<3|2 || !usual(b[at:size], at) {
 		return nil, nil, false
 	}
 	key, b = b[at:size], b[size:]
-	if size, at, ok = fieldOf(b); !ok || size != len(b) || size == at {
+	if size, at, ok = fieldOf(b); !ok || size != len(b) || size == at || !usual(b[at:], at) {
 		return nil, nil, false
 	}
 	return key, b[at:], true
@@ -187,16 +195,26 @@ func (s *splitter) attribute(start, end int, b []byte) bool {
 	text := b[value:]
 	switch kind {
 	case valueText:
-		if !utf8.Valid(text) {
+		if !usual(text, value) || !utf8.Valid(text) {
 			return false
 		}
 	case valueInt:
-		n, _ := binary.Uvarint(text)
+		n, w := binary.Uvarint(text)
+		if w != uvarintLenOf(n) {
+			return false
+		}
 		text = s.made(strconv.AppendInt(s.space, int64(n), 10))
 	case valueBool:
+		if len(text) > 1 || text[0] > 1 {
+			return false
+		}
 		text = s.made(strconv.AppendBool(s.space, text[0] == 1))
 	case valueDouble:
-		text = s.made(strconv.AppendFloat(s.space, math.Float64frombits(binary.LittleEndian.Uint64(text)), 'g', -1, 64))
+		f := math.Float64frombits(binary.LittleEndian.Uint64(text))
+		if math.IsNaN(f) { // there are many
+			return false
+		}
+		text = s.made(strconv.AppendFloat(s.space, f, 'g', -1, 64))
 	default:
 		return false
 	}
@@ -240,7 +258,9 @@ func (j *joiner) attribute(kind byte, key, text string) {
 	j.out = append(append(j.out, value...), text...)
 }
 
-func uvarintLen(n int) int {
+func uvarintLen(n int) int { return uvarintLenOf(uint64(n)) }
+
+func uvarintLenOf(n uint64) int {
 	w := 1
 	for ; n >= 0x80; n >>= 7 {
 		w++

@@ -116,11 +116,12 @@ type splitter struct {
 	from     []byte   // what was received
 	done     int      // of from: in the template
 	start    int64    // the last one met
+	hasID    bool     // the row has its own id
 	space    []byte   // texts that are not there as such in what was received
 }
 
 func (s *splitter) reset(r *row, from []byte) {
-	s.row, s.from, s.done, s.start = r, from, 0, r.Received
+	s.row, s.from, s.done, s.start, s.hasID = r, from, 0, r.Received, false
 	s.template, s.rest, s.pairs, s.ids, s.space = s.template[:0], s.rest[:0], s.pairs[:0], s.ids[:0], s.space[:0]
 }
 
