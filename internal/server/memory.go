@@ -44,14 +44,14 @@ func memory(set int64, read func(name string) ([]byte, error)) int64 {
 // process's memory although the garbage collector does not know them.
 const program = 32 << 20
 
-// budget cuts the memory up: an eighth for open traces, a quarter for requests on
+// budget cuts the memory up: three 32nds for open traces, a quarter for requests on
 // their way to them, a quarter for answers on their way out, a 32nd each for the
-// cache and for datagrams. With 2 GB that is 256, 512, 512, 64 and 64 MB. The
+// cache and for datagrams. With 2 GB that is 192, 512, 512, 64 and 64 MB. The
 // rest is for settling, merging and garbage that is not collected yet.
 type budget struct{ total, head, inFlight, answers, cache, flush, datagrams int64 }
 
 func cut(total int64) budget {
-	return budget{total: total, head: total / 8, inFlight: total / 4, answers: total / 4, cache: total / 32, flush: total / 64, datagrams: min(total/32, 64<<20)}
+	return budget{total: total, head: total / 32 * 3, inFlight: total / 4, answers: total / 4, cache: total / 32, flush: total / 64, datagrams: min(total/32, 64<<20)}
 }
 
 func (s *server) budget() budget {

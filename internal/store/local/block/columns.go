@@ -40,7 +40,9 @@ type row struct {
 	Attributes   []pair   `parquet:"attributes,list"`
 	Scope        []byte   `parquet:"scope,dict,optional"`
 	Template     []byte   `parquet:"template,dict,optional"`
-	Rest         []byte   `parquet:"rest,optional"`
+	IDs          []byte   `parquet:"rest_ids,optional,uncompressed"`
+	Times        []byte   `parquet:"rest_times,optional"`
+	Rest         [][]byte `parquet:"rest,dict,list"`
 	Raw          []byte   `parquet:"raw,optional"`
 }
 
@@ -74,6 +76,8 @@ const (
 	columnValue
 	columnScope
 	columnTemplate
+	columnIDs
+	columnTimes
 	columnRest
 	columnRaw
 	columns
@@ -104,6 +108,7 @@ type rowMaker struct {
 	entities []entity
 	places   map[uint64]entity
 	parents  []parent
+	kinds    []byte
 	scopes   map[*trace.OTLPScope]*scopeColumns
 }
 
@@ -166,7 +171,7 @@ func (m *rowMaker) take(account trace.Account, id trace.ID, r *Record) *scopeCol
 		ok = s.span()
 	}
 	if ok {
-		out.Template, out.Rest, out.Attributes = s.template, s.rest, s.pairs
+		out.Template, out.IDs, out.Times, out.Rest, out.Attributes = s.template, s.idBytes, s.times, s.rest, s.pairs
 		return of
 	}
 	s.ids = s.ids[:0]
@@ -240,7 +245,15 @@ func (m *rowMaker) put(r *row, of *scopeColumns) {
 		w.Column(columnValue).Null()
 	}
 	text(columnTemplate, stringOf(r.Template))
-	text(columnRest, stringOf(r.Rest))
+	text(columnIDs, stringOf(r.IDs))
+	text(columnTimes, stringOf(r.Times))
+	m.kinds = restKinds(m.kinds[:0], r.Template, len(r.Rest))
+	for i, kind := range m.kinds {
+		w.Column(columnRest).Element(i == 0, uint32(kind), stringOf(r.Rest[i]))
+	}
+	if len(r.Rest) == 0 {
+		w.Column(columnRest).Null()
+	}
 	text(columnRaw, stringOf(r.Raw))
 }
 
@@ -324,7 +337,10 @@ func recordsOf(rows []row, id trace.ID) ([]Record, error) {
 		if r.TraceID != id {
 			return nil, fmt.Errorf("found trace %s in its place", trace.ID(r.TraceID))
 		}
-		size += len(r.Raw) + len(r.Template) + len(r.Rest) + len(r.URL) + 16*len(r.Attributes) + 128
+		size += len(r.Raw) + len(r.Template) + 2*len(r.IDs) + 4*len(r.Times) + len(r.URL) + 16*len(r.Attributes) + 128
+		for _, b := range r.Rest {
+			size += len(b)
+		}
 	}
 	j.out = make([]byte, 0, size)
 	for i := range rows {

@@ -83,7 +83,7 @@ func (s *splitter) value(i int, key []byte, in within, depth int) (int, bool) {
 		if ok && !escaped {
 			s.scalar(i+1, end-1, key, in, true)
 		} else if ok && in != inFixed {
-			s.aside(i, end)
+			s.aside(i, end, kindOf(key))
 		}
 		return end, ok
 	default:
@@ -256,7 +256,7 @@ func (s *splitter) scalar(i, end int, key []byte, in within, quoted bool) {
 	case "namespace", "type", "origin", "method", "status":
 		return
 	}
-	s.aside(i, end)
+	s.aside(i, end, kindOf(key))
 }
 
 func (s *splitter) ofSegment(i, end int, key []byte, quoted bool) bool {
@@ -323,7 +323,7 @@ func (s *splitter) ofSubsegment(i, end int, key []byte, quoted bool) bool {
 	case "id":
 		if id, ok := idOf(b); ok && quoted {
 			s.hole(i, end, opRestID)
-			s.rest = binary.BigEndian.AppendUint64(s.rest, id)
+			s.idBytes = binary.BigEndian.AppendUint64(s.idBytes, id)
 			s.ids = append(s.ids, id)
 			return true
 		}
@@ -335,7 +335,7 @@ func (s *splitter) ofSubsegment(i, end int, key []byte, quoted bool) bool {
 				operation = opRestStart
 			}
 			s.hole(i, end, operation, decimals)
-			s.rest = binary.AppendVarint(s.rest, (at-s.start)/unit)
+			s.times = binary.AppendVarint(s.times, (at-s.start)/unit)
 			if key[0] == 's' {
 				s.start = at
 			}
@@ -343,6 +343,16 @@ func (s *splitter) ofSubsegment(i, end int, key []byte, quoted bool) bool {
 		}
 	}
 	return false
+}
+
+// kindOf is a number of what has a key: the same for the same key, and for most
+// others another one.
+func kindOf(key []byte) byte {
+	n := byte(len(key))
+	for _, c := range key {
+		n = n*31 + c
+	}
+	return n % kinds
 }
 
 // idOf reads 16 hexadecimal digits in lower case.

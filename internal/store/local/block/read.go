@@ -471,5 +471,5 @@ func (b *Block) Rows(group int) int { return int(b.index.chunks[group].rows) }
 // Full says whether a row group is about as large as row groups get.
 func (b *Block) Full(group int) bool {
 	c := b.index.chunks[group]
-	return c.rows >= groupRows/2 || c.stored >= groupBytes/8
+	return c.rows >= groupRows/2 || c.received >= groupBytes/2
 }

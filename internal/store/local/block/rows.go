@@ -105,8 +105,12 @@ func (x *reader) column(c int) error {
 		return x.texts(func(r *row, b []byte) { r.Scope = b })
 	case columnTemplate:
 		return x.texts(func(r *row, b []byte) { r.Template = b })
+	case columnIDs:
+		return x.texts(func(r *row, b []byte) { r.IDs = b })
+	case columnTimes:
+		return x.texts(func(r *row, b []byte) { r.Times = b })
 	case columnRest:
-		return x.texts(func(r *row, b []byte) { r.Rest = b })
+		return x.rest()
 	default:
 		return x.texts(func(r *row, b []byte) { r.Raw = b })
 	}
@@ -189,10 +193,29 @@ func (x *reader) slots(visit func(row, place, value int) error) error {
 	return nil
 }
 
+// count is how many elements the lists of the wanted rows have.
+func (x *reader) count() (n int, err error) {
+	err = x.slots(func(int, int, int) error { n++; return nil })
+	return n, err
+}
+
+func (x *reader) rest() error {
+	n, err := x.count()
+	if err != nil {
+		return err
+	}
+	all := make([][]byte, 0, n)
+	return x.slots(func(at, place, value int) error {
+		all = append(all, x.values.Text(value))
+		x.rows[at].Rest = all[len(all)-1-place : len(all) : len(all)]
+		return nil
+	})
+}
+
 // keys makes the lists of attributes, which lie in one piece of memory.
 func (x *reader) keys() error {
-	n := 0
-	if err := x.slots(func(int, int, int) error { n++; return nil }); err != nil {
+	n, err := x.count()
+	if err != nil {
 		return err
 	}
 	all := make([]pair, 0, n)

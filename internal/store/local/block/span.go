@@ -94,10 +94,10 @@ func (s *splitter) span() bool {
 		case tag == tagStatus && statusIsError(field):
 			failed = true
 			if len(field) >= asideFrom {
-				s.aside(i, to)
+				s.aside(i, to, tag%kinds)
 			}
 		case size >= asideFrom:
-			s.aside(i, to)
+			s.aside(i, to, tag%kinds)
 		}
 		i = to
 	}

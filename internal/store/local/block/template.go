@@ -41,11 +41,14 @@ const (
 	opSpanPair                  // type: an attribute of a span, the next of attributes
 	opTextPair                  // an annotation of a document, the next of attributes: "key":"value"
 	opNumberPair                // "key":value
-	opRest                      // the next of rest: uvarint length and bytes
-	opRestID                    // 8 bytes, as 16 digits: the id of an embedded subsegment
-	opRestStart                 // decimals; varint difference to the start before (the first: received), in units of the last decimal
+	opRest                      // kind: the next of rest; the kind says what lies together in the dictionary
+	opRestID                    // the next 8 bytes of rest_ids, as 16 digits: the id of an embedded subsegment
+	opRestStart                 // decimals; the next varint of rest_times: difference to the start before (the first: received), in units of the last decimal
 	opRestEnd                   // the same, for an end
 )
+
+// kinds is how many kinds of what is aside there are at most.
+const kinds = 64
 
 // Columns that hold text of a template, as operands.
 const (
@@ -106,11 +109,13 @@ func smallNumber(s []byte) (n int32, ok bool) {
 	return n, true
 }
 
-// splitter makes a row's template and rest. Its buffers are used again.
+// splitter makes a row's template and what belongs to it. Its buffers are used again.
 type splitter struct {
 	row      *row
 	template []byte
-	rest     []byte
+	idBytes  []byte
+	times    []byte
+	rest     [][]byte
 	pairs    []pair
 	ids      []uint64 // of embedded subsegments
 	from     []byte   // what was received
@@ -122,7 +127,7 @@ type splitter struct {
 
 func (s *splitter) reset(r *row, from []byte) {
 	s.row, s.from, s.done, s.start, s.hasID = r, from, 0, r.Received, false
-	s.template, s.rest, s.pairs, s.ids, s.space = s.template[:0], s.rest[:0], s.pairs[:0], s.ids[:0], s.space[:0]
+	s.template, s.idBytes, s.times, s.rest, s.pairs, s.ids, s.space = s.template[:0], s.idBytes[:0], s.times[:0], s.rest[:0], s.pairs[:0], s.ids[:0], s.space[:0]
 }
 
 // made is what was appended to the space, which stays as it is until reset.
@@ -149,10 +154,30 @@ func (s *splitter) literal(until int) {
 }
 
 // aside moves from[start:end] to the rest.
-func (s *splitter) aside(start, end int) {
-	s.hole(start, end, opRest)
-	s.rest = binary.AppendUvarint(s.rest, uint64(end-start))
-	s.rest = append(s.rest, s.from[start:end]...)
+func (s *splitter) aside(start, end int, kind byte) {
+	s.hole(start, end, opRest, kind)
+	s.rest = append(s.rest, s.from[start:end])
+}
+
+// restKinds are the kinds that a template gives the first n pieces of the rest.
+func restKinds(to []byte, template []byte, n int) []byte {
+	for t := (cursor{b: template}); n > 0; {
+		t.blob()
+		if len(t.b) == 0 || t.short {
+			break
+		}
+		switch op(t.one()) {
+		case opRest:
+			to = append(to, t.one()%kinds)
+			n--
+		case opStartText, opEndText, opMessageText, opText, opSpanPair, opRestStart, opRestEnd:
+			t.one()
+		case opSpanColumn:
+			t.bytes(2)
+			t.blob()
+		}
+	}
+	return append(to, make([]byte, n)...)
 }
 
 func (s *splitter) finish() {
@@ -222,8 +247,8 @@ func (j *joiner) raw(n int) []byte {
 }
 
 func (j *joiner) fill(r *row) error {
-	t, rest := cursor{b: r.Template}, cursor{b: r.Rest}
-	pairs, start := r.Attributes, r.Received
+	t, ids, times := cursor{b: r.Template}, cursor{b: r.IDs}, cursor{b: r.Times}
+	rest, pairs, start := r.Rest, r.Attributes, r.Received
 	for {
 		j.out = append(j.out, t.blob()...)
 		if len(t.b) == 0 || t.short {
@@ -279,9 +304,12 @@ func (j *joiner) fill(r *row) error {
 				j.out = append(j.out, p.Value...)
 			}
 		case opRest:
-			j.out = append(j.out, rest.blob()...)
+			if t.one(); len(rest) == 0 {
+				return errTemplate
+			}
+			j.out, rest = append(j.out, rest[0]...), rest[1:]
 		case opRestID:
-			if id := rest.bytes(8); id != nil {
+			if id := ids.bytes(8); id != nil {
 				j.idSpace = append(j.idSpace, binary.BigEndian.Uint64(id))
 				j.out = hex.AppendEncode(j.out, id)
 			}
@@ -290,7 +318,7 @@ func (j *joiner) fill(r *row) error {
 			if decimals > 9 {
 				return errTemplate
 			}
-			at := start + rest.varint()*int64(math.Pow10(9-int(decimals)))
+			at := start + times.varint()*int64(math.Pow10(9-int(decimals)))
 			if operation == opRestStart {
 				start = at
 			}
@@ -301,17 +329,17 @@ func (j *joiner) fill(r *row) error {
 		if len(j.out) > maxChunk {
 			return fmt.Errorf("a trace of more than %d bytes", maxChunk)
 		}
-		if t.short || rest.short {
+		if t.short || ids.short || times.short {
 			break
 		}
 	}
-	if t.short || rest.short {
+	if t.short || ids.short || times.short {
 		return errTemplate
 	}
 	return nil
 }
 
-// cursor reads a template or a rest. What is missing is zero and short is set.
+// cursor reads a template, ids or times. What is missing is zero and short is set.
 type cursor struct {
 	b     []byte
 	short bool

@@ -46,9 +46,9 @@ const (
 	// bytes, and a row group with the page that does the same: reading one trace
 	// reads the dictionaries of a row group, and a page of each column.
 	pageRows   = 2048
-	pageBytes  = 1 << 20
+	pageBytes  = 2 << 20
 	groupRows  = 4096
-	groupBytes = 2 << 20
+	groupBytes = 4 << 20
 	traceGroup = 16384 // rows of a row group of the table of traces
 	// maxTrace bounds the received bytes of one trace.
 	maxTrace = maxChunk / 2
@@ -184,7 +184,10 @@ func (w *Writer) Copy(b *Block, i int, memo *Memo) error {
 		if r.TraceID != in.ID || r.Account != string(in.Account) {
 			return b.wrongTrace(i, fmt.Errorf("found trace %s of account %s in its place", trace.ID(r.TraceID), r.Account))
 		}
-		size += len(r.Template) + len(r.Rest) + len(r.Raw) + len(r.URL)
+		size += len(r.Template) + 2*len(r.IDs) + 4*len(r.Times) + len(r.Raw) + len(r.URL)
+		for _, b := range r.Rest {
+			size += len(b)
+		}
 		for k := range r.Attributes {
 			size += len(r.Attributes[k].Value)
 		}
