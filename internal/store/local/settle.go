@@ -242,13 +242,12 @@ func (s *Store) flush(sources []source) error {
 	return nil
 }
 
-// settledRecords is what a block will hold of a trace. What was settled before
-// and is damaged now is left behind, in the damaged block, which stays.
-func (s *Store) settledRecords(src *source, memo *block.Memo) ([]block.Record, error) {
-	var records []block.Record
+// settledRecords appends what a block will hold of a trace. What was settled
+// before and is damaged now is left behind, in the damaged block, which stays.
+func (s *Store) settledRecords(records []block.Record, src *source, memo *block.Memo) ([]block.Record, error) {
 	if src.base.block != nil {
-		var err error
-		records, err = src.base.block.Records(src.base.entry, memo)
+		settled, err := src.base.block.Records(src.base.entry, memo)
+		records = append(records, settled...)
 		if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
 			_ = s.readFailed(src.base.block, err)
 		} else if err != nil {
@@ -268,7 +267,7 @@ func (s *Store) settledSegments(src *source, memo *block.Memo) ([]*trace.Segment
 	var segments []*trace.Segment
 	if src.base.block != nil {
 		settled := source{key: src.key, base: src.base}
-		records, err := s.settledRecords(&settled, memo)
+		records, err := s.settledRecords(nil, &settled, memo)
 		if err != nil {
 			return nil, err
 		}
@@ -337,8 +336,9 @@ func (s *Store) writeBlock(list []settling, memo *block.Memo, roll []byte) (*blo
 		}
 		return nil, err
 	}
+	var records []block.Record
 	for i := range list {
-		records, err := s.settledRecords(list[i].source, memo)
+		records, err = s.settledRecords(records[:0], list[i].source, memo)
 		if err == nil {
 			err = w.Add(&list[i].info, records)
 		}

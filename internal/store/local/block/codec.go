@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 )
 
 // maxChunk bounds what a damaged length can make us allocate.
@@ -17,6 +19,21 @@ const window = 512 << 10
 type Codec struct {
 	fastest, fast, small *zstd.Encoder
 	decoder              *zstd.Decoder
+	writers              [2]sync.Pool // of *columnar.Writer of the table of entities, by level
+}
+
+// writer takes a writer of the table of entities, which is as large as a row
+// group; free gives it back.
+func (c *Codec) writer(l Level) *columnar.Writer {
+	if w, ok := c.writers[l].Get().(*columnar.Writer); ok {
+		return w
+	}
+	return entities.NewWriter(c.pages(l))
+}
+
+func (c *Codec) free(l Level, w *columnar.Writer) {
+	w.Reset()
+	c.writers[l].Put(w)
 }
 
 // pages compresses the pages of tables.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -110,6 +111,7 @@ type rowMaker struct {
 	parents  []parent
 	kinds    []byte
 	scopes   map[*trace.OTLPScope]*scopeColumns
+	alike    map[uint64]*scopeColumns // by hash of what is in it
 }
 
 // parent is the id of a row's parent, if it has one.
@@ -121,6 +123,7 @@ type parent struct {
 // scopeColumns are the columns that all spans of a scope have, and once they were
 // added their numbers in the dictionaries.
 type scopeColumns struct {
+	of                         *trace.OTLPScope
 	encoded                    []byte
 	service                    string
 	added                      bool
@@ -128,7 +131,10 @@ type scopeColumns struct {
 }
 
 // forget says that a row group ended.
-func (m *rowMaker) forget() { clear(m.scopes) }
+func (m *rowMaker) forget() {
+	clear(m.scopes)
+	clear(m.alike)
+}
 
 // add adds the rows of a trace.
 func (m *rowMaker) add(account trace.Account, id trace.ID, records []Record) {
@@ -307,17 +313,29 @@ func (m *rowMaker) link() {
 	}
 }
 
-// scope is what spans of a scope have in common, made once for a row group.
+// scope is what spans of a scope have in common, made once for a row group. Each
+// request has scopes of its own, most of which are alike.
 func (m *rowMaker) scope(s *trace.OTLPScope) *scopeColumns {
 	c, ok := m.scopes[s]
-	if !ok {
-		c = &scopeColumns{encoded: appendScope(nil, s), service: serviceOf(s.Resource)}
-		if m.scopes == nil {
-			m.scopes = map[*trace.OTLPScope]*scopeColumns{}
-		}
-		m.scopes[s] = c
+	if ok {
+		return c
 	}
+	if m.scopes == nil {
+		m.scopes, m.alike = map[*trace.OTLPScope]*scopeColumns{}, map[uint64]*scopeColumns{}
+	}
+	hash := maphash.Bytes(seed, s.Resource) + 3*maphash.Bytes(seed, s.Scope)
+	if c = m.alike[hash]; c == nil || !alike(c.of, s) {
+		c = &scopeColumns{of: s, encoded: appendScope(nil, s), service: serviceOf(s.Resource)}
+		m.alike[hash] = c
+	}
+	m.scopes[s] = c
 	return c
+}
+
+var seed = maphash.MakeSeed()
+
+func alike(a, b *trace.OTLPScope) bool {
+	return bytes.Equal(a.Resource, b.Resource) && bytes.Equal(a.Scope, b.Scope) && a.ResourceSchema == b.ResourceSchema && a.ScopeSchema == b.ScopeSchema
 }
 
 // scopeOf reads what appendScope wrote.

@@ -100,7 +100,7 @@ type WriterOptions struct {
 // Create begins a block, under a temporary name.
 func Create(o WriterOptions) (*Writer, error) {
 	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder()}
-	w.maker.to = entities.NewWriter(w.codec.pages(o.Level))
+	w.maker.to = w.codec.writer(o.Level)
 	if err := w.create(entitiesSuffix); err != nil {
 		return w, err
 	}
@@ -325,6 +325,7 @@ func (w *Writer) finishTables() error {
 	if err := w.flush(); err != nil {
 		return err
 	}
+	w.freeTable()
 	footer, err := entities.Footer(w.groups)
 	if err != nil {
 		return fmt.Errorf("write block %s: %w", w.temp(), err)
@@ -346,6 +347,13 @@ func (w *Writer) finishTables() error {
 	}
 	w.index.traces = chunkRef{stored: uint32(w.offset), rows: uint32(len(w.index.entries)), sum: sum}
 	return w.finish()
+}
+
+func (w *Writer) freeTable() {
+	if w.maker.to != nil {
+		w.codec.free(w.level, w.maker.to)
+		w.maker.to = nil
+	}
 }
 
 // Len is how many traces were added, Offset how many bytes were written.
@@ -407,6 +415,7 @@ func (w *Writer) Finish(rollup []byte) (*Block, error) {
 // Abort gives the block up and removes what there is of it, as far as that is
 // possible: a start sweeps the rest away.
 func (w *Writer) Abort() {
+	w.freeTable()
 	if w.file != nil {
 		_ = w.file.Close()
 	}

@@ -14,6 +14,9 @@ type dictionary struct {
 	data     []byte
 	entries  []entry
 	slots    []uint32 // number of an entry + 1
+	starts   []uint32 // scratch of plain
+	places   []uint32
+	order    []uint32
 	sections int
 	last     uint32
 }
@@ -77,20 +80,19 @@ func (d *dictionary) grow() {
 }
 
 // plain is the values in plain encoding, and by number the place of each.
-// places is nil if they are in order of their numbers.
+// places is nil if they are in order of their numbers, and valid until the next call.
 func (d *dictionary) plain(to []byte) (values []byte, places []uint32) {
 	if d.sections < 2 {
 		return append(to, d.data...), nil
 	}
-	starts := make([]uint32, d.sections+1)
+	starts := zeros(&d.starts, d.sections+1)
 	for i := range d.entries {
 		starts[d.entries[i].section+1]++
 	}
 	for i := 1; i < len(starts); i++ {
 		starts[i] += starts[i-1]
 	}
-	places = make([]uint32, len(d.entries))
-	order := make([]uint32, len(d.entries))
+	places, order := zeros(&d.places, len(d.entries)), zeros(&d.order, len(d.entries))
 	for i := range d.entries {
 		s := d.entries[i].section
 		places[i] = starts[s]
@@ -105,6 +107,16 @@ func (d *dictionary) plain(to []byte) (values []byte, places []uint32) {
 		to = append(to, d.data[d.entries[i].at-before:d.entries[i].end]...)
 	}
 	return to, places
+}
+
+// zeros makes a slice of zeros of one that is used again.
+func zeros(s *[]uint32, n int) []uint32 {
+	if cap(*s) < n {
+		*s = make([]uint32, n+n/4)
+	}
+	*s = (*s)[:n]
+	clear(*s)
+	return *s
 }
 
 // bounds are the least and the greatest value.

@@ -159,6 +159,13 @@ func (w *Writer) EndGroup(rows int, offset int64) ([]byte, Group, error) {
 	return w.out, Group{g}, nil
 }
 
+// Reset forgets the rows that were added since the last row group.
+func (w *Writer) Reset() {
+	for i := range w.columns {
+		w.columns[i].reset()
+	}
+}
+
 func (c *Column) reset() {
 	c.slots, c.rep, c.def, c.ints, c.data, c.index, c.nulls, c.ends = 0, c.rep[:0], c.def[:0], c.ints[:0], c.data[:0], c.index[:0], 0, c.ends[:0]
 	c.dictionary.reset()
