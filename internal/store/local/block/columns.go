@@ -40,7 +40,7 @@ type row struct {
 	User         string   `parquet:"user,dict,optional"`
 	Attributes   []pair   `parquet:"attributes,list"`
 	Scope        []byte   `parquet:"scope,dict,optional"`
-	Template     []byte   `parquet:"template,dict,optional"`
+	Template     [][]byte `parquet:"template,dict,list"`
 	IDs          []byte   `parquet:"rest_ids,optional,uncompressed"`
 	Times        []byte   `parquet:"rest_times,optional"`
 	Rest         [][]byte `parquet:"rest,dict,list"`
@@ -177,7 +177,7 @@ func (m *rowMaker) take(account trace.Account, id trace.ID, r *Record) *scopeCol
 		ok = s.span()
 	}
 	if ok {
-		out.Template, out.IDs, out.Times, out.Rest, out.Attributes = s.template, s.idBytes, s.times, s.rest, s.pairs
+		out.Template, out.IDs, out.Times, out.Rest, out.Attributes = s.pieces, s.idBytes, s.times, s.rest, s.pairs
 		return of
 	}
 	s.ids = s.ids[:0]
@@ -250,7 +250,12 @@ func (m *rowMaker) put(r *row, of *scopeColumns) {
 		w.Column(columnKey).Null()
 		w.Column(columnValue).Null()
 	}
-	text(columnTemplate, stringOf(r.Template))
+	for i, piece := range r.Template {
+		w.Column(columnTemplate).Element(i == 0, 0, stringOf(piece))
+	}
+	if len(r.Template) == 0 {
+		w.Column(columnTemplate).Null()
+	}
 	text(columnIDs, stringOf(r.IDs))
 	text(columnTimes, stringOf(r.Times))
 	m.kinds = restKinds(m.kinds[:0], r.Template, len(r.Rest))
@@ -345,6 +350,13 @@ func scopeOf(b []byte) (*trace.OTLPScope, error) {
 	return s, d.err
 }
 
+func lengths(list [][]byte) (n int) {
+	for _, b := range list {
+		n += len(b)
+	}
+	return n
+}
+
 // recordsOf puts the records of one trace together. They share nothing with
 // the rows, so that keeping one does not keep its row group.
 func recordsOf(rows []row, id trace.ID) ([]Record, error) {
@@ -355,10 +367,7 @@ func recordsOf(rows []row, id trace.ID) ([]Record, error) {
 		if r.TraceID != id {
 			return nil, fmt.Errorf("found trace %s in its place", trace.ID(r.TraceID))
 		}
-		size += len(r.Raw) + len(r.Template) + 2*len(r.IDs) + 4*len(r.Times) + len(r.URL) + 16*len(r.Attributes) + 128
-		for _, b := range r.Rest {
-			size += len(b)
-		}
+		size += len(r.Raw) + lengths(r.Template) + lengths(r.Rest) + 2*len(r.IDs) + 4*len(r.Times) + len(r.URL) + 16*len(r.Attributes) + 128
 	}
 	j.out = make([]byte, 0, size)
 	for i := range rows {

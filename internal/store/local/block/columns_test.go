@@ -78,10 +78,10 @@ func FuzzTemplate(f *testing.F) {
 		f.Fatal(err)
 	}
 	for i := range rows {
-		f.Add(rows[i].Template, rows[i].IDs, rows[i].Times, int64(5), int64(-9), int32(1), int32(2))
+		f.Add(bytes.Join(rows[i].Template, nil), rows[i].IDs, rows[i].Times, int64(5), int64(-9), int32(1), int32(2))
 	}
 	f.Fuzz(func(_ *testing.T, template, ids, times []byte, start, duration int64, parent, number int32) {
-		r := row{TraceID: trace.ID{1: 2}, Template: template, IDs: ids, Times: times, Rest: [][]byte{ids, {}}, Start: start, Duration: duration, Parent: parent, ParentEntity: number, Attributes: []pair{{"a", "b"}, {"c", "5"}}}
+		r := row{TraceID: trace.ID{1: 2}, Template: [][]byte{template, ids}, IDs: ids, Times: times, Rest: [][]byte{ids, {}}, Start: start, Duration: duration, Parent: parent, ParentEntity: number, Attributes: []pair{{"a", "b"}, {"c", "5"}}}
 		_, _ = recordsOf([]row{{TraceID: r.TraceID}, r}, r.TraceID)
 	})
 }

@@ -75,7 +75,11 @@ func (s *splitter) value(i int, key []byte, in within, depth int) (int, bool) {
 	}
 	switch c := s.from[i]; c {
 	case '{':
-		return s.object(i, objectIn(key, in, depth), depth)
+		to := objectIn(key, in, depth)
+		if to == inSubsegment {
+			s.cut(i)
+		}
+		return s.object(i, to, depth)
 	case '[':
 		return s.array(i, key, in, depth)
 	case '"':

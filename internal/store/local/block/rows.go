@@ -104,13 +104,13 @@ func (x *reader) column(c int) error {
 	case columnScope:
 		return x.texts(func(r *row, b []byte) { r.Scope = b })
 	case columnTemplate:
-		return x.texts(func(r *row, b []byte) { r.Template = b })
+		return x.lists(func(r *row) *[][]byte { return &r.Template })
 	case columnIDs:
 		return x.texts(func(r *row, b []byte) { r.IDs = b })
 	case columnTimes:
 		return x.texts(func(r *row, b []byte) { r.Times = b })
 	case columnRest:
-		return x.rest()
+		return x.lists(func(r *row) *[][]byte { return &r.Rest })
 	default:
 		return x.texts(func(r *row, b []byte) { r.Raw = b })
 	}
@@ -199,7 +199,8 @@ func (x *reader) count() (n int, err error) {
 	return n, err
 }
 
-func (x *reader) rest() error {
+// lists makes lists, which lie in one piece of memory.
+func (x *reader) lists(of func(*row) *[][]byte) error {
 	n, err := x.count()
 	if err != nil {
 		return err
@@ -207,12 +208,12 @@ func (x *reader) rest() error {
 	all := make([][]byte, 0, n)
 	return x.slots(func(at, place, value int) error {
 		all = append(all, x.values.Text(value))
-		x.rows[at].Rest = all[len(all)-1-place : len(all) : len(all)]
+		*of(&x.rows[at]) = all[len(all)-1-place : len(all) : len(all)]
 		return nil
 	})
 }
 
-// keys makes the lists of attributes, which lie in one piece of memory.
+// keys makes the lists of attributes, in the same way.
 func (x *reader) keys() error {
 	n, err := x.count()
 	if err != nil {

@@ -19,7 +19,8 @@ import (
 //
 //	uvarint length, literal bytes, an operation with its operands, and again
 //
-// and ends with a literal.
+// and ends with a literal. It is cut before each embedded subsegment: of these
+// there are few kinds, of documents many.
 type op byte
 
 // The operations. Their numbers are part of the format.
@@ -113,6 +114,8 @@ func smallNumber(s []byte) (n int32, ok bool) {
 type splitter struct {
 	row      *row
 	template []byte
+	cuts     []int // of template: where a piece begins
+	pieces   [][]byte
 	idBytes  []byte
 	times    []byte
 	rest     [][]byte
@@ -127,6 +130,7 @@ type splitter struct {
 
 func (s *splitter) reset(r *row, from []byte) {
 	s.row, s.from, s.done, s.start, s.hasID = r, from, 0, r.Received, false
+	s.cuts, s.pieces = s.cuts[:0], s.pieces[:0]
 	s.template, s.idBytes, s.times, s.rest, s.pairs, s.ids, s.space = s.template[:0], s.idBytes[:0], s.times[:0], s.rest[:0], s.pairs[:0], s.ids[:0], s.space[:0]
 }
 
@@ -160,28 +164,42 @@ func (s *splitter) aside(start, end int, kind byte) {
 }
 
 // restKinds are the kinds that a template gives the first n pieces of the rest.
-func restKinds(to []byte, template []byte, n int) []byte {
-	for t := (cursor{b: template}); n > 0; {
-		t.blob()
-		if len(t.b) == 0 || t.short {
-			break
-		}
-		switch op(t.one()) {
-		case opRest:
-			to = append(to, t.one()%kinds)
-			n--
-		case opStartText, opEndText, opMessageText, opText, opSpanPair, opRestStart, opRestEnd:
-			t.one()
-		case opSpanColumn:
-			t.bytes(2)
+func restKinds(to []byte, template [][]byte, n int) []byte {
+	for _, piece := range template {
+		for t := (cursor{b: piece}); n > 0; {
 			t.blob()
+			if len(t.b) == 0 || t.short {
+				break
+			}
+			switch op(t.one()) {
+			case opRest:
+				to = append(to, t.one()%kinds)
+				n--
+			case opStartText, opEndText, opMessageText, opText, opSpanPair, opRestStart, opRestEnd:
+				t.one()
+			case opSpanColumn:
+				t.bytes(2)
+				t.blob()
+			}
 		}
 	}
 	return append(to, make([]byte, n)...)
 }
 
+// cut begins a new piece of the template at a place of from.
+func (s *splitter) cut(at int) {
+	s.literal(at)
+	s.cuts = append(s.cuts, len(s.template))
+}
+
 func (s *splitter) finish() {
 	s.literal(len(s.from))
+	at := 0
+	for _, cut := range s.cuts {
+		s.pieces = append(s.pieces, s.template[at:cut:cut])
+		at = cut
+	}
+	s.pieces = append(s.pieces, s.template[at:])
 }
 
 var errTemplate = errors.New("a template does not fit its row")
@@ -247,12 +265,19 @@ func (j *joiner) raw(n int) []byte {
 }
 
 func (j *joiner) fill(r *row) error {
-	t, ids, times := cursor{b: r.Template}, cursor{b: r.IDs}, cursor{b: r.Times}
+	t, ids, times := cursor{b: r.Template[0]}, cursor{b: r.IDs}, cursor{b: r.Times}
 	rest, pairs, start := r.Rest, r.Attributes, r.Received
-	for {
+	for piece := 0; ; {
 		j.out = append(j.out, t.blob()...)
-		if len(t.b) == 0 || t.short {
+		if t.short {
 			break
+		}
+		if len(t.b) == 0 {
+			if piece++; piece == len(r.Template) {
+				break
+			}
+			t.b = r.Template[piece]
+			continue
 		}
 		switch operation := op(t.one()); operation {
 		case opTraceRaw:

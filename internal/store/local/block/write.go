@@ -184,10 +184,7 @@ func (w *Writer) Copy(b *Block, i int, memo *Memo) error {
 		if r.TraceID != in.ID || r.Account != string(in.Account) {
 			return b.wrongTrace(i, fmt.Errorf("found trace %s of account %s in its place", trace.ID(r.TraceID), r.Account))
 		}
-		size += len(r.Template) + 2*len(r.IDs) + 4*len(r.Times) + len(r.Raw) + len(r.URL)
-		for _, b := range r.Rest {
-			size += len(b)
-		}
+		size += lengths(r.Template) + lengths(r.Rest) + 2*len(r.IDs) + 4*len(r.Times) + len(r.Raw) + len(r.URL)
 		for k := range r.Attributes {
 			size += len(r.Attributes[k].Value)
 		}

@@ -100,6 +100,10 @@ func readHybrid[T byte | uint32](to []T, b []byte, width int, n int) ([]T, error
 
 func unpack[T byte | uint32](to []T, b []byte, width, count int) []T {
 	switch width {
+	case 1:
+		for i := range count {
+			to = append(to, T(b[i/8]>>(i%8)&1))
+		}
 	case 8:
 		for _, v := range b[:count] {
 			to = append(to, T(v))
