@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // Bounds is a conjunction of conditions that every trace an expression selects
@@ -14,12 +16,31 @@ type Bounds struct {
 	Services []string
 	// AnnotationKeys must all be present.
 	AnnotationKeys []string
+	// Annotations are values that the trace must have, Users users.
+	Annotations []trace.Annotation
+	Users       []string
+	// Slow are services of which some entity must take at least so long.
+	Slow []SlowService
+	// Either are alternatives: of each list, one must hold.
+	Either [][]Bounds
 	// MinResponse and MaxResponse, if not nil, are inclusive bounds of the
 	// response time, which must then be known; likewise for the duration.
 	MinResponse, MaxResponse *time.Duration
 	MinDuration, MaxDuration *time.Duration
 	// Fault, Error and Throttle, if not nil, are what the trace's flags must be.
 	Fault, Error, Throttle *bool
+}
+
+// SlowService says that an entity of a service took at least some time.
+type SlowService struct {
+	Name  string
+	Least time.Duration
+}
+
+// everything says that the bounds allow all traces.
+func (b *Bounds) everything() bool {
+	return b.Services == nil && b.AnnotationKeys == nil && b.Annotations == nil && b.Users == nil && b.Slow == nil && b.Either == nil &&
+		b.MinResponse == nil && b.MaxResponse == nil && b.MinDuration == nil && b.MaxDuration == nil && b.Fault == nil && b.Error == nil && b.Throttle == nil
 }
 
 // Bounds is what every selected trace satisfies.
@@ -42,8 +63,13 @@ func (b *Bounds) restrict(n node) {
 		if c, ok := n.term.(*compareNode); ok && c.op == 0 {
 			b.flag(c.field, false)
 		}
+	case *orNode:
+		b.either(n.terms)
 	case *serviceNode:
 		b.service(n.sel)
+		if n.sel.name != nil {
+			b.slow(*n.sel.name, n.body)
+		}
 	case *edgeNode:
 		b.service(n.from)
 		b.service(n.to)
@@ -62,9 +88,45 @@ func (b *Bounds) service(s selector) {
 	}
 }
 
+// either adds what holds if one of some terms does.
+func (b *Bounds) either(terms []node) {
+	list := make([]Bounds, len(terms))
+	for i, t := range terms {
+		if list[i].restrict(t); list[i].everything() {
+			return
+		}
+	}
+	b.Either = append(b.Either, list)
+}
+
+// slow adds what the body of a clause says of how long an entity takes.
+func (b *Bounds) slow(service string, n node) {
+	switch n := n.(type) {
+	case *andNode:
+		for _, t := range n.terms {
+			b.slow(service, t)
+		}
+	case *compareNode:
+		if n.field != fieldResponseTime && n.field != fieldDuration {
+			return
+		}
+		var least, most *time.Duration
+		if narrow(&least, &most, n); least != nil {
+			b.Slow = append(b.Slow, SlowService{service, *least})
+		}
+	}
+}
+
 func (b *Bounds) compare(n *compareNode) {
 	switch n.field {
+	case fieldUser:
+		if n.op == opEqual && n.lit.typ == stringField {
+			b.Users = append(b.Users, n.lit.text)
+		}
 	case fieldAnnotation:
+		if n.op == opEqual {
+			b.Annotations = append(b.Annotations, trace.Annotation{Key: n.key, Value: n.lit.value()})
+		}
 		if !slices.Contains(b.AnnotationKeys, n.key) {
 			b.AnnotationKeys = append(b.AnnotationKeys, n.key)
 		}

@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,6 +192,28 @@ func allows(b filter.Bounds, t *trace.Trace, s *trace.Summary) bool {
 	}
 	for _, k := range b.AnnotationKeys {
 		if !key(k) {
+			return false
+		}
+	}
+	for _, want := range b.Annotations {
+		if !slices.ContainsFunc(s.Annotations, func(a trace.AnnotationValues) bool { return a.Key == want.Key && slices.Contains(a.Values, want.Value) }) {
+			return false
+		}
+	}
+	for _, u := range b.Users {
+		if !slices.Contains(s.Users, u) {
+			return false
+		}
+	}
+	for _, slow := range b.Slow {
+		if !slices.ContainsFunc(t.Nodes, func(n *trace.Node) bool {
+			return n.Name == slow.Name && slices.ContainsFunc(n.Entities, func(e *trace.Entity) bool { return !e.InProgress && time.Duration(e.Duration()) >= slow.Least })
+		}) {
+			return false
+		}
+	}
+	for _, alternatives := range b.Either {
+		if !slices.ContainsFunc(alternatives, func(b filter.Bounds) bool { return allows(b, t, s) }) {
 			return false
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // maxDepth bounds how deeply an expression may nest, and groups in groups.
@@ -142,6 +144,17 @@ type literal struct {
 	text string
 	num  float64
 	yes  bool
+}
+
+// value is the literal as a value of an annotation that equals it.
+func (l literal) value() trace.Value {
+	switch l.typ {
+	case boolField:
+		return trace.Value{Kind: trace.BoolValue, Bool: l.yes}
+	case numberField:
+		return trace.Value{Kind: trace.NumberValue, Number: l.num}
+	}
+	return trace.Value{Kind: trace.StringValue, String: l.text}
 }
 
 type parser struct {

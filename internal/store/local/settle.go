@@ -314,11 +314,29 @@ func describe(src *source, t *trace.Trace, sum *trace.Summary) block.Info {
 	}
 	for _, n := range t.Nodes {
 		in.Services = append(in.Services, n.Name)
+		in.Slow = append(in.Slow, block.Slow(slowest(n)))
 	}
 	for i := range sum.Annotations {
-		in.Keys = append(in.Keys, sum.Annotations[i].Key)
+		a := &sum.Annotations[i]
+		in.Keys = append(in.Keys, a.Key)
+		for _, v := range a.Values {
+			in.Tokens = append(in.Tokens, block.AnnotationToken(a.Key, v))
+		}
+	}
+	for _, u := range sum.Users {
+		in.Tokens = append(in.Tokens, block.UserToken(u))
 	}
 	return in
+}
+
+// slowest is how long the slowest completed entity of a node took.
+func slowest(n *trace.Node) (d time.Duration) {
+	for _, e := range n.Entities {
+		if !e.InProgress {
+			d = max(d, time.Duration(e.Duration()))
+		}
+	}
+	return d
 }
 
 func (s *Store) newBlockNumber() uint64 {

@@ -311,7 +311,7 @@ func (r *run) next() bool {
 		if !r.selector.Account(e) || e.Updated < r.scan.snap.horizon || r.dead.gone(i, r.scan.snap.epoch) {
 			continue
 		}
-		if !r.selector.Match(e) {
+		if !r.selector.Match(i) {
 			r.passed++
 			continue
 		}

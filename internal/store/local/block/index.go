@@ -24,6 +24,8 @@ const (
 	// Backward: an entity ends before the trace starts, so that Start bounds
 	// no end.
 	Backward
+	// Many: the trace has more tokens than are kept.
+	Many
 )
 
 // Unknown is the response time or duration of a trace that has none.
@@ -45,6 +47,8 @@ type Info struct {
 	Flags    Flags
 	Services []string // names of all nodes
 	Keys     []string // of annotations
+	Slow     []uint8  // of each of Services; nil: not known
+	Tokens   []uint32 // of its annotations and users
 }
 
 // Entry is an Info in memory, made small: names are numbers of the block's tables.
@@ -61,8 +65,8 @@ type Entry struct {
 	Flags              Flags
 }
 
-// EntryBytes is about what an entry costs in memory.
-const EntryBytes = 112
+// EntryBytes is about what an entry costs in memory, facts included.
+const EntryBytes = 144
 
 // chunkRef says where a row group of the table of entities is, or its footer.
 type chunkRef struct {
@@ -79,6 +83,7 @@ type index struct {
 	foot     chunkRef
 	traces   chunkRef // all of the table of traces
 	entries  []Entry  // by start, then id
+	facts    facts
 }
 
 // builder makes an index, giving names and sets of names their numbers.
@@ -88,6 +93,9 @@ type builder struct {
 	nameOf    map[string]uint32
 	setOf     map[string]uint32
 	scratch   []byte
+	numbers   []uint32
+	pairs     []uint64
+	codes     []uint8
 }
 
 func newBuilder() *builder {
@@ -109,19 +117,51 @@ func (b *builder) account(a trace.Account) (uint16, error) {
 	return n, nil
 }
 
-func (b *builder) set(names []string) uint32 {
-	numbers := make([]uint32, 0, len(names))
-	for _, s := range names {
-		n, ok := b.nameOf[s]
-		if !ok {
-			n = uint32(len(b.names))
-			b.names = append(b.names, s)
-			b.nameOf[s] = n
-		}
-		numbers = append(numbers, n)
+func (b *builder) name(s string) uint32 {
+	n, ok := b.nameOf[s]
+	if !ok {
+		n = uint32(len(b.names))
+		b.names = append(b.names, s)
+		b.nameOf[s] = n
 	}
-	slices.Sort(numbers)
-	numbers = slices.Compact(numbers)
+	return n
+}
+
+// set is the number of a set of names.
+func (b *builder) set(names []string) uint32 {
+	b.numbers = b.numbers[:0]
+	for _, s := range names {
+		b.numbers = append(b.numbers, b.name(s))
+	}
+	slices.Sort(b.numbers)
+	return b.setNumber(slices.Compact(b.numbers))
+}
+
+// slowSet is the number of the set of services, and how slow each member was.
+func (b *builder) slowSet(names []string, slow []uint8) (uint32, []uint8) {
+	b.pairs = b.pairs[:0]
+	for i, s := range names {
+		code := uint8(unknownSlow)
+		if slow != nil {
+			code = slow[i]
+		}
+		b.pairs = append(b.pairs, uint64(b.name(s))<<8|uint64(code))
+	}
+	slices.Sort(b.pairs)
+	b.numbers, b.codes = b.numbers[:0], b.codes[:0]
+	for _, p := range b.pairs {
+		n, code := uint32(p>>8), uint8(p)
+		if last := len(b.numbers) - 1; last >= 0 && b.numbers[last] == n {
+			b.codes[last] = code // the greater one: it comes later
+			continue
+		}
+		b.numbers, b.codes = append(b.numbers, n), append(b.codes, code)
+	}
+	return b.setNumber(b.numbers), b.codes
+}
+
+// setNumber is the number of a set of ascending numbers.
+func (b *builder) setNumber(numbers []uint32) uint32 {
 	b.scratch = b.scratch[:0]
 	for _, n := range numbers {
 		b.scratch = binary.AppendUvarint(b.scratch, uint64(n))
@@ -129,7 +169,7 @@ func (b *builder) set(names []string) uint32 {
 	n, ok := b.setOf[string(b.scratch)]
 	if !ok {
 		n = uint32(len(b.sets))
-		b.sets = append(b.sets, numbers)
+		b.sets = append(b.sets, slices.Clone(numbers))
 		b.setOf[string(b.scratch)] = n
 	}
 	return n
@@ -140,10 +180,16 @@ func (b *builder) add(in *Info, chunk, pos uint32) error {
 	if err != nil {
 		return err
 	}
+	services, slow := b.slowSet(in.Services, in.Slow)
+	flags, tokens := in.Flags, in.Tokens
+	if len(tokens) > maxTokens {
+		flags, tokens = flags|Many, nil
+	}
+	b.facts.add(slow, tokens)
 	b.entries = append(b.entries, Entry{
 		ID: in.ID, Start: in.Start, End: in.End, Updated: in.Updated, First: in.First, Response: in.Response, Duration: in.Duration,
-		LSN: in.LSN, chunk: chunk, pos: pos, Segments: uint32(in.Segments), services: b.set(in.Services), keys: b.set(in.Keys),
-		account: account, Flags: in.Flags,
+		LSN: in.LSN, chunk: chunk, pos: pos, Segments: uint32(in.Segments), services: services, keys: b.set(in.Keys),
+		account: account, Flags: flags,
 	})
 	return nil
 }
@@ -151,11 +197,24 @@ func (b *builder) add(in *Info, chunk, pos uint32) error {
 // info is the long form of an entry.
 func (x *index) info(i int) Info {
 	e := &x.entries[i]
+	slow, packed := x.factsOf(i)
+	var tokens []uint32
+	for ; len(packed) >= 4; packed = packed[4:] {
+		tokens = append(tokens, binary.LittleEndian.Uint32(packed))
+	}
 	return Info{
 		Account: x.accounts[e.account], ID: e.ID, LSN: e.LSN, Start: e.Start, End: e.End, Updated: e.Updated, First: e.First,
 		Response: e.Response, Duration: e.Duration, Segments: int(e.Segments), Flags: e.Flags,
-		Services: x.strings(e.services), Keys: x.strings(e.keys),
+		Services: x.strings(e.services), Keys: x.strings(e.keys), Slow: slices.Clone(slow), Tokens: tokens,
 	}
+}
+
+// factsOf are an entry's facts: how slow each member of its set of services was,
+// and its tokens.
+func (x *index) factsOf(i int) (slow, tokens []byte) {
+	b := x.facts.of(i)
+	n := len(x.sets[x.entries[i].services])
+	return b[:n:n], b[n:]
 }
 
 func (x *index) strings(set uint32) []string {
@@ -214,6 +273,10 @@ func (x *index) encode(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(e.services))
 		b = binary.AppendUvarint(b, uint64(e.keys))
 		b = binary.AppendUvarint(b, uint64(e.account))
+		slow, tokens := x.factsOf(i)
+		b = append(b, slow...)
+		b = binary.AppendUvarint(b, uint64(len(tokens)/4))
+		b = append(b, tokens...)
 		last = *e
 	}
 	return b
@@ -246,7 +309,7 @@ func decodeIndex(b []byte) (*index, error) {
 		x.chunks = append(x.chunks, d.chunkRef())
 	}
 	x.foot, x.traces = d.chunkRef(), d.chunkRef()
-	n := d.count(len(trace.ID{}) + 13)
+	n := d.count(len(trace.ID{}) + 14)
 	x.entries = make([]Entry, n)
 	var last Entry
 	for i := range x.entries {
@@ -277,8 +340,12 @@ func decodeIndex(b []byte) (*index, error) {
 		if d.err != nil {
 			return nil, d.err
 		}
+		x.facts.bytes = append(x.facts.bytes, d.Bytes(uint64(len(x.sets[e.services])))...)
+		x.facts.bytes = append(x.facts.bytes, d.Bytes(4*uint64(d.count(4)))...)
+		x.facts.ends = append(x.facts.ends, uint32(len(x.facts.bytes)))
 		last = *e
 	}
+	x.facts.bytes, x.facts.ends = slices.Clip(x.facts.bytes), slices.Clip(x.facts.ends)
 	if d.err == nil && d.at != d.end {
 		d.fail(fmt.Errorf("%d bytes behind the last entry", d.end-d.at))
 	}
@@ -321,16 +388,44 @@ type Selector struct {
 	bounds   filter.Bounds
 	services []bool // by set: has all names
 	keys     []bool
+	tokens   []uint32
+	slow     []slowService
+	either   [][]*Selector
+}
+
+// slowService is the number of a name, and how slow the service must have been.
+type slowService struct {
+	name uint32
+	code uint8
 }
 
 // Select prepares a selector for this block.
 func (b *Block) Select(account trace.Account, bounds filter.Bounds) *Selector {
-	x := b.index
-	s := &Selector{x: x, account: slices.Index(x.accounts, account), bounds: bounds}
-	if s.account < 0 {
-		return s
+	s := b.index.selector(bounds)
+	s.account = slices.Index(b.index.accounts, account)
+	return s
+}
+
+func (x *index) selector(bounds filter.Bounds) *Selector {
+	s := &Selector{x: x, bounds: bounds, services: x.having(bounds.Services), keys: x.having(bounds.AnnotationKeys)}
+	for _, a := range bounds.Annotations {
+		s.tokens = append(s.tokens, AnnotationToken(a.Key, a.Value))
 	}
-	s.services, s.keys = x.having(bounds.Services), x.having(bounds.AnnotationKeys)
+	for _, u := range bounds.Users {
+		s.tokens = append(s.tokens, UserToken(u))
+	}
+	for _, slow := range bounds.Slow {
+		if n := slices.Index(x.names, slow.Name); n >= 0 { // else services says no
+			s.slow = append(s.slow, slowService{uint32(n), Slow(slow.Least)})
+		}
+	}
+	for _, alternatives := range bounds.Either {
+		var list []*Selector
+		for _, b := range alternatives {
+			list = append(list, x.selector(b))
+		}
+		s.either = append(s.either, list)
+	}
 	return s
 }
 
@@ -368,14 +463,36 @@ func (s *Selector) Nothing() bool {
 // Account says whether an entry is of the account.
 func (s *Selector) Account(e *Entry) bool { return int(e.account) == s.account }
 
-// Match says whether the filter can select an entry.
-func (s *Selector) Match(e *Entry) bool {
+// Match says whether the filter can select the entry of a number.
+func (s *Selector) Match(i int) bool {
+	e := &s.x.entries[i]
 	if s.services != nil && !s.services[e.services] || s.keys != nil && !s.keys[e.keys] {
 		return false
 	}
 	b := &s.bounds
-	return inside(e.Response, b.MinResponse, b.MaxResponse) && inside(e.Duration, b.MinDuration, b.MaxDuration) &&
-		agrees(b.Fault, e.Flags&Fault) && agrees(b.Error, e.Flags&Error) && agrees(b.Throttle, e.Flags&Throttle)
+	if !inside(e.Response, b.MinResponse, b.MaxResponse) || !inside(e.Duration, b.MinDuration, b.MaxDuration) ||
+		!agrees(b.Fault, e.Flags&Fault) || !agrees(b.Error, e.Flags&Error) || !agrees(b.Throttle, e.Flags&Throttle) {
+		return false
+	}
+	if s.slow != nil || s.tokens != nil {
+		slow, tokens := s.x.factsOf(i)
+		for _, want := range s.slow {
+			if at, ok := slices.BinarySearch(s.x.sets[e.services], want.name); ok && slow[at] < want.code {
+				return false
+			}
+		}
+		for _, want := range s.tokens {
+			if e.Flags&Many == 0 && !hasToken(tokens, want) {
+				return false
+			}
+		}
+	}
+	for _, alternatives := range s.either {
+		if !slices.ContainsFunc(alternatives, func(a *Selector) bool { return a.Match(i) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func inside(d time.Duration, lowest, highest *time.Duration) bool {

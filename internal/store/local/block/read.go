@@ -397,8 +397,10 @@ func (b *Block) ByUpdated() []uint32 {
 	return b.updatedList
 }
 
-// Memo keeps the row group that was read last, for a caller that reads entries
-// in order. The zero value is ready; it is for one goroutine.
+// Memo keeps a row group from which entries are read one after the other, for a
+// caller that reads them in order: from the second one on, as one entry alone is
+// cheaper to read than its row group. The zero value is ready; it is for one
+// goroutine.
 type Memo struct {
 	block *Block
 	chunk uint32
@@ -435,12 +437,15 @@ func (b *Block) entryRows(i int, memo *Memo, all bool) ([]row, error) {
 		return b.rows(e.chunk, int(e.pos), int(e.Segments), all)
 	}
 	if memo.block != b || memo.chunk != e.chunk || all && !memo.all {
+		*memo = Memo{block: b, chunk: e.chunk, all: all}
+		return b.rows(e.chunk, int(e.pos), int(e.Segments), all)
+	}
+	if memo.rows == nil {
 		rows, err := b.rows(e.chunk, 0, int(chunk.rows), all)
 		if err != nil {
-			*memo = Memo{}
 			return nil, err
 		}
-		*memo = Memo{block: b, chunk: e.chunk, all: all, rows: rows}
+		memo.rows = rows
 	}
 	return memo.rows[e.pos : e.pos+e.Segments], nil
 }

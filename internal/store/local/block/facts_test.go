@@ -1,0 +1,112 @@
+package block
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+func TestSlow_neverDecreases(t *testing.T) {
+	last := uint8(0)
+	for d := time.Duration(0); d < 2*time.Hour; d += 1 + d/50 {
+		if now := Slow(d); now < last {
+			t.Fatalf("%v is %d, something shorter %d", d, now, last)
+		} else {
+			last = now
+		}
+	}
+	if a, b := Slow(time.Millisecond), Slow(1200*time.Microsecond); a == b || Slow(-1) != 0 || Slow(1<<62) != 254 {
+		t.Errorf("1 ms is %d, 1.2 ms %d, -1 ns %d, ages %d", a, b, Slow(-1), Slow(1<<62))
+	}
+}
+
+// A selector passes over traces that lack a value or were fast, in the block that
+// was written, in one that took its row groups over and in one that copied them.
+func TestSelector_usesFacts(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("d"); err != nil {
+		t.Fatal(err)
+	}
+	codec, err := NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	create := func(n uint64) *Writer {
+		w, err := Create(WriterOptions{FS: fs, Dir: "d", Number: n, Codec: codec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	gold, silver := trace.Value{Kind: trace.StringValue, String: "gold"}, trace.Value{Kind: trace.StringValue, String: "silver"}
+	w := create(1)
+	many := make([]uint32, maxTokens+1)
+	for i, in := range []Info{
+		{Services: []string{"a", "b", "a"}, Slow: []uint8{Slow(time.Second), Slow(time.Millisecond), Slow(3 * time.Second)}, Keys: []string{"tier"}, Tokens: []uint32{AnnotationToken("tier", gold), UserToken("ann")}},
+		{Services: []string{"b"}, Slow: []uint8{Slow(time.Second)}, Keys: []string{"tier"}, Tokens: []uint32{AnnotationToken("tier", silver)}, Flags: Fault},
+		{Services: []string{"b"}, Keys: []string{"tier"}, Tokens: many},
+	} {
+		in.ID = trace.ID{15: byte(i)}
+		if err := w.Add(&in, []Record{{TraceID: in.ID, Source: trace.SourceDocument, Raw: []byte(`{"id":"1"}`)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, err := w.Finish(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = create(2)
+	group, err := w.Take(first, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range first.Len() {
+		if err := w.Refer(first, i, group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second, err := w.Finish(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = create(3)
+	for i := range second.Len() {
+		if err := w.Copy(second, i, &Memo{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	third, err := w.Finish(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		expr string
+		want [3]bool
+	}{
+		{`annotation.tier = "gold"`, [3]bool{true, false, true}},
+		{`annotation.tier = "tin"`, [3]bool{false, false, true}},
+		{`annotation.tier != "tin"`, [3]bool{true, true, true}},
+		{`user = "ann"`, [3]bool{true, false, true}},
+		{`service("a") { responsetime > 2.5 }`, [3]bool{true, false, false}},
+		{`service("a") { responsetime > 4 }`, [3]bool{}},
+		{`service("b") { responsetime >= 0.5 AND ok }`, [3]bool{false, true, true}},
+		{`(error OR fault) AND service("b")`, [3]bool{false, true, false}},
+		{`user = "ann" OR fault = true`, [3]bool{true, true, true}},
+	} {
+		e, err := filter.Parse(c.expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range []*Block{first, second, third} {
+			s := b.Select("", e.Bounds())
+			for i, want := range c.want {
+				if got := s.Match(i); got != want {
+					t.Errorf("block %d, %s: trace %d is %v, want %v", b.Number(), c.expr, i, got, want)
+				}
+			}
+		}
+	}
+}
