@@ -12,7 +12,9 @@ package assemble
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"slices"
+	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -20,8 +22,9 @@ import (
 // Trace joins segments, given in the order in which they were accepted. The
 // segments are not changed; the trace shares their strings and raw bytes.
 func Trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
-	j := joiner{byID: make(map[trace.SegmentID]*piece, len(segments)*2), pieces: make([]*piece, 0, len(segments))}
-	j.grow(len(segments))
+	j := joiners.Get().(*joiner)
+	defer j.free()
+	j.begin(segments)
 	t := &trace.Trace{ID: id}
 	for _, s := range segments {
 		if !j.document(s) {
@@ -37,7 +40,7 @@ func Trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
 		t.FirstReceived = min(t.FirstReceived, s.ReceivedAt)
 	}
 	j.link(t)
-	measure(t, j.pieces)
+	measure(t, j.order)
 	connect(t)
 	return t
 }
@@ -56,26 +59,96 @@ const independent = 1 << 30
 
 // joiner merges documents by entity id.
 type joiner struct {
-	byID   map[trace.SegmentID]*piece
-	pieces []*piece // in order of first appearance
-	// Memory for the next pieces and their entities, made for many at once.
-	free     []piece
+	pieces []piece  // in order of first appearance; they do not move
+	order  []*piece // the same, later sorted
+	slots  []int32  // a table of the ids: places in pieces + 1
+	// entities is the memory of all entities of the trace, made at once.
 	entities []trace.Entity
+	stack    []level
+	path     []*piece
 }
 
-// grow makes room for n pieces.
-func (j *joiner) grow(n int) {
-	j.free, j.entities = make([]piece, n), make([]trace.Entity, n)
+// level is how far a walk is among the subsegments of an entity.
+type level struct {
+	of   *trace.Entity
+	next int
 }
 
-func (j *joiner) piece(order int) *piece {
-	if len(j.free) == 0 {
-		j.grow(min(64, max(4, len(j.pieces)/2)))
+// joiners are used again: all that a trace keeps of one is its entities.
+var joiners = sync.Pool{New: func() any { return new(joiner) }}
+
+// maxKept bounds how many pieces a joiner keeps the memory of.
+const maxKept = 1 << 14
+
+func (j *joiner) free() {
+	if cap(j.pieces) > maxKept {
+		return
 	}
-	p := &j.free[0]
-	p.entity, p.order = &j.entities[0], order
-	j.free, j.entities = j.free[1:], j.entities[1:]
-	return p
+	clear(j.pieces)
+	clear(j.order)
+	clear(j.stack[:cap(j.stack)])
+	clear(j.path[:cap(j.path)])
+	j.pieces, j.order, j.stack, j.path, j.entities = j.pieces[:0], j.order[:0], j.stack[:0], j.path[:0], nil
+	joiners.Put(j)
+}
+
+// begin makes room for all entities of some segments.
+func (j *joiner) begin(segments []*trace.Segment) {
+	n := 0
+	for _, s := range segments {
+		n += 1 + j.below(&s.Entity)
+	}
+	if cap(j.pieces) < n {
+		j.pieces, j.order = make([]piece, 0, n), make([]*piece, 0, n)
+	}
+	j.entities = make([]trace.Entity, n)
+	size := 16
+	for size < 2*n {
+		size *= 2
+	}
+	if cap(j.slots) < size {
+		j.slots = make([]int32, size)
+	}
+	j.slots = j.slots[:size]
+	clear(j.slots)
+}
+
+// below is how many entities an entity embeds.
+func (j *joiner) below(e *trace.Entity) (n int) {
+	if len(e.Subsegments) == 0 {
+		return 0
+	}
+	j.stack = append(j.stack[:0], level{of: e})
+	for len(j.stack) > 0 {
+		e := j.stack[len(j.stack)-1].of
+		j.stack = j.stack[:len(j.stack)-1]
+		n += len(e.Subsegments)
+		for _, s := range e.Subsegments {
+			if len(s.Subsegments) > 0 {
+				j.stack = append(j.stack, level{of: s})
+			}
+		}
+	}
+	return n
+}
+
+// slot is where in the table an id is, or belongs.
+func (j *joiner) slot(id trace.SegmentID) int {
+	mask := len(j.slots) - 1
+	// Ids are random, mostly; the multiplication is for those that count up.
+	at := int(binary.BigEndian.Uint64(id[:])*0x9e3779b97f4a7c15>>32) & mask
+	for n := j.slots[at]; n != 0 && j.pieces[n-1].entity.ID != id; n = j.slots[at] {
+		at = (at + 1) & mask
+	}
+	return at
+}
+
+// byID is the piece of an id, nil if there is none.
+func (j *joiner) byID(id trace.SegmentID) *piece {
+	if n := j.slots[j.slot(id)]; n > 0 {
+		return &j.pieces[n-1]
+	}
+	return nil
 }
 
 // document merges one document and says whether it changed anything. A complete
@@ -86,19 +159,18 @@ func (j *joiner) document(s *trace.Segment) bool {
 	if s.Independent {
 		order = independent
 	}
-	if known := j.byID[s.Entity.ID]; known != nil && !known.entity.InProgress && !s.InProgress {
+	if known := j.byID(s.Entity.ID); known != nil && !known.entity.InProgress && !s.InProgress {
 		return false
 	}
 	changed := j.entity(&s.Entity, s, order)
-	type level struct {
-		of   *trace.Entity
-		next int
+	if len(s.Subsegments) == 0 {
+		return changed
 	}
-	stack := []level{{of: &s.Entity}}
-	for len(stack) > 0 {
-		l := &stack[len(stack)-1]
+	j.stack = append(j.stack[:0], level{of: &s.Entity})
+	for len(j.stack) > 0 {
+		l := &j.stack[len(j.stack)-1]
 		if l.next == len(l.of.Subsegments) {
-			stack = stack[:len(stack)-1]
+			j.stack = j.stack[:len(j.stack)-1]
 			continue
 		}
 		child := l.of.Subsegments[l.next]
@@ -106,7 +178,7 @@ func (j *joiner) document(s *trace.Segment) bool {
 			changed = true
 		}
 		l.next++
-		stack = append(stack, level{of: child})
+		j.stack = append(j.stack, level{of: child})
 	}
 	return changed
 }
@@ -114,11 +186,16 @@ func (j *joiner) document(s *trace.Segment) bool {
 // entity adds an entity, or replaces a version of it that was in progress, and
 // says whether it did.
 func (j *joiner) entity(e *trace.Entity, s *trace.Segment, order int) bool {
-	p := j.byID[e.ID]
+	var p *piece
+	at := j.slot(e.ID)
+	if n := j.slots[at]; n > 0 {
+		p = &j.pieces[n-1]
+	}
 	if p == nil {
-		p = j.piece(order)
-		j.byID[e.ID] = p
-		j.pieces = append(j.pieces, p)
+		j.pieces = append(j.pieces, piece{entity: &j.entities[len(j.pieces)]})
+		j.slots[at] = int32(len(j.pieces))
+		p = &j.pieces[len(j.pieces)-1]
+		j.order = append(j.order, p)
 	} else if !p.entity.InProgress {
 		return false
 	}
@@ -131,12 +208,15 @@ func (j *joiner) entity(e *trace.Entity, s *trace.Segment, order int) bool {
 
 // link puts every entity under its parent and fills the trace's lists.
 func (j *joiner) link(t *trace.Trace) {
-	slices.SortStableFunc(j.pieces, func(a, b *piece) int {
-		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.entity.Start, b.entity.Start), bytes.Compare(a.entity.ID[:], b.entity.ID[:]))
+	slices.SortStableFunc(j.order, func(a, b *piece) int {
+		if a.order != b.order {
+			return cmp.Compare(a.order, b.order)
+		}
+		return byStart(a.entity, b.entity)
 	})
-	for _, p := range j.pieces {
+	for _, p := range j.order {
 		e := p.entity
-		parent := j.byID[e.ParentID]
+		parent := j.byID(e.ParentID)
 		switch {
 		case e.Subsegment && parent != nil && j.isRooted(p):
 			e.Parent = parent.entity
@@ -154,9 +234,6 @@ func (j *joiner) link(t *trace.Trace) {
 			t.Partial = true
 		}
 	}
-	byStart := func(a, b *trace.Entity) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), bytes.Compare(a.ID[:], b.ID[:]))
-	}
 	slices.SortFunc(t.Segments, byStart)
 	slices.SortFunc(t.Orphans, byStart)
 	for _, s := range t.Segments {
@@ -169,14 +246,21 @@ func (j *joiner) link(t *trace.Trace) {
 	}
 }
 
+func byStart(a, b *trace.Entity) int {
+	if a.Start != b.Start {
+		return cmp.Compare(a.Start, b.Start)
+	}
+	return bytes.Compare(a.ID[:], b.ID[:])
+}
+
 // isRooted says whether a subsegment's parents lead to a segment: not to an
 // entity that is missing, and not in a circle.
 func (j *joiner) isRooted(p *piece) bool {
-	var path []*piece
+	path := j.path[:0]
 	for p != nil && p.rooted == 0 && p.entity.Subsegment {
 		p.rooted = 1
 		path = append(path, p)
-		p = j.byID[p.entity.ParentID]
+		p = j.byID(p.entity.ParentID)
 	}
 	result := uint8(3)
 	if p != nil && (!p.entity.Subsegment || p.rooted == 2) {
@@ -185,6 +269,7 @@ func (j *joiner) isRooted(p *piece) bool {
 	for _, q := range path {
 		q.rooted = result
 	}
+	j.path = path
 	return result == 2
 }
 

@@ -168,6 +168,7 @@ func Observe(t *trace.Trace, at func(received trace.Time) *Sum) {
 			o.links(e, e.Links[:n])
 		}
 	}
+	o.known = o.space[:0]
 	for _, n := range t.Nodes {
 		o.node(n)
 	}
@@ -190,6 +191,29 @@ type observation struct {
 	asked    bool
 	received trace.Time // at has answered last for this one
 	answer   *Sum
+	known    []nodeOf // what has been looked up
+	space    [16]nodeOf
+}
+
+// nodeOf is what a sum has of a node of the trace.
+type nodeOf struct {
+	in   *Sum
+	node *trace.Node
+	sum  *NodeSum
+}
+
+// nodeSum is what a sum has of a node. A trace asks for few of them, often.
+func (o *observation) nodeSum(in *Sum, n *trace.Node) *NodeSum {
+	for i := range o.known {
+		if k := &o.known[i]; k.node == n && k.in == in {
+			return k.sum
+		}
+	}
+	sum := in.Node(keyOf(n))
+	if len(o.known) < 64 {
+		o.known = append(o.known, nodeOf{in, n, sum})
+	}
+	return sum
 }
 
 func (o *observation) sum(e *trace.Entity) *Sum {
@@ -211,7 +235,7 @@ func (o *observation) node(n *trace.Node) {
 			continue
 		}
 		if s != in {
-			in, node = s, s.Node(keyOf(n))
+			in, node = s, o.nodeSum(s, n)
 		}
 		node.appear(n, o.second)
 		if n.Client {
@@ -233,7 +257,7 @@ func (o *observation) edge(edge *trace.Edge) {
 	appear := func(s *Sum) {
 		if s != in {
 			key := EdgeKey{keyOf(edge.From), keyOf(edge.To)}
-			in, out, from, to = s, s.Edge(key), s.Node(key.From), s.Node(key.To)
+			in, out, from, to = s, s.Edge(key), o.nodeSum(s, edge.From), o.nodeSum(s, edge.To)
 		}
 		from.appear(edge.From, o.second)
 		to.appear(edge.To, o.second)

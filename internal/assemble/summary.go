@@ -9,6 +9,20 @@ import (
 
 // Summary says of a trace what GetTraceSummaries shows.
 func Summary(t *trace.Trace) *trace.Summary {
+	s := Outline(t)
+	Explain(t, s)
+	return s
+}
+
+// Explain adds the root causes to an outline.
+func Explain(t *trace.Trace, s *trace.Summary) {
+	s.FaultCauses = causes(t, func(e *trace.Entity) bool { return e.Fault })
+	s.ErrorCauses = causes(t, func(e *trace.Entity) bool { return e.Error })
+	s.ResponseCauses = responseCauses(t)
+}
+
+// Outline is a summary without root causes.
+func Outline(t *trace.Trace) *trace.Summary {
 	s := &trace.Summary{
 		ID: t.ID, Start: t.Start, End: t.End, Partial: t.Partial, InProgress: t.InProgress, Revision: t.Revision,
 		FirstReceived: t.FirstReceived, Updated: t.Updated,
@@ -26,6 +40,7 @@ func Summary(t *trace.Trace) *trace.Summary {
 		}
 		s.HasFault, s.HasError, s.HasThrottle = root.HasFault(), root.HasError(), root.HasThrottle()
 	}
+	s.Services = make([]trace.Service, 0, len(t.Nodes))
 	for _, n := range t.Nodes {
 		s.Services = append(s.Services, n.Service)
 	}
@@ -40,9 +55,6 @@ func Summary(t *trace.Trace) *trace.Summary {
 			annotate(s, &e.Annotations[i])
 		}
 	}
-	s.FaultCauses = causes(t, func(e *trace.Entity) bool { return e.Fault })
-	s.ErrorCauses = causes(t, func(e *trace.Entity) bool { return e.Error })
-	s.ResponseCauses = responseCauses(t)
 	return s
 }
 

@@ -11,6 +11,10 @@ import (
 // long as a trace.
 func Within(root *trace.Entity) iter.Seq[*trace.Entity] {
 	return func(yield func(*trace.Entity) bool) {
+		if len(root.Subsegments) == 0 {
+			yield(root)
+			return
+		}
 		stack := []*trace.Entity{root}
 		for len(stack) > 0 {
 			e := stack[len(stack)-1]
@@ -30,6 +34,12 @@ func Within(root *trace.Entity) iter.Seq[*trace.Entity] {
 func All(t *trace.Trace) iter.Seq[*trace.Entity] {
 	return func(yield func(*trace.Entity) bool) {
 		for _, s := range t.Segments {
+			if len(s.Subsegments) == 0 {
+				if !yield(s) {
+					return
+				}
+				continue
+			}
 			for e := range Within(s) {
 				if !yield(e) {
 					return

@@ -1,9 +1,9 @@
 package decode
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -108,11 +108,11 @@ func (m *Mapper) Span(raw []byte, scope *trace.OTLPScope, at trace.Time) ([]*tra
 	if scope == nil {
 		scope = new(trace.OTLPScope)
 	}
-	res, err := m.parseResource(scope)
+	source, err := m.source(scope.Resource)
 	if err != nil {
 		return nil, fmt.Errorf("resource: %w", err)
 	}
-	d := decoder{mapper: m, at: at, res: res}
+	d := decoder{mapper: m, at: at, res: source.res, scope: scope}
 	if err := d.span.parse(raw); err != nil {
 		return nil, err
 	}
@@ -130,8 +130,9 @@ type decoder struct {
 	at     trace.Time
 	out    Spans
 	res    *resource // of the spans being read
-	span   span      // scratch
-	doc    mapped    // scratch
+	scope  *trace.OTLPScope
+	span   span   // scratch
+	doc    mapped // scratch
 	free   []trace.Segment
 }
 
@@ -147,15 +148,16 @@ func (d *decoder) resourceSpans(b []byte) error {
 		}
 		switch {
 		case f.is(1, wireBytes):
-			res = append(res, f.data...) // twice: merged, as protobuf prescribes
+			res = merged(res, f.data)
 		case f.is(3, wireBytes):
 			schema = f.data
 		}
 	}
-	outer := trace.OTLPScope{Resource: res, ResourceSchema: text(bytes.Clone(schema))}
-	if d.res, err = d.mapper.parseResource(&outer); err != nil {
+	source, err := d.mapper.source(res)
+	if err != nil {
 		return fmt.Errorf(".resource: %w", err)
 	}
+	d.res = source.res
 	for i := 0; len(b) > 0; {
 		if b, err = f.next(b); err != nil {
 			return fmt.Errorf(": %w", err)
@@ -163,7 +165,7 @@ func (d *decoder) resourceSpans(b []byte) error {
 		if !f.is(2, wireBytes) {
 			continue
 		}
-		if err := d.scopeSpans(f.data, outer); err != nil {
+		if err := d.scopeSpans(f.data, source, schema); err != nil {
 			return fmt.Errorf(".scopeSpans[%d]%w", i, err)
 		}
 		i++
@@ -171,9 +173,18 @@ func (d *decoder) resourceSpans(b []byte) error {
 	return nil
 }
 
-// scopeSpans reads a ScopeSpans message; outer says what surrounds it.
-func (d *decoder) scopeSpans(b []byte, outer trace.OTLPScope) error {
-	scope := &outer
+// merged is a message of which there are two: their bytes one after the other, as
+// protobuf prescribes.
+func merged(first, second []byte) []byte {
+	if first == nil {
+		return second[:len(second):len(second)]
+	}
+	return append(first, second...)
+}
+
+// scopeSpans reads a ScopeSpans message; source and outer say what surrounds it.
+func (d *decoder) scopeSpans(b []byte, source *source, outer []byte) error {
+	var scope, schema []byte
 	spans := 0
 	var f wireField
 	var err error
@@ -183,17 +194,17 @@ func (d *decoder) scopeSpans(b []byte, outer trace.OTLPScope) error {
 		}
 		switch {
 		case f.is(1, wireBytes):
-			scope.Scope = append(scope.Scope, f.data...)
+			scope = merged(scope, f.data)
 		case f.is(2, wireBytes):
 			spans++
 		case f.is(3, wireBytes):
-			scope.ScopeSchema = text(bytes.Clone(f.data))
+			schema = f.data
 		}
 	}
-	if err := checkScope(scope.Scope); err != nil {
+	if err := checkScope(scope); err != nil {
 		return fmt.Errorf(".scope: %w", err)
 	}
-	d.res.scope = scope
+	d.scope = source.scope(scope, outer, schema)
 	d.grow(min(spans, MaxSpans-min(d.out.Spans, MaxSpans)))
 	for i := 0; len(b) > 0; {
 		if b, err = f.next(b); err != nil {
@@ -242,9 +253,7 @@ const slab = 16
 
 // grow prepares for n more segments.
 func (d *decoder) grow(n int) {
-	if want := len(d.out.Segments) + n; want > cap(d.out.Segments) {
-		d.out.Segments = append(make([]*trace.Segment, 0, want), d.out.Segments...)
-	}
+	d.out.Segments = slices.Grow(d.out.Segments, n)
 	if len(d.free) == 0 {
 		d.free = make([]trace.Segment, min(n, slab))
 	}
@@ -260,7 +269,7 @@ func (d *decoder) add(raw []byte) {
 		d.free = d.free[1:]
 		d.mapper.mapSpan(&d.doc, &d.span, d.res, uint8(part))
 		d.mapper.fill(seg, &d.doc)
-		seg.Source, seg.Raw, seg.Scope = trace.SourceOTLP, raw, d.res.scope
+		seg.Source, seg.Raw, seg.Scope = trace.SourceOTLP, raw, d.scope
 		seg.ReceivedAt, seg.Entity.ReceivedAt = d.at, d.at
 		d.out.Segments = append(d.out.Segments, seg)
 	}

@@ -50,6 +50,7 @@ type Options struct {
 type Mapper struct {
 	options Options
 	indexed map[string]bool
+	sources sources
 }
 
 // NewMapper makes a Mapper. It keeps o's slices, which must not change.

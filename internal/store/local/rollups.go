@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
@@ -22,7 +23,8 @@ type roller struct {
 	versions map[trace.Account][]store.GroupVersion
 }
 
-// add counts a trace, for its account and for the groups it belongs to.
+// add counts a trace, for its account and for the groups it belongs to. Of its
+// summary the outline is enough.
 func (r *roller) add(account trace.Account, t *trace.Trace, sum *trace.Summary) error {
 	r.builder.Add(rollup.Owner{Account: account}, t, trace.Window{Start: trace.MinTime, End: trace.MaxTime})
 	if r.store.o.Groups == nil {
@@ -40,6 +42,9 @@ func (r *roller) add(account trace.Account, t *trace.Trace, sum *trace.Summary) 
 			r.versions = map[trace.Account][]store.GroupVersion{}
 		}
 		r.versions[account] = versions
+	}
+	if len(versions) > 0 && sum.ResponseCauses == nil {
+		assemble.Explain(t, sum) // groups may ask for root causes
 	}
 	for i := range versions {
 		if v := &versions[i]; v.Has(t, sum) {

@@ -218,7 +218,7 @@ func (s *Store) flush(sources []source) error {
 			}
 			t = assemble.Trace(src.id, segments)
 		}
-		sum := assemble.Summary(t)
+		sum := assemble.Outline(t)
 		list[i] = settling{src, describe(src, t, sum)}
 		if err := roll.add(src.account, t, sum); err != nil {
 			return err
