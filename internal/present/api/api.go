@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
@@ -146,7 +147,15 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h 
 	}
 	defer release()
 	// Memory for a body of the announced size was admitted.
-	buffer := bytes.NewBuffer(make([]byte, 0, max(0, r.ContentLength)+bytes.MinRead))
+	var buffer *bytes.Buffer
+	if op.Name == "PutTraceSegments" {
+		// Its documents are copies: the body is not needed when it was answered.
+		buffer = bodies.Get().(*bytes.Buffer)
+		defer freeBody(buffer)
+	} else {
+		buffer = new(bytes.Buffer)
+	}
+	buffer.Grow(int(max(0, r.ContentLength) + bytes.MinRead))
 	_, err = buffer.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	body := buffer.Bytes()
 	var over *http.MaxBytesError
@@ -165,6 +174,18 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h 
 		return nil, &exception{http.StatusNotImplemented, "NotImplementedException", op.Name + " is not built yet in this version of Fluoro", false}
 	}
 	return h(r.Context(), &request{body: body, source: r.RemoteAddr})
+}
+
+// bodies are used again by requests with segments; keptBody bounds each.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+const keptBody = 1 << 20
+
+func freeBody(b *bytes.Buffer) {
+	if b.Cap() <= keptBody {
+		b.Reset()
+		bodies.Put(b)
+	}
 }
 
 func tooLarge(limit int64) error {
