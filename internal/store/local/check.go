@@ -202,8 +202,8 @@ func (in *inspection) block(b *block.Block) error {
 	return nil
 }
 
-func (in *inspection) records(b *block.Block, i int, memo *block.Memo) error {
-	records, err := b.Records(i, memo)
+func (in *inspection) records(b *block.Block, i int, keep block.Keeper) error {
+	records, err := b.Records(i, keep)
 	if err != nil {
 		return err
 	}

@@ -270,19 +270,19 @@ func (c *counting) open(i int) error {
 
 // add adds or removes those observations of a trace that were received in a
 // window and belong to the group.
-func (c *counting) add(src *source, w trace.Window, memo *block.Memo, to func(*trace.Trace, assemble.Member)) error {
+func (c *counting) add(src *source, w trace.Window, keep block.Keeper, to func(*trace.Trace, assemble.Member)) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
 	if c.group == nil {
-		t, err := c.store.assembled(src, memo)
+		t, err := c.store.assembled(src, keep)
 		if err != nil {
 			return notCorrupt(err)
 		}
 		to(t, func(received trace.Time) (belongs, old bool) { return w.Contains(received), false })
 		return nil
 	}
-	v, err := c.store.view(src, false, memo)
+	v, err := c.store.view(src, false, keep)
 	if err != nil {
 		return notCorrupt(err)
 	}

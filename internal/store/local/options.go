@@ -40,8 +40,8 @@ type Options struct {
 	MemoryLimit int64
 	// Patience is how long Append waits for room (1 s).
 	Patience time.Duration
-	// CacheBytes bounds the memory for assembled traces and pages of rollups that
-	// were read (64 MB).
+	// CacheBytes bounds the memory for assembled traces and for pages of rollups and
+	// of traces that were read (64 MB).
 	CacheBytes int64
 	// LogFileBytes is the length at which a new log file is begun (8 MB).
 	LogFileBytes int64

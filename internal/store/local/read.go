@@ -84,7 +84,7 @@ type viewKey struct {
 }
 
 // view assembles a trace, or takes it from the cache. Damage is a *CorruptError.
-func (s *Store) view(src *source, rendered bool, memo *block.Memo) (*view, error) {
+func (s *Store) view(src *source, rendered bool, keep block.Keeper) (*view, error) {
 	k := viewKey{src.key, src.lsn(), true}
 	if v := s.cache.get(k); v != nil {
 		return v, nil
@@ -99,7 +99,7 @@ func (s *Store) view(src *source, rendered bool, memo *block.Memo) (*view, error
 		s.assembling.Lock()
 		defer s.assembling.Unlock()
 	}
-	segments, err := s.segments(src, memo)
+	segments, err := s.segments(src, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (s *Store) view(src *source, rendered bool, memo *block.Memo) (*view, error
 // assembled is a trace without its summary. It does not go to the cache: a graph
 // looks at every open trace, which would leave nothing else there. While there is
 // memory for it, an open trace keeps it.
-func (s *Store) assembled(src *source, memo *block.Memo) (*trace.Trace, error) {
+func (s *Store) assembled(src *source, keep block.Keeper) (*trace.Trace, error) {
 	if t := src.kept(); t != nil {
 		return t, nil
 	}
@@ -139,7 +139,7 @@ func (s *Store) assembled(src *source, memo *block.Memo) (*trace.Trace, error) {
 		s.assembling.Lock()
 		defer s.assembling.Unlock()
 	}
-	segments, err := s.segments(src, memo)
+	segments, err := s.segments(src, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -162,10 +162,10 @@ func (src *source) kept() *trace.Trace {
 }
 
 // segments are all of a trace, in the order of acceptance, in a new slice.
-func (s *Store) segments(src *source, memo *block.Memo) ([]*trace.Segment, error) {
+func (s *Store) segments(src *source, keep block.Keeper) ([]*trace.Segment, error) {
 	var segments []*trace.Segment
 	if src.base.block != nil {
-		records, err := src.base.block.Records(src.base.entry, memo)
+		records, err := src.base.block.Records(src.base.entry, keep)
 		if err != nil {
 			err = s.readFailed(src.base.block, err)
 			if len(src.parts) == 0 || notCorrupt(err) != nil {
@@ -216,7 +216,7 @@ func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.I
 				src.release()
 				continue
 			}
-			v, err := s.view(&src, true, nil)
+			v, err := s.view(&src, true, s.groups)
 			src.release()
 			if err != nil {
 				failed = errors.Join(failed, err)

@@ -244,9 +244,9 @@ func (s *Store) flush(sources []source) error {
 
 // settledRecords appends what a block will hold of a trace. What was settled
 // before and is damaged now is left behind, in the damaged block, which stays.
-func (s *Store) settledRecords(records []block.Record, src *source, memo *block.Memo) ([]block.Record, error) {
+func (s *Store) settledRecords(records []block.Record, src *source, keep block.Keeper) ([]block.Record, error) {
 	if src.base.block != nil {
-		settled, err := src.base.block.Records(src.base.entry, memo)
+		settled, err := src.base.block.Records(src.base.entry, keep)
 		records = append(records, settled...)
 		if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
 			_ = s.readFailed(src.base.block, err)
@@ -263,11 +263,11 @@ func (s *Store) settledRecords(records []block.Record, src *source, memo *block.
 }
 
 // settledSegments is the same, decoded.
-func (s *Store) settledSegments(src *source, memo *block.Memo) ([]*trace.Segment, error) {
+func (s *Store) settledSegments(src *source, keep block.Keeper) ([]*trace.Segment, error) {
 	var segments []*trace.Segment
 	if src.base.block != nil {
 		settled := source{key: src.key, base: src.base}
-		records, err := s.settledRecords(nil, &settled, memo)
+		records, err := s.settledRecords(nil, &settled, keep)
 		if err != nil {
 			return nil, err
 		}
@@ -346,7 +346,7 @@ func (s *Store) newBlockNumber() uint64 {
 	return s.nextBlock - 1
 }
 
-func (s *Store) writeBlock(list []settling, memo *block.Memo, roll []byte) (*block.Block, error) {
+func (s *Store) writeBlock(list []settling, keep block.Keeper, roll []byte) (*block.Block, error) {
 	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: s.newBlockNumber(), Codec: s.codec})
 	if err != nil {
 		if w != nil {
@@ -356,7 +356,7 @@ func (s *Store) writeBlock(list []settling, memo *block.Memo, roll []byte) (*blo
 	}
 	var records []block.Record
 	for i := range list {
-		records, err = s.settledRecords(records[:0], list[i].source, memo)
+		records, err = s.settledRecords(records[:0], list[i].source, keep)
 		if err == nil {
 			err = w.Add(&list[i].info, records)
 		}

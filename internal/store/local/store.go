@@ -42,6 +42,8 @@ type Store struct {
 	room  room
 	cache cache
 	pages *rollup.Cache
+	// groups has pages of row groups that questions decompressed.
+	groups *block.Cache
 
 	mu    sync.RWMutex // guards what follows
 	head  *head
@@ -93,8 +95,9 @@ func Open(o Options) (*Store, error) {
 	}
 	s.queue.init()
 	s.room.limit = o.MemoryLimit
-	s.cache.limit = o.CacheBytes * 3 / 4
+	s.cache.limit = o.CacheBytes / 2
 	s.pages = rollup.NewCache(o.CacheBytes / 4)
+	s.groups = block.NewCache(o.CacheBytes / 4)
 	if err := s.open(); err != nil {
 		s.release()
 		return nil, errors.Join(err, dir.close())

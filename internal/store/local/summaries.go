@@ -161,7 +161,7 @@ func (c *scan) step() (*trace.Summary, error) {
 	}
 	c.examined(1)
 	src := source{key: key{r.block.Account(i), r.block.Entry(i).ID}, base: place{r.block, i}}
-	v, err := c.store.view(&src, false, &r.memo)
+	v, err := c.store.view(&src, false, c.store.groups)
 	c.advance(top)
 	if err != nil {
 		return nil, notCorrupt(err)
@@ -236,7 +236,11 @@ type run struct {
 	selector *block.Selector
 	order    []uint32 // by Updated; nil for the block's own order
 	left     int      // entries order[:left] are to come
-	memo     block.Memo
+	// With listed, only those of a list can be selected; entries before floor are
+	// before the window.
+	listed bool
+	list   []uint32
+	floor  int
 
 	position
 	entry  int
@@ -291,24 +295,72 @@ func (r *run) seek() {
 		_, e := r.at(n)
 		return position{r.timeOf(e), e.ID}.compare(bound) >= 0
 	})
+	if r.order != nil {
+		return
+	}
+	if r.list, r.listed = r.selector.Entries(); !r.listed {
+		return
+	}
+	r.list = r.list[:sort.Search(len(r.list), func(n int) bool { return int(r.list[n]) >= r.left })]
+	if q.Clock == trace.ClockTraceID {
+		r.floor = sort.Search(r.left, func(n int) bool { return r.block.Entry(n).Start >= q.Window.Start })
+	}
+}
+
+// skip goes to the next entry of the list, and says whether there is one.
+func (r *run) skip() bool {
+	to := r.floor
+	if last := len(r.list) - 1; last >= 0 && int(r.list[last]) >= to {
+		to = int(r.list[last]) + 1
+		r.list = r.list[:last]
+	}
+	if r.scan.q.Examined != nil {
+		r.passed += r.countable(to, r.left)
+	}
+	found := to > r.floor
+	if r.left = to; !found {
+		r.left = 0
+	}
+	return found
+}
+
+// countable is how many of some entries count as looked at.
+func (r *run) countable(from, to int) (n int64) {
+	if r.scan.q.Clock == trace.ClockTraceID && r.dead == nil && r.block.Accounts() == 1 && r.block.Range.MinUpdated >= r.scan.snap.horizon {
+		return int64(to - from)
+	}
+	for i := from; i < to; i++ {
+		if r.counts(i, r.block.Entry(i)) {
+			n++
+		}
+	}
+	return n
+}
+
+// counts says whether an entry is of the account and of the window, which its
+// start is not after, and still there.
+func (r *run) counts(i int, e *block.Entry) bool {
+	if w := r.scan.q.Window; r.scan.q.Clock == trace.ClockService && (e.End == 0 || e.End < w.Start) {
+		return false
+	}
+	return r.selector.Account(e) && e.Updated >= r.scan.snap.horizon && !r.dead.gone(i, r.scan.snap.epoch)
 }
 
 // next goes to the next entry that can be selected.
 func (r *run) next() bool {
 	q := r.scan.q
 	for r.left > 0 {
+		if r.listed && !r.skip() {
+			return false
+		}
 		r.left--
 		i, e := r.at(r.left)
 		t := r.timeOf(e)
-		if q.Clock == trace.ClockService {
-			if e.End == 0 || e.End < q.Window.Start {
-				continue
-			}
-		} else if t < q.Window.Start {
+		if q.Clock != trace.ClockService && t < q.Window.Start {
 			r.left = 0
 			return false
 		}
-		if !r.selector.Account(e) || e.Updated < r.scan.snap.horizon || r.dead.gone(i, r.scan.snap.epoch) {
+		if !r.counts(i, e) {
 			continue
 		}
 		if !r.selector.Match(i) {

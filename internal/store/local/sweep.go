@@ -112,7 +112,7 @@ func (s *Store) sweep() {
 }
 
 // over says whether the time ended that a settled trace is kept.
-func (s *Store) over(b *sealed, i int, now trace.Time, keeps map[trace.Account]*Keep, memo *block.Memo) (bool, error) {
+func (s *Store) over(b *sealed, i int, now trace.Time, keeps map[trace.Account]*Keep, keep block.Keeper) (bool, error) {
 	account, e := b.Account(i), b.Entry(i)
 	k := keeps[account]
 	if k == nil {
@@ -136,7 +136,7 @@ func (s *Store) over(b *sealed, i int, now trace.Time, keeps map[trace.Account]*
 	if len(k.Groups) == 0 {
 		return e.Updated+trace.Time(k.Default) < now, nil
 	}
-	v, err := s.view(&source{key: key{account, e.ID}, base: place{b, i}}, false, memo)
+	v, err := s.view(&source{key: key{account, e.ID}, base: place{b, i}}, false, keep)
 	if err != nil {
 		return false, notCorrupt(err)
 	}

@@ -20,6 +20,7 @@ type Codec struct {
 	fastest, fast, small *zstd.Encoder
 	decoder              *zstd.Decoder
 	writers              [2]sync.Pool // of *columnar.Writer of the table of entities, by level
+	packed               sync.Pool    // of *[]byte: row groups as they are on disk
 }
 
 // writer takes a writer of the table of entities, which is as large as a row

@@ -23,7 +23,11 @@ func roundTrip(id trace.ID, records []Record) ([]row, []Record, error) {
 		return nil, nil, err
 	}
 	places := group.Places()
-	rows, err := readRows(&places, b, codec.decoder, 0, len(records), true)
+	p, err := readPages(&places, b, codec.decoder, 0, len(records), true)
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := p.take(0, len(records))
 	if err != nil {
 		return nil, nil, err
 	}

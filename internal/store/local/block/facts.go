@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -16,8 +17,8 @@ import (
 // Both may only be wrong in that a trace is read in vain.
 
 // maxTokens is how many tokens of a trace are kept; those of a trace with more
-// say nothing.
-const maxTokens = 64
+// say nothing, so that it is read for each question.
+const maxTokens = 4096
 
 // AnnotationToken is the token of a value of an annotation.
 func AnnotationToken(key string, v trace.Value) uint32 {
@@ -87,4 +88,62 @@ func hasToken(tokens []byte, want uint32) bool {
 		}
 	}
 	return false
+}
+
+// postings find the entries that have a token. They are made when a question
+// first asks for one, and take about 4 bytes for each token.
+type postings struct {
+	shift   int
+	begins  []uint32 // of each bucket, and behind them the end of the last
+	entries []uint32 // by bucket, which the upper bits of a token say; ascending
+	many    []uint32 // entries whose tokens are not kept
+}
+
+// bucket is about how many tokens share a bucket.
+const bucket = 4
+
+func (x *index) postings() *postings {
+	x.posted.Do(func() {
+		n, at := 0, 0
+		for i := range x.entries {
+			_, tokens := x.factsOf(i)
+			n += len(tokens) / 4
+		}
+		p := &postings{shift: 32 - bits.Len(uint(n/bucket)), entries: make([]uint32, n)}
+		p.begins = make([]uint32, 1<<(32-p.shift)+1)
+		each := func(visit func(entry int, to *uint32)) {
+			for i := range x.entries {
+				_, tokens := x.factsOf(i)
+				for ; len(tokens) >= 4; tokens = tokens[4:] {
+					visit(i, &p.begins[uint64(binary.LittleEndian.Uint32(tokens))>>p.shift])
+				}
+			}
+		}
+		each(func(_ int, to *uint32) { *to++ })
+		for i, count := range p.begins {
+			p.begins[i], at = uint32(at), at+int(count)
+		}
+		each(func(i int, to *uint32) {
+			p.entries[*to] = uint32(i)
+			*to++
+		})
+		// Each bucket begins now where it ended.
+		copy(p.begins[1:], p.begins)
+		p.begins[0] = 0
+		for i := range x.entries {
+			if x.entries[i].Flags&Many != 0 {
+				p.many = append(p.many, uint32(i))
+			}
+		}
+		x.posts = p
+	})
+	return x.posts
+}
+
+// find is the entries that may have a token, ascending; not all of them do.
+func (p *postings) find(token uint32) []uint32 {
+	at := uint64(token) >> p.shift
+	found := slices.Concat(p.entries[p.begins[at]:p.begins[at+1]], p.many)
+	slices.Sort(found)
+	return slices.Compact(found)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/filter"
@@ -84,6 +85,8 @@ type index struct {
 	traces   chunkRef // all of the table of traces
 	entries  []Entry  // by start, then id
 	facts    facts
+	posted   sync.Once
+	posts    *postings
 }
 
 // builder makes an index, giving names and sets of names their numbers.
@@ -381,13 +384,13 @@ func (d *Decoder) below(limit int) uint32 {
 }
 
 // Selector prunes by an account and a filter's bounds. It says yes to every
-// trace that the filter can select.
+// trace that the filter can select. It is for one goroutine.
 type Selector struct {
 	x        *index
 	account  int // -1: none of this block
 	bounds   filter.Bounds
-	services []bool // by set: has all names
-	keys     []bool
+	services *named
+	keys     *named
 	tokens   []uint32
 	slow     []slowService
 	either   [][]*Selector
@@ -429,44 +432,76 @@ func (x *index) selector(bounds filter.Bounds) *Selector {
 	return s
 }
 
-// having says for each set whether it has all names, nil if there are none.
-func (x *index) having(names []string) []bool {
+// named finds the sets that have all of some names; nil allows all. There may be
+// about as many sets as traces: each is looked at when it is first asked for.
+type named struct {
+	x       *index
+	names   []uint32
+	missing bool   // no set has some name
+	known   []byte // of each set: 0, no or yes
+}
+
+const (
+	no byte = iota + 1
+	yes
+)
+
+func (x *index) having(names []string) *named {
 	if len(names) == 0 {
 		return nil
 	}
-	out := make([]bool, len(x.sets))
-	var want []uint32
+	n := &named{x: x, known: make([]byte, len(x.sets))}
 	for _, name := range names {
 		i := slices.Index(x.names, name)
 		if i < 0 {
-			return out
+			n.missing = true
+			return n
 		}
-		want = append(want, uint32(i))
+		n.names = append(n.names, uint32(i))
 	}
-	for i, set := range x.sets {
-		out[i] = true
-		for _, n := range want {
-			if _, ok := slices.BinarySearch(set, n); !ok {
-				out[i] = false
-				break
-			}
+	return n
+}
+
+// in says whether a set has all the names.
+func (n *named) in(set uint32) bool {
+	if n == nil || n.known[set] == yes {
+		return true
+	}
+	if n.missing || n.known[set] == no {
+		return false
+	}
+	n.known[set] = yes
+	for _, name := range n.names {
+		if _, ok := slices.BinarySearch(n.x.sets[set], name); !ok {
+			n.known[set] = no
 		}
 	}
-	return out
+	return n.known[set] == yes
 }
 
 // Nothing says that no entry of the block can be selected.
 func (s *Selector) Nothing() bool {
-	return s.account < 0 || s.services != nil && !slices.Contains(s.services, true) || s.keys != nil && !slices.Contains(s.keys, true)
+	return s.account < 0 || s.services != nil && s.services.missing || s.keys != nil && s.keys.missing
 }
 
 // Account says whether an entry is of the account.
 func (s *Selector) Account(e *Entry) bool { return int(e.account) == s.account }
 
+// Entries is the only entries that Match can select, ascending, if they are few and
+// can be found without a look at the others.
+func (s *Selector) Entries() (entries []uint32, ok bool) {
+	for _, token := range s.tokens {
+		if found := s.x.postings().find(token); !ok || len(found) < len(entries) {
+			entries, ok = found, true
+		}
+	}
+	return entries, ok
+}
+
 // Match says whether the filter can select the entry of a number.
 func (s *Selector) Match(i int) bool {
 	e := &s.x.entries[i]
-	if s.services != nil && !s.services[e.services] || s.keys != nil && !s.keys[e.keys] {
+	if !s.services.in(e.services) || !s.keys.in(e.keys) {
 		return false
 	}
 	b := &s.bounds

@@ -52,7 +52,7 @@ func TestRows_ofAllKindsSideBySide(t *testing.T) {
 		}
 		var memo Memo
 		for n, records := range want {
-			got, err := b.Records(n, []*Memo{nil, &memo}[n%2])
+			got, err := b.Records(n, []Keeper{nil, &memo}[n%2])
 			if err != nil {
 				t.Fatalf("seed %d, trace %d: %v", seed, n, err)
 			}

@@ -165,7 +165,7 @@ func (b *Block) loadTable() (err error) {
 // footer reads what the end of the table of entities says of its row groups.
 func (b *Block) footer() ([]columnar.Group, error) {
 	foot := b.index.foot
-	p, err := b.checked(foot)
+	p, err := b.checked(nil, foot)
 	if err != nil {
 		return nil, err
 	}
@@ -176,14 +176,15 @@ func (b *Block) footer() ([]columnar.Group, error) {
 	return groups, nil
 }
 
-// checked reads a part of the table of entities and compares its checksum.
-func (b *Block) checked(c chunkRef) ([]byte, error) {
+// checked reads a part of the table of entities, into buf if it is large enough,
+// and compares its checksum.
+func (b *Block) checked(buf []byte, c chunkRef) ([]byte, error) {
 	name := b.Entities()
 	if c.stored > maxChunk || c.offset < 0 || c.offset+int64(c.stored) > b.entitiesSize {
 		return nil, vfs.Corrupt(name, c.offset, "a part of %d bytes does not fit", c.stored)
 	}
-	p, err := read(b.entities, name, c.offset, int(c.stored))
-	if err != nil {
+	p := slices.Grow(buf[:0], int(c.stored))[:c.stored]
+	if err := readInto(p, b.entities, name, c.offset); err != nil {
 		return nil, err
 	}
 	if crc32.Checksum(p, castagnoli()) != c.sum {
@@ -265,13 +266,17 @@ func (b *Block) read(at int64, n int) ([]byte, error) { return read(b.file, b.na
 
 func read(file vfs.File, name string, at int64, n int) ([]byte, error) {
 	p := make([]byte, n)
-	if m, err := file.ReadAt(p, at); m < n {
+	return p, readInto(p, file, name, at)
+}
+
+func readInto(p []byte, file vfs.File, name string, at int64) error {
+	if n, err := file.ReadAt(p, at); n < len(p) {
 		if err == nil || errors.Is(err, io.EOF) {
-			return nil, vfs.Corrupt(name, at+int64(m), "the file ends here")
+			return vfs.Corrupt(name, at+int64(n), "the file ends here")
 		}
-		return nil, fmt.Errorf("read block %s: %w", name, err)
+		return fmt.Errorf("read block %s: %w", name, err)
 	}
-	return p, nil
+	return nil
 }
 
 func rangeOf(entries []Entry) Range {
@@ -366,6 +371,9 @@ func (b *Block) Entry(i int) *Entry { return &b.index.entries[i] }
 // Account is the account of an entry.
 func (b *Block) Account(i int) trace.Account { return b.index.accounts[b.index.entries[i].account] }
 
+// Accounts is how many accounts the entries have.
+func (b *Block) Accounts() int { return len(b.index.accounts) }
+
 // Info is all that the index says of an entry.
 func (b *Block) Info(i int) Info { return b.index.info(i) }
 
@@ -397,21 +405,10 @@ func (b *Block) ByUpdated() []uint32 {
 	return b.updatedList
 }
 
-// Memo keeps a row group from which entries are read one after the other, for a
-// caller that reads them in order: from the second one on, as one entry alone is
-// cheaper to read than its row group. The zero value is ready; it is for one
-// goroutine.
-type Memo struct {
-	block *Block
-	chunk uint32
-	all   bool // with the columns that are only for others
-	rows  []row
-}
-
 // Records reads the records of an entry, in the order of acceptance. They own
-// their memory. Damage is a *vfs.CorruptError. memo may be nil.
-func (b *Block) Records(i int, memo *Memo) ([]Record, error) {
-	rows, err := b.entryRows(i, memo, false)
+// their memory. Damage is a *vfs.CorruptError. keep may be nil.
+func (b *Block) Records(i int, keep Keeper) ([]Record, error) {
+	rows, err := b.entryRows(i, keep, false)
 	if err != nil {
 		return nil, err
 	}
@@ -427,41 +424,48 @@ func (b *Block) wrongTrace(i int, err error) error {
 }
 
 // entryRows reads the rows of an entry.
-func (b *Block) entryRows(i int, memo *Memo, all bool) ([]row, error) {
+func (b *Block) entryRows(i int, keep Keeper, all bool) ([]row, error) {
 	e := &b.index.entries[i]
-	chunk := b.index.chunks[e.chunk]
-	if uint64(e.pos)+uint64(e.Segments) > uint64(chunk.rows) {
-		return nil, b.wrongTrace(i, fmt.Errorf("rows %d to %d of %d", e.pos, e.pos+e.Segments, chunk.rows))
+	from, n := int(e.pos), int(e.Segments)
+	if rows := b.Rows(int(e.chunk)); from+n > rows {
+		return nil, b.wrongTrace(i, fmt.Errorf("rows %d to %d of %d", from, from+n, rows))
 	}
-	if memo == nil {
-		return b.rows(e.chunk, int(e.pos), int(e.Segments), all)
+	var p *pages
+	var err error
+	if keep != nil {
+		p, err = keep.pages(b, e.chunk, from, n, all)
+	} else {
+		p, err = b.pages(e.chunk, from, n, all)
 	}
-	if memo.block != b || memo.chunk != e.chunk || all && !memo.all {
-		*memo = Memo{block: b, chunk: e.chunk, all: all}
-		return b.rows(e.chunk, int(e.pos), int(e.Segments), all)
-	}
-	if memo.rows == nil {
-		rows, err := b.rows(e.chunk, 0, int(chunk.rows), all)
-		if err != nil {
-			return nil, err
-		}
-		memo.rows = rows
-	}
-	return memo.rows[e.pos : e.pos+e.Segments], nil
-}
-
-// rows reads rows of a row group, after a look at the checksum of all of it.
-func (b *Block) rows(chunk uint32, first, n int, all bool) ([]row, error) {
-	c := b.index.chunks[chunk]
-	p, err := b.checked(c)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := readRows(&b.groups[chunk], p, b.codec.decoder, first, n, all)
+	rows, err := p.take(from, n)
+	if err != nil {
+		return nil, vfs.Corrupt(b.Entities(), b.index.chunks[e.chunk].offset, "row group %d: %w", e.chunk, err)
+	}
+	return rows, nil
+}
+
+// pages reads the pages of a row group that have some rows, after a look at the
+// checksum of all of it.
+func (b *Block) pages(chunk uint32, from, n int, all bool) (*pages, error) {
+	c := b.index.chunks[chunk]
+	buf, _ := b.codec.packed.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	defer b.codec.packed.Put(buf)
+	packed, err := b.checked(*buf, c)
+	if err != nil {
+		return nil, err
+	}
+	*buf = packed // which nothing of the pages is in
+	p, err := readPages(&b.groups[chunk], packed, b.codec.decoder, from, n, all)
 	if err != nil {
 		return nil, vfs.Corrupt(b.Entities(), c.offset, "row group %d: %w", chunk, err)
 	}
-	return rows, nil
+	return p, nil
 }
 
 // Groups is how many row groups there are.

@@ -1,6 +1,7 @@
 package block
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
@@ -11,228 +12,260 @@ import (
 // derived are the columns that are only for others to read.
 var derived = [columns]bool{columnAccount: true, columnService: true, columnKind: true, columnOrigin: true, columnInProgress: true, columnFault: true, columnError: true, columnThrottle: true}
 
-// readRows reads rows of a row group, all columns or only those that received
-// bytes are made of. They share memory with each other, but not with the group.
-func readRows(places *columnar.Places, group []byte, decoder *zstd.Decoder, first, n int, all bool) ([]row, error) {
-	from, err := entities.NewReader(places, group, decoder)
+// pages are neighbouring pages of a row group, decompressed: what rows are made
+// of. They do not change, so many goroutines may use them.
+type pages struct {
+	first, rows int  // number of the first row in its group, and of rows
+	all         bool // with the columns that are only for others
+	columns     [columns]column
+	bytes       int64 // about what they take in memory
+}
+
+// column is a column of some pages.
+type column struct {
+	columnar.Values
+	// begins are, for lists, the slots with which the rows begin, and behind them
+	// how many slots there are.
+	begins []uint32
+}
+
+// readPages reads the pages of a row group that hold some rows, all columns or
+// only those that received bytes are made of.
+func readPages(places *columnar.Places, group []byte, decoder *zstd.Decoder, from, n int, all bool) (*pages, error) {
+	r, err := entities.NewReader(places, group, decoder)
 	if err != nil {
 		return nil, err
 	}
-	if first < 0 || n < 0 || first+n > places.Rows() {
-		return nil, fmt.Errorf("rows %d to %d of %d", first, first+n, places.Rows())
+	if from < 0 || n < 0 || from+n > places.Rows() {
+		return nil, fmt.Errorf("rows %d to %d of %d", from, from+n, places.Rows())
 	}
-	x := reader{from: from, rows: make([]row, n)}
-	x.first, x.last, x.skip = from.Pages(first, first+n)
-	x.skip = first - x.skip
-	for column := range columns {
-		if !all && derived[column] {
+	p := &pages{all: all}
+	first, last := r.Pages(from, from+n)
+	p.first, p.rows = r.Rows(first), r.Rows(last)-r.Rows(first)
+	for number := range columns {
+		if !all && derived[number] {
 			continue
 		}
-		if err := x.column(column); err != nil {
+		c := &p.columns[number]
+		if err := r.Read(number, first, last, &c.Values); err != nil {
+			return nil, err
+		}
+		if err := c.check(p.rows); err != nil {
+			return nil, fmt.Errorf("column %v: %w", entities.Path(number), err)
+		}
+		p.bytes += c.Bytes() + int64(4*len(c.begins))
+	}
+	return p, nil
+}
+
+// check makes sure that there are so many rows, and finds where lists begin.
+func (c *column) check(rows int) error {
+	have := len(c.Def)
+	switch {
+	case c.Rep != nil:
+		if len(c.Rep) != len(c.Def) {
+			return fmt.Errorf("%d levels in place of %d", len(c.Rep), len(c.Def))
+		}
+		c.begins = make([]uint32, 0, rows+1)
+		for i, level := range c.Rep {
+			if level == 0 {
+				c.begins = append(c.begins, uint32(i))
+			} else if i == 0 {
+				return errTemplate
+			}
+		}
+		have = len(c.begins)
+		c.begins = append(c.begins, uint32(len(c.Rep)))
+	case c.Def == nil:
+		have = c.Len()
+	}
+	if have != rows {
+		return fmt.Errorf("%d rows in place of %d", have, rows)
+	}
+	return nil
+}
+
+// valuesBefore is how many values there are before a slot.
+func (c *column) valuesBefore(slot int) int { return bytes.Count(c.Def[:slot], present) }
+
+var present = []byte{1}
+
+// has says whether there are some rows.
+func (p *pages) has(from, n int, all bool) bool {
+	return from >= p.first && from+n <= p.first+p.rows && (p.all || !all)
+}
+
+// take makes rows, by their number in the row group. They share memory with the
+// pages.
+func (p *pages) take(from, n int) ([]row, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	x := taker{from: from - p.first, rows: make([]row, n)}
+	for number := range columns {
+		if derived[number] && !p.all {
+			continue
+		}
+		x.column = &p.columns[number]
+		if err := x.fill(number); err != nil {
 			return nil, err
 		}
 	}
 	return x.rows, nil
 }
 
-// reader fills rows.
-type reader struct {
-	from        *columnar.Reader
-	rows        []row
-	first, last int // pages
-	skip        int // rows of the first page
-	values      columnar.Values
+// taker fills rows.
+type taker struct {
+	*column
+	from int
+	rows []row
 }
 
-func (x *reader) column(c int) error {
-	if err := x.from.Read(c, x.first, x.last, &x.values); err != nil {
-		return err
-	}
-	switch c {
+func (x *taker) fill(number int) error {
+	switch number {
 	case columnAccount:
-		return x.texts(func(r *row, b []byte) { r.Account = stringOf(b) })
+		x.texts(func(r *row, b []byte) { r.Account = stringOf(b) })
 	case columnTraceID:
-		return x.texts(func(r *row, b []byte) { copy(r.TraceID[:], b) })
+		x.texts(func(r *row, b []byte) { copy(r.TraceID[:], b) })
 	case columnSpanID:
-		return x.texts(func(r *row, b []byte) { copy(r.SpanID[:], b) })
+		x.texts(func(r *row, b []byte) { copy(r.SpanID[:], b) })
 	case columnParent:
-		return x.ints(func(r *row, n int64) { r.Parent = int32(n) })
+		x.ints(func(r *row, n int64) { r.Parent = int32(n) })
 	case columnParentEntity:
-		return x.ints(func(r *row, n int64) { r.ParentEntity = int32(n) })
+		x.ints(func(r *row, n int64) { r.ParentEntity = int32(n) })
 	case columnParentID:
-		return x.texts(func(r *row, b []byte) { r.ParentID = b })
+		x.texts(func(r *row, b []byte) { r.ParentID = b })
 	case columnSource:
-		return x.ints(func(r *row, n int64) { r.Source = int32(n) })
+		x.ints(func(r *row, n int64) { r.Source = int32(n) })
 	case columnPart:
-		return x.ints(func(r *row, n int64) { r.Part = int32(n) })
+		x.ints(func(r *row, n int64) { r.Part = int32(n) })
 	case columnService:
-		return x.texts(func(r *row, b []byte) { r.Service = stringOf(b) })
+		x.texts(func(r *row, b []byte) { r.Service = stringOf(b) })
 	case columnName:
-		return x.texts(func(r *row, b []byte) { r.Name = stringOf(b) })
+		x.texts(func(r *row, b []byte) { r.Name = stringOf(b) })
 	case columnKind:
-		return x.ints(func(r *row, n int64) { r.Kind = int32(n) })
+		x.ints(func(r *row, n int64) { r.Kind = int32(n) })
 	case columnOrigin:
-		return x.texts(func(r *row, b []byte) { r.Origin = stringOf(b) })
+		x.texts(func(r *row, b []byte) { r.Origin = stringOf(b) })
 	case columnStart:
-		return x.ints(func(r *row, n int64) { r.Start = n })
+		x.ints(func(r *row, n int64) { r.Start = n })
 	case columnDuration:
-		return x.ints(func(r *row, n int64) { r.Duration = n })
+		x.ints(func(r *row, n int64) { r.Duration = n })
 	case columnReceived:
-		return x.ints(func(r *row, n int64) { r.Received = n })
+		x.ints(func(r *row, n int64) { r.Received = n })
 	case columnInProgress:
-		return x.ints(func(r *row, n int64) { r.InProgress = n != 0 })
+		x.ints(func(r *row, n int64) { r.InProgress = n != 0 })
 	case columnFault:
-		return x.ints(func(r *row, n int64) { r.Fault = n != 0 })
+		x.ints(func(r *row, n int64) { r.Fault = n != 0 })
 	case columnError:
-		return x.ints(func(r *row, n int64) { r.Error = n != 0 })
+		x.ints(func(r *row, n int64) { r.Error = n != 0 })
 	case columnThrottle:
-		return x.ints(func(r *row, n int64) { r.Throttle = n != 0 })
+		x.ints(func(r *row, n int64) { r.Throttle = n != 0 })
 	case columnMethod:
-		return x.texts(func(r *row, b []byte) { r.Method = stringOf(b) })
+		x.texts(func(r *row, b []byte) { r.Method = stringOf(b) })
 	case columnURL:
-		return x.texts(func(r *row, b []byte) { r.URL = stringOf(b) })
+		x.texts(func(r *row, b []byte) { r.URL = stringOf(b) })
 	case columnRoute:
-		return x.texts(func(r *row, b []byte) { r.Route = stringOf(b) })
+		x.texts(func(r *row, b []byte) { r.Route = stringOf(b) })
 	case columnStatus:
-		return x.ints(func(r *row, n int64) { r.Status = int32(n) })
+		x.ints(func(r *row, n int64) { r.Status = int32(n) })
 	case columnUser:
-		return x.texts(func(r *row, b []byte) { r.User = stringOf(b) })
+		x.texts(func(r *row, b []byte) { r.User = stringOf(b) })
 	case columnKey:
-		return x.keys()
+		x.keys()
 	case columnValue:
 		return x.attributes()
 	case columnScope:
-		return x.texts(func(r *row, b []byte) { r.Scope = b })
+		x.texts(func(r *row, b []byte) { r.Scope = b })
 	case columnTemplate:
-		return x.lists(func(r *row) *[][]byte { return &r.Template })
+		x.lists(func(r *row) *[][]byte { return &r.Template })
 	case columnIDs:
-		return x.texts(func(r *row, b []byte) { r.IDs = b })
+		x.texts(func(r *row, b []byte) { r.IDs = b })
 	case columnTimes:
-		return x.texts(func(r *row, b []byte) { r.Times = b })
+		x.texts(func(r *row, b []byte) { r.Times = b })
 	case columnRest:
-		return x.lists(func(r *row) *[][]byte { return &r.Rest })
+		x.lists(func(r *row) *[][]byte { return &r.Rest })
 	default:
-		return x.texts(func(r *row, b []byte) { r.Raw = b })
-	}
-}
-
-func short(have, want int) error { return fmt.Errorf("%d rows in place of %d", have, want) }
-
-func (x *reader) ints(set func(*row, int64)) error {
-	if v := x.values.Ints; len(v) < x.skip+len(x.rows) {
-		return short(len(v), x.skip+len(x.rows))
-	}
-	for i, n := range x.values.Ints[x.skip : x.skip+len(x.rows)] {
-		set(&x.rows[i], n)
+		x.texts(func(r *row, b []byte) { r.Raw = b })
 	}
 	return nil
+}
+
+func (x *taker) ints(set func(*row, int64)) {
+	for i, n := range x.Ints[x.from : x.from+len(x.rows)] {
+		set(&x.rows[i], n)
+	}
 }
 
 // texts fills a column of texts, which may be missing.
-func (x *reader) texts(set func(*row, []byte)) error {
-	v := &x.values
-	if v.Def == nil {
-		n := len(v.Texts)
-		if v.Index != nil {
-			n = len(v.Index)
-		}
-		if n < x.skip+len(x.rows) {
-			return short(n, x.skip+len(x.rows))
-		}
+func (x *taker) texts(set func(*row, []byte)) {
+	if x.Def == nil {
 		for i := range x.rows {
-			set(&x.rows[i], v.Text(x.skip+i))
+			set(&x.rows[i], x.Text(x.from+i))
 		}
-		return nil
+		return
 	}
-	if len(v.Def) < x.skip+len(x.rows) {
-		return short(len(v.Def), x.skip+len(x.rows))
-	}
-	value := 0
-	for i, d := range v.Def[:x.skip+len(x.rows)] {
-		if d == 0 {
-			continue
+	value := x.valuesBefore(x.from)
+	for i, d := range x.Def[x.from : x.from+len(x.rows)] {
+		if d != 0 {
+			set(&x.rows[i], x.Text(value))
+			value++
 		}
-		if i >= x.skip {
-			set(&x.rows[i-x.skip], v.Text(value))
-		}
-		value++
 	}
-	return nil
 }
 
-// slots goes through the elements of lists of the wanted rows, each with the
-// number of its row, its place in the list and its number among all values.
-func (x *reader) slots(visit func(row, place, value int) error) error {
-	v := &x.values
-	if len(v.Rep) != len(v.Def) {
-		return short(len(v.Rep), len(v.Def))
-	}
-	at, place, value := -1, 0, 0
-	for i, rep := range v.Rep {
-		if rep == 0 {
-			if at, place = at+1, 0; at == x.skip+len(x.rows) {
-				return nil
+// elements goes through the elements of the rows' lists: of which row each is,
+// and which value.
+func (x *taker) elements(visit func(r *row, value int)) {
+	value := x.valuesBefore(int(x.begins[x.from]))
+	for i := range x.rows {
+		for slot := x.begins[x.from+i]; slot < x.begins[x.from+i+1]; slot++ {
+			if x.Def[slot] != 0 {
+				visit(&x.rows[i], value)
+				value++
 			}
 		}
-		if v.Def[i] == 0 {
-			continue
-		}
-		if at < 0 {
-			return errTemplate
-		}
-		if at >= x.skip {
-			if err := visit(at-x.skip, place, value); err != nil {
-				return err
-			}
-		}
-		place, value = place+1, value+1
 	}
-	if at+1 < x.skip+len(x.rows) {
-		return short(at+1, x.skip+len(x.rows))
-	}
-	return nil
 }
 
-// count is how many elements the lists of the wanted rows have.
-func (x *reader) count() (n int, err error) {
-	err = x.slots(func(int, int, int) error { n++; return nil })
-	return n, err
-}
+// slots is how many elements the rows have at most.
+func (x *taker) slots() int { return int(x.begins[x.from+len(x.rows)] - x.begins[x.from]) }
 
 // lists makes lists, which lie in one piece of memory.
-func (x *reader) lists(of func(*row) *[][]byte) error {
-	n, err := x.count()
-	if err != nil {
-		return err
-	}
-	all := make([][]byte, 0, n)
-	return x.slots(func(at, place, value int) error {
-		all = append(all, x.values.Text(value))
-		*of(&x.rows[at]) = all[len(all)-1-place : len(all) : len(all)]
-		return nil
+func (x *taker) lists(of func(*row) *[][]byte) {
+	all := make([][]byte, 0, x.slots())
+	x.elements(func(r *row, value int) {
+		all = append(all, x.Text(value))
+		list := of(r)
+		n := len(all)
+		*list = all[n-1-len(*list) : n : n]
 	})
 }
 
 // keys makes the lists of attributes, in the same way.
-func (x *reader) keys() error {
-	n, err := x.count()
-	if err != nil {
-		return err
-	}
-	all := make([]pair, 0, n)
-	return x.slots(func(at, place, value int) error {
-		all = append(all, pair{Key: stringOf(x.values.Text(value))})
-		x.rows[at].Attributes = all[len(all)-1-place : len(all) : len(all)]
-		return nil
+func (x *taker) keys() {
+	all := make([]pair, 0, x.slots())
+	x.elements(func(r *row, value int) {
+		all = append(all, pair{Key: stringOf(x.Text(value))})
+		n := len(all)
+		r.Attributes = all[n-1-len(r.Attributes) : n : n]
 	})
 }
 
-func (x *reader) attributes() error {
-	return x.slots(func(at, place, value int) error {
-		if place >= len(x.rows[at].Attributes) {
-			return errTemplate
+// attributes gives the attributes their values.
+func (x *taker) attributes() (err error) {
+	var last *row
+	place := 0
+	x.elements(func(r *row, value int) {
+		if r != last {
+			last, place = r, 0
 		}
-		x.rows[at].Attributes[place].Value = stringOf(x.values.Text(value))
-		return nil
+		if place >= len(r.Attributes) {
+			err = errTemplate
+			return
+		}
+		r.Attributes[place].Value = stringOf(x.Text(value))
+		place++
 	})
+	return err
 }

@@ -39,11 +39,11 @@ func TestScope_ofMixedRows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, memo := range []*Memo{nil, {}} {
+		for _, keep := range []Keeper{nil, &Memo{}, NewCache(1 << 20)} {
 			for i := range want {
-				got, err := b.Records(i, memo)
+				got, err := b.Records(i, keep)
 				if err != nil {
-					t.Errorf("pattern %d, trace %d, memo %v: %v", pattern, i, memo != nil, err)
+					t.Errorf("pattern %d, trace %d, keeper %T: %v", pattern, i, keep, err)
 					continue
 				}
 				if fmt.Sprint(got[0].Scope) != fmt.Sprint(want[i]) {

@@ -172,8 +172,8 @@ func (w *Writer) Add(in *Info, records []Record) error {
 
 // Copy adds an entry of another block, as Add does. Its columns are taken over
 // as they are. Damage of that block is a *vfs.CorruptError.
-func (w *Writer) Copy(b *Block, i int, memo *Memo) error {
-	rows, err := b.entryRows(i, memo, true)
+func (w *Writer) Copy(b *Block, i int, keep Keeper) error {
+	rows, err := b.entryRows(i, keep, true)
 	if err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func (w *Writer) Take(b *Block, group int) (Group, error) {
 		return Group{}, errors.New("block: row groups are taken over before traces are added")
 	}
 	c := b.index.chunks[group]
-	p, err := b.checked(c)
+	p, err := b.checked(nil, c)
 	if err != nil {
 		return Group{}, err
 	}

@@ -3,6 +3,7 @@ package columnar
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 var errPage = errors.New("a page ends early")
@@ -77,8 +78,10 @@ func readHybrid[T byte | uint32](to []T, b []byte, width int, n int) ([]T, error
 			if count == 0 {
 				return nil, errPage
 			}
-			for range count {
-				to = append(to, T(v))
+			at := len(to)
+			to = slices.Grow(to, count)[:at+count]
+			for i := range to[at:] {
+				to[at+i] = T(v)
 			}
 			n -= count
 			continue
@@ -99,28 +102,47 @@ func readHybrid[T byte | uint32](to []T, b []byte, width int, n int) ([]T, error
 }
 
 func unpack[T byte | uint32](to []T, b []byte, width, count int) []T {
+	at := len(to)
+	to = slices.Grow(to, count)[:at+count]
+	out := to[at:]
 	switch width {
 	case 1:
-		for i := range count {
-			to = append(to, T(b[i/8]>>(i%8)&1))
+		for ; len(out) >= 8; out, b = out[8:], b[1:] {
+			for i, v := range bitsOf[b[0]] {
+				out[i] = T(v)
+			}
+		}
+		for i := range out {
+			out[i] = T(b[0] >> i & 1)
 		}
 	case 8:
-		for _, v := range b[:count] {
-			to = append(to, T(v))
+		for i, v := range b[:count] {
+			out[i] = T(v)
 		}
 	case 16:
-		for i := range count {
-			to = append(to, T(binary.LittleEndian.Uint16(b[2*i:])))
+		b = b[:2*count]
+		for i := range out {
+			out[i] = T(binary.LittleEndian.Uint16(b[2*i:]))
 		}
 	default:
-		for i := range count {
+		for i := range out {
 			var v uint32
 			for bit := range width {
 				at := i*width + bit
 				v |= uint32(b[at/8]>>(at%8)&1) << bit
 			}
-			to = append(to, T(v))
+			out[i] = T(v)
 		}
 	}
 	return to
 }
+
+// bitsOf are the bits of each byte, the lowest first.
+var bitsOf = func() (all [256][8]byte) {
+	for b := range all {
+		for i := range all[b] {
+			all[b][i] = byte(b) >> i & 1
+		}
+	}
+	return all
+}()

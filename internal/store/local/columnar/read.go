@@ -1,6 +1,7 @@
 package columnar
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -39,7 +40,8 @@ type Reader struct {
 	places  *Places
 	group   []byte
 	decoder *zstd.Decoder
-	rows    []int // of each page
+	plain   []byte // a page, decompressed
+	begins  []int // the row with which each page begins, and behind them how many there are
 }
 
 // NewReader reads a row group. Its pages end at the same rows in all columns, the
@@ -60,31 +62,32 @@ func (t *Table) NewReader(places *Places, group []byte, decoder *zstd.Decoder) (
 			return nil, err
 		}
 		if h.Type == format.DataPage {
-			r.rows = append(r.rows, int(h.DataPageHeader.V.NumValues))
+			r.begins = append(r.begins, rows)
 			rows += int(h.DataPageHeader.V.NumValues)
 		}
 	}
 	if rows != int(places.rows) {
 		return nil, fmt.Errorf("pages of %d rows, %d announced", rows, places.rows)
 	}
+	r.begins = append(r.begins, rows)
 	return r, nil
 }
 
-// Pages are the numbers of the pages that hold rows from one to another, and
-// the row with which the first of them begins.
-func (r *Reader) Pages(from, to int) (first, last, row int) {
-	at := 0
-	for i, n := range r.rows {
-		if at+n <= from {
-			first, row = i+1, at+n
+// Pages are the numbers of the pages that hold rows from one to another.
+func (r *Reader) Pages(from, to int) (first, last int) {
+	for i, begin := range r.begins[:len(r.begins)-1] {
+		if begin <= from {
+			first = i
 		}
-		if at < to {
+		if begin < to {
 			last = i + 1
 		}
-		at += n
 	}
-	return first, last, row
+	return first, max(first, last)
 }
+
+// Rows is how many rows the pages before one have.
+func (r *Reader) Rows(page int) int { return r.begins[page] }
 
 // Values are those of a column in some pages.
 type Values struct {
@@ -92,32 +95,55 @@ type Values struct {
 	// is 0 where there is no value. Rep is nil without lists, Def if each row has
 	// one value.
 	Rep, Def []byte
-	// Ints are integers and truth values. Texts are texts and bytes, or with
-	// Index those that there are; they must not be changed.
-	Ints  []int64
-	Texts [][]byte
-	Index []uint32
-	small []int32
+	// Ints are integers and truth values.
+	Ints []int64
+
+	// Texts lie in one piece of memory, so that what is kept of them is nothing to
+	// the garbage collector. With a dictionary they are those that there are, and
+	// index says which each value is.
+	data   []byte
+	size   int      // of each text; with 0, 4 bytes before each say
+	begins []uint32 // of each text in data
+	index  []uint32
+	coded  bool // with a dictionary
+	small  []int32
 }
 
-// Text is the text of a value by its number.
+// Text is the text or the bytes of a value by its number; it must not be changed.
 func (v *Values) Text(i int) []byte {
-	if v.Index != nil {
-		return v.Texts[v.Index[i]]
+	if v.coded {
+		i = int(v.index[i])
 	}
-	return v.Texts[i]
+	at, size := v.begins[i], uint32(v.size)
+	if size == 0 {
+		size = binary.LittleEndian.Uint32(v.data[at-4:])
+	}
+	return v.data[at : at+size : at+size]
+}
+
+// Len is how many values there are.
+func (v *Values) Len() int {
+	switch {
+	case v.coded:
+		return len(v.index)
+	case v.begins != nil:
+		return len(v.begins)
+	}
+	return len(v.Ints)
+}
+
+// Bytes is about how much memory the values take.
+func (v *Values) Bytes() int64 {
+	return int64(cap(v.Rep) + cap(v.Def) + 8*cap(v.Ints) + cap(v.data) + 4*cap(v.begins) + 4*cap(v.index))
 }
 
 // Read reads a column in the pages from first up to last, into values whose
 // slices are used again; the texts are not overwritten.
 func (r *Reader) Read(column, first, last int, v *Values) error {
 	c := &r.table.columns[column]
-	v.Rep, v.Def, v.Ints, v.Texts, v.Index = v.Rep[:0], v.Def[:0], v.Ints[:0], v.Texts[:0], v.Index[:0]
+	*v = Values{Rep: v.Rep[:0], Def: v.Def[:0], Ints: v.Ints[:0], begins: v.begins[:0], index: v.index[:0], small: v.small[:0], size: c.size, coded: c.encoding == format.RLEDictionary}
 	if err := r.read(c, column, first, last, v); err != nil {
 		return fmt.Errorf("column %v: %w", c.path, err)
-	}
-	if c.encoding != format.RLEDictionary {
-		v.Index = nil
 	}
 	return nil
 }
@@ -133,11 +159,11 @@ func (r *Reader) read(c *column, number, first, last int, v *Values) error {
 			return err
 		}
 		if h.Type == format.DictionaryPage {
-			b, err := r.unpack(h, body, c)
-			if err != nil {
+			from := len(v.data)
+			if v.data, err = r.unpack(v.data, h, body, c); err != nil {
 				return err
 			}
-			if v.Texts, err = texts(v.Texts, b, c, int(h.DictionaryPageHeader.V.NumValues)); err != nil {
+			if err = v.texts(from, int(h.DictionaryPageHeader.V.NumValues)); err != nil {
 				return fmt.Errorf("dictionary: %w", err)
 			}
 			continue
@@ -145,25 +171,33 @@ func (r *Reader) read(c *column, number, first, last int, v *Values) error {
 		if n++; n <= first {
 			continue
 		}
-		b, err := r.unpack(h, body, c)
-		if err != nil {
-			return err
-		}
-		if err := v.page(c, b, &h.DataPageHeader.V); err != nil {
+		if err := r.page(c, v, h, body); err != nil {
 			return fmt.Errorf("page %d: %w", n-1, err)
 		}
-	}
-	if v.Index == nil && c.encoding == format.RLEDictionary {
-		v.Index = []uint32{}
 	}
 	return nil
 }
 
 // page reads a page behind what there is.
-func (v *Values) page(c *column, b []byte, h *format.DataPageHeader) (err error) {
+func (r *Reader) page(c *column, v *Values, page *format.PageHeader, body []byte) (err error) {
+	h := &page.DataPageHeader.V
 	slots := int(h.NumValues)
 	if h.Encoding != c.encoding {
 		return fmt.Errorf("encoding %v in place of %v", h.Encoding, c.encoding)
+	}
+	texts := c.physical == format.ByteArray || c.physical == format.FixedLenByteArray
+	var b []byte
+	if texts && !v.coded { // which stay where they are unpacked
+		from := len(v.data)
+		if v.data, err = r.unpack(v.data, page, body, c); err != nil {
+			return err
+		}
+		b = v.data[from:]
+	} else {
+		if r.plain, err = r.unpack(r.plain[:0], page, body, c); err != nil {
+			return err
+		}
+		b = r.plain
 	}
 	values := slots
 	if c.list {
@@ -176,25 +210,24 @@ func (v *Values) page(c *column, b []byte, h *format.DataPageHeader) (err error)
 		if v.Def, b, err = levels(v.Def, b, slots); err != nil {
 			return err
 		}
-		values = 0
-		for _, d := range v.Def[at:] {
-			values += int(d)
-		}
+		values = bytes.Count(v.Def[at:], present)
 	}
 	switch {
-	case c.encoding == format.RLEDictionary:
+	case v.coded:
 		if len(b) < 1 || b[0] > 32 {
 			return errPage
 		}
-		at := len(v.Index)
-		if v.Index, err = readHybrid(v.Index, b[1:], int(b[0]), values); err != nil {
+		at := len(v.index)
+		if v.index, err = readHybrid(v.index, b[1:], int(b[0]), values); err != nil {
 			return err
 		}
-		for _, n := range v.Index[at:] {
-			if int(n) >= len(v.Texts) {
-				return fmt.Errorf("value %d of %d", n, len(v.Texts))
+		if values > 0 {
+			if most := slices.Max(v.index[at:]); int(most) >= len(v.begins) {
+				return fmt.Errorf("value %d of %d", most, len(v.begins))
 			}
 		}
+	case texts:
+		return v.texts(len(v.data)-len(b), values)
 	case c.physical == format.Boolean:
 		if len(b) < (values+7)/8 {
 			return errPage
@@ -219,10 +252,12 @@ func (v *Values) page(c *column, b []byte, h *format.DataPageHeader) (err error)
 			v.Ints = append(v.Ints, int64(int32(binary.LittleEndian.Uint32(b[4*i:]))))
 		}
 	default:
-		v.Texts, err = texts(v.Texts, b, c, values)
+		return errPage
 	}
-	return err
+	return nil
 }
+
+var present = []byte{1}
 
 // delta reads integers that are written as differences.
 func (v *Values) delta(c *column, b []byte, values int) (err error) {
@@ -268,44 +303,45 @@ func levels(to, b []byte, slots int) (out, rest []byte, err error) {
 	return out, b[n:], err
 }
 
-// texts reads plain texts or bytes, which share the memory of the page.
-func texts(to [][]byte, b []byte, c *column, n int) ([][]byte, error) {
-	if n < 0 || n > len(b)/max(c.size, 4) && n > len(b) {
-		return nil, errPage
+// texts finds plain texts or bytes in the data from a place on.
+func (v *Values) texts(at, n int) error {
+	if rest := len(v.data) - at; n < 0 || n > rest/max(v.size, 4) {
+		return errPage
 	}
-	to = slices.Grow(to, n)
+	v.begins = slices.Grow(v.begins, n)
 	for range n {
-		size := c.size
+		size := v.size
 		if size == 0 {
-			if len(b) < 4 {
-				return nil, errPage
+			if len(v.data)-at < 4 {
+				return errPage
 			}
-			size = int(binary.LittleEndian.Uint32(b))
-			b = b[4:]
+			size = int(binary.LittleEndian.Uint32(v.data[at:]))
+			at += 4
 		}
-		if uint(size) > uint(len(b)) {
-			return nil, errPage
+		if uint(size) > uint(len(v.data)-at) {
+			return errPage
 		}
-		to = append(to, b[:size:size])
-		b = b[size:]
+		v.begins = append(v.begins, uint32(at))
+		at += size
 	}
-	return to, nil
+	return nil
 }
 
-func (r *Reader) unpack(h *format.PageHeader, body []byte, c *column) ([]byte, error) {
+// unpack unpacks a page behind some bytes.
+func (r *Reader) unpack(to []byte, h *format.PageHeader, body []byte, c *column) ([]byte, error) {
 	if c.codec == format.Uncompressed {
-		return body, nil
+		return append(to, body...), nil
 	}
 	n := int(h.UncompressedPageSize)
-	if n < 0 || n > maxGroup {
+	if n < 0 || n > maxGroup || len(to) > maxGroup {
 		return nil, fmt.Errorf("a page of %d bytes", n)
 	}
-	b, err := r.decoder.DecodeAll(body, make([]byte, 0, min(n, 64*len(body)+4096)))
+	b, err := r.decoder.DecodeAll(body, slices.Grow(to, min(n, 64*len(body)+4096)))
 	if err != nil {
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
-	if len(b) != n {
-		return nil, fmt.Errorf("a page of %d bytes, %d announced", len(b), n)
+	if len(b)-len(to) != n {
+		return nil, fmt.Errorf("a page of %d bytes, %d announced", len(b)-len(to), n)
 	}
 	return b, nil
 }

@@ -99,6 +99,9 @@ func footerOf(b []byte) (*format.FileMetaData, error) {
 	return footer, thrift.Unmarshal(&protocol, b[len(b)-8-n:len(b)-8], footer)
 }
 
+// Path is where in a row a column is.
+func (t *Table) Path(column int) []string { return t.columns[column].path }
+
 // Footer is the end of a file with some row groups, which are where their
 // numbers say.
 func (t *Table) Footer(groups []Group) ([]byte, error) {
