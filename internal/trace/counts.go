@@ -76,34 +76,42 @@ func (c *Counts) settle() {
 	c.loose = loose[:0]
 }
 
-// join merges sorted bins.
+// join merges sorted bins, in place: most of them are there already when many
+// histograms of one thing are added up.
 func (c *Counts) join(more []Bin, sign int64) {
-	if len(more) == 0 {
-		return
-	}
-	have := c.bins
-	if len(have) == 0 || have[len(have)-1].Key < more[0].Key {
-		for _, b := range more {
-			if b.N != 0 {
-				c.bins = append(c.bins, Bin{b.Key, sign * b.N})
-			}
+	have, at, missing, zero := c.bins, 0, 0, false
+	for _, b := range more {
+		for at < len(have) && have[at].Key < b.Key {
+			at++
 		}
-		return
-	}
-	out := make([]Bin, 0, len(have)+len(more)+(len(have)+len(more))/4)
-	for len(have) > 0 || len(more) > 0 {
-		var b Bin
-		switch {
-		case len(more) == 0 || len(have) > 0 && have[0].Key < more[0].Key:
-			b, have = have[0], have[1:]
-		case len(have) == 0 || more[0].Key < have[0].Key:
-			b, more = Bin{more[0].Key, sign * more[0].N}, more[1:]
-		default:
-			b, have, more = Bin{have[0].Key, have[0].N + sign*more[0].N}, have[1:], more[1:]
-		}
-		if b.N != 0 {
-			out = append(out, b)
+		if at < len(have) && have[at].Key == b.Key {
+			have[at].N += sign * b.N
+			zero = zero || have[at].N == 0
+		} else if b.N != 0 {
+			missing++
 		}
 	}
-	c.bins = out
+	if missing > 0 {
+		c.insert(more, sign, missing)
+	}
+	if zero {
+		c.bins = slices.DeleteFunc(c.bins, func(b Bin) bool { return b.N == 0 })
+	}
+}
+
+// insert adds those of some sorted bins that are missing, as many as are said,
+// from the last to the first.
+func (c *Counts) insert(more []Bin, sign int64, missing int) {
+	from := len(c.bins) - 1
+	c.bins = slices.Grow(c.bins, missing)[:len(c.bins)+missing]
+	for to, i := len(c.bins)-1, len(more)-1; missing > 0; i-- {
+		b := more[i]
+		for ; from >= 0 && c.bins[from].Key > b.Key; to, from = to-1, from-1 {
+			c.bins[to] = c.bins[from]
+		}
+		if b.N != 0 && (from < 0 || c.bins[from].Key != b.Key) {
+			c.bins[to] = Bin{b.Key, sign * b.N}
+			to, missing = to-1, missing-1
+		}
+	}
 }

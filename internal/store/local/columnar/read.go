@@ -41,7 +41,7 @@ type Reader struct {
 	group   []byte
 	decoder *zstd.Decoder
 	plain   []byte // a page, decompressed
-	begins  []int // the row with which each page begins, and behind them how many there are
+	begins  []int  // the row with which each page begins, and behind them how many there are
 }
 
 // NewReader reads a row group. Its pages end at the same rows in all columns, the
