@@ -45,13 +45,13 @@ func memory(set int64, read func(name string) ([]byte, error)) int64 {
 const program = 32 << 20
 
 // budget cuts the memory up: a 16th for open traces, a quarter for requests on
-// their way to them, a quarter for answers on their way out, a 32nd each for the
-// cache and for datagrams. With 2 GB that is 128, 512, 512, 64 and 64 MB. The
+// their way to them, a quarter for answers on their way out, a 16th for what
+// questions read, a 32nd for datagrams. With 2 GB that is 128, 512, 512, 128 and 64 MB. The
 // rest is for settling, merging and garbage that is not collected yet.
 type budget struct{ total, head, inFlight, answers, cache, flush, datagrams int64 }
 
 func cut(total int64) budget {
-	return budget{total: total, head: total / 16, inFlight: total / 4, answers: total / 4, cache: total / 32, flush: total / 64, datagrams: min(total/32, 64<<20)}
+	return budget{total: total, head: total / 16, inFlight: total / 4, answers: total / 4, cache: total / 16, flush: total / 64, datagrams: min(total/32, 64<<20)}
 }
 
 // garbage is how much of what is in use, in percent, may be added to it before the

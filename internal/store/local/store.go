@@ -95,9 +95,9 @@ func Open(o Options) (*Store, error) {
 	}
 	s.queue.init()
 	s.room.limit = o.MemoryLimit
-	s.cache.limit = o.CacheBytes / 2
+	s.cache.limit = o.CacheBytes / 4
 	s.pages = rollup.NewCache(o.CacheBytes / 4)
-	s.groups = block.NewCache(o.CacheBytes / 4)
+	s.groups = block.NewCache(o.CacheBytes / 2)
 	if err := s.open(); err != nil {
 		s.release()
 		return nil, errors.Join(err, dir.close())

@@ -82,11 +82,20 @@ func (c *column) check(rows int) error {
 	if have != rows {
 		return fmt.Errorf("%d rows in place of %d", have, rows)
 	}
+	c.Rep = nil // begins has it
+	if c.Def != nil && bytes.Count(c.Def, present) == len(c.Def) {
+		c.Def = nil
+	}
 	return nil
 }
 
 // valuesBefore is how many values there are before a slot.
-func (c *column) valuesBefore(slot int) int { return bytes.Count(c.Def[:slot], present) }
+func (c *column) valuesBefore(slot int) int {
+	if c.Def == nil {
+		return slot
+	}
+	return bytes.Count(c.Def[:slot], present)
+}
 
 var present = []byte{1}
 
@@ -220,7 +229,7 @@ func (x *taker) elements(visit func(r *row, value int)) {
 	value := x.valuesBefore(int(x.begins[x.from]))
 	for i := range x.rows {
 		for slot := x.begins[x.from+i]; slot < x.begins[x.from+i+1]; slot++ {
-			if x.Def[slot] != 0 {
+			if x.Def == nil || x.Def[slot] != 0 {
 				visit(&x.rows[i], value)
 				value++
 			}

@@ -175,7 +175,7 @@ func Merge(plus, minus []*File) ([]byte, error) {
 
 // addTo adds one page of a source.
 func (s *source) addTo(p *page, k pageKey) error {
-	from, err := s.read(k)
+	from, err := s.pageOf(k)
 	if from == nil || err != nil {
 		return err
 	}

@@ -301,7 +301,8 @@ func (f *File) loadIndex(b []byte, end int64) error {
 	return r.err
 }
 
-// read reads a page; nil if there is none.
+// read reads a page for a question, which others will ask again; nil if there is
+// none.
 func (f *File) read(k pageKey) (*decoded, error) {
 	r, ok := f.refs[k]
 	if !ok {
@@ -309,6 +310,19 @@ func (f *File) read(k pageKey) (*decoded, error) {
 	}
 	if p := f.cache.get(f.id, r.at); p != nil {
 		return p, nil
+	}
+	p, err := f.pageOf(k)
+	if err == nil {
+		f.cache.put(f.id, r.at, p)
+	}
+	return p, err
+}
+
+// pageOf reads a page; nil if there is none.
+func (f *File) pageOf(k pageKey) (*decoded, error) {
+	r, ok := f.refs[k]
+	if !ok {
+		return nil, nil
 	}
 	raw, err := f.unpack(r)
 	if err != nil {
@@ -318,7 +332,6 @@ func (f *File) read(k pageKey) (*decoded, error) {
 	if err != nil {
 		return nil, vfs.Corrupt(f.name, r.at, "page of second %d: %w", k.start, err)
 	}
-	f.cache.put(f.id, r.at, p)
 	return p, nil
 }
 
