@@ -22,7 +22,7 @@ const (
 	// maxTraces is how many ids BatchGetTraces takes.
 	maxTraces = 5
 	// pageSize is how many summaries a page holds.
-	pageSize = 100
+	pageSize = 50
 	// maxGraphWindow bounds GetServiceGraph.
 	maxGraphWindow = 6 * time.Hour
 	// receiptSlack is how far ahead of a Service window's start its page reaches.

@@ -47,23 +47,17 @@ const program = 32 << 20
 // budget cuts the memory up: a 16th for open traces, a quarter for requests on
 // their way to them, a quarter for answers on their way out, a 16th for what
 // questions read, a 32nd for datagrams. With 2 GB that is 128, 512, 512, 128 and 64 MB. The
-// rest is for settling, merging and garbage that is not collected yet.
-type budget struct{ total, head, inFlight, answers, cache, flush, datagrams int64 }
+// rest is for settling, merging and garbage, of which there is as much as makes the
+// heap a 5th of all.
+type budget struct{ total, heap, head, inFlight, answers, cache, flush, datagrams int64 }
 
 func cut(total int64) budget {
-	return budget{total: total, head: total / 16, inFlight: total / 4, answers: total / 4, cache: total / 16, flush: total / 64, datagrams: min(total/32, 64<<20)}
+	return budget{total: total, heap: total / 5, head: total / 16, inFlight: total / 4, answers: total / 4, cache: total / 16, flush: total / 64, datagrams: min(total/32, 64<<20)}
 }
-
-// garbage is how much of what is in use, in percent, may be added to it before the
-// collector runs: it costs a tenth less CPU than the usual 100 with the same
-// memory, a smaller share of it for open traces (docs/adr/0004-ingest-cost.md).
-const garbage = 150
 
 func (s *server) budget() budget {
 	b := cut(memory(s.config.Memory, os.ReadFile))
 	debug.SetMemoryLimit(b.total - program)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbage)
-	}
+	tune(b.heap)
 	return b
 }

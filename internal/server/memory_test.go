@@ -30,3 +30,12 @@ func TestMemory_isAQuarterOfTheLeast(t *testing.T) {
 		}
 	}
 }
+
+func TestTuner_keepsTheHeapAtItsGoal(t *testing.T) {
+	tuner := &tuner{goal: 400 << 20}
+	for live, want := range map[int64]int{0: 150, 100 << 20: 150, 200 << 20: 100, 250 << 20: 60, 390 << 20: 50, 1 << 40: 50} {
+		if got := tuner.fitting(live); got != want {
+			t.Errorf("with %d MB in use: %d %%, want %d", live>>20, got, want)
+		}
+	}
+}
