@@ -19,8 +19,24 @@ const decodedBytes = 800
 func documentCost(doc []byte) int64 {
 	// Each entity has a start_time; where a name is written with escapes there is
 	// an escape.
-	entities := bytes.Count(doc, []byte(`"start`)) + bytes.Count(doc, []byte(`\u`))
+	entities := startTimes(doc) + bytes.Count(doc, []byte(`\u`))
 	return int64(entities)*decodedBytes + int64(len(doc))
+}
+
+// startTimes counts names that begin with start_. An underscore is found much faster
+// than a quote, which is everywhere.
+func startTimes(doc []byte) (n int) {
+	const name = `"start`
+	for at := 0; ; at++ {
+		i := bytes.IndexByte(doc[at:], '_')
+		if i < 0 {
+			return n
+		}
+		at += i
+		if at >= len(name) && string(doc[at-len(name):at]) == name {
+			n++
+		}
+	}
 }
 
 // spansCost is the same for an OTLP request.
