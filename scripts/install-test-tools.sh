@@ -23,17 +23,19 @@ if [ ${#need[@]} -gt 0 ]; then
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}"
 fi
 
-# once NAME FILE... runs the rest (after --) unless it succeeded for these files.
+# once NAME PRODUCT FILE... -- COMMAND runs a command unless it succeeded for these
+# files and what it makes is still there.
 once() {
-  local name=$1 files=()
-  shift
+  local name=$1 product=$2 files=()
+  shift 2
   while [ "$1" != -- ]; do files+=("$1"); shift; done
   shift
   local stamp="$cache/$name.stamp" sum
   sum=$(cat "${files[@]}" | sha256sum)
-  if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ]; then return; fi
+  if [ -e "$product" ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ]; then return; fi
   echo "installing $name"
   "$@"
+  [ -e "$product" ] || { echo "missing after the installation: $product" >&2; exit 1; }
   echo "$sum" >"$stamp"
 }
 
@@ -46,13 +48,13 @@ node() { (cd "$1" && npm ci --no-audit --no-fund --silent); }
 java() { mvn -q -B -f test/sdks/java/pom.xml package -DskipTests -DbuildDirectory="$cache/java"; }
 go_tool() { (cd "$1" && CGO_ENABLED=0 go build -o "$cache/bin/$2" "$3"); }
 
-once python test/sdks/python/requirements.txt -- python
-once node-sdk test/sdks/node/package-lock.json -- node test/sdks/node
-once browser test/browser/package-lock.json -- node test/browser
-once java test/sdks/java/pom.xml test/sdks/java/src/main/java/App.java -- java
-once xray-daemon test/sdks/daemon/go.mod -- go_tool test/sdks/daemon xray-daemon github.com/aws/aws-xray-daemon/daemon
-once go-sdk test/sdks/go/go.mod test/sdks/go/main.go -- go_tool test/sdks/go go-app .
+once python "$cache/venv/bin/python" test/sdks/python/requirements.txt -- python
+once node-sdk test/sdks/node/node_modules test/sdks/node/package-lock.json -- node test/sdks/node
+once browser test/browser/node_modules test/browser/package-lock.json -- node test/browser
+once java "$cache/java/app.jar" test/sdks/java/pom.xml test/sdks/java/src/main/java/App.java -- java
+once xray-daemon "$cache/bin/xray-daemon" test/sdks/daemon/go.mod -- go_tool test/sdks/daemon xray-daemon github.com/aws/aws-xray-daemon/daemon
+once go-sdk "$cache/bin/go-app" test/sdks/go/go.mod test/sdks/go/main.go -- go_tool test/sdks/go go-app .
 
-for tool in /usr/bin/aws "$(command -v chromium)" "$cache/venv/bin/python" "$cache/bin/xray-daemon" "$cache/bin/go-app" "$cache/java/app.jar"; do
+for tool in /usr/bin/aws "$(command -v chromium)"; do
   [ -e "$tool" ] || { echo "missing after the installation: $tool" >&2; exit 1; }
 done
