@@ -107,6 +107,8 @@ func (c *scan) begin(account trace.Account) {
 		}
 		if r.seek(); r.next() {
 			c.heap = append(c.heap, &candidate{position: r.position, run: r})
+		} else {
+			c.examined(r.passed)
 		}
 	}
 	for i := range c.snap.opens {
@@ -155,10 +157,6 @@ func (c *scan) step() (*trace.Summary, error) {
 	r, i := top.run, top.run.entry
 	c.examined(r.passed)
 	r.passed = 0
-	if _, masked := c.snap.masked[place{r.block, i}]; masked {
-		c.advance(top)
-		return nil, nil
-	}
 	c.examined(1)
 	src := source{key: key{r.block.Account(i), r.block.Entry(i).ID}, base: place{r.block, i}}
 	v, err := c.store.view(&src, false, c.store.groups)
@@ -327,7 +325,13 @@ func (r *run) skip() bool {
 // countable is how many of some entries count as looked at.
 func (r *run) countable(from, to int) (n int64) {
 	if r.scan.q.Clock == trace.ClockTraceID && r.dead == nil && r.block.Accounts() == 1 && r.block.Range.MinUpdated >= r.scan.snap.horizon {
-		return int64(to - from)
+		n = int64(to - from)
+		for p := range r.scan.snap.masked {
+			if p.block == r.block && p.entry >= from && p.entry < to {
+				n--
+			}
+		}
+		return n
 	}
 	for i := from; i < to; i++ {
 		if r.counts(i, r.block.Entry(i)) {
@@ -338,9 +342,12 @@ func (r *run) countable(from, to int) (n int64) {
 }
 
 // counts says whether an entry is of the account and of the window, which its
-// start is not after, and still there.
+// start is not after, still there, and all there is of its trace.
 func (r *run) counts(i int, e *block.Entry) bool {
 	if w := r.scan.q.Window; r.scan.q.Clock == trace.ClockService && (e.End == 0 || e.End < w.Start) {
+		return false
+	}
+	if _, masked := r.scan.snap.masked[place{r.block, i}]; masked {
 		return false
 	}
 	return r.selector.Account(e) && e.Updated >= r.scan.snap.horizon && !r.dead.gone(i, r.scan.snap.epoch)

@@ -1,6 +1,8 @@
 package block
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,7 +108,65 @@ func TestSelector_usesFacts(t *testing.T) {
 				if got := s.Match(i); got != want {
 					t.Errorf("block %d, %s: trace %d is %v, want %v", b.Number(), c.expr, i, got, want)
 				}
+				if list, ok := s.Entries(); ok && want && !slices.Contains(list, uint32(i)) {
+					t.Errorf("block %d, %s: trace %d is not in %v", b.Number(), c.expr, i, list)
+				}
 			}
 		}
+	}
+}
+
+// Each token finds all entries that have it, in order, and few others.
+func TestPostings_findEachToken(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for n := range 60 {
+		x := &index{sets: [][]uint32{nil}}
+		has := map[uint32][]uint32{}
+		tokens := 0
+		for i := range uint32(n * n) {
+			e := Entry{}
+			var list []uint32
+			for range rnd.IntN(4) {
+				token := rnd.Uint32() >> (8 * rnd.IntN(4)) << (8 * rnd.IntN(4))
+				list = append(list, token)
+				has[token] = append(has[token], i)
+				tokens++
+			}
+			if rnd.IntN(50) == 0 {
+				e.Flags = Many
+			}
+			x.entries = append(x.entries, e)
+			x.facts.add(nil, list)
+		}
+		for token, want := range has {
+			got := x.postings().find(token)
+			if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
+				t.Fatalf("not ascending: %v", got)
+			}
+			for _, i := range want {
+				if !slices.Contains(got, i) {
+					t.Fatalf("token %d of %d: %v, want %v", token, tokens, got, want)
+				}
+			}
+			for i := range x.entries {
+				if x.entries[i].Flags&Many != 0 && !slices.Contains(got, uint32(i)) {
+					t.Fatalf("entry %d has more tokens than are kept and is not found", i)
+				}
+			}
+		}
+	}
+}
+
+// The cache has pages of what was read lately, not more than its limit.
+func TestCache_isBounded(t *testing.T) {
+	c := NewCache(100)
+	for i := range uint32(10) {
+		c.put(cacheKey{1, i}, &pages{bytes: 25})
+		c.get(cacheKey{1, 0})
+	}
+	c.put(cacheKey{1, 0}, &pages{bytes: 20})
+	c.put(cacheKey{2, 0}, &pages{bytes: 26}) // more than a quarter
+	if len(c.groups) != 4 || c.used != 95 || c.get(cacheKey{1, 0}) == nil || c.get(cacheKey{1, 9}) == nil || c.get(cacheKey{1, 5}) != nil {
+		t.Errorf("%d groups of %d bytes", len(c.groups), c.used)
 	}
 }
