@@ -59,12 +59,12 @@ func TestPages(t *testing.T) {
 		_, newer := numbered(2000+number, "")
 		s.Put(newer)
 		if p.NextToken == nil {
-			if p.ApproximateTime != 900 || number != 3 {
-				t.Errorf("page %d is the last and reaches back to %v, want page 3 and 900", number, p.ApproximateTime)
+			if p.ApproximateTime != 900 || number != 5 {
+				t.Errorf("page %d is the last and reaches back to %v, want page 5 and 900", number, p.ApproximateTime)
 			}
 			break
 		}
-		if at := p.TraceSummaries[len(p.TraceSummaries)-1].StartTime; len(p.TraceSummaries) != 100 || p.ApproximateTime != at {
+		if at := p.TraceSummaries[len(p.TraceSummaries)-1].StartTime; len(p.TraceSummaries) != 50 || p.ApproximateTime != at {
 			t.Errorf("page %d has %d traces and reaches back to %v; its last is %s of %v", number, len(p.TraceSummaries), p.ApproximateTime, last, at)
 		}
 		// The same token gives the same page.
