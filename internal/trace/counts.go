@@ -81,9 +81,7 @@ func (c *Counts) settle() {
 func (c *Counts) join(more []Bin, sign int64) {
 	have, at, missing, zero := c.bins, 0, 0, false
 	for _, b := range more {
-		for at < len(have) && have[at].Key < b.Key {
-			at++
-		}
+		at = seek(have, at, b.Key)
 		if at < len(have) && have[at].Key == b.Key {
 			have[at].N += sign * b.N
 			zero = zero || have[at].N == 0
@@ -97,6 +95,27 @@ func (c *Counts) join(more []Bin, sign int64) {
 	if zero {
 		c.bins = slices.DeleteFunc(c.bins, func(b Bin) bool { return b.N == 0 })
 	}
+}
+
+// seek is where from a place on the first bin is whose key is not below one, in
+// steps that double: a few bins are often joined to many.
+func seek(bins []Bin, at int, key int64) int {
+	if at == len(bins) || bins[at].Key >= key {
+		return at
+	}
+	step := 1
+	for at+step < len(bins) && bins[at+step].Key < key {
+		at, step = at+step, 2*step
+	}
+	at++
+	for end := min(at+step-1, len(bins)); at < end; {
+		if middle := (at + end) / 2; bins[middle].Key < key {
+			at = middle + 1
+		} else {
+			end = middle
+		}
+	}
+	return at
 }
 
 // insert adds those of some sorted bins that are missing, as many as are said,

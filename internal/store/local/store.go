@@ -95,8 +95,8 @@ func Open(o Options) (*Store, error) {
 	}
 	s.queue.init()
 	s.room.limit = o.MemoryLimit
-	s.cache.limit = o.CacheBytes / 4
-	s.pages = rollup.NewCache(o.CacheBytes / 4)
+	s.cache.limit = o.CacheBytes / 8
+	s.pages = rollup.NewCache(o.CacheBytes * 3 / 8)
 	s.groups = block.NewCache(o.CacheBytes / 2)
 	if err := s.open(); err != nil {
 		s.release()

@@ -53,7 +53,7 @@ func (c *Cache) put(file uint64, at int64, p *decoded) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := cacheKey{file, at}
-	if p.bytes > c.limit/4 || c.pages[k] != nil {
+	if p.bytes > c.limit/2 || c.pages[k] != nil {
 		return
 	}
 	c.pages[k] = c.order.PushFront(&cached{k, p})

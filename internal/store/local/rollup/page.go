@@ -183,8 +183,10 @@ var errShort = errors.New("it ends early")
 
 // reader reads numbers. After the first error everything it returns is zero.
 type reader struct {
-	b   []byte
-	err error
+	b    []byte
+	err  error
+	slab []trace.Bin // room for what is read next
+	made int64       // bins that there was made room for
 }
 
 func (r *reader) fail(err error) {
@@ -246,12 +248,21 @@ func (r *reader) below(limit int) uint32 {
 	return uint32(n)
 }
 
+// slab is how many bins are allocated at once: histograms have some ten to some
+// hundred.
+const slab = 1024
+
 func (r *reader) bins(from int64) trace.Counts {
 	n := r.count(2)
 	if n == 0 {
 		return trace.Counts{}
 	}
-	list := make([]trace.Bin, n)
+	if n > len(r.slab) {
+		r.slab = make([]trace.Bin, max(n, min(slab, len(r.b)/2)))
+		r.made += int64(len(r.slab))
+	}
+	list := r.slab[:n:n]
+	r.slab = r.slab[n:]
 	for i := range list {
 		step := r.varint()
 		if i > 0 && step <= 0 {
@@ -345,7 +356,6 @@ func decode(b []byte, n *names, l level, start int64) (*decoded, error) {
 	if r.err == nil && len(r.b) > 0 {
 		r.fail(fmt.Errorf("%d bytes too many", len(r.b)))
 	}
-	// A bin has at least two bytes in the file, and 16 in memory.
-	p.bytes = int64(len(b))*8 + int64(len(p.nodes))*240 + int64(len(p.edges))*180 + int64(len(p.links))*150 + 1024
+	p.bytes = r.made*16 + int64(len(p.nodes))*240 + int64(len(p.edges))*180 + int64(len(p.links))*150 + 1024
 	return p, r.err
 }

@@ -29,17 +29,39 @@ func (f *File) addTo(sum *assemble.Sum, o Owner, l level, from, to, sign int64) 
 		return nil
 	}
 	start, end := floor(from+l.step()-1, l.step()), floor(to, l.step())
-	if start >= end {
-		return f.addTo(sum, o, l-1, from, to, sign)
+	if start > end {
+		return f.addPart(sum, o, l, from, to, sign)
 	}
-	err := f.each(o, l, start, end, func(p *decoded, first, end int32) { p.addTo(sum, f.names, first, end, sign) })
+	err := f.addSteps(sum, o, l, start, end, sign)
 	if err == nil && from < start {
-		err = f.addTo(sum, o, l-1, from, start, sign)
+		err = f.addPart(sum, o, l, from, start, sign)
 	}
 	if err == nil && end < to {
-		err = f.addTo(sum, o, l-1, end, to, sign)
+		err = f.addPart(sum, o, l, end, to, sign)
 	}
 	return err
+}
+
+// addSteps takes a time from pages of a level, of whose steps it has only whole ones.
+func (f *File) addSteps(sum *assemble.Sum, o Owner, l level, from, to, sign int64) error {
+	return f.each(o, l, from, to, func(p *decoded, first, end int32) { p.addTo(sum, f.names, first, end, sign) })
+}
+
+// addPart takes less than a step of a level from the level below. Most of a step is
+// all of it without the rest: often, as when it reaches up to now, there is no rest.
+func (f *File) addPart(sum *assemble.Sum, o Owner, l level, from, to, sign int64) error {
+	if 2*(to-from) <= l.step() {
+		return f.addTo(sum, o, l-1, from, to, sign)
+	}
+	start := floor(from, l.step())
+	end := start + l.step()
+	if err := f.addSteps(sum, o, l, start, end, sign); err != nil {
+		return err
+	}
+	if err := f.addTo(sum, o, l-1, start, from, -sign); err != nil {
+		return err
+	}
+	return f.addTo(sum, o, l-1, to, end, -sign)
 }
 
 // each calls do for each page that has something of [from, to), which are
