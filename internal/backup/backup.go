@@ -1,6 +1,6 @@
 // Package backup writes and reads backups: one tar with the files of a data
 // directory, a list of them with their SHA-256 checksums behind them, and the
-// checksum of that list at the very end (docs/formats/backup.md). So a backup
+// checksum of that list at the very end (docs/format/backup.md). So a backup
 // that was cut short or changed is never taken for a whole one.
 package backup
 

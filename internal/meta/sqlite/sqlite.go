@@ -1,5 +1,5 @@
 // Package sqlite keeps control-plane records in one SQLite file beside the
-// embedded store (docs/formats/meta.md).
+// embedded store (docs/format/meta.md).
 //
 // One connection writes, so that updates never overlap; a few others read the
 // last committed state without waiting for it (write-ahead log of SQLite).

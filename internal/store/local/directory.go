@@ -13,7 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 )
 
-// The data directory (docs/formats/store.md).
+// The data directory (docs/format/store.md).
 const (
 	formatName    = "FORMAT"
 	formatText    = "fluoro local store"

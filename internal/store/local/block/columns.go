@@ -11,7 +11,7 @@ import (
 )
 
 // row is a row of the table entities: what was received as one segment
-// document or one span (docs/formats/store.md). Its fields are the columns, in
+// document or one span (docs/format/store.md). Its fields are the columns, in
 // this order.
 type row struct {
 	Account      string   `parquet:"account,dict"`

@@ -228,7 +228,7 @@ func (x *index) strings(set uint32) []string {
 	return out
 }
 
-// encode writes the index (docs/formats/store.md): tables, then entries, each
+// encode writes the index (docs/format/store.md): tables, then entries, each
 // number as the difference from the entry before where that makes it small.
 func (x *index) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(x.accounts)))

@@ -14,7 +14,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// A block is four files (docs/formats/store.md): <n>.entities.parquet and
+// A block is four files (docs/format/store.md): <n>.entities.parquet and
 // <n>.traces.parquet, which anyone can read, <n>.rollup (package rollup), and
 // <n>.blk, which has its name last and without which the others do not count. All integers of the latter
 // are little-endian:

@@ -13,7 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// encode writes a page (docs/formats/store.md); start is its first second. What
+// encode writes a page (docs/format/store.md); start is its first second. What
 // adds up to nothing is left out. An empty page has no bytes.
 func (p *page) encode(b []byte, n *names, start int64) []byte {
 	empty := len(b)

@@ -4,7 +4,7 @@
 // counts: rollups of different blocks add up, and what superseded traces counted
 // can be taken away.
 //
-// A rollup is a file beside its block (docs/formats/store.md) or, for what is to
+// A rollup is a file beside its block (docs/format/store.md) or, for what is to
 // be taken away, lives in memory.
 package rollup
 

@@ -11,7 +11,7 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// A log file, all integers little-endian (docs/formats/store.md):
+// A log file, all integers little-endian (docs/format/store.md):
 //
 //	header  48 bytes, twice, so that one bad sector does not cost the file
 //	  0  magic "FLUOWAL\n"
