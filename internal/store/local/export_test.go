@@ -32,7 +32,7 @@ func Plan(enough int, blocks [][4]int64) []uint64 {
 	for i, b := range blocks {
 		list = append(list, state{number: uint64(i + 1), size: b[0], entries: int(b[1]), dead: int(b[2]), updated: trace.Time(b[3] * 1e9)})
 	}
-	return plan(list, enough)
+	return plan(list, enough, 512<<20)
 }
 
 // SettleDue settles what is due by now, as the settler would.

@@ -113,7 +113,14 @@ func (s *Store) countOnce(ctx context.Context, account trace.Account, w trace.Wi
 	}
 	c := &counting{store: s, ctx: ctx, account: account, group: group, snap: s.snapshot(account), rolled: map[*sealed]bool{}}
 	defer c.snap.release()
-	c.window = trace.Window{Start: max(w.Start, c.snap.horizon), End: w.End}
+	c.window = w
+	if horizon := c.snap.horizon; horizon > w.Start {
+		// Of the second that is partly over nothing counts: to count a part of it
+		// all its traces would have to be read.
+		if c.window.Start = horizon.FloorSecond(); c.window.Start < horizon {
+			c.window.Start += 1e9
+		}
+	}
 	c.to = begin(c.window)
 	if c.window.Start >= c.window.End {
 		return nil

@@ -62,7 +62,7 @@ func (s *Store) planned() []*sealed {
 	for i, b := range s.blocks {
 		states[i] = state{b.Number(), b.Size(), b.Len(), b.deadCount, b.Range.MaxUpdated, b.damaged}
 	}
-	numbers := plan(states, s.o.MergeBlocks)
+	numbers := plan(states, s.o.MergeBlocks, s.o.largest())
 	var sources []*sealed
 	for _, b := range s.blocks {
 		if slices.Contains(numbers, b.Number()) {
@@ -166,6 +166,13 @@ func (s *Store) survey(b *sealed) *merging {
 // Row groups that are large enough and hold nothing else go over as they are:
 // most of what is merged is not read, let alone compressed again.
 func (s *Store) copyAll(w *block.Writer, inputs mergings) (origin []place, err error) {
+	var blocks []*block.Block
+	entries := 0
+	for _, m := range inputs {
+		blocks, entries = append(blocks, m.Block), entries+len(m.copied)
+	}
+	w.Expect(blocks)
+	origin = make([]place, 0, entries)
 	for _, m := range inputs {
 		alive := make([]int, m.Groups())
 		for _, i := range m.copied {

@@ -12,8 +12,10 @@ const (
 	// eight times the one below.
 	smallestTier = 1 << 20
 	tierGrowth   = 8
-	// largestBlock bounds what a merge makes.
+	// largestBlock bounds what a merge makes; where all blocks together are bounded,
+	// none is more than an eighth, as retention drops whole blocks.
 	largestBlock = 512 << 20
+	blocksKept   = 8
 	// dayTier is the tier from which on blocks of different days are kept apart,
 	// so that retention can drop whole files.
 	dayTier = 2
@@ -29,6 +31,14 @@ type state struct {
 	damaged bool
 }
 
+// largest is how large a merge may make a block.
+func (o *Options) largest() int64 {
+	if o.RetentionBytes > 0 {
+		return min(largestBlock, o.RetentionBytes/blocksKept)
+	}
+	return largestBlock
+}
+
 func tier(size int64) int {
 	n := 0
 	for limit := int64(smallestTier); size > limit; limit *= tierGrowth {
@@ -39,8 +49,8 @@ func tier(size int64) int {
 
 // plan picks the numbers of blocks to be written as one, or nil: a block that
 // is mostly superseded alone, else the oldest blocks of the lowest tier that has
-// enough. Damaged blocks are left as they are.
-func plan(blocks []state, enough int) []uint64 {
+// enough, but not more than largest bytes. Damaged blocks are left as they are.
+func plan(blocks []state, enough int, largest int64) []uint64 {
 	type group struct {
 		tier int
 		day  int64
@@ -73,7 +83,7 @@ func plan(blocks []state, enough int) []uint64 {
 		for _, b := range list {
 			sum += b.size
 		}
-		for len(list) > 1 && sum > largestBlock {
+		for len(list) > 1 && sum > largest {
 			sum -= list[len(list)-1].size
 			list = list[:len(list)-1]
 		}

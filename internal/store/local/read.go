@@ -238,13 +238,13 @@ func (s *Store) expired(src *source) bool {
 	return len(src.parts) == 0 && src.base.block != nil && src.base.block.Entry(src.base.entry).Updated < s.horizon()
 }
 
-// horizon is the time before which traces are over their time.
+// horizon is the time before which traces are over their time, in whole seconds.
 func (s *Store) horizon() trace.Time {
 	floor := trace.Time(s.floor.Load())
 	if s.o.Retention < 0 {
 		return floor
 	}
-	return max(floor, trace.TimeOf(s.o.Now().Add(-s.o.Retention)))
+	return max(floor, trace.TimeOf(s.o.Now().Add(-s.o.Retention)).FloorSecond())
 }
 
 // cache keeps views that were used lately, bounded by their memory.

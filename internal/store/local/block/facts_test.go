@@ -120,7 +120,7 @@ func TestSelector_usesFacts(t *testing.T) {
 func TestPostings_findEachToken(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for n := range 60 {
-		x := &index{sets: [][]uint32{nil}}
+		x := &index{sets: sets{ends: []uint32{0}}}
 		has := map[uint32][]uint32{}
 		tokens := 0
 		for i := range uint32(n * n) {

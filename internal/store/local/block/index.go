@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"slices"
 	"sync"
@@ -79,7 +80,7 @@ type chunkRef struct {
 type index struct {
 	accounts []trace.Account
 	names    []string
-	sets     [][]uint32 // of numbers of names, ascending
+	sets     sets
 	chunks   []chunkRef
 	foot     chunkRef
 	traces   chunkRef // all of the table of traces
@@ -89,12 +90,31 @@ type index struct {
 	posts    *postings
 }
 
+// sets are sets of numbers of names, one behind the other, each ascending. There
+// are about as many as traces.
+type sets struct{ numbers, ends []uint32 }
+
+func (s *sets) len() int { return len(s.ends) }
+
+func (s *sets) of(set uint32) []uint32 {
+	from := uint32(0)
+	if set > 0 {
+		from = s.ends[set-1]
+	}
+	return s.numbers[from:s.ends[set]]
+}
+
+func (s *sets) add(numbers []uint32) {
+	s.numbers = append(s.numbers, numbers...)
+	s.ends = append(s.ends, uint32(len(s.numbers)))
+}
+
 // builder makes an index, giving names and sets of names their numbers.
 type builder struct {
 	index
 	accountOf map[trace.Account]uint16
 	nameOf    map[string]uint32
-	setOf     map[string]uint32
+	setOf     map[uint64]uint32 // by hash, or the next one that is free
 	scratch   []byte
 	numbers   []uint32
 	pairs     []uint64
@@ -102,7 +122,7 @@ type builder struct {
 }
 
 func newBuilder() *builder {
-	b := &builder{accountOf: map[trace.Account]uint16{}, nameOf: map[string]uint32{}, setOf: map[string]uint32{}}
+	b := &builder{accountOf: map[trace.Account]uint16{}, nameOf: map[string]uint32{}, setOf: map[uint64]uint32{}}
 	b.set(nil) // number 0 is the empty set
 	return b
 }
@@ -169,13 +189,28 @@ func (b *builder) setNumber(numbers []uint32) uint32 {
 	for _, n := range numbers {
 		b.scratch = binary.AppendUvarint(b.scratch, uint64(n))
 	}
-	n, ok := b.setOf[string(b.scratch)]
-	if !ok {
-		n = uint32(len(b.sets))
-		b.sets = append(b.sets, slices.Clone(numbers))
-		b.setOf[string(b.scratch)] = n
+	for hash := maphash.Bytes(seed, b.scratch); ; hash++ {
+		n, ok := b.setOf[hash]
+		if !ok {
+			n = uint32(b.sets.len())
+			b.sets.add(numbers)
+			b.setOf[hash] = n
+			return n
+		}
+		if slices.Equal(b.sets.of(n), numbers) {
+			return n
+		}
 	}
-	return n
+}
+
+// expect makes room for all entries of some blocks.
+func (b *builder) expect(blocks []*Block) {
+	entries, facts := 0, 0
+	for _, o := range blocks {
+		entries, facts = entries+len(o.index.entries), facts+len(o.index.facts.bytes)
+	}
+	b.entries = slices.Grow(b.entries, entries)
+	b.facts.bytes, b.facts.ends = slices.Grow(b.facts.bytes, facts), slices.Grow(b.facts.ends, entries)
 }
 
 func (b *builder) add(in *Info, chunk, pos uint32) error {
@@ -216,17 +251,21 @@ func (x *index) info(i int) Info {
 // and its tokens.
 func (x *index) factsOf(i int) (slow, tokens []byte) {
 	b := x.facts.of(i)
-	n := len(x.sets[x.entries[i].services])
+	n := len(x.sets.of(x.entries[i].services))
 	return b[:n:n], b[n:]
 }
 
 func (x *index) strings(set uint32) []string {
-	out := make([]string, len(x.sets[set]))
-	for i, n := range x.sets[set] {
+	numbers := x.sets.of(set)
+	out := make([]string, len(numbers))
+	for i, n := range numbers {
 		out[i] = x.names[n]
 	}
 	return out
 }
+
+// encodedBytes is about what an entry without its facts takes when it is encoded.
+const encodedBytes = 45
 
 // encode writes the index (docs/format/store.md): tables, then entries, each
 // number as the difference from the entry before where that makes it small.
@@ -239,8 +278,9 @@ func (x *index) encode(b []byte) []byte {
 	for _, n := range x.names {
 		b = appendText(b, n)
 	}
-	b = binary.AppendUvarint(b, uint64(len(x.sets)))
-	for _, set := range x.sets {
+	b = binary.AppendUvarint(b, uint64(x.sets.len()))
+	for i := range uint32(x.sets.len()) {
+		set := x.sets.of(i)
 		b = binary.AppendUvarint(b, uint64(len(set)))
 		for _, n := range set {
 			b = binary.AppendUvarint(b, uint64(n))
@@ -302,11 +342,10 @@ func decodeIndex(b []byte) (*index, error) {
 		x.names = append(x.names, string(d.Blob()))
 	}
 	for range d.count(1) {
-		set := make([]uint32, d.count(1))
-		for i := range set {
-			set[i] = d.below(len(x.names))
+		for range d.count(1) {
+			x.sets.numbers = append(x.sets.numbers, d.below(len(x.names)))
 		}
-		x.sets = append(x.sets, set)
+		x.sets.ends = append(x.sets.ends, uint32(len(x.sets.numbers)))
 	}
 	for range d.count(8) {
 		x.chunks = append(x.chunks, d.chunkRef())
@@ -314,6 +353,8 @@ func decodeIndex(b []byte) (*index, error) {
 	x.foot, x.traces = d.chunkRef(), d.chunkRef()
 	n := d.count(len(trace.ID{}) + 14)
 	x.entries = make([]Entry, n)
+	x.facts.bytes = make([]byte, 0, max(0, d.end-d.at-n*encodedBytes))
+	x.facts.ends = make([]uint32, 0, n)
 	var last Entry
 	for i := range x.entries {
 		e := &x.entries[i]
@@ -335,7 +376,7 @@ func decodeIndex(b []byte) (*index, error) {
 		e.chunk = uint32(int64(last.chunk) + step)
 		e.pos = uint32(int64(last.pos) + d.varint())
 		e.Segments = uint32(d.Uvarint())
-		e.services, e.keys = d.below(len(x.sets)), d.below(len(x.sets))
+		e.services, e.keys = d.below(x.sets.len()), d.below(x.sets.len())
 		e.account = uint16(d.below(len(x.accounts)))
 		if d.err == nil && int(e.chunk) >= len(x.chunks) {
 			d.fail(fmt.Errorf("chunk %d of %d", e.chunk, len(x.chunks)))
@@ -343,12 +384,13 @@ func decodeIndex(b []byte) (*index, error) {
 		if d.err != nil {
 			return nil, d.err
 		}
-		x.facts.bytes = append(x.facts.bytes, d.Bytes(uint64(len(x.sets[e.services])))...)
+		x.facts.bytes = append(x.facts.bytes, d.Bytes(uint64(len(x.sets.of(e.services))))...)
 		x.facts.bytes = append(x.facts.bytes, d.Bytes(4*uint64(d.count(4)))...)
 		x.facts.ends = append(x.facts.ends, uint32(len(x.facts.bytes)))
 		last = *e
 	}
-	x.facts.bytes, x.facts.ends = slices.Clip(x.facts.bytes), slices.Clip(x.facts.ends)
+	// What is kept for long is as small as it can be.
+	x.facts.bytes, x.sets = slices.Clone(x.facts.bytes), sets{slices.Clone(x.sets.numbers), slices.Clone(x.sets.ends)}
 	if d.err == nil && d.at != d.end {
 		d.fail(fmt.Errorf("%d bytes behind the last entry", d.end-d.at))
 	}
@@ -450,7 +492,7 @@ func (x *index) having(names []string) *named {
 	if len(names) == 0 {
 		return nil
 	}
-	n := &named{x: x, known: make([]byte, len(x.sets))}
+	n := &named{x: x, known: make([]byte, x.sets.len())}
 	for _, name := range names {
 		i := slices.Index(x.names, name)
 		if i < 0 {
@@ -472,7 +514,7 @@ func (n *named) in(set uint32) bool {
 	}
 	n.known[set] = yes
 	for _, name := range n.names {
-		if _, ok := slices.BinarySearch(n.x.sets[set], name); !ok {
+		if _, ok := slices.BinarySearch(n.x.sets.of(set), name); !ok {
 			n.known[set] = no
 		}
 	}
@@ -512,7 +554,7 @@ func (s *Selector) Match(i int) bool {
 	if s.slow != nil || s.tokens != nil {
 		slow, tokens := s.x.factsOf(i)
 		for _, want := range s.slow {
-			if at, ok := slices.BinarySearch(s.x.sets[e.services], want.name); ok && slow[at] < want.code {
+			if at, ok := slices.BinarySearch(s.x.sets.of(e.services), want.name); ok && slow[at] < want.code {
 				return false
 			}
 		}

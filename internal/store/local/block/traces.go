@@ -92,10 +92,11 @@ func addTrace(w *columnar.Writer, x *index, e *Entry) {
 	next().Int(int64(e.LSN))
 	for _, set := range []uint32{e.services, e.keys} {
 		c := next()
-		for i, n := range x.sets[set] {
+		numbers := x.sets.of(set)
+		for i, n := range numbers {
 			c.Element(i == 0, 0, x.names[n])
 		}
-		if len(x.sets[set]) == 0 {
+		if len(numbers) == 0 {
 			c.Null()
 		}
 	}

@@ -170,6 +170,9 @@ func (w *Writer) Add(in *Info, records []Record) error {
 	return w.added(in, len(records), size)
 }
 
+// Expect makes room for all entries of some blocks, which Take and Copy bring.
+func (w *Writer) Expect(blocks []*Block) { w.index.expect(blocks) }
+
 // Copy adds an entry of another block, as Add does. Its columns are taken over
 // as they are. Damage of that block is a *vfs.CorruptError.
 func (w *Writer) Copy(b *Block, i int, keep Keeper) error {
@@ -382,7 +385,7 @@ func (w *Writer) Finish(rollup []byte) (*Block, error) {
 	if err := w.write(binary.LittleEndian.AppendUint32(head, crc32.Checksum(head, castagnoli()))); err != nil {
 		return nil, err
 	}
-	raw := w.index.encode(nil)
+	raw := w.index.encode(make([]byte, 0, len(w.index.entries)*encodedBytes+len(w.index.facts.bytes)+2*len(w.index.sets.numbers)+1024))
 	stored := w.pack(raw)
 	tail := binary.LittleEndian.AppendUint64(nil, uint64(w.offset))
 	tail = binary.LittleEndian.AppendUint32(tail, uint32(len(stored)))
@@ -406,6 +409,8 @@ func (w *Writer) Finish(rollup []byte) (*Block, error) {
 	if err := w.syncDir(); err != nil {
 		return nil, err
 	}
+	// What was written takes as much memory as what is read now.
+	w.index, w.groups, w.footer = nil, nil, nil
 	return Open(w.fs, w.dir, w.number, w.codec)
 }
 
