@@ -16,6 +16,9 @@ const (
 	// none is more than an eighth, as retention drops whole blocks.
 	largestBlock = 512 << 20
 	blocksKept   = 8
+	// mostEntries bounds what a merge makes, too: the index of what it reads and of
+	// what it writes is in memory.
+	mostEntries = 512 << 10
 	// dayTier is the tier from which on blocks of different days are kept apart,
 	// so that retention can drop whole files.
 	dayTier = 2
@@ -49,7 +52,7 @@ func tier(size int64) int {
 
 // plan picks the numbers of blocks to be written as one, or nil: a block that
 // is mostly superseded alone, else the oldest blocks of the lowest tier that has
-// enough, but not more than largest bytes. Damaged blocks are left as they are.
+// enough, but not more than largest bytes or mostEntries. Damaged blocks are left as they are.
 func plan(blocks []state, enough int, largest int64) []uint64 {
 	type group struct {
 		tier int
@@ -62,6 +65,9 @@ func plan(blocks []state, enough int, largest int64) []uint64 {
 		}
 		if b.dead*2 > b.entries {
 			return []uint64{b.number}
+		}
+		if 2*b.size > largest || 2*b.entries > mostEntries {
+			continue // with another of its kind it would be too large
 		}
 		g := group{tier: tier(b.size)}
 		if g.tier >= dayTier {
@@ -79,12 +85,13 @@ func plan(blocks []state, enough int, largest int64) []uint64 {
 			return cmp.Or(cmp.Compare(a.updated, b.updated), cmp.Compare(a.number, b.number))
 		})
 		list = list[:min(len(list), 2*enough)]
-		var sum int64
+		sum, entries := int64(0), 0
 		for _, b := range list {
-			sum += b.size
+			sum, entries = sum+b.size, entries+b.entries
 		}
-		for len(list) > 1 && sum > largest {
-			sum -= list[len(list)-1].size
+		for len(list) > 1 && (sum > largest || entries > mostEntries) {
+			last := list[len(list)-1]
+			sum, entries = sum-last.size, entries-last.entries
 			list = list[:len(list)-1]
 		}
 		if len(list) < 2 {
