@@ -220,10 +220,6 @@ type hole struct {
 	hex             bool
 }
 
-func (j *joiner) reset() {
-	j.out, j.bounds, j.ids, j.idSpace, j.parents = j.out[:0], j.bounds[:0], j.ids[:0], j.idSpace[:0], j.parents[:0]
-}
-
 // add joins the next row of a trace.
 func (j *joiner) add(r *row) error {
 	at := len(j.idSpace)
