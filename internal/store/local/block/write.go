@@ -46,9 +46,9 @@ const (
 	// bytes, and a row group with the page that does the same: reading one trace
 	// reads the dictionaries of a row group, and a page of each column.
 	pageRows   = 2048
-	pageBytes  = 1 << 20
+	pageBytes  = 3 << 19
 	groupRows  = 4096
-	groupBytes = 2 << 20
+	groupBytes = 3 << 20
 	traceGroup = 16384 // rows of a row group of the table of traces
 	// maxTrace bounds the received bytes of one trace.
 	maxTrace = maxChunk / 2
