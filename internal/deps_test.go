@@ -28,11 +28,12 @@ setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
 store/storetest  : trace filter store decode assemble
-store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/rollup store/local/vfs
+store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/lru store/local/rollup store/local/vfs
 store/local/wal  : trace store/local/vfs
-store/local/block: trace filter store/local/columnar store/local/vfs
+store/local/block: trace filter store/local/columnar store/local/lru store/local/vfs
 store/local/columnar:
-store/local/rollup: trace assemble store/local/vfs
+store/local/rollup: trace assemble store/local/lru store/local/vfs
+store/local/lru  :
 store/local/vfs  :
 query            : trace jsonscan filter store assemble decode
 query/analytics  : trace jsonscan filter store assemble

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
@@ -86,12 +85,12 @@ type viewKey struct {
 // view assembles a trace, or takes it from the cache. Damage is a *CorruptError.
 func (s *Store) view(src *source, rendered bool, keep block.Keeper) (*view, error) {
 	k := viewKey{src.key, src.lsn(), true}
-	if v := s.cache.get(k); v != nil {
+	if v := s.views.Get(k); v != nil {
 		return v, nil
 	}
 	if !rendered {
 		k.rendered = false
-		if v := s.cache.get(k); v != nil {
+		if v := s.views.Get(k); v != nil {
 			return v, nil
 		}
 	}
@@ -119,7 +118,7 @@ func (s *Store) view(src *source, rendered bool, keep block.Keeper) (*view, erro
 	k.rendered = rendered || plain
 	v.trace = assemble.Trace(src.id, segments)
 	v.summary = assemble.Summary(v.trace)
-	s.cache.put(k, v)
+	s.views.Put(k, v, v.bytes)
 	return v, nil
 }
 
@@ -131,7 +130,7 @@ func (s *Store) assembled(src *source, keep block.Keeper) (*trace.Trace, error) 
 		return t, nil
 	}
 	for _, rendered := range []bool{true, false} {
-		if v := s.cache.get(viewKey{src.key, src.lsn(), rendered}); v != nil {
+		if v := s.views.Get(viewKey{src.key, src.lsn(), rendered}); v != nil {
 			return v.trace, nil
 		}
 	}
@@ -245,76 +244,4 @@ func (s *Store) horizon() trace.Time {
 		return floor
 	}
 	return max(floor, trace.TimeOf(s.o.Now().Add(-s.o.Retention)).FloorSecond())
-}
-
-// cache keeps views that were used lately, bounded by their memory.
-type cache struct {
-	limit int64
-
-	mu          sync.Mutex
-	used        int64
-	items       map[viewKey]*cached
-	first, last *cached // least and most lately used
-}
-
-type cached struct {
-	key        viewKey
-	view       *view
-	prev, next *cached
-}
-
-func (c *cache) get(k viewKey) *view {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	item := c.items[k]
-	if item == nil {
-		return nil
-	}
-	c.unlink(item)
-	c.link(item)
-	return item.view
-}
-
-func (c *cache) put(k viewKey, v *view) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if v.bytes > c.limit/4 || c.items[k] != nil {
-		return
-	}
-	if c.items == nil {
-		c.items = map[viewKey]*cached{}
-	}
-	item := &cached{key: k, view: v}
-	c.items[k] = item
-	c.link(item)
-	c.used += v.bytes
-	for c.used > c.limit {
-		oldest := c.first
-		c.unlink(oldest)
-		delete(c.items, oldest.key)
-		c.used -= oldest.view.bytes
-	}
-}
-
-func (c *cache) link(item *cached) {
-	item.prev, item.next = c.last, nil
-	if c.last != nil {
-		c.last.next = item
-	} else {
-		c.first = item
-	}
-	c.last = item
-}
-
-func (c *cache) unlink(item *cached) {
-	if item.prev != nil {
-		item.prev.next = item.next
-	} else {
-		c.first = item.next
-	}
-	if item.next != nil {
-		item.next.prev = item.prev
-	} else {
-		c.last = item.prev
-	}
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/store/local/lru"
 	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/store/local/wal"
@@ -40,9 +41,9 @@ type Store struct {
 	log   *wal.Log // appended to by the committer alone
 	queue queue
 	room  room
-	cache cache
-	pages *rollup.Cache
-	// groups has pages of row groups that questions decompressed.
+	// What questions read: assembled traces, pages of rollups and of row groups.
+	views  *lru.Cache[viewKey, *view]
+	pages  *rollup.Cache
 	groups *block.Cache
 
 	mu    sync.RWMutex // guards what follows
@@ -95,7 +96,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.queue.init()
 	s.room.limit = o.MemoryLimit
-	s.cache.limit = o.CacheBytes / 8
+	s.views = lru.New[viewKey, *view](o.CacheBytes/8, o.CacheBytes/32)
 	s.pages = rollup.NewCache(o.CacheBytes * 3 / 8)
 	s.groups = block.NewCache(o.CacheBytes / 2)
 	if err := s.open(); err != nil {

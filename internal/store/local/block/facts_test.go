@@ -156,17 +156,3 @@ func TestPostings_findEachToken(t *testing.T) {
 		}
 	}
 }
-
-// The cache has pages of what was read lately, not more than its limit.
-func TestCache_isBounded(t *testing.T) {
-	c := NewCache(100)
-	for i := range uint32(10) {
-		c.put(cacheKey{1, i}, &pages{bytes: 25})
-		c.get(cacheKey{1, 0})
-	}
-	c.put(cacheKey{1, 0}, &pages{bytes: 20})
-	c.put(cacheKey{2, 0}, &pages{bytes: 26}) // more than a quarter
-	if len(c.groups) != 4 || c.used != 95 || c.get(cacheKey{1, 0}) == nil || c.get(cacheKey{1, 9}) == nil || c.get(cacheKey{1, 5}) != nil {
-		t.Errorf("%d groups of %d bytes", len(c.groups), c.used)
-	}
-}

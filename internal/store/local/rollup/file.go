@@ -170,7 +170,7 @@ var ErrRules = errors.New("made by other rules")
 // used. Damage is a *vfs.CorruptError; a file that was made by other rules is
 // ErrRules.
 func Open(data vfs.File, name string, cache *Cache) (*File, error) {
-	f := &File{name: name, data: data, cache: cache, id: cache.next()}
+	f := &File{name: name, data: data, cache: cache, id: cache.files.Add(1)}
 	size, err := data.Size()
 	if err != nil {
 		return nil, fmt.Errorf("open rollup %s: %w", name, err)
@@ -180,7 +180,7 @@ func Open(data vfs.File, name string, cache *Cache) (*File, error) {
 
 // InMemory opens what Encode or Merge made.
 func InMemory(b []byte, cache *Cache) (*File, error) {
-	f := &File{name: "rollup in memory", mem: b, cache: cache, id: cache.next()}
+	f := &File{name: "rollup in memory", mem: b, cache: cache, id: cache.files.Add(1)}
 	return f, f.load(int64(len(b)))
 }
 
@@ -308,12 +308,12 @@ func (f *File) read(k pageKey) (*decoded, error) {
 	if !ok {
 		return nil, nil
 	}
-	if p := f.cache.get(f.id, r.at); p != nil {
+	if p := f.cache.pages.Get(cacheKey{f.id, r.at}); p != nil {
 		return p, nil
 	}
 	p, err := f.pageOf(k)
 	if err == nil {
-		f.cache.put(f.id, r.at, p)
+		f.cache.pages.Put(cacheKey{f.id, r.at}, p, p.bytes)
 	}
 	return p, err
 }
