@@ -2,7 +2,11 @@ package server
 
 import (
 	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"testing"
+	"time"
 )
 
 func TestMemory_isAQuarterOfTheLeast(t *testing.T) {
@@ -36,6 +40,23 @@ func TestTuner_keepsTheHeapAtItsGoal(t *testing.T) {
 	for live, want := range map[int64]int{0: 150, 100 << 20: 150, 200 << 20: 100, 250 << 20: 60, 390 << 20: 50, 1 << 40: 50} {
 		if got := tuner.fitting(live); got != want {
 			t.Errorf("with %d MB in use: %d %%, want %d", live>>20, got, want)
+		}
+	}
+}
+
+// After each collection the target follows from what is in use.
+func TestTune_followsWhatIsInUse(t *testing.T) {
+	t.Setenv("GOGC", "")
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	tune(1) // less than is in use: as little garbage as may be
+	now := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		runtime.GC()
+		if metrics.Read(now); now[0].Value.Uint64() == leastGarbage {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d %% after many collections, want %d", now[0].Value.Uint64(), leastGarbage)
 		}
 	}
 }

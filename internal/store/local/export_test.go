@@ -35,6 +35,9 @@ func Plan(enough int, blocks [][4]int64) []uint64 {
 	return plan(list, enough, 512<<20)
 }
 
+// Largest is how large a merge may make a block.
+func Largest(o Options) int64 { return o.largest() }
+
 // SettleDue settles what is due by now, as the settler would.
 func (s *Store) SettleDue() {
 	for s.dueNow() > 0 {

@@ -36,3 +36,12 @@ func TestPlan(t *testing.T) {
 		}
 	}
 }
+
+// What retention by bytes drops at once is a small part of what it keeps.
+func TestLargest_isAPartOfWhatIsKept(t *testing.T) {
+	for bytes, want := range map[int64]int64{0: 512 << 20, 800 << 20: 100 << 20, 1 << 40: 512 << 20} {
+		if got := local.Largest(local.Options{RetentionBytes: bytes}); got != want {
+			t.Errorf("%d bytes kept: blocks of %d, want %d", bytes, got, want)
+		}
+	}
+}

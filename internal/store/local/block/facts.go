@@ -91,7 +91,7 @@ func hasToken(tokens []byte, want uint32) bool {
 }
 
 // postings find the entries that have a token. They are made when a question
-// first asks for one, and take about 4 bytes for each token.
+// first asks for one, and take about 5 bytes for each token.
 type postings struct {
 	shift   int
 	begins  []uint32 // of each bucket, and behind them the end of the last

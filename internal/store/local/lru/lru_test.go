@@ -7,7 +7,9 @@ func TestCache_isBounded(t *testing.T) {
 	c := New[int, string](100, 25)
 	for i := range 10 {
 		c.Put(i, "x", 25)
-		c.Get(0)
+		if c.Get(0) != "x" {
+			t.Fatalf("what was used last is gone after %d", i)
+		}
 	}
 	c.Put(0, "y", 20)
 	c.Put(10, "large", 26)
