@@ -14,9 +14,10 @@ import (
 const policy = `
 trace            :
 jsonscan         :
+slab             :
 filter           : trace
-decode           : trace jsonscan
-assemble         : trace jsonscan filter
+decode           : trace jsonscan slab
+assemble         : trace jsonscan filter slab
 wire             : trace
 meta             : trace
 meta/metatest    : trace meta
@@ -28,7 +29,7 @@ setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
 store/storetest  : trace filter store decode assemble
-store/local      : trace jsonscan filter store decode assemble store/local/wal store/local/block store/local/lru store/local/rollup store/local/vfs
+store/local      : trace jsonscan slab filter store decode assemble store/local/wal store/local/block store/local/lru store/local/rollup store/local/vfs
 store/local/wal  : trace store/local/vfs
 store/local/block: trace filter store/local/columnar store/local/lru store/local/vfs
 store/local/columnar:

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/fluoro-io/fluoro/internal/slab"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -24,8 +25,33 @@ import (
 func Trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
 	j := joiners.Get().(*joiner)
 	defer j.free()
+	return j.trace(id, segments)
+}
+
+// Assembler joins one trace after the other in the memory of the one before: a
+// trace is valid until the next call of Trace, an outline until the next call of
+// Outline. The zero value is ready.
+type Assembler struct {
+	joiner  joiner
+	outline outline
+}
+
+// Trace is the function Trace.
+func (a *Assembler) Trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
+	a.joiner.memory.reset()
+	return a.joiner.trace(id, segments)
+}
+
+// Outline is the function Outline.
+func (a *Assembler) Outline(t *trace.Trace) *trace.Summary {
+	a.outline.values.Reset(maxKept)
+	return a.outline.of(t)
+}
+
+func (j *joiner) trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
 	j.begin(segments)
-	t := &trace.Trace{ID: id}
+	t := j.memory.traces.One()
+	*t = trace.Trace{ID: id}
 	for _, s := range segments {
 		if !j.document(s) {
 			continue
@@ -41,8 +67,30 @@ func Trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
 	}
 	j.link(t)
 	measure(t, j.order)
-	connect(t)
+	connect(t, &j.memory)
 	return t
+}
+
+// memory is what traces are made of. Of what it gives, all is set before it is
+// read.
+type memory struct {
+	traces   slab.Slab[trace.Trace]
+	entities slab.Slab[trace.Entity]
+	nodes    slab.Slab[trace.Node]
+	edges    slab.Slab[trace.Edge]
+	entityOf slab.Slab[*trace.Entity]
+	nodeOf   slab.Slab[*trace.Node]
+	edgeOf   slab.Slab[*trace.Edge]
+}
+
+func (m *memory) reset() {
+	m.traces.Reset(maxKept)
+	m.entities.Reset(maxKept)
+	m.nodes.Reset(maxKept)
+	m.edges.Reset(maxKept)
+	m.entityOf.Reset(maxKept)
+	m.nodeOf.Reset(maxKept)
+	m.edgeOf.Reset(maxKept)
 }
 
 // piece is one entity while a trace is being joined.
@@ -62,10 +110,11 @@ type joiner struct {
 	pieces []piece  // in order of first appearance; they do not move
 	order  []*piece // the same, later sorted
 	slots  []int32  // a table of the ids: places in pieces + 1
-	// entities is the memory of all entities of the trace, made at once.
+	stack  []level
+	path   []*piece
+	// memory is what the trace keeps; its entities are made at once.
+	memory   memory
 	entities []trace.Entity
-	stack    []level
-	path     []*piece
 }
 
 // level is how far a walk is among the subsegments of an entity.
@@ -74,7 +123,7 @@ type level struct {
 	next int
 }
 
-// joiners are used again: all that a trace keeps of one is its entities.
+// joiners are used again: all that a trace keeps of one is its memory.
 var joiners = sync.Pool{New: func() any { return new(joiner) }}
 
 // maxKept bounds how many pieces a joiner keeps the memory of.
@@ -88,7 +137,7 @@ func (j *joiner) free() {
 	clear(j.order)
 	clear(j.stack[:cap(j.stack)])
 	clear(j.path[:cap(j.path)])
-	j.pieces, j.order, j.stack, j.path, j.entities = j.pieces[:0], j.order[:0], j.stack[:0], j.path[:0], nil
+	j.memory, j.entities = memory{}, nil
 	joiners.Put(j)
 }
 
@@ -101,7 +150,8 @@ func (j *joiner) begin(segments []*trace.Segment) {
 	if cap(j.pieces) < n {
 		j.pieces, j.order = make([]piece, 0, n), make([]*piece, 0, n)
 	}
-	j.entities = make([]trace.Entity, n)
+	j.pieces, j.order = j.pieces[:0], j.order[:0]
+	j.entities = j.memory.entities.Take(n)
 	size := 16
 	for size < 2*n {
 		size *= 2
@@ -220,14 +270,14 @@ func (j *joiner) link(t *trace.Trace) {
 		switch {
 		case e.Subsegment && parent != nil && j.isRooted(p):
 			e.Parent = parent.entity
-			e.Parent.Subsegments = append(e.Parent.Subsegments, e)
+			e.Parent.Subsegments = j.memory.entityOf.Append(e.Parent.Subsegments, e)
 		case e.Subsegment:
-			t.Orphans = append(t.Orphans, e)
+			t.Orphans = j.memory.entityOf.Append(t.Orphans, e)
 		default:
-			t.Segments = append(t.Segments, e)
+			t.Segments = j.memory.entityOf.Append(t.Segments, e)
 			if parent != nil && parent != p && !e.ParentID.IsZero() {
 				e.Parent = parent.entity
-				e.Parent.Callees = append(e.Parent.Callees, e)
+				e.Parent.Callees = j.memory.entityOf.Append(e.Parent.Callees, e)
 			}
 		}
 		if !e.ParentID.IsZero() && parent == nil {

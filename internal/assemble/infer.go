@@ -50,13 +50,13 @@ func sameService(name, service string) bool {
 }
 
 // connect makes the trace's nodes and edges.
-func connect(t *trace.Trace) {
-	c := connector{t: t}
+func connect(t *trace.Trace, m *memory) {
+	c := connector{t: t, memory: m}
 	for _, s := range t.Segments {
 		n := c.node(trace.Service{Name: s.Name, Type: s.Origin})
 		n.State, n.Inferred = trace.StateActive, s.Inferred
 		n.Root = n.Root || s == t.Root
-		n.Entities = append(n.Entities, s)
+		n.Entities = m.entityOf.Append(n.Entities, s)
 		c.caller(s, n)
 		for e := range Within(s) {
 			if infers(e) {
@@ -68,7 +68,10 @@ func connect(t *trace.Trace) {
 
 // connector collects nodes and edges. Traces have few of both: a linear search
 // beats a map.
-type connector struct{ t *trace.Trace }
+type connector struct {
+	t *trace.Trace
+	*memory
+}
 
 func (c *connector) node(s trace.Service) *trace.Node {
 	for _, n := range c.t.Nodes {
@@ -76,8 +79,13 @@ func (c *connector) node(s trace.Service) *trace.Node {
 			return n
 		}
 	}
-	n := &trace.Node{Service: s}
-	c.t.Nodes = append(c.t.Nodes, n)
+	return c.newNode(trace.Node{Service: s})
+}
+
+func (c *connector) newNode(node trace.Node) *trace.Node {
+	n := c.nodes.One()
+	*n = node
+	c.t.Nodes = c.nodeOf.Append(c.t.Nodes, n)
 	return n
 }
 
@@ -87,8 +95,9 @@ func (c *connector) edge(from, to *trace.Node) *trace.Edge {
 			return e
 		}
 	}
-	e := &trace.Edge{From: from, To: to}
-	c.t.Edges = append(c.t.Edges, e)
+	e := c.edges.One()
+	*e = trace.Edge{From: from, To: to}
+	c.t.Edges = c.edgeOf.Append(c.t.Edges, e)
 	return e
 }
 
@@ -97,9 +106,9 @@ func (c *connector) edge(from, to *trace.Node) *trace.Edge {
 func (c *connector) caller(s *trace.Entity, n *trace.Node) {
 	if s.ParentID.IsZero() {
 		client := c.client(s.Name)
-		client.Entities = append(client.Entities, s)
+		client.Entities = c.entityOf.Append(client.Entities, s)
 		edge := c.edge(client, n)
-		edge.Calls = append(edge.Calls, s)
+		edge.Calls = c.entityOf.Append(edge.Calls, s)
 		return
 	}
 	parent := s.Parent
@@ -109,7 +118,7 @@ func (c *connector) caller(s *trace.Entity, n *trace.Node) {
 	owner := parent.Segment
 	edge := c.edge(c.node(trace.Service{Name: owner.Name, Type: owner.Origin}), n)
 	if !parent.Subsegment || !parent.Remote() {
-		edge.Calls = append(edge.Calls, s)
+		edge.Calls = c.entityOf.Append(edge.Calls, s)
 		return
 	}
 	for _, call := range edge.Calls {
@@ -117,7 +126,7 @@ func (c *connector) caller(s *trace.Entity, n *trace.Node) {
 			return
 		}
 	}
-	edge.Calls = append(edge.Calls, parent)
+	edge.Calls = c.entityOf.Append(edge.Calls, parent)
 	alias := callee(parent)
 	for _, a := range edge.Aliases {
 		if a == alias {
@@ -133,9 +142,7 @@ func (c *connector) client(name string) *trace.Node {
 			return n
 		}
 	}
-	n := &trace.Node{Service: trace.Service{Name: name, Type: "client"}, State: trace.StateUnknown, Client: true}
-	c.t.Nodes = append(c.t.Nodes, n)
-	return n
+	return c.newNode(trace.Node{Service: trace.Service{Name: name, Type: "client"}, State: trace.StateUnknown, Client: true})
 }
 
 // inferred makes the node and the edge of a callee that sent no segment.
@@ -147,7 +154,7 @@ func (c *connector) inferred(e *trace.Entity, owner *trace.Node) {
 			n.State = trace.StatePassive
 		}
 	}
-	n.Entities = append(n.Entities, e)
+	n.Entities = c.entityOf.Append(n.Entities, e)
 	edge := c.edge(owner, n)
-	edge.Calls = append(edge.Calls, e)
+	edge.Calls = c.entityOf.Append(edge.Calls, e)
 }

@@ -15,7 +15,8 @@ func Within(root *trace.Entity) iter.Seq[*trace.Entity] {
 			yield(root)
 			return
 		}
-		stack := []*trace.Entity{root}
+		var space [32]*trace.Entity // on the stack
+		stack := append(space[:0], root)
 		for len(stack) > 0 {
 			e := stack[len(stack)-1]
 			stack = stack[:len(stack)-1]

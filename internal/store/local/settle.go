@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/slab"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -207,19 +208,22 @@ func (s *Store) flush(sources []source) error {
 	}()
 	list := make([]settling, len(sources))
 	var memo block.Memo
+	var assembler assemble.Assembler
+	var describe describer
+	var segments []*trace.Segment
 	roll := roller{store: s}
 	for i := range sources {
 		src := &sources[i]
 		t := src.kept()
 		if t == nil {
-			segments, err := s.settledSegments(src, &memo)
-			if err != nil {
+			var err error
+			if segments, err = s.settledSegments(segments[:0], src, &memo); err != nil {
 				return err
 			}
-			t = assemble.Trace(src.id, segments)
+			t = assembler.Trace(src.id, segments)
 		}
-		sum := assemble.Outline(t)
-		list[i] = settling{src, describe(src, t, sum)}
+		sum := assembler.Outline(t)
+		list[i] = settling{src, describe.info(src, t, sum)}
 		if err := roll.add(src.account, t, sum); err != nil {
 			return err
 		}
@@ -263,8 +267,7 @@ func (s *Store) settledRecords(records []block.Record, src *source, keep block.K
 }
 
 // settledSegments is the same, decoded.
-func (s *Store) settledSegments(src *source, keep block.Keeper) ([]*trace.Segment, error) {
-	var segments []*trace.Segment
+func (s *Store) settledSegments(segments []*trace.Segment, src *source, keep block.Keeper) ([]*trace.Segment, error) {
 	if src.base.block != nil {
 		settled := source{key: src.key, base: src.base}
 		records, err := s.settledRecords(nil, &settled, keep)
@@ -287,8 +290,16 @@ func (s *Store) settledSegments(src *source, keep block.Keeper) ([]*trace.Segmen
 	return segments, nil
 }
 
-// describe is what the index says of a trace.
-func describe(src *source, t *trace.Trace, sum *trace.Summary) block.Info {
+// describer makes what the index says of traces. Its lists share memory.
+type describer struct {
+	names  slab.Slab[string]
+	slow   slab.Slab[uint8]
+	tokens slab.Slab[uint32]
+	of     block.Tokens // a trace
+}
+
+// info is what the index says of a trace.
+func (d *describer) info(src *source, t *trace.Trace, sum *trace.Summary) block.Info {
 	in := block.Info{
 		Account: src.account, ID: src.id, LSN: src.lsn(), Start: t.Start, End: t.End, Updated: t.Updated, First: t.FirstReceived,
 		Response: block.Unknown, Duration: block.Unknown,
@@ -312,20 +323,23 @@ func describe(src *source, t *trace.Trace, sum *trace.Summary) block.Info {
 			in.Flags |= block.Backward
 		}
 	}
-	for _, n := range t.Nodes {
-		in.Services = append(in.Services, n.Name)
-		in.Slow = append(in.Slow, block.Slow(slowest(n)))
+	in.Services, in.Slow, in.Keys = d.names.Take(len(t.Nodes)), d.slow.Take(len(t.Nodes)), d.names.Take(len(sum.Annotations))
+	for i, n := range t.Nodes {
+		in.Services[i], in.Slow[i] = n.Name, block.Slow(slowest(n))
 	}
+	d.of.List = d.of.List[:0]
 	for i := range sum.Annotations {
 		a := &sum.Annotations[i]
-		in.Keys = append(in.Keys, a.Key)
+		in.Keys[i] = a.Key
 		for _, v := range a.Values {
-			in.Tokens = append(in.Tokens, block.AnnotationToken(a.Key, v))
+			d.of.Annotation(a.Key, v)
 		}
 	}
 	for _, u := range sum.Users {
-		in.Tokens = append(in.Tokens, block.UserToken(u))
+		d.of.User(u)
 	}
+	in.Tokens = d.tokens.Take(len(d.of.List))
+	copy(in.Tokens, d.of.List)
 	return in
 }
 

@@ -20,9 +20,15 @@ import (
 // say nothing, so that it is read for each question.
 const maxTokens = 4096
 
-// AnnotationToken is the token of a value of an annotation.
-func AnnotationToken(key string, v trace.Value) uint32 {
-	b := append(append(make([]byte, 0, 64), key...), 0, byte(v.Kind))
+// Tokens collects tokens. The zero value is ready.
+type Tokens struct {
+	List    []uint32
+	scratch []byte
+}
+
+// Annotation adds the token of a value of an annotation.
+func (t *Tokens) Annotation(key string, v trace.Value) {
+	b := append(append(t.scratch[:0], key...), 0, byte(v.Kind))
 	switch v.Kind {
 	case trace.NumberValue:
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v.Number+0)) // -0 equals 0
@@ -33,12 +39,15 @@ func AnnotationToken(key string, v trace.Value) uint32 {
 	default:
 		b = append(b, v.String...)
 	}
-	return crc32.Checksum(b, castagnoli())
+	t.add(b)
 }
 
-// UserToken is the token of a user.
-func UserToken(user string) uint32 {
-	return crc32.Checksum(append([]byte{1}, user...), castagnoli())
+// User adds the token of a user.
+func (t *Tokens) User(user string) { t.add(append(append(t.scratch[:0], 1), user...)) }
+
+func (t *Tokens) add(b []byte) {
+	t.List = append(t.List, crc32.Checksum(b, castagnoli()))
+	t.scratch = b
 }
 
 // Slow makes a time small: eight steps for each doubling from 1 us on, 0 for none.

@@ -45,10 +45,14 @@ func TestSelector_usesFacts(t *testing.T) {
 	}
 	gold, silver := trace.Value{Kind: trace.StringValue, String: "gold"}, trace.Value{Kind: trace.StringValue, String: "silver"}
 	w := create(1)
+	var tokens Tokens
+	tokens.Annotation("tier", gold)
+	tokens.User("ann")
+	tokens.Annotation("tier", silver)
 	many := make([]uint32, maxTokens+1)
 	for i, in := range []Info{
-		{Services: []string{"a", "b", "a"}, Slow: []uint8{Slow(time.Second), Slow(time.Millisecond), Slow(3 * time.Second)}, Keys: []string{"tier"}, Tokens: []uint32{AnnotationToken("tier", gold), UserToken("ann")}},
-		{Services: []string{"b"}, Slow: []uint8{Slow(time.Second)}, Keys: []string{"tier"}, Tokens: []uint32{AnnotationToken("tier", silver)}, Flags: Fault},
+		{Services: []string{"a", "b", "a"}, Slow: []uint8{Slow(time.Second), Slow(time.Millisecond), Slow(3 * time.Second)}, Keys: []string{"tier"}, Tokens: tokens.List[:2]},
+		{Services: []string{"b"}, Slow: []uint8{Slow(time.Second)}, Keys: []string{"tier"}, Tokens: tokens.List[2:], Flags: Fault},
 		{Services: []string{"b"}, Keys: []string{"tier"}, Tokens: many},
 	} {
 		in.ID = trace.ID{15: byte(i)}

@@ -453,12 +453,14 @@ func (b *Block) Select(account trace.Account, bounds filter.Bounds) *Selector {
 
 func (x *index) selector(bounds filter.Bounds) *Selector {
 	s := &Selector{x: x, bounds: bounds, services: x.having(bounds.Services), keys: x.having(bounds.AnnotationKeys)}
+	var tokens Tokens
 	for _, a := range bounds.Annotations {
-		s.tokens = append(s.tokens, AnnotationToken(a.Key, a.Value))
+		tokens.Annotation(a.Key, a.Value)
 	}
 	for _, u := range bounds.Users {
-		s.tokens = append(s.tokens, UserToken(u))
+		tokens.User(u)
 	}
+	s.tokens = tokens.List
 	for _, slow := range bounds.Slow {
 		if n := slices.Index(x.names, slow.Name); n >= 0 { // else services says no
 			s.slow = append(s.slow, slowService{uint32(n), Slow(slow.Least)})
