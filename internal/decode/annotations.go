@@ -11,7 +11,7 @@ import (
 // bools. Other values stay in the document's text alone.
 func (d *documentReader) annotations() []trace.Annotation {
 	const few = 32 // up to here looking through the list beats a map
-	var out []trace.Annotation
+	out := d.memory.scratch[:0]
 	var places map[string]int
 	for more := d.Object(); more; more = d.NextMember() {
 		key := d.Name()
@@ -28,7 +28,7 @@ func (d *documentReader) annotations() []trace.Annotation {
 		case place >= 0:
 			out[place].Value = value // its kind is 0 if it is not indexed
 		case ok:
-			out = append(out, trace.Annotation{Key: d.keepPlain(key), Value: value})
+			out = append(out, trace.Annotation{Key: view(key), Value: value})
 			if places != nil {
 				places[out[len(out)-1].Key] = len(out) - 1
 			} else if len(out) == few {
@@ -39,7 +39,8 @@ func (d *documentReader) annotations() []trace.Annotation {
 			}
 		}
 	}
-	return slices.DeleteFunc(out, func(a trace.Annotation) bool { return a.Value.Kind == 0 })
+	d.memory.scratch = out
+	return d.memory.annotated(slices.DeleteFunc(out, func(a trace.Annotation) bool { return a.Value.Kind == 0 }))
 }
 
 // annotation passes one value; ok is false for what is not indexed.
@@ -47,7 +48,7 @@ func (d *documentReader) annotation() (value trace.Value, ok bool) {
 	v := d.Skip()
 	switch v.Kind() {
 	case jsonscan.String:
-		return trace.Value{Kind: trace.StringValue, String: d.keep(v)}, true
+		return trace.Value{Kind: trace.StringValue, String: keep(v)}, true
 	case jsonscan.Bool:
 		return trace.Value{Kind: trace.BoolValue, Bool: v.Bool()}, true
 	case jsonscan.Number:

@@ -42,16 +42,7 @@ func (d *documentReader) aws() *trace.AWS {
 		}
 	}
 	a.AvailabilityZone = cmp.Or(a.AvailabilityZone, containerZone)
-	return unlessEmpty(a)
-}
-
-// unlessEmpty is nil for a block that has nothing we know.
-func unlessEmpty[B comparable](block B) *B {
-	var empty B
-	if block == empty {
-		return nil
-	}
-	return &block
+	return unlessEmpty(&d.memory.aws, a)
 }
 
 // two passes one value and returns two string members of it, "" where there are
@@ -66,5 +57,5 @@ func (d *documentReader) two(first, second string) (a, b string) {
 			vb = v
 		}
 	}
-	return d.keep(va), d.keep(vb)
+	return keep(va), keep(vb)
 }

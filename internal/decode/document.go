@@ -78,32 +78,46 @@ func (w wording) message(code, detail, cause string) string {
 // Any fault in the document, also in an embedded subsegment, refuses all of it.
 // The text is read once; what it costs is bounded by its length.
 func Document(doc []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
+	return NewDocuments().Append(nil, doc, at)
+}
+
+// Documents decodes the documents of one request, whose segments share memory.
+type Documents struct{ memory memory }
+
+// NewDocuments begins a request.
+func NewDocuments() *Documents { return &Documents{newMemory()} }
+
+// Append is the function Document; it appends to a list, which is as it was after
+// a refusal.
+func (r *Documents) Append(to []*trace.Segment, doc []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
 	if len(doc) > MaxDocument {
-		return nil, aSegment.refuseOur(codeTooLarge, fmt.Sprintf("%d bytes, at most %d are taken", len(doc), MaxDocument))
+		return to, aSegment.refuseOur(codeTooLarge, fmt.Sprintf("%d bytes, at most %d are taken", len(doc), MaxDocument))
 	}
 	if len(doc) > 2 && doc[0] == 'T' && doc[1] == '1' {
-		return otlpDocument(doc[2:], at)
+		segments, refusal := otlpDocument(doc[2:], at)
+		return append(to, segments...), refusal
 	}
-	d := documentReader{Reader: jsonscan.NewReader(doc), size: len(doc)}
-	s := &trace.Segment{Source: trace.SourceDocument, ReceivedAt: at}
+	d := documentReader{Reader: jsonscan.NewReader(doc), memory: &r.memory}
+	s := r.memory.segments.One()
+	s.Source, s.ReceivedAt = trace.SourceDocument, at
 	isObject := d.Kind() == jsonscan.Object
 	m := d.entity(&s.Entity)
 	// What stands behind an error has not been read: it goes before all others.
 	if err := d.End(); err != nil {
-		return nil, aSegment.refuse("ParseError", err.Error())
+		return to, aSegment.refuse("ParseError", err.Error())
 	}
 	if !isObject {
-		return nil, anEntity.refuse("ParseError", "a document is a JSON object")
+		return to, anEntity.refuse("ParseError", "a document is a JSON object")
 	}
 	if refusal := checkDocument(s, &m); refusal != nil {
 		if m.id.Kind() == jsonscan.String {
 			id := m.id.Text()
 			refusal.ID = &id
 		}
-		return nil, refusal
+		return to, refusal
 	}
 	s.Raw, s.Entity.ReceivedAt = s.Entity.Raw, at
-	return []*trace.Segment{s}, nil
+	return append(to, s), nil
 }
 
 // otlpDocument decodes what follows "T1".

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
@@ -19,17 +18,17 @@ const maxName = 200
 // end is reached.
 type documentReader struct {
 	jsonscan.Reader
-	size int             // of the document, in bytes
-	kept strings.Builder // where text puts strings
+	memory *memory
 }
 
 // text passes one value and returns what the string says, "" for other types: a
 // member of the wrong type is as good as missing; it stays in the document's
-// text. The strings of a document share a few allocations, and do not hold the
-// document.
-func (d *documentReader) text() string { return d.keep(d.Skip()) }
+// text.
+func (d *documentReader) text() string { return keep(d.Skip()) }
 
-func (d *documentReader) keep(v jsonscan.Value) string {
+// keep is what a string says. It shares the document's memory, as the segment
+// does that keeps it.
+func keep(v jsonscan.Value) string {
 	if v.Kind() != jsonscan.String {
 		return ""
 	}
@@ -37,19 +36,7 @@ func (d *documentReader) keep(v jsonscan.Value) string {
 	if bytes.IndexByte(b, '\\') >= 0 {
 		return jsonscan.Unquote(b)
 	}
-	return d.keepPlain(b)
-}
-
-// keepPlain is keep for bytes that have no escapes.
-func (d *documentReader) keepPlain(b []byte) string {
-	if free := d.kept.Cap() - d.kept.Len(); free < len(b) {
-		// About a sixth of a document's text ends up here.
-		d.kept = strings.Builder{}
-		d.kept.Grow(max(len(b), min((d.size-d.Pos())/6, 256)))
-	}
-	start := d.kept.Len()
-	d.kept.Write(b)
-	return d.kept.String()[start:]
+	return view(b)
 }
 
 // flag passes one value and is true for the literal true alone.
@@ -93,7 +80,7 @@ func (d *documentReader) entity(e *trace.Entity) (m members) {
 			d.detail(e)
 		}
 	}
-	e.Name = cut(d.keep(m.name))
+	e.Name = cut(keep(m.name))
 	e.HTTP.Traced = e.HTTP.Traced || traced
 	e.Raw = d.Since(begin)
 	return m
@@ -114,7 +101,7 @@ func (d *documentReader) detail(e *trace.Entity) {
 		e.Version = ""
 		for more := d.Object(); more; more = d.NextMember() {
 			if v := d.Skip(); string(d.Name()) == "version" {
-				e.Version = d.keep(v)
+				e.Version = keep(v)
 			}
 		}
 	case "inferred":
@@ -154,10 +141,11 @@ func (d *documentReader) subsegments(e *trace.Entity) (refusal *Refusal) {
 			d.Skip()
 			refusal = anEntity.refuse("ParseError", "an element of subsegments is no JSON object")
 		default:
-			child := &trace.Entity{Subsegment: true}
+			child := d.memory.entities.One()
+			child.Subsegment = true
 			m := d.entity(child)
 			if refusal = checkEmbedded(child, &m); refusal == nil {
-				e.Subsegments = append(e.Subsegments, child)
+				e.Subsegments = d.memory.children.Append(e.Subsegments, child)
 			}
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -85,7 +84,7 @@ func spanSegments(raw []byte, scope *trace.OTLPScope, at trace.Time) ([]*trace.S
 // says that the message is broken, and where; then nothing of it can be used.
 // Strings that are not UTF-8 are read with U+FFFD in place of what is wrong.
 func (m *Mapper) Proto(body []byte, at trace.Time) (Spans, error) {
-	d := decoder{mapper: m, at: at}
+	d := decoder{mapper: m, at: at, memory: newMemory()}
 	var f wireField
 	var err error
 	for i, b := 0, body; len(b) > 0; {
@@ -112,14 +111,13 @@ func (m *Mapper) Span(raw []byte, scope *trace.OTLPScope, at trace.Time) ([]*tra
 	if err != nil {
 		return nil, fmt.Errorf("resource: %w", err)
 	}
-	d := decoder{mapper: m, at: at, res: source.res, scope: scope}
+	d := decoder{mapper: m, at: at, res: source.res, scope: scope, memory: newMemory()}
 	if err := d.span.parse(raw); err != nil {
 		return nil, err
 	}
 	if err := m.checkTimes(&d.span, at); err != nil {
 		return nil, err
 	}
-	d.grow(1)
 	d.add(raw)
 	return d.out.Segments, nil
 }
@@ -133,7 +131,7 @@ type decoder struct {
 	scope  *trace.OTLPScope
 	span   span   // scratch
 	doc    mapped // scratch
-	free   []trace.Segment
+	memory memory
 }
 
 // resourceSpans reads a ResourceSpans message. Spans may come before the
@@ -205,7 +203,7 @@ func (d *decoder) scopeSpans(b []byte, source *source, outer []byte) error {
 		return fmt.Errorf(".scope: %w", err)
 	}
 	d.scope = source.scope(scope, outer, schema)
-	d.grow(min(spans, MaxSpans-min(d.out.Spans, MaxSpans)))
+	d.out.Segments = slices.Grow(d.out.Segments, min(spans, MaxSpans-min(d.out.Spans, MaxSpans)))
 	for i := 0; len(b) > 0; {
 		if b, err = f.next(b); err != nil {
 			return fmt.Errorf(": %w", err)
@@ -247,28 +245,12 @@ func (d *decoder) oneSpan(b []byte) error {
 	return nil
 }
 
-// slab is how many segments are allocated together: enough to save time, few
-// enough that one that is kept long does not hold on to many others.
-const slab = 16
-
-// grow prepares for n more segments.
-func (d *decoder) grow(n int) {
-	d.out.Segments = slices.Grow(d.out.Segments, n)
-	if len(d.free) == 0 {
-		d.free = make([]trace.Segment, min(n, slab))
-	}
-}
-
 // add makes the segments of the span just read.
 func (d *decoder) add(raw []byte) {
 	for part := range d.span.parts() {
-		if len(d.free) == 0 {
-			d.free = make([]trace.Segment, slab)
-		}
-		seg := &d.free[0]
-		d.free = d.free[1:]
+		seg := d.memory.segments.One()
 		d.mapper.mapSpan(&d.doc, &d.span, d.res, uint8(part))
-		d.mapper.fill(seg, &d.doc)
+		d.mapper.fill(seg, &d.doc, &d.memory)
 		seg.Source, seg.Raw, seg.Scope = trace.SourceOTLP, raw, d.scope
 		seg.ReceivedAt, seg.Entity.ReceivedAt = d.at, d.at
 		d.out.Segments = append(d.out.Segments, seg)
@@ -306,14 +288,11 @@ func plausible(id trace.ID, at trace.Time) bool {
 }
 
 // fill makes the typed segment of a mapped span.
-func (m *Mapper) fill(seg *trace.Segment, d *mapped) {
+func (m *Mapper) fill(seg *trace.Segment, d *mapped, memory *memory) {
 	s := d.span
 	seg.TraceID, seg.Part, seg.Independent = s.traceID, d.part, d.subsegment
 	e := &seg.Entity
 	e.ID, e.ParentID, e.Name, e.Namespace = d.id, d.parent, d.name, d.namespace
-	if d.namespace != "" {
-		e.Name = strings.Clone(d.name) // nodes are named so for long: do not hold the request
-	}
 	e.Origin, e.User, e.ResourceARN, e.Version = d.res.origin, d.user, d.res.arn, d.res.version
 	e.Start, e.End = trace.Time(s.start), trace.Time(s.end)
 	e.Subsegment = d.subsegment
@@ -325,10 +304,10 @@ func (m *Mapper) fill(seg *trace.Segment, d *mapped) {
 		block := trace.AWS{AccountID: a.account, Operation: a.operation, Region: a.region, TableName: a.tableName, BucketName: a.bucket,
 			QueueURL: a.queueURL, TopicARN: a.topicARN, FunctionName: a.function, SamplingRule: a.samplingRule}
 		block.InstanceID, block.AvailabilityZone = d.res.instance, d.res.zone
-		e.AWS = unlessEmpty(block)
+		e.AWS = unlessEmpty(&memory.aws, block)
 	}
 	if q := &d.sql; q.present {
-		e.SQL = unlessEmpty(trace.SQL{URL: q.url, DatabaseType: q.system, User: q.user, SanitizedQuery: q.query})
+		e.SQL = unlessEmpty(&memory.sql, trace.SQL{URL: q.url, DatabaseType: q.system, User: q.user, SanitizedQuery: q.query})
 	}
 	if len(d.exceptions) > 0 {
 		e.Cause.Exceptions = make([]trace.Exception, len(d.exceptions))
@@ -341,9 +320,11 @@ func (m *Mapper) fill(seg *trace.Segment, d *mapped) {
 		}
 	}
 	if m.indexes(d) {
+		memory.scratch = memory.scratch[:0]
 		m.eachAnnotation(d, func(name string, v *anyValue) {
-			e.Annotations = append(e.Annotations, trace.Annotation{Key: name, Value: v.annotation()})
+			memory.scratch = append(memory.scratch, trace.Annotation{Key: name, Value: v.annotation()})
 		})
+		e.Annotations = memory.annotated(memory.scratch)
 	}
 	if len(s.links) > 0 && d.keepsLinks() {
 		e.Links = make([]trace.Link, len(s.links))

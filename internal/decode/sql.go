@@ -20,5 +20,5 @@ func (d *documentReader) sql() *trace.SQL {
 			d.Skip()
 		}
 	}
-	return unlessEmpty(s)
+	return unlessEmpty(&d.memory.sql, s)
 }

@@ -197,6 +197,11 @@ func appendText(dst, b []byte, i int) ([]byte, int, *Error) {
 			if m := special(word); m != 0 {
 				m := bits.TrailingZeros64(m) / 8
 				j, n = j+m, n+m
+				if b[j] == '\\' && j+1 < len(b) && b[j+1] == '"' { // most are these
+					out[n] = '"'
+					j, n = j+2, n+1
+					continue
+				}
 				break
 			}
 			j, n = j+8, n+8

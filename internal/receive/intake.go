@@ -148,14 +148,13 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 	at := in.stamp()
 	batch := make([]*trace.Segment, 0, len(docs))
 	var refused []decode.Refusal
+	documents := decode.NewDocuments()
 	for _, d := range docs {
-		segments, refusal := decode.Document(d, at)
-		if refusal != nil {
+		var refusal *decode.Refusal
+		if batch, refusal = documents.Append(batch, d, at); refusal != nil {
 			in.tally.Refuse(ProtocolXRay, source, refusal.Code, refusal.Error())
 			refused = append(refused, *refusal)
-			continue
 		}
-		batch = append(batch, segments...)
 	}
 	return refused, in.append(ctx, ProtocolXRay, account, source, batch)
 }

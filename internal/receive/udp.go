@@ -134,13 +134,13 @@ func (u *UDP) store() {
 	for d := range u.queue {
 		at := u.in.stamp()
 		var batch []*trace.Segment
+		documents := decode.NewDocuments()
 		source, size := d.source, 0
 		for more := true; more; {
 			size += len(d.body)
-			if segments, refusal := decode.Document(d.body, at); refusal != nil {
+			var refusal *decode.Refusal
+			if batch, refusal = documents.Append(batch, d.body, at); refusal != nil {
 				u.in.tally.Refuse(ProtocolUDP, d.source, refusal.Code, refusal.Error())
-			} else {
-				batch = append(batch, segments...)
 			}
 			more = false
 			if len(batch) < udpAppendMost && size < udpAppendBytes {
