@@ -170,7 +170,7 @@ func checkName(b []byte, i int) (end, next int, escaped bool, err *Error) {
 	return end, skipSpace(b, i+1), escaped, nil
 }
 
-func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\n' || c == '\t' || c == '\r') }
 
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && isSpace(b[i]) {
@@ -197,9 +197,27 @@ func special(word uint64) uint64 {
 	return (word | (quote-ones)&^quote | (backslash-ones)&^backslash | (word-ones*' ')&^word) & highs
 }
 
+// plain returns the offset behind the string that begins at i if it is ASCII
+// without escapes, as most are; 0 says that checkString must look.
+func plain(b []byte, i int) int {
+	for j := i + 1; j+8 <= len(b); j += 8 {
+		if m := special(binary.LittleEndian.Uint64(b[j:])); m != 0 {
+			j += bits.TrailingZeros64(m) / 8
+			if b[j] == '"' {
+				return j + 1
+			}
+			return 0
+		}
+	}
+	return 0
+}
+
 // checkString returns the offset behind the string that begins at i, and
 // whether it has escapes.
 func checkString(b []byte, i int) (end int, escaped bool, err *Error) {
+	if end := plain(b, i); end > 0 {
+		return end, false, nil
+	}
 	ascii := true
 	for j := i + 1; j < len(b); j++ {
 		for j+8 <= len(b) {

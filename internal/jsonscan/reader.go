@@ -66,10 +66,16 @@ func (r *Reader) Skip() Value {
 	if r.err != nil {
 		return nil
 	}
-	end, err := value(r.text, r.pos, r.depth)
-	if err != nil {
-		r.fail(err)
-		return nil
+	end := 0
+	if r.pos < len(r.text) && r.text[r.pos] == '"' {
+		end = plain(r.text, r.pos)
+	}
+	if end == 0 {
+		var err *Error
+		if end, err = value(r.text, r.pos, r.depth); err != nil {
+			r.fail(err)
+			return nil
+		}
 	}
 	v := Value(r.text[r.pos:end:end])
 	r.pos = end
@@ -172,6 +178,12 @@ func (r *Reader) next(closing byte) bool {
 
 // member reads a name and stands at its value.
 func (r *Reader) member() bool {
+	if r.pos < len(r.text) && r.text[r.pos] == '"' {
+		if end := plain(r.text, r.pos); end > 0 && end < len(r.text) && r.text[end] == ':' {
+			r.name, r.pos = r.text[r.pos+1:end-1], skipSpace(r.text, end+1)
+			return true
+		}
+	}
 	start, next, escaped, err := checkName(r.text, r.pos)
 	if err != nil {
 		r.fail(err)
