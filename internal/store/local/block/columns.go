@@ -142,7 +142,7 @@ func (m *rowMaker) add(account trace.Account, id trace.ID, records []Record) {
 	for i := range records {
 		r := &records[i]
 		s := m.take(account, id, r)
-		m.put(&m.row, s)
+		m.put(&m.row, m.splitter.kinds, s)
 		p := parent{has: len(m.row.ParentID) == 8}
 		if p.has {
 			p.id = binary.BigEndian.Uint64(m.row.ParentID)
@@ -191,8 +191,9 @@ func (m *rowMaker) common(account trace.Account, id trace.ID, r *Record) {
 	m.row = row{Account: string(account), TraceID: id, Source: int32(r.Source), Part: int32(r.Part), Received: int64(r.ReceivedAt)}
 }
 
-// put adds a row to all columns but those of its parent.
-func (m *rowMaker) put(r *row, of *scopeColumns) {
+// put adds a row to all columns but those of its parent. There is a kind for each
+// piece of its rest.
+func (m *rowMaker) put(r *row, kinds []byte, of *scopeColumns) {
 	w := m.to
 	text := func(column int, s string) {
 		if s == "" {
@@ -258,9 +259,8 @@ func (m *rowMaker) put(r *row, of *scopeColumns) {
 	}
 	text(columnIDs, stringOf(r.IDs))
 	text(columnTimes, stringOf(r.Times))
-	m.kinds = restKinds(m.kinds[:0], r.Template, len(r.Rest))
-	for i, kind := range m.kinds {
-		w.Column(columnRest).Element(i == 0, uint32(kind), stringOf(r.Rest[i]))
+	for i, piece := range r.Rest {
+		w.Column(columnRest).Element(i == 0, uint32(kinds[i]), stringOf(piece))
 	}
 	if len(r.Rest) == 0 {
 		w.Column(columnRest).Null()

@@ -3,7 +3,7 @@ package block
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"math"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -57,6 +57,17 @@ func (s *splitter) blank(i int) int {
 // text is where the string ends that begins at i, and whether it has escapes.
 func (s *splitter) text(i int) (end int, escaped, ok bool) {
 	for i++; i < len(s.from); i++ {
+		for i+8 <= len(s.from) { // eight bytes at once, up to the first that counts
+			m := quoteOrBackslash(binary.LittleEndian.Uint64(s.from[i:]))
+			if m != 0 {
+				i += bits.TrailingZeros64(m) / 8
+				break
+			}
+			i += 8
+		}
+		if i == len(s.from) {
+			break
+		}
 		switch s.from[i] {
 		case '"':
 			return i + 1, escaped, true
@@ -66,6 +77,14 @@ func (s *splitter) text(i int) (end int, escaped, ok bool) {
 		}
 	}
 	return 0, false, false
+}
+
+// quoteOrBackslash has the high bit of the first byte set that is one of them.
+// Bits above that one mean nothing.
+func quoteOrBackslash(word uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := word^(ones*'"'), word^(ones*'\\')
+	return ((quote-ones)&^quote | (backslash-ones)&^backslash) & highs
 }
 
 // value reads the value at i, a member of in with a key, and is where it ends.
@@ -333,7 +352,7 @@ func (s *splitter) ofSubsegment(i, end int, key []byte, quoted bool) bool {
 		}
 	case "start_time", "end_time":
 		at, decimals, ok := seconds(b)
-		if unit := int64(math.Pow10(9 - int(decimals))); ok && !quoted && (at-s.start)%unit == 0 {
+		if unit := powers[9-decimals]; ok && !quoted && (at-s.start)%unit == 0 {
 			operation := opRestEnd
 			if key[0] == 's' {
 				operation = opRestStart
@@ -348,6 +367,9 @@ func (s *splitter) ofSubsegment(i, end int, key []byte, quoted bool) bool {
 	}
 	return false
 }
+
+// powers are those of ten.
+var powers = [...]int64{1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000}
 
 // kindOf is a number of what has a key: the same for the same key, and for most
 // others another one.

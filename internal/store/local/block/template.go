@@ -119,6 +119,7 @@ type splitter struct {
 	idBytes  []byte
 	times    []byte
 	rest     [][]byte
+	kinds    []byte // of each of rest
 	pairs    []pair
 	ids      []uint64 // of embedded subsegments
 	from     []byte   // what was received
@@ -131,7 +132,7 @@ type splitter struct {
 func (s *splitter) reset(r *row, from []byte) {
 	s.row, s.from, s.done, s.start, s.hasID = r, from, 0, r.Received, false
 	s.cuts, s.pieces = s.cuts[:0], s.pieces[:0]
-	s.template, s.idBytes, s.times, s.rest, s.pairs, s.ids, s.space = s.template[:0], s.idBytes[:0], s.times[:0], s.rest[:0], s.pairs[:0], s.ids[:0], s.space[:0]
+	s.template, s.idBytes, s.times, s.rest, s.kinds, s.pairs, s.ids, s.space = s.template[:0], s.idBytes[:0], s.times[:0], s.rest[:0], s.kinds[:0], s.pairs[:0], s.ids[:0], s.space[:0]
 }
 
 // made is what was appended to the space, which stays as it is until reset.
@@ -160,7 +161,7 @@ func (s *splitter) literal(until int) {
 // aside moves from[start:end] to the rest.
 func (s *splitter) aside(start, end int, kind byte) {
 	s.hole(start, end, opRest, kind)
-	s.rest = append(s.rest, s.from[start:end])
+	s.rest, s.kinds = append(s.rest, s.from[start:end]), append(s.kinds, kind)
 }
 
 // restKinds are the kinds that a template gives the first n pieces of the rest.
@@ -339,7 +340,7 @@ func (j *joiner) fill(r *row) error {
 			if decimals > 9 {
 				return errTemplate
 			}
-			at := start + times.varint()*int64(math.Pow10(9-int(decimals)))
+			at := start + times.varint()*powers[9-decimals]
 			if operation == opRestStart {
 				start = at
 			}

@@ -197,7 +197,8 @@ func (w *Writer) Copy(b *Block, i int, keep Keeper) error {
 	}
 	for n := range rows {
 		r := &rows[n]
-		w.maker.put(r, nil)
+		w.maker.kinds = restKinds(w.maker.kinds[:0], r.Template, len(r.Rest))
+		w.maker.put(r, w.maker.kinds, nil)
 		w.maker.putParent(int(r.Parent), int(r.ParentEntity), r.ParentID)
 	}
 	return w.added(&in, len(rows), size)
