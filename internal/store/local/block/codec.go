@@ -17,10 +17,10 @@ const window = 512 << 10
 
 // Codec compresses chunks and indexes. It may be used by many goroutines.
 type Codec struct {
-	fastest, fast, small *zstd.Encoder
-	decoder              *zstd.Decoder
-	writers              [2]sync.Pool // of *columnar.Writer of the table of entities, by level
-	packed               sync.Pool    // of *[]byte: row groups as they are on disk
+	encoders [2]*zstd.Encoder // by level
+	decoder  *zstd.Decoder
+	writers  [2]sync.Pool // of *columnar.Writer of the table of entities, by level
+	packed   sync.Pool    // of *[]byte: row groups as they are on disk
 }
 
 // writer takes a writer of the table of entities, which is as large as a row
@@ -29,20 +29,12 @@ func (c *Codec) writer(l Level) *columnar.Writer {
 	if w, ok := c.writers[l].Get().(*columnar.Writer); ok {
 		return w
 	}
-	return entities.NewWriter(c.pages(l))
+	return entities.NewWriter(c.encoders[l])
 }
 
 func (c *Codec) free(l Level, w *columnar.Writer) {
 	w.Reset()
 	c.writers[l].Put(w)
-}
-
-// pages compresses the pages of tables.
-func (c *Codec) pages(l Level) *zstd.Encoder {
-	if l == Small {
-		return c.fast
-	}
-	return c.fastest
 }
 
 // NewCodec is the codec; there is one, as its encoders are large.
@@ -52,12 +44,9 @@ var theCodec = sync.OnceValues(newCodec)
 
 func newCodec() (*Codec, error) {
 	c := &Codec{}
-	for _, e := range []struct {
-		to    **zstd.Encoder
-		level zstd.EncoderLevel
-	}{{&c.fastest, zstd.SpeedFastest}, {&c.fast, zstd.SpeedDefault}, {&c.small, zstd.SpeedBetterCompression}} {
+	for l, speed := range map[Level]zstd.EncoderLevel{Fast: zstd.SpeedFastest, Small: zstd.SpeedDefault} {
 		var err error
-		if *e.to, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(e.level), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(window), zstd.WithEncoderCRC(false)); err != nil {
+		if c.encoders[l], err = zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(window), zstd.WithEncoderCRC(false)); err != nil {
 			return nil, fmt.Errorf("set up compression: %w", err)
 		}
 	}

@@ -15,7 +15,7 @@ func roundTrip(id trace.ID, records []Record) ([]row, []Record, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m := rowMaker{to: entities.NewWriter(codec.fastest)}
+	m := rowMaker{to: entities.NewWriter(codec.encoders[Fast])}
 	m.add("1", id, records)
 	m.to.EndPage()
 	b, group, err := m.to.EndGroup(len(records), int64(len(columnar.Head())))

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -294,11 +292,7 @@ func compare(e *Entry, start trace.Time, id trace.ID) int {
 
 // pack compresses into the writer's buffer.
 func (w *Writer) pack(b []byte) []byte {
-	var encoder *zstd.Encoder
-	if encoder = w.codec.fast; w.level == Small {
-		encoder = w.codec.small
-	}
-	w.packed = encoder.EncodeAll(b, w.packed[:0])
+	w.packed = w.codec.encoders[w.level].EncodeAll(b, w.packed[:0])
 	return w.packed
 }
 
@@ -343,7 +337,7 @@ func (w *Writer) finishTables() error {
 		sum = crc32.Update(sum, castagnoli(), b)
 		return w.write(b)
 	}
-	if err := writeTraces(w.codec.pages(w.level), &w.index.index, write); err != nil {
+	if err := writeTraces(w.codec.encoders[w.level], &w.index.index, write); err != nil {
 		return fmt.Errorf("write block %s: %w", w.temp(), err)
 	}
 	w.index.traces = chunkRef{stored: uint32(w.offset), rows: uint32(len(w.index.entries)), sum: sum}
