@@ -1,6 +1,10 @@
 package assemble
 
-import "github.com/fluoro-io/fluoro/internal/trace"
+import (
+	"slices"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
 
 // infers says whether a subsegment stands for a callee that sent no segment of
 // its own: a completed call with namespace aws or remote and no child segment. A
@@ -66,38 +70,88 @@ func connect(t *trace.Trace, m *memory) {
 	}
 }
 
-// connector collects nodes and edges. Traces have few of both: a linear search
-// beats a map.
+// connector collects nodes and edges. Most traces have few of both: up to few a
+// linear search beats a map.
 type connector struct {
 	t *trace.Trace
 	*memory
+	nodeAt map[nodeID]*trace.Node // nil while there are few
+	edgeAt map[edgeID]*trace.Edge
+	called map[edgeCall]bool
 }
 
-func (c *connector) node(s trace.Service) *trace.Node {
-	for _, n := range c.t.Nodes {
-		if n.Service == s && !n.Client {
+// few is up to how many are searched one by one.
+const few = 32
+
+// nodeID tells the nodes of a trace apart, edgeID the edges.
+type (
+	nodeID struct {
+		trace.Service
+		client bool
+	}
+	edgeID struct{ from, to *trace.Node }
+)
+
+// edgeCall is a call of an edge.
+type edgeCall struct {
+	edge *trace.Edge
+	call *trace.Entity
+}
+
+// node finds or makes the node of what sent segments or was called.
+func (c *connector) node(s trace.Service) *trace.Node { return c.find(nodeID{s, false}) }
+
+func (c *connector) find(id nodeID) *trace.Node {
+	if c.nodeAt != nil {
+		if n := c.nodeAt[id]; n != nil {
 			return n
 		}
+	} else {
+		for _, n := range c.t.Nodes {
+			if n.Client == id.client && n.Service == id.Service {
+				return n
+			}
+		}
 	}
-	return c.newNode(trace.Node{Service: s})
-}
-
-func (c *connector) newNode(node trace.Node) *trace.Node {
 	n := c.nodes.One()
-	*n = node
+	*n = trace.Node{Service: id.Service, Client: id.client}
 	c.t.Nodes = c.nodeOf.Append(c.t.Nodes, n)
+	switch {
+	case c.nodeAt != nil:
+		c.nodeAt[id] = n
+	case len(c.t.Nodes) > few:
+		c.nodeAt = map[nodeID]*trace.Node{}
+		for _, n := range c.t.Nodes {
+			c.nodeAt[nodeID{n.Service, n.Client}] = n
+		}
+	}
 	return n
 }
 
 func (c *connector) edge(from, to *trace.Node) *trace.Edge {
-	for _, e := range c.t.Edges {
-		if e.From == from && e.To == to {
+	if c.edgeAt != nil {
+		if e := c.edgeAt[edgeID{from, to}]; e != nil {
 			return e
+		}
+	} else {
+		for _, e := range c.t.Edges {
+			if e.From == from && e.To == to {
+				return e
+			}
 		}
 	}
 	e := c.edges.One()
 	*e = trace.Edge{From: from, To: to}
 	c.t.Edges = c.edgeOf.Append(c.t.Edges, e)
+	switch {
+	case c.edgeAt != nil:
+		c.edgeAt[edgeID{from, to}] = e
+	case len(c.t.Edges) > few:
+		c.edgeAt = map[edgeID]*trace.Edge{}
+		for _, e := range c.t.Edges {
+			c.edgeAt[edgeID{e.From, e.To}] = e
+		}
+	}
 	return e
 }
 
@@ -105,7 +159,8 @@ func (c *connector) edge(from, to *trace.Node) *trace.Edge {
 // without parent, from the owner of the calling entity else.
 func (c *connector) caller(s *trace.Entity, n *trace.Node) {
 	if s.ParentID.IsZero() {
-		client := c.client(s.Name)
+		client := c.find(nodeID{trace.Service{Name: s.Name, Type: "client"}, true})
+		client.State = trace.StateUnknown
 		client.Entities = c.entityOf.Append(client.Entities, s)
 		edge := c.edge(client, n)
 		edge.Calls = c.entityOf.Append(edge.Calls, s)
@@ -121,28 +176,20 @@ func (c *connector) caller(s *trace.Entity, n *trace.Node) {
 		edge.Calls = c.entityOf.Append(edge.Calls, s)
 		return
 	}
-	for _, call := range edge.Calls {
-		if call == parent {
+	if len(parent.Callees) > 1 { // one call of the edge, though several answered
+		call := edgeCall{edge, parent}
+		if c.called[call] {
 			return
 		}
+		if c.called == nil {
+			c.called = map[edgeCall]bool{}
+		}
+		c.called[call] = true
 	}
 	edge.Calls = c.entityOf.Append(edge.Calls, parent)
-	alias := callee(parent)
-	for _, a := range edge.Aliases {
-		if a == alias {
-			return
-		}
+	if alias := callee(parent); !slices.Contains(edge.Aliases, alias) {
+		edge.Aliases = append(edge.Aliases, alias)
 	}
-	edge.Aliases = append(edge.Aliases, alias)
-}
-
-func (c *connector) client(name string) *trace.Node {
-	for _, n := range c.t.Nodes {
-		if n.Client && n.Name == name {
-			return n
-		}
-	}
-	return c.newNode(trace.Node{Service: trace.Service{Name: name, Type: "client"}, State: trace.StateUnknown, Client: true})
 }
 
 // inferred makes the node and the edge of a callee that sent no segment.

@@ -279,8 +279,17 @@ func (o *observation) edge(edge *trace.Edge) {
 	}
 	// A callee that was received at another time than its caller shows its edge,
 	// with zero counts.
+	var times map[trace.Time]bool // of the receipt of completed calls, if there are many
+	if len(edge.Calls) > few {
+		times = make(map[trace.Time]bool)
+		for _, call := range edge.Calls {
+			if !call.InProgress {
+				times[call.ReceivedAt] = true
+			}
+		}
+	}
 	for _, e := range edge.To.Entities {
-		if !calledAt(edge, e.ReceivedAt) {
+		if times != nil && !times[e.ReceivedAt] || times == nil && !calledAt(edge, e.ReceivedAt) {
 			if s := o.sum(e); s != nil {
 				appear(s)
 			}

@@ -28,9 +28,18 @@ func Outline(t *trace.Trace) *trace.Summary { return new(outline).of(t) }
 // outline is a summary with all that it points to.
 type outline struct {
 	trace.Summary
-	duration, response time.Duration
-	entry              trace.Service
-	values             slab.Slab[trace.Value]
+	duration, response                 time.Duration
+	entry                              trace.Service
+	users, resources, instances, zones distinct[string]
+	values                             slab.Slab[trace.Value]
+	keyAt                              map[string]int    // nil while there are few keys
+	seen                               map[keyValue]bool // of keys with more than few values
+}
+
+// keyValue is a value of the annotation key with that number.
+type keyValue struct {
+	key   int
+	value trace.Value
 }
 
 // of is the outline of a trace. It uses the lists again that the one before had.
@@ -38,9 +47,7 @@ func (o *outline) of(t *trace.Trace) *trace.Summary {
 	s := &o.Summary
 	*s = trace.Summary{
 		ID: t.ID, Start: t.Start, End: t.End, Partial: t.Partial, InProgress: t.InProgress, Revision: t.Revision,
-		FirstReceived: t.FirstReceived, Updated: t.Updated,
-		Services: s.Services[:0], Users: s.Users[:0], ResourceARNs: s.ResourceARNs[:0],
-		InstanceIDs: s.InstanceIDs[:0], Zones: s.Zones[:0], Annotations: s.Annotations[:0],
+		FirstReceived: t.FirstReceived, Updated: t.Updated, Services: s.Services[:0], Annotations: s.Annotations[:0],
 	}
 	if !t.InProgress && t.End != 0 {
 		o.duration = max(0, t.End.Sub(t.Start))
@@ -60,36 +67,105 @@ func (o *outline) of(t *trace.Trace) *trace.Summary {
 	for _, n := range t.Nodes {
 		s.Services = append(s.Services, n.Service)
 	}
+	for _, list := range []*distinct[string]{&o.users, &o.resources, &o.instances, &o.zones} {
+		list.reset()
+	}
+	o.keyAt, o.seen = nil, nil
 	for e := range All(t) {
-		s.Users = distinct(s.Users, e.User)
-		s.ResourceARNs = distinct(s.ResourceARNs, e.ResourceARN)
-		if e.AWS != nil {
-			s.InstanceIDs = distinct(s.InstanceIDs, e.AWS.InstanceID)
-			s.Zones = distinct(s.Zones, e.AWS.AvailabilityZone)
+		if e.User != "" {
+			o.users.add(e.User)
+		}
+		if e.ResourceARN != "" {
+			o.resources.add(e.ResourceARN)
+		}
+		if a := e.AWS; a != nil {
+			if a.InstanceID != "" {
+				o.instances.add(a.InstanceID)
+			}
+			if a.AvailabilityZone != "" {
+				o.zones.add(a.AvailabilityZone)
+			}
 		}
 		for i := range e.Annotations {
 			o.annotate(&e.Annotations[i])
 		}
 	}
+	s.Users, s.ResourceARNs, s.InstanceIDs, s.Zones = o.users.list, o.resources.list, o.instances.list, o.zones.list
 	return s
 }
 
-func distinct(list []string, v string) []string {
-	if v == "" || slices.Contains(list, v) {
-		return list
-	}
-	return append(list, v)
-}
-
+// annotate adds a value to its key's, if it is not there yet.
 func (o *outline) annotate(a *trace.Annotation) {
-	s := &o.Summary
-	for i := range s.Annotations {
-		if k := &s.Annotations[i]; k.Key == a.Key {
-			if !slices.Contains(k.Values, a.Value) {
-				k.Values = o.values.Append(k.Values, a.Value)
-			}
+	at := o.key(a.Key)
+	k := &o.Annotations[at]
+	if len(k.Values) <= few {
+		if slices.Contains(k.Values, a.Value) {
 			return
 		}
+	} else {
+		if o.seen == nil {
+			o.seen = map[keyValue]bool{}
+		}
+		if len(k.Values) == few+1 {
+			for _, v := range k.Values {
+				o.seen[keyValue{at, v}] = true
+			}
+		}
+		if o.seen[keyValue{at, a.Value}] {
+			return
+		}
+		o.seen[keyValue{at, a.Value}] = true
 	}
-	s.Annotations = append(s.Annotations, trace.AnnotationValues{Key: a.Key, Values: o.values.Append(nil, a.Value)})
+	k.Values = o.values.Append(k.Values, a.Value)
+}
+
+// key finds or makes a key.
+func (o *outline) key(name string) int {
+	if o.keyAt != nil {
+		if at, ok := o.keyAt[name]; ok {
+			return at
+		}
+	} else {
+		for i := range o.Annotations {
+			if o.Annotations[i].Key == name {
+				return i
+			}
+		}
+	}
+	at := len(o.Annotations)
+	o.Annotations = append(o.Annotations, trace.AnnotationValues{Key: name})
+	switch {
+	case o.keyAt != nil:
+		o.keyAt[name] = at
+	case at == few:
+		o.keyAt = map[string]int{}
+		for i := range o.Annotations {
+			o.keyAt[o.Annotations[i].Key] = i
+		}
+	}
+	return at
+}
+
+// distinct is a list without doubles.
+type distinct[T comparable] struct {
+	list []T
+	seen map[T]bool // nil while there are few
+}
+
+func (d *distinct[T]) reset() { d.list, d.seen = d.list[:0], nil }
+
+func (d *distinct[T]) add(v T) {
+	if d.seen != nil && d.seen[v] || d.seen == nil && slices.Contains(d.list, v) {
+		return
+	}
+	d.list = append(d.list, v)
+	switch {
+	case d.seen != nil:
+		d.seen[v] = true
+	case len(d.list) > few:
+		d.seen = map[T]bool{}
+		for _, v := range d.list {
+			d.seen[v] = true
+		}
+	}
 }
