@@ -42,7 +42,7 @@ func (d *documentReader) aws() *trace.AWS {
 		}
 	}
 	a.AvailabilityZone = cmp.Or(a.AvailabilityZone, containerZone)
-	return unlessEmpty(&d.memory.aws, a)
+	return d.memory.awsOf(a)
 }
 
 // two passes one value and returns two string members of it, "" where there are

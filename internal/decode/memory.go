@@ -14,6 +14,7 @@ type memory struct {
 	annotations slab.Slab[trace.Annotation]
 	aws         slab.Slab[trace.AWS]
 	sql         slab.Slab[trace.SQL]
+	lastAWS     *trace.AWS
 	scratch     []trace.Annotation // of one entity
 }
 
@@ -33,6 +34,18 @@ func (m *memory) annotated(list []trace.Annotation) []trace.Annotation {
 	}
 	kept := m.annotations.Take(len(list))
 	copy(kept, list)
+	return kept
+}
+
+// awsOf keeps an aws block. Those of one service are often the same.
+func (m *memory) awsOf(block trace.AWS) *trace.AWS {
+	if m.lastAWS != nil && *m.lastAWS == block {
+		return m.lastAWS
+	}
+	kept := unlessEmpty(&m.aws, block)
+	if kept != nil {
+		m.lastAWS = kept
+	}
 	return kept
 }
 

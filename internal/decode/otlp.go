@@ -304,7 +304,7 @@ func (m *Mapper) fill(seg *trace.Segment, d *mapped, memory *memory) {
 		block := trace.AWS{AccountID: a.account, Operation: a.operation, Region: a.region, TableName: a.tableName, BucketName: a.bucket,
 			QueueURL: a.queueURL, TopicARN: a.topicARN, FunctionName: a.function, SamplingRule: a.samplingRule}
 		block.InstanceID, block.AvailabilityZone = d.res.instance, d.res.zone
-		e.AWS = unlessEmpty(&memory.aws, block)
+		e.AWS = memory.awsOf(block)
 	}
 	if q := &d.sql; q.present {
 		e.SQL = unlessEmpty(&memory.sql, trace.SQL{URL: q.url, DatabaseType: q.system, User: q.user, SanitizedQuery: q.query})

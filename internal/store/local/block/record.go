@@ -39,11 +39,10 @@ func RecordOf(s *trace.Segment) Record {
 //	uvarint   scope: 0 none, else its number counted from 1
 //	uvarint   length of the raw bytes, and the bytes; both absent if same
 type Encoder struct {
-	buf      []byte
-	scopes   []*trace.OTLPScope
-	pointers map[*trace.OTLPScope]uint64
-	contents map[string]uint64
-	last     Record
+	buf     []byte
+	scopes  []*trace.OTLPScope
+	numbers map[*trace.OTLPScope]uint64
+	last    Record
 }
 
 const (
@@ -59,9 +58,8 @@ func (e *Encoder) Reset(bytes int) {
 		buf = make([]byte, 0, bytes+4)
 	}
 	clear(e.scopes)
-	clear(e.pointers)
-	clear(e.contents)
-	*e = Encoder{buf: append(buf, 0, 0, 0, 0), scopes: e.scopes[:0], pointers: e.pointers, contents: e.contents}
+	clear(e.numbers)
+	*e = Encoder{buf: append(buf, 0, 0, 0, 0), scopes: e.scopes[:0], numbers: e.numbers}
 }
 
 // Len is the number of bytes so far, scopes not counted.
@@ -99,30 +97,25 @@ func (e *Encoder) Record(r *Record) {
 	e.last = *r
 }
 
-// scope is the number of a scope. Equal ones of different requests are one.
+// scope is the number of a scope.
 func (e *Encoder) scope(s *trace.OTLPScope) uint64 {
 	if s == nil {
 		return 0
 	}
-	if n, ok := e.pointers[s]; ok {
-		return n
-	}
-	if e.pointers == nil {
-		e.pointers, e.contents = map[*trace.OTLPScope]uint64{}, map[string]uint64{}
-	}
-	content := string(appendScope(nil, s))
-	n, ok := e.contents[content]
+	n, ok := e.numbers[s]
 	if !ok {
+		if e.numbers == nil {
+			e.numbers = map[*trace.OTLPScope]uint64{}
+		}
 		e.scopes = append(e.scopes, s)
 		n = uint64(len(e.scopes))
-		e.contents[content] = n
+		e.numbers[s] = n
 	}
-	e.pointers[s] = n
 	return n
 }
 
 func appendScope(b []byte, s *trace.OTLPScope) []byte {
-	for _, part := range [][]byte{s.Resource, s.Scope, []byte(s.ResourceSchema), []byte(s.ScopeSchema)} {
+	for _, part := range [...]string{stringOf(s.Resource), stringOf(s.Scope), s.ResourceSchema, s.ScopeSchema} {
 		b = binary.AppendUvarint(b, uint64(len(part)))
 		b = append(b, part...)
 	}

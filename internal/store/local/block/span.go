@@ -78,7 +78,7 @@ func (s *splitter) span() bool {
 		case tag == tagParent && len(field) == 8 && r.ParentID == nil:
 			r.ParentID = field
 			s.hole(from, to, opParentRaw)
-		case tag == tagName && usual(field, value) && utf8.Valid(field) && s.put(colName, field):
+		case tag == tagName && usual(field, value) && isText(field) && s.put(colName, field):
 			s.hole(i+1, to, opMessageText, colName)
 		case tag == tagKind && len(field) == 1:
 			r.Kind = int32(field[0])
@@ -189,13 +189,13 @@ func (s *splitter) attribute(start, end int, b []byte) bool {
 	}
 	kind := b[0]
 	size, value, ok := fieldOf(b)
-	if !ok || size != len(b) || !utf8.Valid(key) {
+	if !ok || size != len(b) || !isText(key) {
 		return false
 	}
 	text := b[value:]
 	switch kind {
 	case valueText:
-		if !usual(text, value) || !utf8.Valid(text) {
+		if !usual(text, value) || !isText(text) {
 			return false
 		}
 	case valueInt:
@@ -258,6 +258,26 @@ func (j *joiner) attribute(kind byte, key, text string) {
 	j.out = append(append(j.out, value...), text...)
 }
 
+// isText is utf8.Valid, faster for what is short and ASCII, as most is.
+func isText(b []byte) bool {
+	const high = 0x8080808080808080
+	var bits uint64
+	switch n := len(b); {
+	case n > 32:
+		return utf8.Valid(b)
+	case n >= 8:
+		for i := 0; i+8 < n; i += 8 {
+			bits |= binary.LittleEndian.Uint64(b[i:])
+		}
+		bits |= binary.LittleEndian.Uint64(b[n-8:])
+	default:
+		for _, c := range b {
+			bits |= uint64(c)
+		}
+	}
+	return bits&high == 0 || utf8.Valid(b)
+}
+
 func uvarintLen(n int) int { return uvarintLenOf(uint64(n)) }
 
 func uvarintLenOf(n uint64) int {
@@ -279,7 +299,7 @@ func serviceOf(resource []byte) string {
 			if n, at, ok := fieldOf(append([]byte{2<<3 | 2}, name...)); ok {
 				name = name[at-1 : n-1]
 			}
-			if n, at, ok := fieldOf(name); ok && n == len(name) && name[0] == valueText && utf8.Valid(name[at:]) {
+			if n, at, ok := fieldOf(name); ok && n == len(name) && name[0] == valueText && isText(name[at:]) {
 				return string(name[at:])
 			}
 		}

@@ -25,17 +25,35 @@ type entry struct {
 	hash    uint32
 	section uint32
 	at, end uint32 // of data, without the length
+	next    uint32 // the entry that was put after this one, last time
 }
 
 var seed = maphash.MakeSeed()
 
 // put is the number of a value.
 func (d *dictionary) put(section uint32, s string) uint32 {
-	if len(d.entries) > 0 { // often it is the one before
-		if e := &d.entries[d.last]; e.section == section && string(d.data[e.at:e.end]) == s {
+	if len(d.entries) > 0 {
+		// Rows are alike: often it is the last one again, or what followed that before.
+		if d.is(d.last, section, s) {
 			return d.last
 		}
+		if next := d.entries[d.last].next; d.is(next, section, s) {
+			d.last = next
+			return next
+		}
 	}
+	n := d.find(section, s)
+	d.entries[d.last].next, d.last = n, n
+	return n
+}
+
+func (d *dictionary) is(n, section uint32, s string) bool {
+	e := &d.entries[n]
+	return e.section == section && string(d.data[e.at:e.end]) == s
+}
+
+// find is the number of a value, which it may be given now.
+func (d *dictionary) find(section uint32, s string) uint32 {
 	if 2*len(d.entries) >= len(d.slots) {
 		d.grow()
 	}
@@ -44,13 +62,12 @@ func (d *dictionary) put(section uint32, s string) uint32 {
 	for at := hash & mask; ; at = (at + 1) & mask {
 		n := d.slots[at]
 		if n == 0 {
-			d.slots[at] = d.add(entry{hash: hash, section: section}, s) + 1
-			d.last = d.slots[at] - 1
-			return d.last
+			n = d.add(entry{hash: hash, section: section}, s)
+			d.slots[at] = n + 1
+			return n
 		}
-		if e := &d.entries[n-1]; e.hash == hash && e.section == section && string(d.data[e.at:e.end]) == s {
-			d.last = n - 1
-			return d.last
+		if d.entries[n-1].hash == hash && d.is(n-1, section, s) {
+			return n - 1
 		}
 	}
 }
