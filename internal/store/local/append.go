@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -290,6 +291,11 @@ func (q *queue) take() []*commit {
 		}
 		q.filled.Wait()
 	}
+	// On a busy machine others are about to push: they go first, so that one sync
+	// is for all of them, and nobody waits for several.
+	q.mu.Unlock()
+	runtime.Gosched()
+	q.mu.Lock()
 	n, bytes := 0, 0
 	for n < len(q.waiting) && (n == 0 || bytes < groupBytes) {
 		bytes += len(q.waiting[n].payload)

@@ -48,7 +48,7 @@ func (s *splitter) document() bool {
 }
 
 func (s *splitter) blank(i int) int {
-	for i < len(s.from) && (s.from[i] == ' ' || s.from[i] == '\n' || s.from[i] == '\t' || s.from[i] == '\r') {
+	for i < len(s.from) && s.from[i] <= ' ' && (s.from[i] == ' ' || s.from[i] == '\n' || s.from[i] == '\t' || s.from[i] == '\r') {
 		i++
 	}
 	return i
