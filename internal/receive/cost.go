@@ -14,6 +14,13 @@ import (
 // write it.
 const decodedBytes = 800
 
+// leastEntity is how short the text of an entity can be: it needs id, name, start
+// and end.
+const leastEntity = 64
+
+// mostCost bounds documentCost for documents of so many bytes.
+func mostCost(size int64) int64 { return size/leastEntity*decodedBytes + size }
+
 // documentCost is about how much memory a document takes on top of its text until
 // it is stored.
 func documentCost(doc []byte) int64 {

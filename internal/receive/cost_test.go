@@ -43,6 +43,9 @@ func TestCost_isWhatDecodingTakes(t *testing.T) {
 			return segments
 		})
 		check(t, name, got, cost+int64(len(doc)))
+		if most := mostCost(int64(len(doc))); most < cost {
+			t.Errorf("%s: costs %d, at most %d", name, cost, most)
+		}
 	}
 	var spans, jsonSpans []byte
 	for i := range 20_000 {

@@ -113,6 +113,26 @@ func (r *room) take(n int64) error {
 	return nil
 }
 
+// takeDocuments reserves what documents take, text included. What a small request
+// takes at most is reserved without looking, as long as there is plenty.
+func (r *room) takeDocuments(docs [][]byte) error {
+	var size, cost int64
+	for _, d := range docs {
+		size += int64(len(d))
+	}
+	if most := size + mostCost(size); most <= r.in.maxInFlight/64 && r.take(most) == nil {
+		return nil
+	}
+	for _, d := range docs {
+		cost += documentCost(d)
+	}
+	if 2*size+cost > r.in.maxInFlight {
+		// The request that the documents came in has room for as much besides.
+		return r.tooLarge(2*size + cost)
+	}
+	return r.take(size + cost)
+}
+
 func (r *room) tooLarge(needed int64) error {
 	return trace.Errorf(trace.KindTooLarge, "the request needs %d MB of memory to be stored, and there are %d MB for all of them; send it in parts, or raise --memory", needed>>20, r.in.maxInFlight>>20)
 }
@@ -130,18 +150,9 @@ func (in *Intake) InFlight() int64 { return in.inFlight.Load() }
 // refusals in document order; all others are durable. An error means that
 // nothing was acknowledged. The Intake owns docs afterwards.
 func (in *Intake) Documents(ctx context.Context, account trace.Account, source string, docs [][]byte) ([]decode.Refusal, error) {
-	var size, cost int64
-	for _, d := range docs {
-		size, cost = size+int64(len(d)), cost+documentCost(d)
-	}
 	r := &room{in: in}
 	defer r.release()
-	err := r.take(size + cost)
-	if 2*size+cost > in.maxInFlight {
-		// The request that the documents came in has room for as much besides.
-		err = r.tooLarge(2*size + cost)
-	}
-	if err != nil {
+	if err := r.takeDocuments(docs); err != nil {
 		in.turnAway(ProtocolXRay, source, len(docs), err)
 		return nil, err
 	}
