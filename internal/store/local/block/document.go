@@ -19,6 +19,7 @@ const (
 	inResponse
 	inAnnotations
 	inFixed // aws, service: little of it differs from document to document
+	inCall  // aws of a subsegment: what was called
 )
 
 // maxDepth is how deep a document may be nested; deeper ones are kept raw.
@@ -140,11 +141,16 @@ func objectIn(key []byte, in within, depth int) within {
 		return inSegment
 	}
 	switch {
-	case in == inFixed:
-		return inFixed
+	case in == inFixed || in == inCall:
+		return in
 	case in == inSegment || in == inSubsegment:
 		switch string(key) {
-		case "aws", "service":
+		case "aws":
+			if in == inSubsegment {
+				return inCall
+			}
+			return inFixed
+		case "service":
 			return inFixed
 		case "subsegments":
 			return inSubsegment
@@ -274,6 +280,8 @@ func (s *splitter) scalar(i, end int, key []byte, in within, quoted bool) {
 		return
 	case in == inFixed && string(key) != "request_id" && string(key) != "message_id":
 		return
+	case in == inCall && (len(b) < asideCall || fewOf(key)):
+		return
 	}
 	switch string(key) {
 	case "namespace", "type", "origin", "method", "status":
@@ -370,6 +378,19 @@ func (s *splitter) ofSubsegment(i, end int, key []byte, quoted bool) bool {
 
 // powers are those of ten.
 var powers = [...]int64{1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000}
+
+// asideCall is from which length on what was called leaves the template: keys of
+// objects, ids of requests.
+const asideCall = 16
+
+// fewOf says that a member of what was called has few values, though long ones.
+func fewOf(key []byte) bool {
+	switch string(key) {
+	case "operation", "region", "table_name", "bucket_name", "queue_url", "topic_arn", "function_name":
+		return true
+	}
+	return false
+}
 
 // kindOf is a number of what has a key: the same for the same key, and for most
 // others another one.
