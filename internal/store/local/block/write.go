@@ -43,8 +43,8 @@ const (
 	// A page ends with the first trace that brings it to so many rows or received
 	// bytes, and a row group with the page that does the same: reading one trace
 	// reads the dictionaries of a row group, and a page of each column.
-	pageRows   = 1024
-	pageBytes  = 3 << 18
+	pageRows   = 2048
+	pageBytes  = 1 << 20
 	groupRows  = 4096
 	groupBytes = 3 << 20
 	traceGroup = 16384 // rows of a row group of the table of traces
