@@ -340,7 +340,9 @@ func (r *Reader) unpack(to []byte, h *format.PageHeader, body []byte, c *column)
 	if n < 0 || n > maxGroup || len(to) > maxGroup {
 		return to, fmt.Errorf("a page of %d bytes", n)
 	}
-	b, err := r.decoder.DecodeAll(body, grow(to, min(n, 64*len(body)+4096)))
+	// With a little more room than is needed the decoder takes its fastest way.
+	const slack = 32
+	b, err := r.decoder.DecodeAll(body, grow(to, min(n, 64*len(body)+4096)+slack))
 	if err != nil {
 		return to, fmt.Errorf("decompress: %w", err)
 	}
