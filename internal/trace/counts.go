@@ -81,7 +81,13 @@ func (c *Counts) settle() {
 func (c *Counts) join(more []Bin, sign int64) {
 	have, at, missing, zero := c.bins, 0, 0, false
 	for _, b := range more {
-		at = seek(have, at, b.Key)
+		for near := 0; at < len(have) && have[at].Key < b.Key; near++ {
+			if near == 4 {
+				at = seek(have, at, b.Key)
+				break
+			}
+			at++
+		}
 		if at < len(have) && have[at].Key == b.Key {
 			have[at].N += sign * b.N
 			zero = zero || have[at].N == 0
