@@ -11,6 +11,11 @@ import (
 type Counts struct {
 	bins  []Bin // ascending by key, none of them 0
 	loose []Bin // added since, in any order
+	// near are, while many are added up, the counts of the numbers from low on that
+	// lie close together: they are not among the bins.
+	near []int64
+	low  int64
+	like int // of how many bins near was made
 }
 
 // Bin is a number and how often it was seen.
@@ -21,6 +26,10 @@ func CountsOf(bins []Bin) Counts { return Counts{bins: bins} }
 
 // Add counts a number n times; n may be negative.
 func (c *Counts) Add(key, n int64) {
+	if i := key - c.low; c.near != nil && i >= 0 && i < int64(len(c.near)) {
+		c.near[i] += n
+		return
+	}
 	if last := len(c.bins) - 1; last < 0 || c.bins[last].Key < key {
 		if len(c.loose) == 0 && n != 0 {
 			c.bins = append(c.bins, Bin{key, n})
@@ -38,13 +47,84 @@ func (c *Counts) Add(key, n int64) {
 // Merge adds what o counted, times sign; o stays as it is.
 func (c *Counts) Merge(o *Counts, sign int64) {
 	c.settle()
-	o.settle()
-	c.join(o.bins, sign)
+	c.merge(o.Bins(), sign)
 }
+
+// many is from how many bins on numbers get places of their own.
+const many = 24
+
+// merge adds sorted bins.
+func (c *Counts) merge(more []Bin, sign int64) {
+	switch {
+	case c.near != nil && len(c.bins) >= max(many, c.like):
+		c.place(c.Bins())
+	case c.near == nil && len(more) >= max(many, len(c.bins)):
+		c.place(more)
+	}
+	if c.near == nil {
+		c.join(more, sign)
+		return
+	}
+	from, _ := slices.BinarySearchFunc(more, c.low, byKey)
+	if from > 0 {
+		c.join(more[:from], sign)
+	}
+	near, low := c.near, c.low
+	for i, b := range more[from:] {
+		at := uint64(b.Key - low)
+		if at >= uint64(len(near)) {
+			c.join(more[from+i:], sign)
+			break
+		}
+		near[at] += sign * b.N
+	}
+}
+
+// place gives numbers that lie close together, as those of some bins do, places of
+// their own: from the first on, as long as one in eight is there.
+func (c *Counts) place(like []Bin) {
+	n := 0
+	for i := range like {
+		if like[i].Key-like[0].Key < 8*int64(i+1) {
+			n = i + 1
+		}
+	}
+	c.low, c.like = like[0].Key, len(like)
+	c.near = make([]int64, like[n-1].Key-c.low+1)
+	from, _ := slices.BinarySearchFunc(c.bins, c.low, byKey)
+	end, _ := slices.BinarySearchFunc(c.bins, c.low+int64(len(c.near)), byKey)
+	for _, b := range c.bins[from:end] {
+		c.near[b.Key-c.low] = b.N
+	}
+	c.bins = slices.Delete(c.bins, from, end)
+}
+
+// gather makes bins of what lies close together.
+func (c *Counts) gather() {
+	n := 0
+	for _, v := range c.near {
+		if v != 0 {
+			n++
+		}
+	}
+	below, _ := slices.BinarySearchFunc(c.bins, c.low, byKey)
+	all := append(make([]Bin, 0, len(c.bins)+n), c.bins[:below]...)
+	for i, v := range c.near {
+		if v != 0 {
+			all = append(all, Bin{c.low + int64(i), v})
+		}
+	}
+	c.bins, c.near = append(all, c.bins[below:]...), nil
+}
+
+func byKey(b Bin, key int64) int { return cmp.Compare(b.Key, key) }
 
 // Bins are the numbers seen, in ascending order. They are shared.
 func (c *Counts) Bins() []Bin {
 	c.settle()
+	if c.near != nil {
+		c.gather()
+	}
 	return c.bins
 }
 

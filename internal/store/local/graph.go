@@ -210,7 +210,11 @@ func (c *counting) block(n int) error {
 
 // roll adds what the rollups of a block count.
 func (c *counting) roll(b *sealed, plus, minus *rollup.File) error {
+	// A block of which nothing lies outside is one sum: whole hours have it ready.
 	from, to := rollup.Second(c.whole.Start), rollup.Second(c.whole.End)
+	if first, last := b.Range.MinFirst, b.Range.MaxUpdated; first >= c.whole.Start && last < c.whole.End {
+		from, to = rollup.Hours(first, last)
+	}
 	for _, o := range c.owners {
 		before := c.to.Entities()
 		if err := c.to.roll(plus, o.Owner, from, to, 1); err != nil {

@@ -100,6 +100,9 @@ func rollupsFollow(t *testing.T, rnd *rand.Rand) {
 		}
 		from := rollupStart + float64(rnd.IntN(200)) + []float64{0, 0.25}[rnd.IntN(2)]
 		w := trace.Window{Start: trace.FromSeconds(from), End: trace.FromSeconds(from + float64(rnd.IntN(200)) + []float64{0, 0.5}[rnd.IntN(2)])}
+		if rnd.IntN(4) == 0 { // all of some blocks, or of all
+			w = trace.Window{Start: trace.FromSeconds(rollupStart - 60 + float64(rnd.IntN(120))), End: trace.FromSeconds(rollupStart + 360)}
+		}
 		compareCounts(t, s, w, nil)
 		compareCounts(t, s, w, group)
 	}

@@ -47,6 +47,12 @@ func floor(second, length int64) int64 {
 // Second is the Unix second of an instant.
 func Second(t trace.Time) int64 { return int64(t.FloorSecond()) / 1e9 }
 
+// Hours are the whole hours, in Unix seconds, that two instants and what is between
+// them lie in.
+func Hours(first, last trace.Time) (from, to int64) {
+	return floor(Second(first), hours.step()), floor(Second(last), hours.step()) + hours.step()
+}
+
 // names gives nodes, edges and services their numbers in a file.
 type names struct {
 	services []trace.Service
