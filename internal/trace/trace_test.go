@@ -3,6 +3,7 @@ package trace_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -86,6 +87,65 @@ func TestHistogram_smallInputsAreExact(t *testing.T) {
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("entry %d = %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+// A hundred times that are equally frequent are shown as they are, also close ones.
+func TestHistogram_equallyFrequentAreExact(t *testing.T) {
+	for _, times := range []int{1, 3, 1000} {
+		var h trace.Histogram
+		for i := range 100 * times {
+			h.Add(time.Duration(1000+i%100) * time.Millisecond)
+		}
+		got := h.Entries()
+		if len(got) != 100 {
+			t.Fatalf("%d of each: %d entries", times, len(got))
+		}
+		for i, e := range got {
+			if e.Count != int64(times) || e.Value != float64(1000+i)/1000 {
+				t.Errorf("%d of each: entry %d is %v", times, i, e)
+			}
+		}
+	}
+}
+
+// Of many times each is counted in an entry that is close to it, and no entry holds
+// a large share but for one time.
+func TestHistogram_entriesAreClose(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for round := range 200 {
+		var h trace.Histogram
+		n, spread, middle := 1+rnd.IntN(1<<(1+rnd.IntN(15))), 2*rnd.Float64(), 1+rnd.Float64()*1000
+		var values []int64
+		for range n {
+			ms := int64(middle * math.Exp(spread*rnd.NormFloat64()))
+			values = append(values, ms)
+			h.Add(time.Duration(ms) * time.Millisecond)
+		}
+		slices.Sort(values)
+		entries := h.Entries()
+		if len(entries) > 256 {
+			t.Errorf("round %d: %d entries of %d values", round, len(entries), n)
+		}
+		var last float64 = -1
+		for _, e := range entries {
+			if e.Value < last || e.Count < 1 || e.Count > int64(len(values)) {
+				t.Fatalf("round %d: %v behind %v, %d values are left", round, e, last, len(values))
+			}
+			last = e.Value
+			mine := values[:e.Count]
+			values = values[e.Count:]
+			low, high := float64(mine[0])/1000, float64(mine[len(mine)-1])/1000
+			if e.Value < low-0.0005 || e.Value > high+0.0005 || high > low*1.05+1e-9 {
+				t.Errorf("round %d: %v of %v to %v", round, e, low, high)
+			}
+			if low < high && float64(len(mine)) > 0.025*float64(n) {
+				t.Errorf("round %d: an entry from %v to %v holds %d of %d", round, low, high, len(mine), n)
+			}
+		}
+		if len(values) > 0 {
+			t.Errorf("round %d: %d values are not counted", round, len(values))
 		}
 	}
 }
