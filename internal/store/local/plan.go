@@ -18,7 +18,7 @@ const (
 	blocksKept   = 8
 	// mostEntries bounds what a merge makes, too: the index of what it reads and of
 	// what it writes is in memory.
-	mostEntries = 512 << 10
+	mostEntries = 256 << 10
 	// dayTier is the tier from which on blocks of different days are kept apart,
 	// so that retention can drop whole files.
 	dayTier = 2

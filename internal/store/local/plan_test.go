@@ -26,7 +26,7 @@ func TestPlan(t *testing.T) {
 		{"small ones first", append(same(4, [4]int64{5 * mb, 10, 0, 1}), same(4, [4]int64{mb, 10, 0, 1})...), "[5 6 7 8]"},
 		{"the oldest first", append([][4]int64{{mb, 10, 0, 9}}, same(8, [4]int64{mb, 10, 0, 1})...), "[2 3 4 5 6 7 8 9]"},
 		{"no more than a block may hold", same(4, [4]int64{200 * mb, 10, 0, 1}), "[1 2]"},
-		{"no more traces than a block may have", same(4, [4]int64{50 * mb, 200_000, 0, 1}), "[1 2]"},
+		{"no more traces than a block may have", same(4, [4]int64{50 * mb, 100_000, 0, 1}), "[1 2]"},
 		{"large ones are left alone", append(same(2, [4]int64{300 * mb, 10, 0, 0}), same(4, [4]int64{100 * mb, 10, 0, 1})...), "[3 4 5 6]"},
 		{"days apart", [][4]int64{{20 * mb, 10, 0, 0}, {20 * mb, 10, 0, day}, {20 * mb, 10, 0, 2 * day}, {20 * mb, 10, 0, 3 * day}}, "[]"},
 		{"mostly dead", [][4]int64{{mb, 10, 0, 1}, {mb, 10, 6, 1}}, "[2]"},
