@@ -5,8 +5,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // The oldest traces go first, and stay gone when the bound is lifted.
@@ -89,4 +92,62 @@ func TestRetain_byBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// Blocks that went by their bytes leave a horizon within a second. A graph from before
+// it counts from the next second on, and reads no trace for that.
+func TestRetain_graphsOfWhatIsLeftReadNoTrace(t *testing.T) {
+	fs := vfs.NewMem()
+	o := small(fs)
+	restored := 0
+	o.Restore = func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
+		restored++
+		return decode.Restore(source, raw, scope, part, at)
+	}
+	s, err := local.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segment := 0
+	block := func(at ...float64) {
+		t.Helper()
+		for _, at := range at {
+			segment++
+			if err := s.Append(t.Context(), owner, []*trace.Segment{call(t, segment, segment, 0, rollupStart+at)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	block(0.25)
+	block(0.5, 0.75, 1, 1.5, 2.25)
+	st, err := s.Stats(t.Context())
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	o.RetentionBytes = st.BlockBytes - 1
+	if s, err = local.Open(o); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	s.Retain()
+	graph := func(from float64) *trace.Graph {
+		t.Helper()
+		w := trace.Window{Start: trace.FromSeconds(rollupStart + from), End: trace.FromSeconds(rollupStart + 60)}
+		g, err := s.Graph(t.Context(), owner, store.GraphQuery{Window: w})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	got, want := graph(-60), graph(1)
+	if restored > 0 {
+		t.Errorf("%d segments were read", restored)
+	}
+	if graphText(got) != graphText(want) || len(got.Services) == 0 {
+		t.Errorf("got %s\nwant %s", graphText(got), graphText(want))
+	}
+	compareCounts(t, s, trace.Window{Start: trace.FromSeconds(rollupStart + 1), End: trace.FromSeconds(rollupStart + 60)}, nil)
 }
