@@ -28,14 +28,15 @@ const connections = 4
 type load struct {
 	name string
 	open func() (send func(g *generator) (spans, documents int, ids [][16]byte, err error), err error)
-	udp  bool
+	ruler
+	udp bool
 }
 
 var loads = []load{
-	{"OTLP/HTTP, 1,000 spans a request", openOTLPHTTP, false},
-	{"OTLP/gRPC, 1,000 spans a request", openOTLPGRPC, false},
-	{"PutTraceSegments, 50 documents a request", openPut, false},
-	{"daemon datagrams", openUDP, true},
+	{"OTLP/HTTP, 1,000 spans a request", openOTLPHTTP, protobufRuler, false},
+	{"OTLP/gRPC, 1,000 spans a request", openOTLPGRPC, protobufRuler, false},
+	{"PutTraceSegments, 50 documents a request", openPut, jsonRuler, false},
+	{"daemon datagrams", openUDP, jsonRuler, true},
 }
 
 // result is what one load did to the server.
