@@ -19,7 +19,8 @@ type Options struct {
 	// SettleAfter is how long a trace must be idle until it may leave the head (5 s).
 	SettleAfter time.Duration
 	// FlushAfter is how long settled traces wait for others so that blocks are
-	// not tiny (10 s). They are visible and durable all the time.
+	// not tiny (10 s), unless no trace is left to wait for. They are visible and
+	// durable all the time.
 	FlushAfter time.Duration
 	// FlushBytes is the memory of settled traces that is worth a block (32 MB).
 	FlushBytes int64

@@ -2,9 +2,12 @@ package local_test
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 )
 
 func TestPlan(t *testing.T) {
@@ -44,4 +47,34 @@ func TestLargest_isAPartOfWhatIsKept(t *testing.T) {
 			t.Errorf("%d bytes kept: blocks of %d, want %d", bytes, got, want)
 		}
 	}
+}
+
+// Settled traces wait for others that are open, so that blocks are not tiny, but not
+// for nobody.
+func TestSettle_waitsForWhatIsOpen(t *testing.T) {
+	var now atomic.Int64
+	o := small(vfs.NewMem())
+	o.SettleAfter, o.FlushAfter = 5*time.Second, time.Hour
+	o.Now = func() time.Time { return time.Unix(rollupStart+now.Load(), 0) }
+	s, err := local.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	blocks := func(want int64) {
+		t.Helper()
+		s.SettleDue()
+		if st, err := s.Stats(t.Context()); err != nil || st.Blocks != want {
+			t.Fatalf("%d s: %d blocks, %v, want %d", now.Load(), st.Blocks, err, want)
+		}
+	}
+	for n := range 2 {
+		if err := put(s, n, 1); err != nil {
+			t.Fatal(err)
+		}
+		now.Add(3)
+		blocks(0)
+	}
+	now.Add(3)
+	blocks(1)
 }

@@ -152,8 +152,8 @@ func (s *Store) pick(want func(*open) bool, memory int64) []source {
 	return list
 }
 
-// due is what should be flushed now: settled traces when there are enough or
-// one has waited long enough; the longest idle ones when memory is short; and
+// due is what should be flushed now: settled traces when there are enough, one has
+// waited long enough or no other is open; the longest idle ones when memory is short; and
 // those that keep the log from being cut.
 func (s *Store) due() []source {
 	if excess := s.room.excess(); excess > 0 {
@@ -177,7 +177,8 @@ func (s *Store) due() []source {
 		return nil
 	}
 	settled := now.Add(-s.o.SettleAfter)
-	waited := !first.touched.After(settled.Add(-s.o.FlushAfter))
+	// With all of them settled there is nothing to wait for.
+	waited := !first.touched.After(settled.Add(-s.o.FlushAfter)) || !s.head.last.touched.After(settled)
 	var memory int64
 	for o := first; o != nil && !waited && !o.touched.After(settled) && memory < s.o.FlushBytes; o = o.next {
 		for i := range o.parts {
