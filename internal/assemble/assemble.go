@@ -5,15 +5,14 @@
 // The rules are those of the X-Ray developer guide ("Segment documents",
 // "Inferred segments", "Service map") and of what the native service answers.
 // The result depends on the documents alone, not on how they were batched; their
-// order matters only where two documents claim the same id: the first complete
-// one wins.
+// order matters only where two documents tell different things of one observation:
+// the first complete one wins.
 package assemble
 
 import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"slices"
 	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/slab"
@@ -65,6 +64,7 @@ func (j *joiner) trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
 		t.Updated = max(t.Updated, s.ReceivedAt)
 		t.FirstReceived = min(t.FirstReceived, s.ReceivedAt)
 	}
+	t.Refused, j.refused = j.refused, nil
 	j.link(t)
 	measure(t, j.order)
 	connect(t, &j.memory)
@@ -96,22 +96,33 @@ func (m *memory) reset() {
 // piece is one entity while a trace is being joined.
 type piece struct {
 	entity *trace.Entity
+	// around is the piece whose document embeds it, nil for documents of their own.
+	around *piece
+	// parent is the piece that its ParentID leads to.
+	parent *piece
 	// order is the place among its siblings in the document; independent
 	// subsegments come behind all embedded ones.
 	order int
-	// rooted: 0 not known, 1 being looked at, 2 part of a segment, 3 not.
-	rooted uint8
+	// next is the place in pieces, plus 1, of another piece with the same id.
+	next int32
+	// walked: 0 not yet, 1 on the way that is being walked, 2 before.
+	walked uint8
+	// circle: its parents lead back to it, and this is where the circle is cut.
+	circle bool
 }
 
 const independent = 1 << 30
 
 // joiner merges documents by entity id.
 type joiner struct {
-	pieces []piece  // in order of first appearance; they do not move
-	order  []*piece // the same, later sorted
-	slots  []int32  // a table of the ids: places in pieces + 1
-	stack  []level
-	path   []*piece
+	pieces  []piece  // in order of first appearance; they do not move
+	order   []*piece // the same, later sorted
+	slots   []int32  // a table of the ids: places in pieces + 1
+	shared  bool     // some ids have several pieces
+	stack   []level
+	path    []*piece
+	gaps    map[gapKey]*trace.Entity
+	refused []trace.Refused
 	// memory is what the trace keeps; its entities are made at once.
 	memory   memory
 	entities []trace.Entity
@@ -119,8 +130,9 @@ type joiner struct {
 
 // level is how far a walk is among the subsegments of an entity.
 type level struct {
-	of   *trace.Entity
-	next int
+	of    *trace.Entity
+	piece *piece
+	next  int
 }
 
 // joiners are used again: all that a trace keeps of one is its memory.
@@ -137,7 +149,7 @@ func (j *joiner) free() {
 	clear(j.order)
 	clear(j.stack[:cap(j.stack)])
 	clear(j.path[:cap(j.path)])
-	j.memory, j.entities = memory{}, nil
+	j.memory, j.entities, j.gaps = memory{}, nil, nil
 	joiners.Put(j)
 }
 
@@ -150,7 +162,7 @@ func (j *joiner) begin(segments []*trace.Segment) {
 	if cap(j.pieces) < n {
 		j.pieces, j.order = make([]piece, 0, n), make([]*piece, 0, n)
 	}
-	j.pieces, j.order = j.pieces[:0], j.order[:0]
+	j.pieces, j.order, j.gaps, j.shared = j.pieces[:0], j.order[:0], nil, false
 	j.entities = j.memory.entities.Take(n)
 	size := 16
 	for size < 2*n {
@@ -193,30 +205,35 @@ func (j *joiner) slot(id trace.SegmentID) int {
 	return at
 }
 
-// byID is the piece of an id, nil if there is none.
-func (j *joiner) byID(id trace.SegmentID) *piece {
+// first is the first piece of an id, nil if there is none.
+func (j *joiner) first(id trace.SegmentID) *piece {
 	if n := j.slots[j.slot(id)]; n > 0 {
 		return &j.pieces[n-1]
 	}
 	return nil
 }
 
+// following is the next piece with the same id, nil at the end.
+func (j *joiner) following(p *piece) *piece {
+	if p.next == 0 {
+		return nil
+	}
+	return &j.pieces[p.next-1]
+}
+
 // document merges one document and says whether it changed anything. A complete
-// document whose own id is complete already is ignored whole; one in progress
-// that comes too late still brings what it embeds.
+// document that is known already is ignored whole; one in progress that comes too
+// late still brings what it embeds.
 func (j *joiner) document(s *trace.Segment) bool {
 	order := 0
 	if s.Independent {
 		order = independent
 	}
-	if known := j.byID(s.Entity.ID); known != nil && !known.entity.InProgress && !s.InProgress {
-		return false
-	}
-	changed := j.entity(&s.Entity, s, order)
-	if len(s.Subsegments) == 0 {
+	p, changed := j.entity(&s.Entity, s, nil, order)
+	if !changed && !s.InProgress || len(s.Subsegments) == 0 {
 		return changed
 	}
-	j.stack = append(j.stack[:0], level{of: &s.Entity})
+	j.stack = append(j.stack[:0], level{of: &s.Entity, piece: p})
 	for len(j.stack) > 0 {
 		l := &j.stack[len(j.stack)-1]
 		if l.next == len(l.of.Subsegments) {
@@ -224,103 +241,80 @@ func (j *joiner) document(s *trace.Segment) bool {
 			continue
 		}
 		child := l.of.Subsegments[l.next]
-		if j.entity(child, s, l.next) {
-			changed = true
-		}
+		p, added := j.entity(child, s, l.piece, l.next)
+		changed = changed || added
 		l.next++
-		j.stack = append(j.stack, level{of: child})
+		j.stack = append(j.stack, level{of: child, piece: p})
 	}
 	return changed
 }
 
 // entity adds an entity, or replaces a version of it that was in progress, and
 // says whether it did.
-func (j *joiner) entity(e *trace.Entity, s *trace.Segment, order int) bool {
-	var p *piece
-	at := j.slot(e.ID)
-	if n := j.slots[at]; n > 0 {
-		p = &j.pieces[n-1]
-	}
-	if p == nil {
-		j.pieces = append(j.pieces, piece{entity: &j.entities[len(j.pieces)]})
-		j.slots[at] = int32(len(j.pieces))
-		p = &j.pieces[len(j.pieces)-1]
-		j.order = append(j.order, p)
-	} else if !p.entity.InProgress {
-		return false
+func (j *joiner) entity(e *trace.Entity, s *trace.Segment, around *piece, order int) (*piece, bool) {
+	p := j.known(e, around)
+	switch {
+	case p == nil:
+		p = j.add(e.ID)
+	case !p.entity.InProgress:
+		if !e.InProgress && contradicts(p.entity, e, s) {
+			j.refused = append(j.refused, trace.Refused{Entity: e, In: s, Kept: p.entity})
+		}
+		return p, false
 	}
 	*p.entity = *e
-	p.order = order
+	p.order, p.around = order, around
 	p.entity.Subsegments = nil
 	p.entity.ReceivedAt, p.entity.Received = s.ReceivedAt, s
-	return true
+	return p, true
 }
 
-// link puts every entity under its parent and fills the trace's lists.
-func (j *joiner) link(t *trace.Trace) {
-	slices.SortStableFunc(j.order, func(a, b *piece) int {
-		if a.order != b.order {
-			return cmp.Compare(a.order, b.order)
+// add makes a piece with an id.
+func (j *joiner) add(id trace.SegmentID) *piece {
+	at := j.slot(id)
+	j.pieces = append(j.pieces, piece{entity: &j.entities[len(j.pieces)]})
+	p := &j.pieces[len(j.pieces)-1]
+	if n := j.slots[at]; n > 0 {
+		last := &j.pieces[n-1]
+		for last.next > 0 {
+			last = &j.pieces[last.next-1]
 		}
-		return byStart(a.entity, b.entity)
-	})
-	for _, p := range j.order {
-		e := p.entity
-		parent := j.byID(e.ParentID)
-		switch {
-		case e.Subsegment && parent != nil && j.isRooted(p):
-			e.Parent = parent.entity
-			e.Parent.Subsegments = j.memory.entityOf.Append(e.Parent.Subsegments, e)
-		case e.Subsegment:
-			t.Orphans = j.memory.entityOf.Append(t.Orphans, e)
-		default:
-			t.Segments = j.memory.entityOf.Append(t.Segments, e)
-			if parent != nil && parent != p && !e.ParentID.IsZero() {
-				e.Parent = parent.entity
-				e.Parent.Callees = j.memory.entityOf.Append(e.Parent.Callees, e)
-			}
-		}
-		if !e.ParentID.IsZero() && parent == nil {
-			t.Partial = true
-		}
+		last.next, j.shared = int32(len(j.pieces)), true
+	} else {
+		j.slots[at] = int32(len(j.pieces))
 	}
-	slices.SortFunc(t.Segments, byStart)
-	slices.SortFunc(t.Orphans, byStart)
-	for _, s := range t.Segments {
-		if t.Root == nil && s.ParentID.IsZero() {
-			t.Root = s
-		}
-		for e := range Within(s) {
-			e.Segment = s
-		}
-	}
+	j.order = append(j.order, p)
+	return p
 }
 
+// known is the piece that is the same observation as an entity, nil if there is
+// none.
+func (j *joiner) known(e *trace.Entity, around *piece) *piece {
+	for p := j.first(e.ID); p != nil; p = j.following(p) {
+		if same(p, e, around) {
+			return p
+		}
+	}
+	return nil
+}
+
+// byStart orders entities so that the order in which they were accepted does not
+// matter.
 func byStart(a, b *trace.Entity) int {
 	if a.Start != b.Start {
 		return cmp.Compare(a.Start, b.Start)
 	}
-	return bytes.Compare(a.ID[:], b.ID[:])
+	if c := bytes.Compare(a.ID[:], b.ID[:]); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(kind(a), kind(b)))
 }
 
-// isRooted says whether a subsegment's parents lead to a segment: not to an
-// entity that is missing, and not in a circle.
-func (j *joiner) isRooted(p *piece) bool {
-	path := j.path[:0]
-	for p != nil && p.rooted == 0 && p.entity.Subsegment {
-		p.rooted = 1
-		path = append(path, p)
-		p = j.byID(p.entity.ParentID)
+func kind(e *trace.Entity) trace.SpanKind {
+	if e.Span == nil {
+		return trace.SpanUnspecified
 	}
-	result := uint8(3)
-	if p != nil && (!p.entity.Subsegment || p.rooted == 2) {
-		result = 2
-	}
-	for _, q := range path {
-		q.rooted = result
-	}
-	j.path = path
-	return result == 2
+	return e.Span.Kind
 }
 
 // measure sets the trace's times over all entities.

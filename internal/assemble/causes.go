@@ -31,7 +31,7 @@ func causes(t *trace.Trace, flagged func(*trace.Entity) bool) []trace.RootCause 
 				w = newWalk(t, flagged)
 			}
 			if path := w.path(e); path != nil {
-				out = append(out, trace.RootCause{Services: onServices(path, nil), ClientImpacting: e == t.Root})
+				out = append(out, trace.RootCause{Services: onServices(path, nil), ClientImpacting: e == t.Entry})
 			}
 		}
 	}
@@ -203,8 +203,8 @@ func children(e *trace.Entity) []*trace.Entity {
 
 // responseCauses follows the longest child above half of the root's duration.
 func responseCauses(t *trace.Trace) []trace.RootCause {
-	root := t.Root
-	if root == nil || root.Duration() == 0 {
+	root := t.Entry
+	if root == nil || root.Gap.Unknown() || root.Duration() == 0 {
 		return nil
 	}
 	whole := root.Duration()
@@ -213,7 +213,7 @@ func responseCauses(t *trace.Trace) []trace.RootCause {
 		var longest *trace.Entity
 		for _, c := range children(e) {
 			d := c.Duration()
-			if c.InProgress || 2*d <= whole || d > whole {
+			if c.InProgress || 2*d <= whole || d > whole || c == root { // segments may call each other in a circle
 				continue
 			}
 			if longest == nil || d > longest.Duration() || d == longest.Duration() && c.Start < longest.Start {

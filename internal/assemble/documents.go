@@ -1,9 +1,9 @@
 package assemble
 
 import (
-	"encoding/binary"
-	"hash/fnv"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
@@ -20,10 +20,24 @@ type Document struct {
 // folded in, and one per inferred segment. Members that Fluoro does not know and
 // the spelling of numbers are kept. Every Entity.Raw must be set. duration is
 // from the first start to the last end of what is shown; known is false when
-// nothing of it is completed. Orphans are not shown.
+// nothing of it is completed, or all of it ends before it starts. Subsegment documents
+// whose parent has not arrived are not shown, as X-Ray does it.
 func Documents(t *trace.Trace) (docs []Document, duration time.Duration, known bool) {
+	return documents(t, false)
+}
+
+// AllDocuments is Documents with the subsegments whose parent has not arrived,
+// under a segment that stands for it.
+func AllDocuments(t *trace.Trace) (docs []Document, duration time.Duration, known bool) {
+	return documents(t, true)
+}
+
+func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duration, known bool) {
 	var first, last trace.Time
 	for _, s := range t.Segments {
+		if !all && natively(s) {
+			continue
+		}
 		for e := range Within(s) {
 			if first == 0 || e.Start < first {
 				first = e.Start
@@ -32,9 +46,12 @@ func Documents(t *trace.Trace) (docs []Document, duration time.Duration, known b
 				last, known = max(last, e.End), true
 			}
 		}
-		docs = append(docs, Document{ID: s.ID.String(), JSON: appendEntity(nil, s)})
+		docs = append(docs, Document{ID: s.ID.String(), JSON: appendEntity(nil, t, s)})
 	}
 	for _, s := range t.Segments {
+		if !all && natively(s) {
+			continue
+		}
 		for e := range Within(s) {
 			if infers(e) {
 				docs = append(docs, inferred(t.ID, e))
@@ -44,20 +61,27 @@ func Documents(t *trace.Trace) (docs []Document, duration time.Duration, known b
 	return docs, max(0, last.Sub(first)), known
 }
 
+// natively says whether X-Ray does not show what a segment holds: subsegment
+// documents alone, which wait for their parent.
+func natively(s *trace.Entity) bool {
+	return s.Gap == trace.GapParent && !slices.ContainsFunc(s.Subsegments, func(e *trace.Entity) bool { return e.Span != nil })
+}
+
 // Parts renders a trace as Documents does, but a segment whose document would be
 // longer than limit bytes comes without its subsegments, and each of those, at any
 // depth, as a document of its own behind it, as it would be sent alone. A single
 // entity may still be longer.
 func Parts(t *trace.Trace, limit int) []Document {
 	docs, _, _ := Documents(t)
+	shown := slices.DeleteFunc(slices.Clone(t.Segments), natively)
 	var out []Document
 	for i, d := range docs {
-		if len(d.JSON) <= limit || i >= len(t.Segments) {
+		if len(d.JSON) <= limit || i >= len(shown) {
 			out = append(out, d)
 			continue
 		}
-		for e := range Within(t.Segments[i]) {
-			o := object{b: appendMembers(nil, e)}
+		for e := range Within(shown[i]) {
+			o := object{b: appendMembers(nil, t, e)}
 			o.empty = o.b[len(o.b)-1] == '{'
 			if e.Subsegment {
 				o.text("type", "subsegment")
@@ -109,8 +133,8 @@ type frame struct {
 }
 
 // appendEntity appends a segment with everything below it.
-func appendEntity(b []byte, root *trace.Entity) []byte {
-	b = appendMembers(b, root)
+func appendEntity(b []byte, t *trace.Trace, root *trace.Entity) []byte {
+	b = appendMembers(b, t, root)
 	stack := []frame{{entity: root}}
 	for len(stack) > 0 {
 		f := &stack[len(stack)-1]
@@ -132,7 +156,7 @@ func appendEntity(b []byte, root *trace.Entity) []byte {
 		}
 		child := f.entity.Subsegments[f.next]
 		f.next++
-		b = appendMembers(b, child)
+		b = appendMembers(b, t, child)
 		stack = append(stack, frame{entity: child})
 	}
 	return b
@@ -140,7 +164,10 @@ func appendEntity(b []byte, root *trace.Entity) []byte {
 
 // appendMembers appends an entity's object without its subsegments and without
 // the closing brace. What a folded subsegment inherits is left out.
-func appendMembers(b []byte, e *trace.Entity) []byte {
+func appendMembers(b []byte, t *trace.Trace, e *trace.Entity) []byte {
+	if e.Gap != trace.NoGap {
+		return appendGap(b, t, e)
+	}
 	o := openObject(b)
 	for name, v := range jsonscan.Value(e.Raw).Members() {
 		switch n := string(name); n {
@@ -165,6 +192,59 @@ func appendMembers(b []byte, e *trace.Entity) []byte {
 		}
 	}
 	return o.b
+}
+
+// appendGap appends the members of a segment that nobody sent.
+func appendGap(b []byte, t *trace.Trace, e *trace.Entity) []byte {
+	o := openObject(b)
+	o.text("name", e.Name)
+	o.text("id", e.ID.String())
+	o.text("trace_id", t.ID.String())
+	if !e.ParentID.IsZero() {
+		o.text("parent_id", e.ParentID.String())
+	}
+	o.time("start_time", e.Start)
+	if e.InProgress {
+		o.flag("in_progress")
+	} else {
+		o.time("end_time", e.End)
+	}
+	if e.Inferred {
+		o.flag("inferred")
+	}
+	if e.Origin != "" {
+		o.text("origin", e.Origin)
+	}
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{{"error", e.Error}, {"fault", e.Fault}, {"throttle", e.Throttle}} {
+		if f.set {
+			o.flag(f.name)
+		}
+	}
+	o.name("metadata")
+	o.b = append(o.b, `{"fluoro":{"missing":`...)
+	o.b = append(jsonscan.AppendString(o.b, e.Gap.Reason()), '}', '}')
+	return o.b
+}
+
+func (o *object) flag(name string) {
+	o.name(name)
+	o.b = append(o.b, "true"...)
+}
+
+// time appends epoch seconds with all their nanoseconds.
+func (o *object) time(name string, at trace.Time) {
+	o.name(name)
+	if at < 0 {
+		o.b = append(o.b, '-')
+		at = -at
+	}
+	o.b = strconv.AppendInt(o.b, int64(at)/1e9, 10)
+	if rest := int64(at) % 1e9; rest > 0 {
+		o.b = append(append(o.b, '.'), strings.TrimRight(strconv.FormatInt(1e9+rest, 10)[1:], "0")...)
+	}
 }
 
 // appendHTTP leaves out request.traced, which the service consumes.
@@ -293,7 +373,7 @@ func appendCompact(b []byte, v jsonscan.Value) []byte {
 // inferred renders the segment that stands for a callee without segments.
 func inferred(id trace.ID, e *trace.Entity) Document {
 	raw := jsonscan.Value(e.Raw)
-	own := derivedID(e.ID, "inferred")
+	own := madeID(e.ID, "inferred").String()
 	o := openObject(nil)
 	o.text("id", own)
 	o.text("name", e.Name)
@@ -322,7 +402,7 @@ func inferred(id trace.ID, e *trace.Entity) Document {
 			o.name("subsegments")
 			o.b = append(o.b, '[')
 			q := openObject(o.b)
-			q.text("id", derivedID(e.ID, "QueueTime"))
+			q.text("id", madeID(e.ID, "QueueTime").String())
 			q.text("name", "QueueTime")
 			q.raw("start_time", raw.Get("start_time"))
 			q.raw("end_time", raw.Get("end_time"))
@@ -330,14 +410,4 @@ func inferred(id trace.ID, e *trace.Entity) Document {
 		}
 	}
 	return Document{ID: own, JSON: o.close()}
-}
-
-// derivedID makes an id that is the same in every read.
-func derivedID(id trace.SegmentID, purpose string) string {
-	h := fnv.New64a()
-	_, _ = h.Write(id[:])
-	_, _ = h.Write([]byte(purpose))
-	var out trace.SegmentID
-	binary.BigEndian.PutUint64(out[:], h.Sum64())
-	return out.String()
 }

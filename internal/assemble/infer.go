@@ -158,7 +158,10 @@ func (c *connector) edge(from, to *trace.Node) *trace.Edge {
 // caller makes the edge that leads to a segment: from the client for a segment
 // without parent, from the owner of the calling entity else.
 func (c *connector) caller(s *trace.Entity, n *trace.Node) {
-	if s.ParentID.IsZero() {
+	if s.Gap.Unknown() {
+		return // who called it is not known
+	}
+	if s.Parent == nil && s.ParentID.IsZero() {
 		client := c.find(nodeID{trace.Service{Name: s.Name, Type: "client"}, true})
 		client.State = trace.StateUnknown
 		client.Entities = c.entityOf.Append(client.Entities, s)

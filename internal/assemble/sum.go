@@ -159,7 +159,7 @@ func Observe(t *trace.Trace, at func(received trace.Time) *Sum) {
 	}
 	left := maxTraceLinks
 	for e := range All(t) {
-		if s := o.sum(e); s != nil {
+		if s := o.sum(e); s != nil && e.Gap == trace.NoGap {
 			s.Entities++
 		}
 		if len(e.Links) > 0 && !e.InProgress && e.Segment != nil {

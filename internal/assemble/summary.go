@@ -53,11 +53,11 @@ func (o *outline) of(t *trace.Trace) *trace.Summary {
 		o.duration = max(0, t.End.Sub(t.Start))
 		s.Duration = &o.duration
 	}
-	if root := t.Root; root != nil {
+	if root := t.Entry; root != nil {
 		s.Root, s.HTTP = root.Name, root.HTTP
 		o.entry = trace.Service{Name: root.Name, Type: root.Origin}
 		s.EntryPoint = &o.entry
-		if !root.InProgress {
+		if !root.InProgress && !root.Gap.Unknown() {
 			o.response = time.Duration(root.Duration())
 			s.ResponseTime = &o.response
 		}

@@ -30,8 +30,8 @@ func Within(root *trace.Entity) iter.Seq[*trace.Entity] {
 	}
 }
 
-// All yields every entity of a trace: segments with their subsegments, then
-// orphans.
+// All yields every entity of a trace: segments with their subsegments, those that
+// nobody sent included.
 func All(t *trace.Trace) iter.Seq[*trace.Entity] {
 	return func(yield func(*trace.Entity) bool) {
 		for _, s := range t.Segments {
@@ -45,11 +45,6 @@ func All(t *trace.Trace) iter.Seq[*trace.Entity] {
 				if !yield(e) {
 					return
 				}
-			}
-		}
-		for _, e := range t.Orphans {
-			if !yield(e) {
-				return
 			}
 		}
 	}

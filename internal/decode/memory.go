@@ -14,6 +14,7 @@ type memory struct {
 	annotations slab.Slab[trace.Annotation]
 	aws         slab.Slab[trace.AWS]
 	sql         slab.Slab[trace.SQL]
+	spans       slab.Slab[trace.Span]
 	lastAWS     *trace.AWS
 	scratch     []trace.Annotation // of one entity
 }
@@ -23,7 +24,7 @@ func newMemory() memory {
 	// hold on to many others.
 	const most = 16
 	var m memory
-	m.segments.Most, m.entities.Most, m.children.Most, m.annotations.Most, m.aws.Most, m.sql.Most = most, most, most, most, most, most
+	m.segments.Most, m.entities.Most, m.children.Most, m.annotations.Most, m.aws.Most, m.sql.Most, m.spans.Most = most, most, most, most, most, most, most
 	return m
 }
 

@@ -51,8 +51,8 @@ func (s *Spans) Message() string {
 		s.RejectedSpans, s.Spans, first.Index, first.TraceID.Hex(), first.ID, first.Reason)
 }
 
-// reject notes one span.
-func (s *Spans) reject(r RejectedSpan) {
+// Reject notes one span.
+func (s *Spans) Reject(r RejectedSpan) {
 	s.RejectedSpans++
 	if len(s.Rejected) < maxRejections {
 		s.Rejected = append(s.Rejected, r)
@@ -67,9 +67,8 @@ func OTLPProto(body []byte, at trace.Time) (Spans, error) { return new(Mapper).P
 // Options; see [Mapper.JSON].
 func OTLPJSON(body []byte, at trace.Time) (Spans, error) { return new(Mapper).JSON(body, at) }
 
-// Render returns seg with the text of its segment document in Entity.Raw, by the
-// default Options; see [Mapper.Render].
-func Render(seg *trace.Segment) (*trace.Segment, error) { return new(Mapper).Render(seg) }
+// Text is the segment document of a span, by the default Options; see [Mapper.Text].
+func Text(seg *trace.Segment, opens bool) ([]byte, error) { return new(Mapper).Text(seg, opens) }
 
 // spanSegments makes the segments of one span again, by the default Options; see
 // [Mapper.Span].
@@ -224,7 +223,7 @@ func (d *decoder) oneSpan(b []byte) error {
 	index := d.out.Spans
 	d.out.Spans++
 	if index >= MaxSpans {
-		d.out.reject(RejectedSpan{Index: index, Reason: fmt.Sprintf("more than %d spans in one request", MaxSpans)})
+		d.out.Reject(RejectedSpan{Index: index, Reason: fmt.Sprintf("more than %d spans in one request", MaxSpans)})
 		return nil
 	}
 	err := d.span.parse(b)
@@ -235,7 +234,7 @@ func (d *decoder) oneSpan(b []byte) error {
 		err = d.mapper.checkTimes(&d.span, d.at)
 	}
 	if invalid, ok := errors.AsType[invalidSpan](err); ok {
-		d.out.reject(RejectedSpan{Index: index, TraceID: d.span.traceID, ID: d.span.id, Reason: string(invalid)})
+		d.out.Reject(RejectedSpan{Index: index, TraceID: d.span.traceID, ID: d.span.id, Reason: string(invalid)})
 		return nil
 	}
 	if err != nil {
@@ -294,8 +293,13 @@ func (m *Mapper) fill(seg *trace.Segment, d *mapped, memory *memory) {
 	e := &seg.Entity
 	e.ID, e.ParentID, e.Name, e.Namespace = d.id, d.parent, d.name, d.namespace
 	e.Origin, e.User, e.ResourceARN, e.Version = d.res.origin, d.user, d.res.arn, d.res.version
-	e.Start, e.End = trace.Time(s.start), trace.Time(s.end)
+	e.Start, e.End, e.InProgress = trace.Time(s.start), trace.Time(s.end), d.inProgress
+	if d.inProgress {
+		e.End = 0
+	}
 	e.Subsegment = d.subsegment
+	e.Span = memory.spans.One()
+	*e.Span = trace.Span{Kind: d.kind(), Name: s.name, Resource: &d.res.identity}
 	e.Error, e.Fault, e.Throttle = d.error, d.fault, d.thrott
 	if h := &d.http; h.present {
 		e.HTTP = trace.HTTP{URL: h.url, Method: h.method, UserAgent: h.userAgent, ClientIP: h.clientIP, Status: int(h.status)}

@@ -127,6 +127,8 @@ func (m *Mapper) consumes(d *mapped, a *attr) bool {
 		return d.sql.present
 	case k == keyHTTPStatusText:
 		return d.span.status == statusError && !d.eventCaused
+	case k == keyAWSXRayInProgress:
+		return d.inProgress && a.value.kind == boolValue
 	case k == keyDBQueryText:
 		return m.native() && d.sql.present && d.sql.query == a.value.str()
 	}

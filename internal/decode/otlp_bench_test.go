@@ -172,7 +172,7 @@ func BenchmarkRender(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for _, s := range spans.Segments {
-			if _, err := decode.Render(s); err != nil {
+			if _, err := render(new(decode.Mapper), s); err != nil {
 				b.Fatal(err)
 			}
 		}

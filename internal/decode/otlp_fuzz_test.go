@@ -42,7 +42,7 @@ func checkSpans(t *testing.T, spans decode.Spans) {
 	compatible := decode.NewMapper(decode.Options{Profile: decode.ProfileCompatible, IndexAllAttributes: true})
 	for _, s := range spans.Segments {
 		for _, m := range []*decode.Mapper{new(decode.Mapper), compatible} {
-			r, err := m.Render(s)
+			r, err := render(m, s)
 			if err != nil || !json.Valid(r.Entity.Raw) {
 				t.Fatalf("render: %v: %s", err, r.Entity.Raw)
 			}
@@ -56,9 +56,12 @@ func checkSpans(t *testing.T, spans decode.Spans) {
 
 // entityText is an entity as text, with what it points to: NaN differs from itself.
 func entityText(e trace.Entity) string {
-	aws, sql := e.AWS, e.SQL
-	e.AWS, e.SQL = nil, nil
-	return fmt.Sprintf("%+v %+v %+v", e, aws, sql)
+	aws, sql, span := e.AWS, e.SQL, ""
+	if e.Span != nil {
+		span = fmt.Sprintf("%d %q %+v", e.Span.Kind, e.Span.Name, *e.Span.Resource)
+	}
+	e.AWS, e.SQL, e.Span = nil, nil, nil
+	return fmt.Sprintf("%+v %+v %+v %s", e, aws, sql, span)
 }
 
 // sameAsGenerated holds that a request means what the generated code reads of
@@ -70,8 +73,8 @@ func sameAsGenerated(t *testing.T, spans decode.Spans, req *coltracepb.ExportTra
 	}
 	for i, want := range anew.Segments {
 		got := spans.Segments[i]
-		a, err1 := decode.Render(got)
-		b, err2 := decode.Render(want)
+		a, err1 := render(new(decode.Mapper), got)
+		b, err2 := render(new(decode.Mapper), want)
 		if err1 != nil || err2 != nil || string(a.Entity.Raw) != string(b.Entity.Raw) || entityText(got.Entity) != entityText(want.Entity) {
 			t.Fatalf("%v, %v\ngot  %+v %s\nwant %+v %s", err1, err2, got.Entity, a.Entity.Raw, want.Entity, b.Entity.Raw)
 		}

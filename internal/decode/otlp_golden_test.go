@@ -76,7 +76,7 @@ func rendered(t testing.TB, m *decode.Mapper, segs []*trace.Segment) []any {
 	t.Helper()
 	out := []any{}
 	for _, s := range segs {
-		r, err := m.Render(s)
+		r, err := render(m, s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -90,6 +90,7 @@ const (
 	keyAWSLambdaFunctionName
 	keyFaasInvokedName
 	keyAWSXRaySamplingRule
+	keyAWSXRayInProgress
 	keyHTTPResponseBodySize
 	keyHTTPResponseContentLength
 
@@ -292,6 +293,8 @@ func keyOf(name string) key {
 		return keyFaasInvokedName
 	case "aws.xray.sampling_rule":
 		return keyAWSXRaySamplingRule
+	case "aws.xray.inprogress":
+		return keyAWSXRayInProgress
 	case "http.response.body.size":
 		return keyHTTPResponseBodySize
 	case "http.response_content_length":

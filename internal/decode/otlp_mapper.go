@@ -77,6 +77,7 @@ type mapped struct {
 	id, parent           trace.SegmentID
 	name, namespace      string
 	subsegment           bool
+	inProgress           bool
 	user                 string
 	error, fault, thrott bool
 	http                 httpBlock
@@ -104,6 +105,12 @@ func (s *span) localRoot() bool {
 
 // mapSpan maps one part of a span into d.
 func (m *Mapper) mapSpan(d *mapped, s *span, r *resource, part uint8) {
+	m.mapSpanAs(d, s, r, part, false)
+}
+
+// mapSpanAs is mapSpan for a span of which the trace may show that it opens its
+// service: its parent belongs to another one.
+func (m *Mapper) mapSpanAs(d *mapped, s *span, r *resource, part uint8, opens bool) {
 	*d = mapped{span: s, res: r, part: part, id: s.id, parent: s.parent}
 	two := s.parts() == 2
 	if two && part == 0 {
@@ -112,8 +119,9 @@ func (m *Mapper) mapSpan(d *mapped, s *span, r *resource, part uint8) {
 	if two && part == 1 {
 		d.id = serviceID(s)
 	}
-	d.subsegment = s.kind != kindServer && !d.parent.IsZero() && !m.opensService(s)
-	d.storeResource = !d.subsegment
+	d.subsegment = s.kind != kindServer && !opens && !m.opensService(d)
+	d.storeResource = !d.subsegment || d.parent.IsZero()
+	d.inProgress = m.native() && s.inProgress()
 	m.mapHTTP(d)
 	m.mapCause(d)
 	m.mapAWS(d)
@@ -141,13 +149,26 @@ func (m *Mapper) mapSpan(d *mapped, s *span, r *resource, part uint8) {
 }
 
 // opensService says whether a span that is no SERVER is where its service begins:
-// its parent is known to be in another process. The collector does not look at
-// that; ADOT spans say it themselves in aws.span.kind.
-func (m *Mapper) opensService(s *span) bool {
-	if !m.native() || s.has(keyAWSSpanKind) || !s.isRemote() {
-		return false
+// it has no parent, or that is known to be in another process. A call is part of a
+// service even then. The collector makes a segment of whatever has no parent and
+// does not look at the flags; ADOT spans say it themselves in aws.span.kind.
+func (m *Mapper) opensService(d *mapped) bool {
+	s := d.span
+	if !m.native() || s.has(keyAWSSpanKind) {
+		return d.parent.IsZero()
 	}
-	return s.kind == kindConsumer || s.kind == kindInternal || s.kind == kindUnspecified
+	calls := s.kind == kindClient || s.kind == kindProducer
+	return !calls && (d.parent.IsZero() || s.isRemote())
+}
+
+// inProgress says whether the span was sent before its end: it has none yet, or
+// says so (X-Ray's own attribute, which the collector's awsxrayreceiver sets).
+func (s *span) inProgress() bool {
+	if s.end == 0 {
+		return true
+	}
+	v := s.get(keyAWSXRayInProgress)
+	return v != nil && v.kind == boolValue && v.num == 1
 }
 
 // toDependency makes d the subsegment for the call that a local root is.
@@ -169,6 +190,18 @@ func (m *Mapper) toService(d *mapped) {
 	}
 	d.http = httpBlock{}
 	d.aws.calleeBlock = calleeBlock{}
+}
+
+// kind is the span's, or that of the service segment of a local root. Numbers that
+// OpenTelemetry does not know are unspecified.
+func (d *mapped) kind() trace.SpanKind {
+	switch {
+	case d.part > 0:
+		return trace.SpanInternal
+	case d.span.kind < 0 || d.span.kind > kindConsumer:
+		return trace.SpanUnspecified
+	}
+	return trace.SpanKind(d.span.kind)
 }
 
 // keepsLinks says whether the span's links belong to this document.

@@ -14,7 +14,16 @@ func (m *Mapper) mapName(d *mapped) {
 	if s.awsSDK() || m.native() && s.str(keyRPCSystemName) == "aws-api" {
 		d.namespace = "aws"
 	}
-	d.name = m.serviceName(d)
+	calls := s.kind == kindClient || s.kind == kindProducer
+	if m.native() && !d.subsegment && !calls && s.kind != kindServer && !s.has(keyAWSSpanKind) {
+		// What opens a service is named after it, whatever it says of its peer.
+		if d.name = s.str(keyAWSLocalService); d.name == "" {
+			d.name = d.res.service
+		}
+	}
+	if d.name == "" {
+		d.name = m.serviceName(d)
+	}
 	if d.name == "" {
 		if d.name = s.str(keyAWSService); s.has(keyAWSService) && d.namespace == "" {
 			d.namespace = "aws"

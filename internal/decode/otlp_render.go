@@ -10,14 +10,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Render returns seg with the text of its segment document in Entity.Raw: seg
-// itself if it was received as a document or is rendered already, else a copy.
-// The text is one JSON object without blanks. An error says that Segment.Raw is
-// no span.
-func (m *Mapper) Render(seg *trace.Segment) (*trace.Segment, error) {
-	if seg.Source != trace.SourceOTLP || seg.Entity.Raw != nil {
-		return seg, nil
-	}
+// Text is the segment document of a span, one JSON object without blanks. opens
+// says that the span is the first of its service in its trace, which only the
+// trace knows: then it is a segment. An error says that Segment.Raw is no span.
+func (m *Mapper) Text(seg *trace.Segment, opens bool) ([]byte, error) {
 	scope := seg.Scope
 	if scope == nil {
 		scope = new(trace.OTLPScope)
@@ -31,10 +27,8 @@ func (m *Mapper) Render(seg *trace.Segment) (*trace.Segment, error) {
 		return nil, fmt.Errorf("render span %s: %w", seg.ID, err)
 	}
 	var d mapped
-	m.mapSpan(&d, &s, res, seg.Part)
-	out := *seg
-	out.Entity.Raw = m.appendDocument(make([]byte, 0, 2*len(seg.Raw)+512), &d)
-	return &out, nil
+	m.mapSpanAs(&d, &s, res, seg.Part, opens)
+	return m.appendDocument(make([]byte, 0, 2*len(seg.Raw)+512), &d), nil
 }
 
 // jsonWriter appends the members of objects.
@@ -125,7 +119,11 @@ func (m *Mapper) appendDocument(b []byte, d *mapped) []byte {
 		m.links(w, s)
 	}
 	w.text("trace_id", s.traceID.String())
-	m.time(w, "end_time", s.end)
+	if d.inProgress {
+		w.flag("in_progress", true)
+	} else {
+		m.time(w, "end_time", s.end)
+	}
 	d.http.write(w)
 	w.flag("fault", d.fault)
 	w.flag("error", d.error)

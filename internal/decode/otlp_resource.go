@@ -22,6 +22,7 @@ type resource struct {
 	language string
 	service  string
 	account  string
+	identity trace.Resource
 	// instance and zone are those of the ec2 block, zone also that of the ecs block.
 	instance, zone string
 }
@@ -62,6 +63,7 @@ func (m *Mapper) parseResource(scope *trace.OTLPScope) (*resource, error) {
 	r.language = r.str(keyTelemetrySDKLanguage)
 	r.service = r.str(keyServiceName)
 	r.account = r.str(keyCloudAccountID)
+	r.identity = trace.Resource{Service: r.service, Namespace: r.str(keyServiceNamespace), Instance: r.str(keyServiceInstanceID)}
 	if m.native() {
 		r.arn = r.str(keyAWSXRayResourceARN)
 		if id := r.str(keyCloudResourceID); r.arn == "" && strings.HasPrefix(id, "arn:") {

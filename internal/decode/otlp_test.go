@@ -153,6 +153,14 @@ func TestMapper_nativeURLs(t *testing.T) {
 }
 
 // Typed segment and rendered document say the same.
+// render is a copy of a segment with its text in Entity.Raw.
+func render(m *decode.Mapper, s *trace.Segment) (*trace.Segment, error) {
+	out := *s
+	var err error
+	out.Entity.Raw, err = m.Text(s, false)
+	return &out, err
+}
+
 func TestMapper_typedAndRendered(t *testing.T) {
 	span := child(newSpan(client,
 		"rpc.system", "aws-api", "rpc.service", "S3", "rpc.method", "GetObject", "aws.s3.bucket", "pictures", "aws.request.id", "R1", "cloud.region", "eu-west-1",
@@ -174,6 +182,7 @@ func TestMapper_typedAndRendered(t *testing.T) {
 			{Key: "f", Value: trace.Value{Kind: trace.NumberValue, Number: 0.5}}, {Key: "b", Value: trace.Value{Kind: trace.BoolValue, Bool: true}}},
 		Links:      []trace.Link{{TraceID: trace.ID(traceID), ID: trace.SegmentID(parentID)}},
 		ReceivedAt: at,
+		Span:       &trace.Span{Kind: trace.SpanClient, Name: "op", Resource: &trace.Resource{Service: "shop"}},
 	}
 	if !reflect.DeepEqual(s.Entity, want) {
 		t.Errorf("got  %+v\nwant %+v", s.Entity, want)
@@ -196,15 +205,9 @@ func TestMapper_typedAndRendered(t *testing.T) {
 			t.Errorf("%v = %v, want %v", c.path, got, c.want)
 		}
 	}
-	r, err := m.Render(s)
+	r, err := render(m, s)
 	if err != nil || !strings.Contains(string(r.Entity.Raw), `"end_time":1718000000.125000001,`) {
 		t.Errorf("%v: nanoseconds are lost in %s", err, r.Entity.Raw)
-	}
-	if s.Entity.Raw != nil {
-		t.Error("Render changed the segment it was given")
-	}
-	if again, err := m.Render(r); err != nil || again != r {
-		t.Error("a rendered segment is rendered again")
 	}
 }
 
@@ -228,7 +231,7 @@ func TestRender_readsBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, s := range spans.Segments {
-			r, err := decode.Render(s)
+			r, err := render(new(decode.Mapper), s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -237,7 +240,7 @@ func TestRender_readsBack(t *testing.T) {
 				t.Fatalf("%v: %s", refusal, r.Entity.Raw)
 			}
 			got, want := read[0].Entity, s.Entity
-			got.Raw, want.Raw = nil, nil
+			got.Raw, want.Raw, want.Span = nil, nil, nil // only a span has a kind
 			if !reflect.DeepEqual(got, want) || read[0].TraceID != s.TraceID || read[0].Independent != s.Independent {
 				t.Fatalf("%s\ngot  %+v\nwant %+v", r.Entity.Raw, got, want)
 			}
@@ -370,7 +373,7 @@ func TestOTLPProto_acceptsOddSpans(t *testing.T) {
 	empty.Name, empty.StartTimeUnixNano, empty.EndTimeUnixNano = "", 5, 0
 	empty.ParentSpanId = make([]byte, 8)
 	segs := mapped(t, new(decode.Mapper), request(nil, empty))
-	if s := segs[0]; s.Name != "span" || s.Start != 5 || s.End != 0 || s.InProgress || !s.ParentID.IsZero() || s.Duration() != 0 {
+	if s := segs[0]; s.Name != "span" || s.Start != 5 || s.End != 0 || !s.InProgress || !s.ParentID.IsZero() || s.Duration() != 0 {
 		t.Errorf("%+v", s)
 	}
 	spans, err := decode.OTLPProto(nil, at)

@@ -35,6 +35,8 @@ var FormatOTel = Format{"OTEL", func(t *trace.Trace) ([]assemble.Document, error
 		doc := e.Received
 		d := assemble.Document{ID: e.ID.String()}
 		switch {
+		case e.Gap != trace.NoGap:
+			continue // nobody sent it
 		case doc == nil:
 			return nil, fmt.Errorf("entity %s of trace %s has no document", e.ID, t.ID)
 		case doc.Source != trace.SourceOTLP:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,7 @@ const (
 
 // Appender keeps segments; a store.Store is one.
 type Appender interface {
-	Append(ctx context.Context, account trace.Account, batch []*trace.Segment) error
+	Append(ctx context.Context, account trace.Account, batch []*trace.Segment) ([]trace.Refused, error)
 }
 
 // Options of an Intake.
@@ -167,7 +168,8 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 			refused = append(refused, *refusal)
 		}
 	}
-	return refused, in.append(ctx, ProtocolXRay, account, source, batch)
+	_, err := in.append(ctx, ProtocolXRay, account, source, batch)
+	return refused, err
 }
 
 // turnAway counts n segments for which there was no room.
@@ -179,24 +181,37 @@ func (in *Intake) turnAway(protocol, source string, n int, err error) {
 	in.tally.Throttle(protocol, source, n, err)
 }
 
-// Spans takes the decoded spans of one OTLP request. An error means that
-// nothing was acknowledged.
-func (in *Intake) Spans(ctx context.Context, protocol string, account trace.Account, source string, spans decode.Spans) error {
+// Spans takes the decoded spans of one OTLP request, and adds to those that were
+// rejected what contradicts spans that are kept. An error means that nothing was
+// acknowledged.
+func (in *Intake) Spans(ctx context.Context, protocol string, account trace.Account, source string, spans *decode.Spans) error {
 	if spans.RejectedSpans > 0 {
 		in.tally.RefuseMany(protocol, source, "InvalidSpan", spans.Message(), spans.RejectedSpans)
 	}
-	return in.append(ctx, protocol, account, source, spans.Segments)
+	refused, err := in.append(ctx, protocol, account, source, spans.Segments)
+	for _, r := range refused {
+		spans.Reject(decode.RejectedSpan{Index: slices.Index(spans.Segments, r.In), TraceID: r.In.TraceID, ID: r.Entity.ID, Reason: r.Reason()})
+	}
+	return err
 }
 
-func (in *Intake) append(ctx context.Context, protocol string, account trace.Account, source string, batch []*trace.Segment) error {
+// append keeps a batch and is what of it contradicts what is kept already.
+func (in *Intake) append(ctx context.Context, protocol string, account trace.Account, source string, batch []*trace.Segment) ([]trace.Refused, error) {
 	if len(batch) == 0 {
-		return nil
+		return nil, nil
 	}
-	err := in.store.Append(ctx, account, batch)
+	refused, err := in.store.Append(ctx, account, batch)
 	switch {
 	case err == nil:
-		in.tally.Accept(protocol, len(batch))
-		return nil
+		shown := len(batch)
+		for i := range refused {
+			if r := &refused[i]; r.Entity == &r.In.Entity { // all of its document
+				shown--
+			}
+		}
+		in.tally.Accept(protocol, shown)
+		in.tally.Contradict(protocol, source, refused)
+		return refused, nil
 	case trace.KindOf(err) == trace.KindThrottled && protocol == ProtocolUDP:
 		in.tally.Drop(protocol, source, "StoreFull", err.Error(), len(batch)) // nobody sends it again
 	case trace.KindOf(err) == trace.KindThrottled:
@@ -207,5 +222,5 @@ func (in *Intake) append(ctx context.Context, protocol string, account trace.Acc
 		in.tally.Fail(protocol, source, "StoreFailed", len(batch), err)
 		in.log.Error("segments not stored", "protocol", protocol, "segments", len(batch), "error", err)
 	}
-	return err
+	return nil, err
 }

@@ -129,7 +129,7 @@ func (g *otlpGRPC) export(ctx context.Context, source string, raw []byte) (*colt
 		g.in.tally.Refuse(ProtocolOTLPGRPC, source, "InvalidRequest", err.Error())
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	if err := g.in.Spans(ctx, ProtocolOTLPGRPC, g.account, source, spans); err != nil {
+	if err := g.in.Spans(ctx, ProtocolOTLPGRPC, g.account, source, &spans); err != nil {
 		return nil, grpcError(err)
 	}
 	return exportResponse(spans), nil

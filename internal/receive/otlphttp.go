@@ -68,7 +68,7 @@ func (h *otlpHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	spans, err := parse(body, h.in.stamp())
 	if err == nil {
-		err = h.in.Spans(r.Context(), ProtocolOTLPHTTP, h.account, r.RemoteAddr, spans)
+		err = h.in.Spans(r.Context(), ProtocolOTLPHTTP, h.account, r.RemoteAddr, &spans)
 		if err != nil {
 			h.answerError(w, typ, err)
 			return

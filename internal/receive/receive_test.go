@@ -33,14 +33,14 @@ type keeper struct {
 	fail     error
 }
 
-func (k *keeper) Append(_ context.Context, _ trace.Account, batch []*trace.Segment) error {
+func (k *keeper) Append(_ context.Context, _ trace.Account, batch []*trace.Segment) ([]trace.Refused, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.fail != nil {
-		return k.fail
+		return nil, k.fail
 	}
 	k.segments = append(k.segments, batch...)
-	return nil
+	return nil, nil
 }
 
 func (k *keeper) count() int {

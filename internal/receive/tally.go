@@ -2,11 +2,13 @@ package receive
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -89,6 +91,20 @@ func (t *Tally) Refuse(protocol, source, reason, message string) {
 func (t *Tally) RefuseMany(protocol, source, reason, message string, n int) {
 	t.add(protocol, OutcomeRejected, reason, source, n)
 	t.remember(protocol, source, reason, message)
+}
+
+// Contradict counts observations that are kept but not shown, because they say
+// something else of one that is shown. source is "" where the sender is not known
+// any more.
+func (t *Tally) Contradict(protocol, source string, refused []trace.Refused) {
+	if len(refused) == 0 {
+		return
+	}
+	t.add(protocol, OutcomeRejected, "Contradiction", source, len(refused))
+	for i := range refused[:min(len(refused), keepRefused)] {
+		r := &refused[i]
+		t.remember(protocol, source, "Contradiction", fmt.Sprintf("%s of trace %s: %s", r.Entity.ID, r.In.TraceID, r.Reason()))
+	}
 }
 
 // Throttle counts segments for which there was no room.

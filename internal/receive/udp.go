@@ -151,7 +151,7 @@ func (u *UDP) store() {
 			}
 		}
 		// The Intake has counted what fails; a datagram has nobody to tell.
-		_ = u.in.append(context.Background(), ProtocolUDP, u.account, source, batch)
+		_, _ = u.in.append(context.Background(), ProtocolUDP, u.account, source, batch)
 		u.queued.Add(-int64(size))
 	}
 }

@@ -112,7 +112,7 @@ func (s *server) open() (err error) {
 	s.store, err = local.Open(local.Options{
 		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush,
 		Dir: c.Data, SettleAfter: c.Settle, Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Logger: s.log,
-		Groups: s.groupVersions,
+		Groups: s.groupVersions, Refused: s.contradicted,
 	})
 	if err != nil {
 		return err
@@ -143,6 +143,22 @@ func (s *server) open() (err error) {
 	}
 	s.measure()
 	return nil
+}
+
+// contradicted counts what turned out to contradict what is shown when its trace
+// settled. Who sent it is not known any more.
+func (s *server) contradicted(_ trace.Account, refused []trace.Refused) {
+	byProtocol := map[string][]trace.Refused{}
+	for _, r := range refused {
+		protocol := receive.ProtocolXRay
+		if r.In.Source == trace.SourceOTLP {
+			protocol = receive.ProtocolOTLPHTTP
+		}
+		byProtocol[protocol] = append(byProtocol[protocol], r)
+	}
+	for protocol, list := range byProtocol {
+		s.tally.Contradict(protocol, "", list)
+	}
 }
 
 // busy adds what to do to the error of an address that cannot be bound.

@@ -31,8 +31,13 @@ type Store interface {
 	// when there is no room now, KindUnavailable when the engine cannot write
 	// (disk full, failed sync), with the reason; reads go on.
 	//
+	// refused are the observations of the batch that contradict what is open of
+	// their traces: they are kept, but not shown. Those that contradict what is
+	// settled come to light when their trace settles again (the engine's options
+	// say who is told).
+	//
 	// The engine owns the segments afterwards.
-	Append(ctx context.Context, account trace.Account, batch []*trace.Segment) error
+	Append(ctx context.Context, account trace.Account, batch []*trace.Segment) (refused []trace.Refused, err error)
 
 	// Traces yields those of the given traces that exist, in the order of ids,
 	// assembled, with Entity.Raw set on every entity.

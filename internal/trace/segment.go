@@ -72,6 +72,9 @@ type Entity struct {
 	// Error, Fault and Throttle are the document's flags; see Outcome.
 	Error, Fault, Throttle bool
 
+	// Span is what tells a span from others with its id; nil for documents.
+	Span *Span
+
 	HTTP        HTTP
 	AWS         *AWS // nil: the document says nothing of it
 	SQL         *SQL // the same
@@ -96,8 +99,85 @@ type Entity struct {
 	Segment *Entity
 	// Callees are the segments whose ParentID is this entity's ID.
 	Callees []*Entity
-	// Subsegment is true for subsegments, embedded or independent.
+	// Subsegment is true for subsegments, embedded or independent. Assembly makes a
+	// segment of a span's subsegment whose parent belongs to another service.
 	Subsegment bool
+	// Gap is set on a segment that nobody sent: it holds what would be shown
+	// nowhere without it.
+	Gap Gap
+}
+
+// Gap is why a trace shows a segment that nobody sent.
+type Gap uint8
+
+// The reasons for such a segment.
+const (
+	// NoGap is of what was sent.
+	NoGap Gap = iota
+	// GapParent: the parent of what it holds has not arrived. Its ID is the
+	// parent's.
+	GapParent
+	// GapCircle: the parents of what it holds lead in a circle.
+	GapCircle
+	// GapEntry: what it holds is a call of a service that sent no segment for its
+	// own part: a script, a publisher, a browser.
+	GapEntry
+)
+
+// Unknown says whether the segment stands for something of which nothing is known
+// but that it is missing.
+func (g Gap) Unknown() bool { return g == GapParent || g == GapCircle }
+
+// Reason says in a sentence what is missing and why that may be, "" for NoGap.
+func (g Gap) Reason() string {
+	switch g {
+	case GapParent:
+		return "The parent of what is shown here has not arrived: it is not finished yet, was not sampled, was lost on its way, or is sent somewhere else."
+	case GapCircle:
+		return "What is shown here names itself, or something below it, as its parent: ids were used twice, or set wrong."
+	case GapEntry:
+		return "The service sent this call alone: it has no span for its own work."
+	}
+	return ""
+}
+
+// SpanKind is opentelemetry.proto.trace.v1.Span.SpanKind.
+type SpanKind uint8
+
+// The kinds of spans.
+const (
+	SpanUnspecified SpanKind = iota
+	SpanInternal
+	SpanServer
+	SpanClient
+	SpanProducer
+	SpanConsumer
+)
+
+// Calls says whether a span of the kind stands for a call of another service.
+func (k SpanKind) Calls() bool { return k == SpanClient || k == SpanProducer }
+
+// Span is what tells an OpenTelemetry span from others of its trace that have
+// the same id, as client and server do where they share one (B3).
+type Span struct {
+	Kind SpanKind
+	Name string
+	// Resource is who sent it; it is shared and must not be changed.
+	Resource *Resource
+}
+
+// Resource is the identity of an OpenTelemetry resource (semantic conventions,
+// service.*). "" is not known.
+type Resource struct{ Service, Namespace, Instance string }
+
+// Differs says whether two resources are known to be different services, or
+// different instances of one.
+func (r *Resource) Differs(o *Resource) bool {
+	if r == o || r == nil || o == nil {
+		return false
+	}
+	other := func(a, b string) bool { return a != "" && b != "" && a != b }
+	return r.Service != o.Service || other(r.Namespace, o.Namespace) || other(r.Instance, o.Instance)
 }
 
 // HTTP holds the members of the http block that searches and statistics use.

@@ -1,18 +1,24 @@
 package trace
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Trace is everything known of one trace id, joined into one tree. It is built
 // by package assemble and immutable afterwards.
 type Trace struct {
 	ID ID
 	// Segments are the top-level entries: every segment, also those with a
-	// ParentID, ordered by start, then id.
+	// ParentID and those that nobody sent (Entity.Gap), ordered by start, then id.
+	// Every entity of the trace is below one of them.
 	Segments []*Entity
-	// Orphans are independent subsegments whose parent has not arrived.
-	Orphans []*Entity
 	// Root is the segment without ParentID (the earliest if several), or nil.
 	Root *Entity
+	// Entry is where the trace begins as far as it is known: Root, else the
+	// earliest segment whose parent has not arrived, else the earliest one that
+	// stands for a missing parent. It is nil only in a trace without entities.
+	Entry *Entity
 	// Start is the earliest start and End the latest end over all entities; End
 	// is 0 when nothing is completed.
 	Start, End Time
@@ -20,6 +26,9 @@ type Trace struct {
 	InProgress bool
 	// Partial is true when some ParentID names an entity that has not arrived.
 	Partial bool
+	// Refused are the observations that are not shown, because another of the same
+	// identity that is shown says something else.
+	Refused []Refused
 	// LimitExceeded is true when documents were left out because of the size limit.
 	LimitExceeded bool
 	// Revision is 1 for the first accepted batch and grows by one for each that
@@ -30,6 +39,19 @@ type Trace struct {
 	// Nodes and Edges are the trace's part of the service graph.
 	Nodes []*Node
 	Edges []*Edge
+}
+
+// Refused is an observation that contradicts one that is shown: the one that was
+// accepted first.
+type Refused struct {
+	Entity *Entity  // as it was received
+	In     *Segment // the document that holds it
+	Kept   *Entity
+}
+
+// Reason says in a sentence why.
+func (r *Refused) Reason() string {
+	return fmt.Sprintf("the trace has %s %q already, with the same start and other content, which is kept", r.Entity.ID, r.Kept.Name)
 }
 
 // Service is the identity of a node of the service graph. It is comparable.

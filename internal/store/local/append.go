@@ -68,6 +68,9 @@ type commit struct {
 	probe   bool
 	// rotate asks for a new log file; it is a probe, too.
 	rotate bool
+	// repeated are the traces that had a segment of the same id before: another
+	// observation, the same one sent again, or one that contradicts it.
+	repeated []repeatedTrace
 	// deletion is set when the commit deletes traces instead of adding some.
 	deletion *deletion
 }
@@ -76,6 +79,12 @@ type commit struct {
 type tracePart struct {
 	id trace.ID
 	part
+}
+
+// repeatedTrace is all that is open of a trace after a batch.
+type repeatedTrace struct {
+	id    trace.ID
+	parts []part
 }
 
 // newCommit sorts a batch by trace, keeping the order within each.
@@ -116,33 +125,36 @@ func newCommit(account trace.Account, batch []*trace.Segment) *commit {
 }
 
 // Append keeps a batch.
-func (s *Store) Append(ctx context.Context, account trace.Account, batch []*trace.Segment) error {
+func (s *Store) Append(ctx context.Context, account trace.Account, batch []*trace.Segment) ([]trace.Refused, error) {
 	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
-		return err
+		return nil, err
 	}
 	if len(batch) == 0 {
-		return nil
+		return nil, nil
 	}
 	if reason := s.unwritable(); reason != "" {
-		return unavailable(reason)
+		return nil, unavailable(reason)
 	}
 	c := newCommit(account, batch)
 	if err := s.reserve(ctx, c.bytes); err != nil {
-		return err
+		return nil, err
 	}
 	encoder := encoders.Get().(*block.Encoder)
 	c.payload = encodeBatch(encoder, account, batch)
 	c.done = make(chan error, 1)
 	if !s.queue.push(c) {
 		s.room.give(c.bytes)
-		return errClosed()
+		return nil, errClosed()
 	}
 	select {
 	case err := <-c.done:
 		encoders.Put(encoder)
-		return err
+		if err != nil {
+			return nil, err
+		}
+		return s.refusedOf(c), nil
 	case <-ctx.Done():
-		return ctx.Err() // the batch may be kept: it was not acknowledged
+		return nil, ctx.Err() // the batch may be kept: it was not acknowledged
 	}
 }
 
@@ -412,7 +424,9 @@ func (s *Store) apply(c *commit, lsn, file uint64) {
 	for i := range c.parts {
 		p := c.parts[i].part
 		p.lsn, p.file = lsn, file
-		s.head.add(key{c.account, c.parts[i].id}, p, now, s.isSettled)
+		if o, repeated := s.head.add(key{c.account, c.parts[i].id}, p, now, s.isSettled); repeated && c.done != nil {
+			c.repeated = append(c.repeated, repeatedTrace{o.id, o.parts[:len(o.parts):len(o.parts)]})
+		}
 	}
 	s.appliedFile = max(s.appliedFile, file)
 }

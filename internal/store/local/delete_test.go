@@ -39,7 +39,8 @@ func put(s *local.Store, n, segment int) error {
 	if err != nil {
 		return err
 	}
-	return s.Append(context.Background(), owner, []*trace.Segment{seg})
+	_, err = s.Append(context.Background(), owner, []*trace.Segment{seg})
+	return err
 }
 
 // has is how many segments trace n has.

@@ -56,7 +56,7 @@ func (l *ledger) send(t testing.TB, s *local.Store, n int) error {
 		numbers[l.sent] = tr
 		l.sent++
 	}
-	err := s.Append(context.Background(), account, batch)
+	_, err := s.Append(context.Background(), account, batch)
 	for seg, tr := range numbers {
 		if err == nil {
 			l.acked[seg] = tr

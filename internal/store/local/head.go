@@ -26,6 +26,10 @@ type open struct {
 	reopened   bool
 	touched    time.Time
 	prev, next *open
+	// ids are those of the segments of all parts.
+	ids idSet
+	// told are the refused observations of which their sender was told.
+	told map[*trace.Entity]bool
 	// kept is the trace as a graph assembled it, for the next graph and for the
 	// flush. It needs no mutex.
 	kept atomic.Pointer[kept]
@@ -78,14 +82,15 @@ func newHead() *head { return &head{accounts: map[trace.Account]map[trace.ID]*op
 
 func (h *head) get(k key) *open { return h.accounts[k.account][k.id] }
 
-// add adds what a batch, which has one LSN, brought for a trace.
-func (h *head) add(k key, p part, now time.Time, settled func(key) bool) {
+// add adds what a batch, which has one LSN, brought for a trace. repeated says that
+// an id comes a second time.
+func (h *head) add(k key, p part, now time.Time, settled func(key) bool) (o *open, repeated bool) {
 	ids := h.accounts[k.account]
 	if ids == nil {
 		ids = map[trace.ID]*open{}
 		h.accounts[k.account] = ids
 	}
-	o := ids[k.id]
+	o = ids[k.id]
 	if o == nil {
 		o = &open{key: k, reopened: settled(k)}
 		ids[k.id] = o
@@ -101,6 +106,12 @@ func (h *head) add(k key, p part, now time.Time, settled func(key) bool) {
 	o.touched = now
 	h.segments += int64(len(p.segments))
 	h.link(o)
+	for _, s := range p.segments {
+		if o.ids.add(s.ID) {
+			repeated = true
+		}
+	}
+	return o, repeated
 }
 
 func (h *head) link(o *open) {

@@ -58,6 +58,10 @@ type Options struct {
 	// summed up when traces settle. Without it, and for versions that it did not
 	// list when they were valid, graphs and series of groups read traces.
 	Groups func(trace.Account) ([]store.GroupVersion, error)
+	// Refused, if not nil, is told of observations that contradict what was there
+	// before, where Append could not tell their sender. It must not block, nor keep
+	// what it gets.
+	Refused func(trace.Account, []trace.Refused)
 	// Restore makes a segment of what is kept of it (decode.Restore).
 	Restore func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error)
 	// FS is the file system (the operating system's).

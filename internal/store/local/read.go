@@ -105,18 +105,18 @@ func (s *Store) view(src *source, rendered bool, keep block.Keeper) (*view, erro
 	// A document is rendered as it is: such a view serves both.
 	plain := true
 	v := &view{bytes: 512}
-	for i, seg := range segments {
+	for _, seg := range segments {
 		plain = plain && seg.Source == trace.SourceDocument
-		if rendered {
-			if segments[i], err = decode.Render(seg); err != nil {
-				return nil, fmt.Errorf("render a span of trace %s: %w", src.id, err)
-			}
-		}
 		bytes, _ := measure(seg)
 		v.bytes += 2 * bytes
 	}
 	k.rendered = rendered || plain
 	v.trace = assemble.Trace(src.id, segments)
+	if rendered {
+		if err := assemble.Render(v.trace, decode.Text); err != nil {
+			return nil, fmt.Errorf("render: %w", err)
+		}
+	}
 	v.summary = assemble.Summary(v.trace)
 	s.views.Put(k, v, v.bytes)
 	return v, nil

@@ -113,7 +113,7 @@ func TestRetain_graphsOfWhatIsLeftReadNoTrace(t *testing.T) {
 		t.Helper()
 		for _, at := range at {
 			segment++
-			if err := s.Append(t.Context(), owner, []*trace.Segment{call(t, segment, segment, 0, rollupStart+at)}); err != nil {
+			if _, err := s.Append(t.Context(), owner, []*trace.Segment{call(t, segment, segment, 0, rollupStart+at)}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -93,7 +93,7 @@ func rollupsFollow(t *testing.T, rnd *rand.Rand) {
 				at := rollupStart + float64(rnd.IntN(300)) + []float64{0, 0.25, 0.5}[rnd.IntN(3)]
 				batch = append(batch, call(t, rnd.IntN(30), segment, rnd.IntN(segment), at))
 			}
-			err = s.Append(context.Background(), owner, batch)
+			_, err = s.Append(context.Background(), owner, batch)
 		}
 		if err != nil {
 			t.Fatal(err)

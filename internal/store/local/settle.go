@@ -213,6 +213,7 @@ func (s *Store) flush(sources []source) error {
 	var describe describer
 	var segments []*trace.Segment
 	roll := roller{store: s}
+	refused := map[trace.Account][]trace.Refused{}
 	for i := range sources {
 		src := &sources[i]
 		t := src.kept()
@@ -222,6 +223,9 @@ func (s *Store) flush(sources []source) error {
 				return err
 			}
 			t = assembler.Trace(src.id, segments)
+		}
+		if list := s.newlyRefused(src, t); list != nil {
+			refused[src.account] = append(refused[src.account], list...)
 		}
 		sum := assembler.Outline(t)
 		list[i] = settling{src, describe.info(src, t, sum)}
@@ -237,6 +241,11 @@ func (s *Store) flush(sources []source) error {
 		return err
 	}
 	s.install(b, list)
+	if s.o.Refused != nil {
+		for account, list := range refused {
+			s.o.Refused(account, list)
+		}
+	}
 	if err := s.trimLog(); err != nil {
 		s.o.Logger.Warn("log not cut", "error", err)
 	}

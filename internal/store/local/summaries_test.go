@@ -40,7 +40,7 @@ func TestSummaries_ofAValueAreThoseOfALookAtAll(t *testing.T) {
 			}
 			batch = append(batch, list...)
 		}
-		if err := s.Append(context.Background(), owner, batch); err != nil {
+		if _, err := s.Append(context.Background(), owner, batch); err != nil {
 			t.Fatal(err)
 		}
 		if round < 11 { // the last batch stays open

@@ -25,7 +25,7 @@ func putAt(t *testing.T, s *local.Store, n, segment int, at time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Append(context.Background(), owner, []*trace.Segment{seg}); err != nil {
+	if _, err := s.Append(context.Background(), owner, []*trace.Segment{seg}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -337,19 +337,35 @@ func lateSegments(t *testing.T, e Engine) {
 
 func firstCompletionWins(t *testing.T, e Engine) {
 	f := newFixture(t, e)
-	send := func(at, start, end float64, name string) {
-		f.append(home, segment(f, second(at), 1, segmentID(1), name, start, end, nil))
+	send := func(at, start, end float64, name string) []trace.Refused {
+		t.Helper()
+		refused, err := f.store.Append(f.ctx, home, []*trace.Segment{segment(f, second(at), 1, segmentID(1), name, start, end, nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.model.append(home, []*trace.Segment{segment(f, second(at), 1, segmentID(1), name, start, end, nil)})
+		return refused
 	}
 	send(100, 0, -1, "one")
 	send(101, 0, -1, "two")
 	f.compare("in progress", home)
 	// Accepted first, though its receipt is later than that of the next.
 	send(110, 0, 1, "three")
+	if refused := send(111, 0, 1, "three"); refused != nil {
+		t.Errorf("sent again: refused %v", refused)
+	}
+	if refused := send(112, 0, 3, "three"); len(refused) != 1 || refused[0].Entity.ID.String() != segmentID(1) || refused[0].Kept.End != second(1) {
+		t.Errorf("a contradiction: refused %v", refused)
+	}
+	if refused := send(113, 0, -1, "three"); refused != nil {
+		t.Errorf("an earlier version: refused %v", refused)
+	}
 	e.Settle(f, f.store)
-	send(105, 0, 2, "four")
+	send(105, 0, 2, "three")
 	f.states(func(state string) {
 		f.compare(state, home)
-		if got := f.traces(home, traceID(1)); len(got) != 1 || got[0].Root.Name != "three" {
+		got := f.traces(home, traceID(1))
+		if len(got) != 1 || got[0].Root.Name != "three" || got[0].Root.End != second(1) || len(got[0].Segments) != 1 || len(got[0].Refused) != 2 {
 			t.Errorf("%s: %s", state, describeTrace(got[0]))
 		}
 	})
@@ -385,7 +401,7 @@ func subsegmentsJoin(t *testing.T, e Engine) {
 		f.append(home, order[1])
 		f.states(func(state string) {
 			f.compare(state, home)
-			if got := f.traces(home, traceID(1))[0]; len(got.Orphans) != 0 || len(got.Segments) != 1 || len(got.Segments[0].Subsegments) != 1 {
+			if got := f.traces(home, traceID(1))[0]; len(got.Segments) != 1 || len(got.Segments[0].Subsegments) != 1 {
 				t.Errorf("%s: %s", state, describeTrace(got))
 			}
 		})
@@ -518,7 +534,7 @@ func cancellation(t *testing.T, e Engine) {
 		if _, err := f.store.Graph(ctx, home, store.GraphQuery{Window: everything()}); !isDone(err) {
 			t.Errorf("%s: Graph ended with %v", state, err)
 		}
-		if err := f.store.Append(ctx, home, []*trace.Segment{segment(f, second(1), 77, segmentID(1), "svc", 1, 2, nil)}); !isDone(err) {
+		if _, err := f.store.Append(ctx, home, []*trace.Segment{segment(f, second(1), 77, segmentID(1), "svc", 1, 2, nil)}); !isDone(err) {
 			t.Errorf("%s: Append ended with %v", state, err)
 		}
 		for range f.store.Follow(ctx) {
@@ -601,7 +617,7 @@ func closeTwice(t *testing.T, e Engine) {
 			t.Fatalf("Close: %v", err)
 		}
 	}
-	if err := f.store.Append(f.ctx, home, []*trace.Segment{segment(f, second(1), 1, segmentID(1), "svc", 1, 2, nil)}); trace.KindOf(err) != trace.KindUnavailable {
+	if _, err := f.store.Append(f.ctx, home, []*trace.Segment{segment(f, second(1), 1, segmentID(1), "svc", 1, 2, nil)}); trace.KindOf(err) != trace.KindUnavailable {
 		t.Errorf("Append after Close: %v", err)
 	}
 	var last error
@@ -642,7 +658,7 @@ func concurrency(t *testing.T, e Engine) {
 			for i := range batches {
 				n := w*1000 + i
 				s := segment(t, second(float64(n)), n, segmentID(1), "svc", float64(i), float64(i)+1, nil)
-				if err := f.store.Append(f.ctx, account, []*trace.Segment{s}); err != nil {
+				if _, err := f.store.Append(f.ctx, account, []*trace.Segment{s}); err != nil {
 					t.Errorf("Append: %v", err)
 					return
 				}

@@ -211,10 +211,53 @@ func anyHistory(t *testing.T, e Engine) {
 	}
 }
 
+// randomMess is the spans and documents of a trace in which few things are as they
+// should be: ids that several have, parents that never come, that are themselves,
+// or that belong to another service, and versions without an end.
+func randomMess(t testing.TB, rnd *rand.Rand, n int) (docs []func(trace.Time) []*trace.Segment) {
+	begin := float64(rnd.IntN(100))
+	for range 1 + rnd.IntN(8) {
+		id, parent := segmentID(n*10+rnd.IntN(6)), segmentID(n*10+rnd.IntN(7))
+		if rnd.IntN(4) == 0 {
+			parent = ""
+		}
+		service, name := []string{"front", "orders", "payments"}[rnd.IntN(3)], []string{"get", "put"}[rnd.IntN(2)]
+		kind, start := trace.SpanKind(rnd.IntN(6)), begin+float64(rnd.IntN(3))
+		end := start + float64(rnd.IntN(3))
+		if rnd.IntN(4) == 0 { // a document
+			more := doc{"fault": rnd.IntN(2) == 0}
+			if parent != "" {
+				more["parent_id"] = parent
+				if rnd.IntN(2) == 0 {
+					more["type"] = "subsegment"
+				}
+			}
+			docs = append(docs, func(at trace.Time) []*trace.Segment {
+				return []*trace.Segment{segment(t, at, n, id, service, start, end, more)}
+			})
+			continue
+		}
+		if rnd.IntN(3) == 0 {
+			docs = append(docs, func(at trace.Time) []*trace.Segment {
+				return []*trace.Segment{span(t, at, n, service, kind, id, parent, name, start, -1)}
+			})
+		}
+		if rnd.IntN(4) > 0 {
+			docs = append(docs, func(at trace.Time) []*trace.Segment {
+				return []*trace.Segment{span(t, at, n, service, kind, id, parent, name, start, end)}
+			})
+		}
+	}
+	return docs
+}
+
 // randomTrace is the documents of trace number n of some: a shop, or spans, some
 // of them sent in progress before, twice, or in pieces, some with links to other
 // traces.
 func randomTrace(t testing.TB, rnd *rand.Rand, n, of int) []func(trace.Time) []*trace.Segment {
+	if rnd.IntN(4) == 0 {
+		return randomMess(t, rnd, n)
+	}
 	if rnd.IntN(4) == 0 {
 		start := float64(rnd.IntN(100))
 		docs := []func(trace.Time) []*trace.Segment{func(at trace.Time) []*trace.Segment { return spans(t, at, n, "payments", start) }}

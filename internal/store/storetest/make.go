@@ -72,6 +72,27 @@ func spans(t testing.TB, received trace.Time, n int, service string, start float
 	return decoded.Segments
 }
 
+// resource is the OTLP/JSON text of a service's resource.
+func resource(service string) string {
+	return fmt.Sprintf(`{"attributes":[{"key":"service.name","value":{"stringValue":%q}}]}`, service)
+}
+
+// span makes one span of a service; parent "" is none, an end below 0 none yet.
+func span(t testing.TB, received trace.Time, n int, service string, kind trace.SpanKind, id, parent, name string, start, end float64) *trace.Segment {
+	t.Helper()
+	ends := int64(0)
+	if end >= 0 {
+		ends = int64(second(end))
+	}
+	text := fmt.Sprintf(`{"resourceSpans":[{"resource":%s,"scopeSpans":[{"spans":[{"traceId":%q,"spanId":%q,"parentSpanId":%q,"name":%q,"kind":%d,"startTimeUnixNano":"%d","endTimeUnixNano":"%d"}]}]}]}`,
+		resource(service), traceID(n).Hex(), id, parent, name, kind, int64(second(start)), ends)
+	decoded, err := decode.OTLPJSON([]byte(text), received)
+	if err != nil || len(decoded.Segments) != 1 {
+		t.Fatalf("OTLPJSON: %v, %+v", err, decoded)
+	}
+	return decoded.Segments[0]
+}
+
 // shop makes a realistic trace of three services: a front end that calls an
 // order service, which calls a table. Segments are in the order of their start.
 func shop(t testing.TB, rnd *rand.Rand, received func() trace.Time, n int, start float64) []*trace.Segment {

@@ -44,17 +44,15 @@ func (m *model) ids(account trace.Account) []trace.ID {
 func (m *model) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
 	var list []*trace.Trace
 	for _, id := range ids {
-		var rendered []*trace.Segment
-		for _, s := range m.accounts[account][id] {
-			r, err := decode.Render(s)
-			if err != nil {
-				panic(err) // the cases only append what can be shown
-			}
-			rendered = append(rendered, r)
+		segments := m.accounts[account][id]
+		if len(segments) == 0 {
+			continue
 		}
-		if len(rendered) > 0 {
-			list = append(list, assemble.Trace(id, rendered))
+		t := assemble.Trace(id, segments)
+		if err := assemble.Render(t, decode.Text); err != nil {
+			panic(err) // the cases only append what can be shown
 		}
+		list = append(list, t)
 	}
 	return list
 }
@@ -119,16 +117,12 @@ func describeTrace(t *trace.Trace) string {
 	fmt.Fprintf(&b, "%s start=%d end=%d open=%v partial=%v revision=%d first=%d updated=%d root=%s", t.ID, t.Start, t.End, t.InProgress, t.Partial, t.Revision, t.FirstReceived, t.Updated, name(t.Root))
 	var entity func(e *trace.Entity, depth int)
 	entity = func(e *trace.Entity, depth int) {
-		fmt.Fprintf(&b, "\n%s%s %s %d-%d received=%d parent=%s %s", strings.Repeat(" ", depth), e.ID, e.Name, e.Start, e.End, e.ReceivedAt, name(e.Parent), e.Raw)
+		fmt.Fprintf(&b, "\n%s%s %s %d-%d received=%d parent=%s gap=%d %s", strings.Repeat(" ", depth), e.ID, e.Name, e.Start, e.End, e.ReceivedAt, name(e.Parent), e.Gap, e.Raw)
 		for _, s := range e.Subsegments {
 			entity(s, depth+1)
 		}
 	}
 	for _, s := range t.Segments {
-		entity(s, 1)
-	}
-	for _, s := range t.Orphans {
-		b.WriteString("\norphan")
 		entity(s, 1)
 	}
 	for _, n := range t.Nodes {

@@ -106,7 +106,7 @@ func newFixture(t testing.TB, e Engine) *fixture {
 // append appends to the store and to the model.
 func (f *fixture) append(account trace.Account, batch ...*trace.Segment) {
 	f.Helper()
-	if err := f.store.Append(f.ctx, account, batch); err != nil {
+	if _, err := f.store.Append(f.ctx, account, batch); err != nil {
 		f.Fatalf("Append: %v", err)
 	}
 	f.model.append(account, batch)

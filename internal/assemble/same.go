@@ -1,0 +1,118 @@
+package assemble
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc64"
+
+	"github.com/fluoro-io/fluoro/internal/jsonscan"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Ids are not all of an observation's identity: a client and its server share one
+// where B3 is spoken, and agents outside a process use those that they see go by.
+//
+//   - Spans are the same observation when id, kind, service, name and start are.
+//   - Segments are the same when id, name and start are.
+//   - Subsegments are the same when id and start are, and parent or name. (Natively
+//     the id alone decides. Recorded are subsegments of one parent under two names.)
+//   - While one of two is in progress it is an earlier version of the other also when
+//     it has another name or another start, but not both: spans are renamed while
+//     they run.
+//   - A document and a span are the same when one may be the other's translation:
+//     both segments, or both subsegments, that start in the same microsecond.
+
+// same says whether a piece is the same observation as an entity of the same id.
+// around is what embeds the entity, nil if it came alone.
+func same(p *piece, e *trace.Entity, around *piece) bool {
+	o := p.entity
+	name, start := o.Name == e.Name, o.Start == e.Start
+	switch {
+	case o.Span != nil && e.Span != nil:
+		if o.Span.Kind != e.Span.Kind || o.Span.Resource.Differs(e.Span.Resource) {
+			return false
+		}
+		name = o.Span.Name == e.Span.Name
+	case o.Subsegment != e.Subsegment:
+		return false
+	case o.Span != nil || e.Span != nil:
+		return o.Start-e.Start < 1000 && e.Start-o.Start < 1000 // what seconds in a float64 lose
+	case o.Subsegment:
+		name = name || parentID(o, p.around) == parentID(e, around)
+	}
+	if o.InProgress || e.InProgress {
+		return name || start
+	}
+	return name && start
+}
+
+func parentID(e *trace.Entity, around *piece) trace.SegmentID {
+	if around != nil {
+		return around.entity.ID
+	}
+	return e.ParentID
+}
+
+// contradicts says whether an entity of a document tells something else of an
+// observation than the version that is kept. Sent again, also in another order
+// of attributes or by itself instead of embedded, it tells the same.
+func contradicts(kept, e *trace.Entity, of *trace.Segment) bool {
+	switch {
+	case (kept.Span == nil) != (e.Span == nil):
+		return false // one is a translation of the other
+	case e.Span != nil:
+		a, b := kept.Received.Raw, of.Raw
+		return !bytes.Equal(a, b) && digest(a) != digest(b)
+	}
+	return !bytes.Equal(kept.Raw, e.Raw) && !(tells(kept.Raw, e.Raw) && tells(e.Raw, kept.Raw))
+}
+
+// tells says whether a document has all members of another, apart from those
+// that only say where it belongs.
+func tells(doc, other jsonscan.Value) bool {
+	for name, v := range other.Members() {
+		switch string(name) {
+		case "type", "trace_id", "parent_id", "subsegments":
+			continue
+		}
+		own := doc.Get(string(name))
+		if own.Kind() == jsonscan.Missing || !bytes.Equal(appendCompact(nil, own), appendCompact(nil, v)) {
+			return false
+		}
+	}
+	return true
+}
+
+// digest sums up the fields of a protobuf message, whatever their order. Of what is
+// no message it is a checksum.
+func digest(b []byte) (sum uint64) {
+	for rest := b; len(rest) > 0; {
+		tag, n := binary.Uvarint(rest)
+		size := n
+		switch tag & 7 {
+		case 0:
+			_, m := binary.Uvarint(rest[max(n, 0):])
+			size += m
+			if m <= 0 {
+				size = -1
+			}
+		case 1:
+			size += 8
+		case 2:
+			length, m := binary.Uvarint(rest[max(n, 0):])
+			size += m + int(min(length, uint64(len(b))))
+		case 5:
+			size += 4
+		default:
+			size = -1
+		}
+		if n <= 0 || size < n || size > len(rest) {
+			return crc64.Checksum(b, digests)
+		}
+		sum += crc64.Checksum(rest[:size], digests)
+		rest = rest[size:]
+	}
+	return sum
+}
+
+var digests = crc64.MakeTable(crc64.ECMA)

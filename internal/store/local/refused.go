@@ -1,0 +1,134 @@
+package local
+
+import (
+	"encoding/binary"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Joining a trace shows which of its observations contradict others; they are not
+// shown. Whoever sent them is told at once when that is seen without reading a
+// block: when an id comes a second time while its trace is open. All others are
+// found when the trace settles.
+
+// maxRepeated bounds the traces that are joined while their sender waits: a larger
+// one is looked at when it settles.
+const maxRepeated = 20_000
+
+// refusedOf lists what of a batch contradicts what was open of its traces before.
+func (s *Store) refusedOf(c *commit) (refused []trace.Refused) {
+	for _, r := range c.repeated {
+		var segments []*trace.Segment
+		for i := range r.parts {
+			segments = append(segments, r.parts[i].segments...)
+		}
+		if len(segments) > maxRepeated {
+			continue
+		}
+		own := inParts(r.parts[len(r.parts)-1:])
+		from := len(refused)
+		for _, x := range assemble.Trace(r.id, segments).Refused {
+			if own[x.In] {
+				refused = append(refused, x)
+			}
+		}
+		s.tell(key{c.account, r.id}, refused[from:])
+	}
+	return refused
+}
+
+func inParts(parts []part) map[*trace.Segment]bool {
+	in := map[*trace.Segment]bool{}
+	for i := range parts {
+		for _, seg := range parts[i].segments {
+			in[seg] = true
+		}
+	}
+	return in
+}
+
+// tell notes that the sender of some observations is told.
+func (s *Store) tell(k key, refused []trace.Refused) {
+	if len(refused) == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.head.get(k)
+	if o == nil {
+		return // it settles just now
+	}
+	if o.told == nil {
+		o.told = map[*trace.Entity]bool{}
+	}
+	for _, x := range refused {
+		o.told[x.Entity] = true
+	}
+}
+
+// newlyRefused lists what a trace that settles does not show, of which nobody was
+// told yet: what its open parts brought that contradicts anything.
+func (s *Store) newlyRefused(src *source, t *trace.Trace) (refused []trace.Refused) {
+	if len(t.Refused) == 0 {
+		return nil
+	}
+	own := inParts(src.parts)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, x := range t.Refused {
+		if own[x.In] && !(src.open != nil && src.open.told[x.Entity]) {
+			refused = append(refused, x)
+		}
+	}
+	return refused
+}
+
+// idSet is a set of segment ids. The zero value is empty.
+type idSet struct {
+	slots []uint64 // 0: free
+	n     int
+	zero  bool
+}
+
+// maxIDs bounds the ids of a set. What comes beyond is not looked at before its
+// trace settles.
+const maxIDs = maxRepeated
+
+// add adds an id and says whether it was there.
+func (s *idSet) add(segment trace.SegmentID) (was bool) {
+	id := binary.BigEndian.Uint64(segment[:])
+	if id == 0 {
+		was, s.zero = s.zero, true
+		return was
+	}
+	if s.n >= maxIDs {
+		return false
+	}
+	if 2*s.n >= len(s.slots) {
+		old := s.slots
+		s.slots = make([]uint64, max(8, 2*len(old)))
+		for _, id := range old {
+			if id != 0 {
+				s.slots[s.slot(id)] = id
+			}
+		}
+	}
+	at := s.slot(id)
+	if s.slots[at] == id {
+		return true
+	}
+	s.slots[at] = id
+	s.n++
+	return false
+}
+
+// slot is where an id is, or belongs.
+func (s *idSet) slot(id uint64) int {
+	mask := len(s.slots) - 1
+	at := int(id*0x9e3779b97f4a7c15>>32) & mask
+	for s.slots[at] != 0 && s.slots[at] != id {
+		at = (at + 1) & mask
+	}
+	return at
+}
