@@ -308,6 +308,7 @@ type Summary struct {
 	Duration, ResponseTime          *float64
 	HasFault, HasError, HasThrottle bool
 	IsPartial                       bool
+	EntryPoint                      *struct{ Name, Type string }
 	Annotations                     map[string]any
 	Users                           []struct{ UserName string }
 	ServiceIds                      []struct{ Name, Type string }
