@@ -13,13 +13,18 @@ import (
 // [OTLPText]. The resource is made of the document that holds the entity, doc.
 //
 // The mapping is that of the OpenTelemetry collector's awsxrayreceiver, but that
-// times are exact, links are kept, and a block that the receiver would refuse
-// the document for is left out or kept as text.
+// times are exact, links are kept, an independent subsegment belongs to the service
+// of its segment where that is known, and a block that the receiver would refuse the
+// document for is left out or kept as text.
 func EntityOTLP(doc *trace.Segment, e *trace.Entity) []byte {
 	w := openTracesData()
 	w.open("resource")
 	w.list("attributes")
-	w.resource(doc)
+	service := doc.Name
+	if owner := e.Segment; doc.Independent && owner != nil && owner.Gap == trace.NoGap {
+		service = owner.Name // else it would come back as another service's
+	}
+	w.resource(doc, service)
 	w.b = append(w.b, ']', '}')
 	w.list("scopeSpans")
 	w.element()
@@ -259,10 +264,10 @@ func stackText(x jsonscan.Value) string {
 
 // resource writes the attributes of what sent a document. Of those that two
 // blocks give, the last one counts.
-func (w *otlpWriter) resource(doc *trace.Segment) {
+func (w *otlpWriter) resource(doc *trace.Segment, service string) {
 	raw := jsonscan.Value(doc.Entity.Raw)
 	aws := raw.Get("aws")
-	w.textAttribute("service.name", doc.Name)
+	w.textAttribute("service.name", service)
 	w.stringAttribute("aws.xray.resource_arn", raw.Get("resource_arn"))
 	provider := "unknown"
 	if aws.Kind() == jsonscan.Object {

@@ -98,6 +98,28 @@ func (q *Query) Traces(ctx context.Context, account trace.Account, texts []strin
 	return out, nil
 }
 
+// WholeTrace is all of a trace: the documents of BatchGetTraces and those that it
+// leaves out until the rest of the trace arrives.
+type WholeTrace struct {
+	Trace     *trace.Trace
+	Documents []assemble.Document
+	Duration  *time.Duration // nil while nothing is completed
+}
+
+// Whole is a trace with all that was received of it; nil if there is none.
+func (q *Query) Whole(ctx context.Context, account trace.Account, text string) (*WholeTrace, error) {
+	traces, err := q.Traces(ctx, account, []string{text})
+	if err != nil || len(traces) == 0 {
+		return nil, err
+	}
+	w := &WholeTrace{Trace: traces[0]}
+	docs, duration, known := assemble.AllDocuments(w.Trace)
+	if w.Documents = docs; known {
+		w.Duration = &duration
+	}
+	return w, nil
+}
+
 // TraceGraph is the service graph of one trace; it is empty while the root
 // segment is in progress.
 func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []string) (*trace.Graph, error) {

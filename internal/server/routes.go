@@ -45,6 +45,13 @@ func (s *server) routes() http.Handler {
 	s.retrievals.Logger = s.log
 	pages := s.roomy(console.Handler(console.Options{
 		Assets: web.Assets(), Status: s.status, Live: s.live, Analytics: analytics.New(s.store, account, questions.Filter),
+		Trace: func(ctx context.Context, id string) (*console.TraceView, error) {
+			whole, err := questions.Whole(ctx, account, id)
+			if err != nil || whole == nil {
+				return nil, err
+			}
+			return traceView(whole), nil
+		},
 	}))
 	operations := api.New(api.Options{
 		Control: control, Retrievals: s.retrievals,
@@ -69,6 +76,23 @@ func (s *server) routes() http.Handler {
 		pages.ServeHTTP(w, r)
 	})
 	return sameOrigin(mux)
+}
+
+// traceView is a trace as the console shows it.
+func traceView(w *query.WholeTrace) *console.TraceView {
+	v := &console.TraceView{ID: w.Trace.ID.String(), Segments: []console.SegmentDocument{}, Refused: []console.RefusedEntity{}}
+	if w.Duration != nil {
+		d := w.Duration.Seconds()
+		v.Duration = &d
+	}
+	for _, d := range w.Documents {
+		v.Segments = append(v.Segments, console.SegmentDocument{ID: d.ID, Document: string(d.JSON)})
+	}
+	for i := range w.Trace.Refused {
+		r := &w.Trace.Refused[i]
+		v.Refused = append(v.Refused, console.RefusedEntity{ID: r.Entity.ID.String(), Name: r.Entity.Name, Reason: r.Reason()})
+	}
+	return v
 }
 
 // otlpRoutes is what the OTLP/HTTP address serves.

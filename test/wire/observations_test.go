@@ -506,3 +506,99 @@ func TestObservations_contradiction(t *testing.T) {
 		t.Errorf("the status page does not tell: %s", status)
 	}
 }
+
+// consoleTrace is a trace as the console's page gets it.
+func consoleTrace(t *testing.T, s *harness.Server, id string) (docs []harness.Node, refused []struct{ Id, Reason string }, status int) {
+	t.Helper()
+	res, err := http.Get(s.URL("/console/api/trace?id=" + id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Segments []struct{ Document string }
+		Refused  []struct{ Id, Reason string }
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	for _, seg := range answer.Segments {
+		var n harness.Node
+		if err := json.Unmarshal([]byte(seg.Document), &n); err != nil {
+			t.Fatal(err)
+		}
+		docs = append(docs, n)
+	}
+	return docs, answer.Refused, res.StatusCode
+}
+
+// What X-Ray hides until its parent comes is on the trace page, with the reason.
+func TestObservations_consoleShowsAll(t *testing.T) {
+	s := harness.Start(t)
+	base := float64(time.Now().Unix() - 100)
+	hex := "5f84c7a1" + strings.Repeat("d", 24)
+	id := "1-" + hex[:8] + "-" + hex[8:]
+	sendAll(t, s, hex, base, observations(t, "work SUBSEGMENT b<a 1..3 status=500\nDynamoDB AWS c<b 2..3"))
+	docs, refused, status := consoleTrace(t, s, id)
+	if status != 200 || len(docs) != 2 || len(refused) != 0 || branch(&docs[0]) != "missing segment/a?(work/b(DynamoDB/c))" {
+		t.Fatalf("status %d, %+v, %+v", status, docs, refused)
+	}
+	if why := fmt.Sprint(docs[0].Metadata["fluoro"]); !strings.Contains(why, "has not arrived") {
+		t.Errorf("it does not say why: %s", why)
+	}
+	if got := s.Summaries(`service("missing segment") { fault } AND fault`); len(got) != 1 || got[0].Id != id {
+		t.Errorf("a filter finds %+v", got)
+	}
+	// Its parent comes, and another version of it, which is refused.
+	sendAll(t, s, hex, base, observations(t, "shop SEGMENT a 0..9"), observations(t, "shop SEGMENT a 0..8"))
+	docs, refused, _ = consoleTrace(t, s, id)
+	if len(docs) != 2 || branch(&docs[0]) != "shop/a(work/b(DynamoDB/c))" || len(refused) != 1 || refused[0].Id != idOf("a") {
+		t.Errorf("%+v, refused %+v", docs, refused)
+	}
+	if _, _, status := consoleTrace(t, s, "1-00000000-00000000000000000000abcd"); status != 404 {
+		t.Errorf("a trace that does not exist: status %d", status)
+	}
+}
+
+// What a retrieval gives in OTLP can be sent back, unfinished spans too: to the same
+// server nothing is new, another one has the same trace, and what is finished later
+// replaces what was not.
+func TestObservations_retrievalRoundTrip(t *testing.T) {
+	one, other := harness.Start(t), harness.Start(t)
+	base := float64(time.Now().Unix() - 100)
+	hex := "5f84c7a1" + strings.Repeat("e", 24)
+	id := "1-" + hex[:8] + "-" + hex[8:]
+	for _, world := range []struct{ sent, finished, open, whole string }{
+		{"front SERVER a 0..\nfront INTERNAL b<a 1.. name=work\nfront CLIENT c<b 2..3 name=GET", "front SERVER a 0..9\nfront INTERNAL b<a 1..4 name=work",
+			"front/a…(work/b…(GET/c)) GET/?", "front/a(work/b(GET/c)) GET/?"},
+		{"front SEGMENT a 0..\nwork SUBSEGMENT b<a 1..\nGET REMOTE c<b 2..3", "front SEGMENT a 0..9\nwork SUBSEGMENT b<a 1..4",
+			"front/a…(work/b…(GET/c)) GET/?", "front/a(work/b(GET/c)) GET/?"},
+	} {
+		sendAll(t, one, hex, base, observations(t, world.sent))
+		if got := tree(one, id); got != world.open {
+			t.Fatalf("sent: %s, want %s", got, world.open)
+		}
+		now := time.Now()
+		page := pages(t, one, retrieve(t, one, now.Add(-time.Hour), now.Add(time.Hour), id), "OTEL")
+		for _, s := range []*harness.Server{one, other} {
+			for _, span := range page[0].Traces[0].Spans {
+				var message struct{ ResourceSpans []any }
+				if err := json.Unmarshal([]byte(span.Document), &message); err != nil {
+					t.Fatal(err)
+				}
+				if r := sendSpans(t, s, message.ResourceSpans...); r.RejectedSpans > 0 {
+					t.Errorf("refused: %+v", r)
+				}
+			}
+			if got := tree(s, id); got != world.open {
+				t.Errorf("sent back: %s, want %s", got, world.open)
+			}
+			sendAll(t, s, hex, base, observations(t, world.finished))
+			if got := tree(s, id); got != world.whole {
+				t.Errorf("finished: %s, want %s", got, world.whole)
+			}
+		}
+		hex = "5f84c7a1" + strings.Repeat("f", 24)
+		id = "1-" + hex[:8] + "-" + hex[8:]
+	}
+}

@@ -93,8 +93,11 @@ func answer(ask func(r *http.Request) (any, error)) http.Handler {
 		out, err := ask(r)
 		if err != nil {
 			status := http.StatusInternalServerError
-			if trace.KindOf(err) == trace.KindInvalid {
+			switch trace.KindOf(err) {
+			case trace.KindInvalid:
 				status = http.StatusBadRequest
+			case trace.KindNotFound:
+				status = http.StatusNotFound
 			}
 			w.WriteHeader(status)
 			out = map[string]any{"error": map[string]string{"message": err.Error()}}

@@ -5,6 +5,7 @@
 package console
 
 import (
+	"context"
 	"io/fs"
 	"net/http"
 
@@ -25,6 +26,8 @@ type Options struct {
 	Live   Live
 	// Analytics answers the questions below /console/api/ about many traces.
 	Analytics *analytics.Analytics
+	// Trace finds a trace by its id; nil if there is none.
+	Trace func(ctx context.Context, id string) (*TraceView, error)
 }
 
 // Handler serves the console at / and its own endpoints below /console/api/.
@@ -35,6 +38,7 @@ func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/console/api/status", statusHandler(o.Status))
 	mux.Handle("/console/api/live", liveHandler(o.Live))
+	mux.Handle("/console/api/trace", traceHandler(o))
 	mux.Handle("/console/api/series", seriesHandler(o.Analytics))
 	mux.Handle("/console/api/search", searchHandler(o.Analytics))
 	mux.Handle("/console/api/histogram", histogramHandler(o.Analytics))

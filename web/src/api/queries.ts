@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery, type UseQueryResult } from '@tanstack/react-query';
 import { clampToGraph, formatTimeRange, resolveRange, type TimeRange, type Window } from '../lib/timerange';
-import { get, post, serverNow } from './client';
+import { ApiError, get, post, serverNow } from './client';
 import type { ServiceGraph, Status, Trace, TraceSummariesPage, TraceSummary } from './shapes';
 
 /** Prefixes of query keys; a live event refreshes by them. */
@@ -81,8 +81,15 @@ export function useTrace(id: string): UseQueryResult<Trace | null> {
   return useQuery({
     queryKey: [keys.trace, id],
     queryFn: async ({ signal }) => {
-      const answer = await post<{ Traces?: Trace[] | null }>('/Traces', { TraceIds: [id] }, signal);
-      return answer.Traces?.[0] ?? null;
+      // Not BatchGetTraces: X-Ray hides what waits for its parent.
+      try {
+        return await get<Trace>(`/console/api/trace?id=${encodeURIComponent(id)}`, signal);
+      } catch (error) {
+        if (error instanceof ApiError && error.status === 404) {
+          return null;
+        }
+        throw error;
+      }
     },
     // Documents of a large trace are megabytes of text: comparing old and new deeply costs more than drawing.
     structuralSharing: (before, after) => (sameTrace(before, after) ? before : after),

@@ -47,6 +47,8 @@ export interface Trace {
   Duration?: number | null;
   LimitExceeded?: boolean | null;
   Segments?: { Id: string; Document: string }[] | null;
+  /** Observations that are not shown because they contradict one that is (only in /console/api/trace). */
+  Refused?: { Id: string; Name: string; Reason: string }[] | null;
 }
 
 export interface HistogramEntry {

@@ -61,12 +61,17 @@ function Overview({ entity, model, onSelect }: { entity: Entity; model: TraceMod
     { label: 'Duration', value: entity.end === null ? 'In progress' : formatDuration(entity.end - entity.start) },
     {
       label: 'Kind',
-      value: entity.inferred
+      value: entity.missing
+        ? 'A segment that nobody sent'
+        : entity.inferred
         ? 'Inferred segment: made from the call, the callee sent none'
         : `${entity.kind === 'segment' ? 'Segment' : 'Subsegment'}${entity.namespace ? `, ${entity.namespace}` : ''}`,
     },
-    { label: 'Id', value: <Filterable value={entity.id} mono /> },
+    { label: 'Id', value: <Filterable value={textOf(document['id'])} mono /> },
   ];
+  if (entity.missing) {
+    rows.push({ label: 'Why', value: <span>{entity.missing}</span> });
+  }
   const add = (label: string, value: string, filter?: string): void => {
     if (value) {
       rows.push({ label, value: <Filterable value={value} {...(filter === undefined ? {} : { filter })} /> });

@@ -15,6 +15,9 @@ const palette = 12;
 
 /** What a row's kind is called beside its name. */
 function kindOf(entity: Entity): string {
+  if (entity.missing) {
+    return 'not sent';
+  }
   if (entity.inferred) {
     return 'inferred';
   }

@@ -33,6 +33,21 @@ describe('buildTraceModel', () => {
     expect(model.rows[1]?.depth).toBe(1);
   });
 
+  it('hangs a segment below the call with which it shares its id, and tells the two apart', () => {
+    const front = segment('front', 0, 10, { subsegments: [segment('shared', 1, 9, { name: 'call' })] });
+    const back = segment('shared', 2, 8, { name: 'back', parent_id: 'front' });
+    expect(names([back, front])).toEqual(['front', '  call', '    back']);
+    expect(buildTraceModel([front, back]).rows.map((row) => row.id)).toEqual(['front', 'shared~2', 'shared']);
+  });
+
+  it('says why a segment that nobody sent is shown, and counts its service', () => {
+    const model = buildTraceModel([
+      segment('lost', 0, 1, { name: 'shop', inferred: true, metadata: { fluoro: { missing: 'The parent has not arrived.' } } }),
+    ]);
+    expect(model.rows[0]?.missing).toBe('The parent has not arrived.');
+    expect(model.services).toEqual(['shop']);
+  });
+
   it('shows a segment that names itself as parent', () => {
     expect(names([segment('a', 0, 1, { parent_id: 'a' })])).toEqual(['a']);
   });

@@ -5,8 +5,11 @@ import type { Outcome } from './filter';
 export interface Entity {
   /** Place in TraceModel.rows; rows are in preorder, so a subtree is one slice. */
   row: number;
+  /** The document's id; another entity with the same id has "~2" behind it. */
   id: string;
   name: string;
+  /** Why nobody sent this segment and it is shown all the same; empty for all others. */
+  missing: string;
   kind: 'segment' | 'subsegment';
   /** Row of the parent, −1 for a root. */
   parent: number;
@@ -121,6 +124,7 @@ function draftOf(document: JsonObject, parent: Draft | null, kind: Entity['kind'
       row: -1,
       id: textOf(document['id']),
       name: textOf(document['name']) || '(no name)',
+      missing: textOf(objectOf(objectOf(document['metadata'])['fluoro'])['missing']),
       kind,
       parent: -1,
       depth: 0,
@@ -152,8 +156,13 @@ function draftAll(documents: JsonObject[]): { drafts: Draft[]; byId: Map<string,
   const pending: Draft[] = [];
   const add = (draft: Draft): void => {
     drafts.push(draft);
-    if (draft.entity.id !== '' && !byId.has(draft.entity.id)) {
-      byId.set(draft.entity.id, draft);
+    const { entity } = draft;
+    if (entity.id !== '') {
+      const id = entity.id;
+      for (let n = 2; byId.has(entity.id); n++) {
+        entity.id = `${id}~${n}`;
+      }
+      byId.set(entity.id, draft);
     }
     pending.push(draft);
   };
@@ -171,6 +180,29 @@ function draftAll(documents: JsonObject[]): { drafts: Draft[]; byId: Map<string,
     }
   }
   return { drafts, byId };
+}
+
+/** Subsegments by id, where a trace has ids that several share. */
+function sharedCalls(drafts: Draft[]): Map<string, Draft[]> {
+  const calls = new Map<string, Draft[]>();
+  if (drafts.some((draft) => draft.entity.id.includes('~'))) {
+    for (const draft of drafts) {
+      if (draft.entity.kind === 'subsegment') {
+        const id = textOf(draft.entity.document['id']);
+        calls.set(id, [...(calls.get(id) ?? []), draft]);
+      }
+    }
+  }
+  return calls;
+}
+
+/** The call that a segment answers with the call's own id (B3). */
+function callOf(segment: Draft, calls: Map<string, Draft[]>): Draft | undefined {
+  const { document } = segment.entity;
+  const parent = textOf(document['parent_id']);
+  return calls
+    .get(textOf(document['id']))
+    ?.find((call) => parent === '' || parent === document['id'] || parent === textOf(call.parent?.entity.document['id']));
 }
 
 function byStart(a: Draft, b: Draft): number {
@@ -220,13 +252,14 @@ function rollUp(rows: Entity[]): void {
  */
 export function buildTraceModel(documents: JsonObject[], unreadable = 0): TraceModel {
   const { drafts, byId } = draftAll(documents);
+  const calls = sharedCalls(drafts);
   const roots: Draft[] = [];
   for (const draft of drafts) {
     if (draft.parent) {
       continue;
     }
     const parentId = textOf(draft.entity.document['parent_id']);
-    const parent = parentId === '' ? undefined : byId.get(parentId);
+    const parent = callOf(draft, calls) ?? (parentId === '' ? undefined : byId.get(parentId));
     if (parent && parent !== draft) {
       draft.parent = parent;
       parent.children.push(draft);
@@ -269,7 +302,7 @@ function summarize(rows: Entity[], unreadable: number): TraceModel {
     segments += entity.kind === 'segment' ? 1 : 0;
     inProgress += entity.end === null ? 1 : 0;
     orphans += entity.orphan ? 1 : 0;
-    if (entity.kind === 'segment' && !entity.inferred) {
+    if (entity.kind === 'segment' && (!entity.inferred || entity.missing)) {
       services.add(entity.name);
     }
     if (entity.outcome !== 'ok') {

@@ -97,6 +97,18 @@ function Head({ trace, model }: { trace: Trace; model: TraceModel }) {
           </Fact>
         )}
       </dl>
+      {(trace.Refused ?? []).length > 0 && (
+        <details className="fl-hint" role="alert">
+          <summary>{formatCount(trace.Refused?.length ?? 0)} observations are not shown: they contradict one that is.</summary>
+          <ul>
+            {trace.Refused?.slice(0, 50).map((refused, i) => (
+              <li key={i}>
+                {refused.Name}: {refused.Reason}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
       {model.unreadable > 0 && (
         <p className="fl-hint" role="alert">
           {formatCount(model.unreadable)} documents could not be read; they are in the raw page only.
@@ -176,7 +188,7 @@ export default function TracePage({ id: given, raw }: { id: string; raw: boolean
             label: 'Timeline',
             content:
               model.rows.length === 0 ? (
-                <div className="fl-empty">This trace holds only subsegments whose segment has not arrived yet.</div>
+                <div className="fl-empty">Nothing of this trace can be shown.</div>
               ) : (
                 <Waterfall model={model} selectedId={selected?.id ?? null} onSelect={onSelect} />
               ),

@@ -1,0 +1,52 @@
+package console
+
+import (
+	"net/http"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// TraceView is all of a trace: what BatchGetTraces shows, and what X-Ray leaves out
+// until the rest of it arrives.
+type TraceView struct {
+	// ID is the trace's, Segments as in BatchGetTraces. A document with a member
+	// metadata.fluoro.missing is of a segment that nobody sent, and says why.
+	ID       string            `json:"Id"`
+	Duration *float64          `json:"Duration"` // seconds; null while nothing is completed
+	Segments []SegmentDocument `json:"Segments"`
+	// Refused are the observations that are not shown because they contradict one
+	// that is.
+	Refused []RefusedEntity `json:"Refused"`
+}
+
+// SegmentDocument is a segment with its subsegments, as JSON text.
+type SegmentDocument struct {
+	ID       string `json:"Id"`
+	Document string `json:"Document"`
+}
+
+// RefusedEntity is an observation that is kept but not shown.
+type RefusedEntity struct {
+	ID     string `json:"Id"`
+	Name   string `json:"Name"`
+	Reason string `json:"Reason"`
+}
+
+// traceHandler answers GET /console/api/trace?id=1-….
+func traceHandler(o Options) http.Handler {
+	return answer(func(r *http.Request) (any, error) {
+		q := parseQuestion(r.URL.RawQuery, "id")
+		id := q.values.Get("id")
+		if q.err == nil && id == "" {
+			q.fail("id: is required")
+		}
+		if q.err != nil {
+			return nil, q.err
+		}
+		view, err := o.Trace(r.Context(), id)
+		if err == nil && view == nil {
+			return nil, trace.Errorf(trace.KindNotFound, "there is no trace %s", id)
+		}
+		return view, err
+	})
+}
