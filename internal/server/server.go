@@ -260,12 +260,13 @@ func (s *server) close() error {
 		s.retrievals.Close() // they read the store
 	}
 	var failed error
-	if s.meta != nil {
-		failed = s.meta.Close()
-	}
-	// The store is the last to go: it holds the lock of the directory.
+	// The store goes before the records: what it still writes asks them for the groups.
+	// Its lock of the directory goes with it; SQLite has a lock of its own.
 	if err := s.store.Close(); err != nil {
-		failed = errors.Join(failed, fmt.Errorf("close the store: %w", err))
+		failed = fmt.Errorf("close the store: %w", err)
+	}
+	if s.meta != nil {
+		failed = errors.Join(failed, s.meta.Close())
 	}
 	if failed != nil {
 		return failed
