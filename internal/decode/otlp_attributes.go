@@ -117,6 +117,8 @@ func (m *Mapper) consumes(d *mapped, a *attr) bool {
 	switch k := a.key; {
 	case k == keyOther:
 		return false
+	case m.native() && (k == keyHTTPStatusCode || k == keyHTTPResponseStatusCode):
+		return d.http.showsStatus(&a.value)
 	case m.native() && k <= lastHTTPKey:
 		return d.http.present && showsHTTP(k)
 	case k <= lastHTTPKey:
@@ -138,8 +140,7 @@ func (m *Mapper) consumes(d *mapped, a *attr) bool {
 // showsHTTP says whether an http block holds the attribute as it is.
 func showsHTTP(k key) bool {
 	switch k {
-	case keyHTTPMethod, keyHTTPRequestMethod, keyHTTPUserAgent, keyUserAgentOriginal, keyHTTPStatusCode,
-		keyHTTPResponseStatusCode, keyHTTPURL, keyURLFull, keyHTTPClientIP:
+	case keyHTTPMethod, keyHTTPRequestMethod, keyHTTPUserAgent, keyUserAgentOriginal, keyHTTPURL, keyURLFull, keyHTTPClientIP:
 		return true
 	}
 	return false

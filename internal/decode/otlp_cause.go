@@ -42,13 +42,13 @@ func (m *Mapper) mapCause(d *mapped) {
 // setFlags classes the span: an HTTP status from 400 to 599 decides, else the
 // status of the span.
 func (d *mapped) setFlags(m *Mapper) {
-	v := d.span.get(keyHTTPStatusCode)
-	if v == nil {
-		v = d.span.get(keyHTTPResponseStatusCode)
-	}
-	var code int64
-	if v != nil {
-		code = m.statusCode(v)
+	code := d.http.status
+	if !m.native() {
+		v := d.span.get(keyHTTPStatusCode)
+		if v == nil {
+			v = d.span.get(keyHTTPResponseStatusCode)
+		}
+		code = v.int()
 	}
 	switch {
 	case code >= 400 && code <= 499:

@@ -44,7 +44,9 @@ func (m *Mapper) mapHTTP(d *mapped) {
 		case keyHTTPUserAgent, keyUserAgentOriginal:
 			h.userAgent, h.present = v.str(), true
 		case keyHTTPStatusCode, keyHTTPResponseStatusCode:
-			h.status, h.hasStatus, h.present = m.statusCode(v), true, true
+			if n, ok := m.statusCode(v); ok {
+				h.status, h.hasStatus, h.present = n, true, true
+			}
 		case keyClientAddress:
 			if isIP(v.str()) {
 				h.clientIP, hasClient = v.str(), true
@@ -86,16 +88,39 @@ func (m *Mapper) peerIsClient(d *mapped) bool {
 	return !m.native() || d.span.kind == kindServer || d.span.kind == kindUnspecified
 }
 
-// statusCode is an HTTP status, which the native profile takes as text as well.
-func (m *Mapper) statusCode(v *anyValue) int64 {
-	if v.kind == stringValue && m.native() {
-		n, err := strconv.ParseInt(v.str(), 10, 16)
-		if err != nil {
-			return 0
-		}
-		return n
+// statusCode is an HTTP status. The native profile reads numbers of any type and
+// text (readStatus), from 100 to 599 (RFC 9110, section 15); what is none of these
+// sets nothing and stays among the attributes. The collector takes integers alone,
+// and what it cannot read for 0.
+func (m *Mapper) statusCode(v *anyValue) (int64, bool) {
+	if !m.native() {
+		return v.int(), true
 	}
-	return v.int()
+	n, ok := int64(0), false
+	switch v.kind {
+	case intValue:
+		n, ok = int64(v.num), true
+	case doubleValue:
+		n, ok = wholeStatus(v.double())
+	case stringValue:
+		n, ok = readStatus(v.str())
+	}
+	return n, ok && n >= 100 && n <= 599
+}
+
+// showsStatus says whether the block holds all that a status attribute says: not of
+// two that differ, and not a phrase behind the number.
+func (h *httpBlock) showsStatus(v *anyValue) bool {
+	if !h.hasStatus {
+		return false
+	}
+	switch v.kind {
+	case intValue:
+		return int64(v.num) == h.status
+	case doubleValue:
+		return v.double() == float64(h.status)
+	}
+	return v.kind == stringValue && v.str() == strconv.FormatInt(h.status, 10)
 }
 
 func isIP(s string) bool {

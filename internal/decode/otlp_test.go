@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -671,5 +673,61 @@ func TestOTLPJSON_invalidCorpus(t *testing.T) {
 				t.Errorf("%s: %v", c.File, err)
 			}
 		}
+	}
+}
+
+// An HTTP status is read in whatever form and under whichever name it came; what is
+// none sets nothing and stays in the metadata, as does text that says more.
+func TestMapper_httpStatus(t *testing.T) {
+	for _, c := range []struct {
+		value any
+		want  int
+		keeps bool // in the metadata
+	}{
+		{503, 503, false},
+		{503.0, 503, false},
+		{"503", 503, false},
+		{"503 Service Unavailable", 503, true},
+		{"503: Service Unavailable", 503, true},
+		{"HTTP/1.1 503 Service Unavailable", 503, true},
+		{" 503 ", 503, true},
+		{"503.0", 503, true},
+		{"OK", 0, true},
+		{"5xx", 0, true},
+		{"HTTP/1.1", 0, true},
+		{"", 0, true},
+		{0, 0, true},
+		{-503, 0, true},
+		{99, 0, true},
+		{600, 0, true},
+		{1 << 40, 0, true},
+		{503.5, 0, true},
+		{1e300, 0, true},
+		{math.NaN(), 0, true},
+		{true, 0, true},
+		{[]string{"503"}, 0, true},
+	} {
+		for _, name := range []string{"http.status_code", "http.response.status_code"} {
+			t.Run(fmt.Sprintf("%s=%v", name, c.value), func(t *testing.T) {
+				seg := mapped(t, new(decode.Mapper), request(nil, newSpan(server, name, c.value)))[0]
+				if seg.Entity.HTTP.Status != c.want || seg.Entity.Fault != (c.want == 503) {
+					t.Errorf("status %d, fault %v; want %d", seg.Entity.HTTP.Status, seg.Entity.Fault, c.want)
+				}
+				doc := rendered(t, new(decode.Mapper), []*trace.Segment{seg})[0]
+				got, has := path(doc, "http", "response", "status").(float64)
+				if has != (c.want > 0) || int(got) != c.want {
+					t.Errorf("http %v, want status %d", path(doc, "http"), c.want)
+				}
+				metadata, _ := path(doc, "metadata", "default").(map[string]any)
+				if _, kept := metadata[name]; kept != c.keeps {
+					t.Errorf("metadata %v, want %s in it: %v", path(doc, "metadata"), name, c.keeps)
+				}
+			})
+		}
+	}
+	// Of two the one that can be read counts, and the other is not lost.
+	doc := rendered(t, new(decode.Mapper), mapped(t, new(decode.Mapper), request(nil, newSpan(server, "http.status_code", "none", "http.response.status_code", 404))))[0]
+	if path(doc, "http", "response", "status") != 404.0 || path(doc, "error") != true || path(doc, "metadata", "default", "http.status_code") != "none" {
+		t.Errorf("of two: %v", doc)
 	}
 }
