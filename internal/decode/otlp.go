@@ -27,6 +27,12 @@ type Spans struct {
 	Rejected []RejectedSpan
 	// RejectedSpans is how many cannot be kept: partial_success.rejected_spans.
 	RejectedSpans int
+	// Unknown names the first data of the request that belongs to no span and is
+	// not known here, so that it is not kept: its place, and how many bytes it has.
+	Unknown string
+	// UnknownData is in how many places there is such data, and HiddenSpans how
+	// many spans can be made out in it.
+	UnknownData, HiddenSpans int
 }
 
 // RejectedSpan is a span that cannot be kept though its message is sound.
@@ -40,15 +46,47 @@ type RejectedSpan struct {
 	Reason string
 }
 
-// Message says in one sentence what was rejected and why, for
-// partial_success.error_message; "" if nothing was.
+// Message says what was rejected and why, and what was not kept because it is not
+// known here, for partial_success.error_message; "" if there is nothing to say.
 func (s *Spans) Message() string {
+	text := s.rejection()
+	if s.UnknownData == 0 {
+		return text
+	}
+	if text != "" {
+		text += "; "
+	}
+	text += "not kept, because it is no part of a request for traces that is known here: " + s.Unknown
+	if s.UnknownData > 1 {
+		text += fmt.Sprintf(", and data in %d other places", s.UnknownData-1)
+	}
+	if s.HiddenSpans > 0 {
+		text += fmt.Sprintf("; %d spans are in it", s.HiddenSpans)
+	}
+	return text
+}
+
+func (s *Spans) rejection() string {
 	if s.RejectedSpans == 0 {
 		return ""
 	}
 	first := s.Rejected[0]
 	return fmt.Sprintf("%d of %d spans rejected; span %d (trace %s, span %s): %s",
 		s.RejectedSpans, s.Spans, first.Index, first.TraceID.Hex(), first.ID, first.Reason)
+}
+
+// unknown notes a field that its message does not have.
+func (s *Spans) unknown(f *wireField, place func() string) {
+	if f.typ == wireBytes && len(f.data) == 0 || f.typ != wireBytes && f.typ != wireGroup && f.num64 == 0 {
+		return // says nothing
+	}
+	if s.UnknownData++; s.UnknownData > 1 {
+		return
+	}
+	s.Unknown = fmt.Sprintf("field %d of %s", f.num, place())
+	if f.typ == wireBytes {
+		s.Unknown += fmt.Sprintf(" (%d bytes)", len(f.data))
+	}
 }
 
 // Reject notes one span.
@@ -88,10 +126,13 @@ func (m *Mapper) Proto(body []byte, at trace.Time) (Spans, error) {
 	var err error
 	for i, b := 0, body; len(b) > 0; {
 		if b, err = f.next(b); err == nil && f.is(1, wireBytes) {
+			d.place.resource = i
 			if err = d.resourceSpans(f.data); err != nil {
 				err = fmt.Errorf("resourceSpans[%d]%w", i, err)
 			}
 			i++
+		} else if err == nil {
+			d.out.unknown(&f, func() string { return "the request" })
 		}
 		if err != nil {
 			return Spans{}, &trace.KindError{Kind: trace.KindInvalid, Message: "malformed OTLP request: " + err.Error()}
@@ -131,6 +172,26 @@ type decoder struct {
 	span   span   // scratch
 	doc    mapped // scratch
 	memory memory
+	place  place
+}
+
+// place is where in the request the decoder is.
+type place struct{ resource, scope int }
+
+func (p place) resourceSpans() string { return fmt.Sprintf("resourceSpans[%d]", p.resource) }
+
+func (p place) scopeSpans() string {
+	return fmt.Sprintf("resourceSpans[%d].scopeSpans[%d]", p.resource, p.scope)
+}
+
+// legacyScopeSpans is the field of ResourceSpans that held the spans before
+// opentelemetry-proto 0.15: instrumentation_library_spans, whose messages have the
+// fields of ScopeSpans. A request that has both has them all, for spans that came
+// twice count once in the store.
+const legacyScopeSpans = 1000
+
+func (f *wireField) isScopeSpans() bool {
+	return f.is(2, wireBytes) || f.is(legacyScopeSpans, wireBytes)
 }
 
 // resourceSpans reads a ResourceSpans message. Spans may come before the
@@ -148,6 +209,8 @@ func (d *decoder) resourceSpans(b []byte) error {
 			res = merged(res, f.data)
 		case f.is(3, wireBytes):
 			schema = f.data
+		case !f.isScopeSpans():
+			d.out.unknown(&f, d.place.resourceSpans)
 		}
 	}
 	source, err := d.mapper.source(res)
@@ -159,9 +222,10 @@ func (d *decoder) resourceSpans(b []byte) error {
 		if b, err = f.next(b); err != nil {
 			return fmt.Errorf(": %w", err)
 		}
-		if !f.is(2, wireBytes) {
+		if !f.isScopeSpans() {
 			continue
 		}
+		d.place.scope = i
 		if err := d.scopeSpans(f.data, source, schema); err != nil {
 			return fmt.Errorf(".scopeSpans[%d]%w", i, err)
 		}
@@ -196,6 +260,8 @@ func (d *decoder) scopeSpans(b []byte, source *source, outer []byte) error {
 			spans++
 		case f.is(3, wireBytes):
 			schema = f.data
+		default:
+			d.out.unknown(&f, d.place.scopeSpans)
 		}
 	}
 	if err := checkScope(scope); err != nil {

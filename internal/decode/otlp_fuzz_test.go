@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
@@ -88,6 +90,8 @@ func FuzzOTLPProto(f *testing.F) {
 	f.Add([]byte{0x0a, 0x80})
 	f.Add([]byte{0x0b, 0x0c})
 	f.Add([]byte{0x0a, 0x06, 0x12, 0x04, 0x12, 0x02, 0x4a, 0x00})
+	f.Add(legacy(f, request(attributes("service.name", "old"), newSpan(server, "a", "b"))))
+	f.Add(append(marshal(f, request(nil, newSpan(server))), 0x12, 2, 0x0a, 0))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		spans, err := decode.OTLPProto(bytes.Clone(body), at)
 		checkSpans(t, spans)
@@ -100,6 +104,9 @@ func FuzzOTLPProto(f *testing.F) {
 				t.Fatalf("refused, though it is protobuf: %v", err)
 			}
 			return
+		}
+		if !modern(&req) {
+			return // of two lists the order is not known
 		}
 		n := 0
 		for _, rs := range req.ResourceSpans {
@@ -117,7 +124,8 @@ func FuzzOTLPProto(f *testing.F) {
 func FuzzOTLPJSON(f *testing.F) {
 	addCorpus(f, "input.otlp.json", "otlp/*/input.otlp.json", "zipkin/*/input.otlp.json", "otlp-invalid/*.json")
 	for _, s := range []string{
-		"{}", `{"resourceSpans":[{}]}`, `{"resource_spans":[{"scope_spans":[{"spans":[{"trace_id":"AA","attributes":[{"key":"k","value":{"arrayValue":{"values":[null,{}]}}}]}]}]}]}`,
+		"{}", `{"resourceSpans":[{}]}`, `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174"}]}]}]}`,
+		`{"resource_spans":[{"instrumentation_library_spans":[{"instrumentation_library":{"name":"l"},"spans":[{"trace_id":"5b8efff798038103d269b633813fc60c","span_id":"eee19b7ec3c1b174"}]}]}]}`, `{"resource_spans":[{"scope_spans":[{"spans":[{"trace_id":"AA","attributes":[{"key":"k","value":{"arrayValue":{"values":[null,{}]}}}]}]}]}]}`,
 		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"66669980b3d1d84e16ac2f7e15c3bd0a","spanId":"00f067aa0ba902b7","kind":"SPAN_KIND_CLIENT","startTimeUnixNano":1e18,"attributes":[{"key":"a\u0000","value":{"doubleValue":"Infinity"}}]}]}]}]}`,
 	} {
 		f.Add([]byte(s))
@@ -132,4 +140,43 @@ func FuzzOTLPJSON(f *testing.F) {
 		}
 		checkSpans(t, spans)
 	})
+}
+
+// legacy is a request as senders before opentelemetry-proto 0.15 wrote it.
+func legacy(t testing.TB, req *coltracepb.ExportTraceServiceRequest) []byte {
+	t.Helper()
+	for _, rs := range req.ResourceSpans {
+		var b []byte
+		for _, ss := range rs.ScopeSpans {
+			b = protowire.AppendBytes(protowire.AppendTag(b, 1000, protowire.BytesType), marshal(t, ss))
+		}
+		rs.ScopeSpans = nil
+		rs.ProtoReflect().SetUnknown(b)
+	}
+	return marshal(t, req)
+}
+
+// modern makes scope spans of the legacy lists that req has as unknown fields. It
+// is false for a request that has both.
+func modern(req *coltracepb.ExportTraceServiceRequest) bool {
+	for _, rs := range req.ResourceSpans {
+		both, rest := len(rs.ScopeSpans) > 0, []byte(nil)
+		for b := []byte(rs.ProtoReflect().GetUnknown()); len(b) > 0; {
+			num, typ, n := protowire.ConsumeField(b)
+			if num == 1000 && typ == protowire.BytesType {
+				_, _, tag := protowire.ConsumeTag(b)
+				message, _ := protowire.ConsumeBytes(b[tag:])
+				ss := new(tracepb.ScopeSpans)
+				if both || proto.Unmarshal(message, ss) != nil {
+					return false
+				}
+				rs.ScopeSpans = append(rs.ScopeSpans, ss)
+			} else {
+				rest = append(rest, b[:n]...)
+			}
+			b = b[n:]
+		}
+		rs.ProtoReflect().SetUnknown(rest)
+	}
+	return true
 }

@@ -19,16 +19,20 @@ import (
 // JSON decodes an ExportTraceServiceRequest in OTLP/JSON (OpenTelemetry protocol
 // specification, "JSON Protobuf Encoding"): ids are hex in any case, enums are
 // numbers or names, 64-bit integers numbers or strings, names camelCase or
-// snake_case, unknown members and nulls are ignored. The text is turned into
-// protobuf, which the segments keep; body is not needed after. An error says
-// where the text is no OTLP.
+// snake_case, nulls are ignored; unknown members are left out, and named in the
+// result. The text is turned into protobuf, which the segments keep; body is not
+// needed after. An error says where the text is no OTLP.
 func (m *Mapper) JSON(body []byte, at trace.Time) (Spans, error) {
 	v, err := jsonscan.Parse(body)
 	t := transcoder{budget: freeRescans + maxRescans*len(body)}
 	if err == nil {
 		var b []byte
 		if b, err = t.message(make([]byte, 0, len(body)/2), v, requestShape, 0); err == nil {
-			return m.Proto(b, at)
+			spans, err := m.Proto(b, at)
+			if t.unknown > 0 && err == nil {
+				spans.Unknown, spans.UnknownData, spans.HiddenSpans = t.first(), t.unknown, t.hidden
+			}
+			return spans, err
 		}
 	}
 	return Spans{}, &trace.KindError{Kind: trace.KindInvalid, Message: "malformed OTLP request: " + err.Error()}
@@ -129,12 +133,14 @@ var (
 	}
 	scopeSpansShape = shape{
 		{name: "scope", num: 1, shape: scopeShape},
+		{name: "instrumentationLibrary", num: 1, shape: scopeShape}, // its name before 0.15
 		{name: "spans", num: 2, repeated: true, shape: spanShape},
 		{name: "schemaUrl", num: 3, form: formString},
 	}
 	resourceSpansShape = shape{
 		{name: "resource", num: 1, shape: resourceShape},
 		{name: "scopeSpans", num: 2, repeated: true, shape: scopeSpansShape},
+		{name: "instrumentationLibrarySpans", num: legacyScopeSpans, repeated: true, shape: scopeSpansShape},
 		{name: "schemaUrl", num: 3, form: formString},
 	}
 	requestShape = shape{{name: "resourceSpans", num: 1, repeated: true, shape: resourceSpansShape}}
@@ -182,7 +188,10 @@ type jsonError struct {
 	reason string
 }
 
-func (e *jsonError) Error() string {
+func (e *jsonError) Error() string { return e.place() + ": " + e.reason }
+
+// place is the path from the outside in.
+func (e *jsonError) place() string {
 	var b strings.Builder
 	for _, p := range slices.Backward(e.path) {
 		if b.Len() > 0 && p[0] != '[' {
@@ -190,7 +199,7 @@ func (e *jsonError) Error() string {
 		}
 		b.WriteString(p)
 	}
-	return b.String() + ": " + e.reason
+	return b.String()
 }
 
 // within adds a step to the path of an error.
@@ -211,7 +220,91 @@ const (
 )
 
 // transcoder turns JSON text into protobuf.
-type transcoder struct{ budget int }
+type transcoder struct {
+	budget  int
+	unknown int      // members that no message has, and that hold something
+	hidden  int      // spans below them
+	path    []string // to the first of them, innermost first
+	size    int      // of its text
+}
+
+// note remembers a member that is left out.
+func (t *transcoder) note(name []byte, v jsonscan.Value) {
+	if saysNothing(v) {
+		return
+	}
+	if t.unknown++; t.unknown == 1 {
+		t.path, t.size = []string{fmt.Sprintf("%.100s", name)}, len(v)
+	}
+	t.hidden += t.spansIn(v, 0)
+}
+
+// within adds a step to the path of the first member that was left out, if that
+// was found since there were none.
+func (t *transcoder) within(before int, step string) {
+	if before == 0 && t.unknown > 0 {
+		t.path = append(t.path, step)
+	}
+}
+
+func (t *transcoder) first() string {
+	path := &jsonError{path: t.path}
+	return fmt.Sprintf("%s (%d bytes)", path.place(), t.size)
+}
+
+// saysNothing is true for null, "", [] and {}.
+func saysNothing(v jsonscan.Value) bool {
+	switch v.Kind() {
+	case jsonscan.Null:
+		return true
+	case jsonscan.String:
+		return len(v) == 2
+	case jsonscan.Array:
+		for range v.Elements() {
+			return false
+		}
+		return true
+	case jsonscan.Object:
+		for range v.Members() {
+			return false
+		}
+		return true
+	}
+	return false
+}
+
+// maxHidden is how deep below an unknown member spans are looked for.
+const maxHidden = 12
+
+// spansIn counts what has the ids of a span in a text that is not known. It gives
+// up where looking would take too long.
+func (t *transcoder) spansIn(v jsonscan.Value, depth int) (n int) {
+	if kind := v.Kind(); kind != jsonscan.Object && kind != jsonscan.Array || depth > maxHidden || t.spend(v) != nil {
+		return 0
+	}
+	if v.Kind() == jsonscan.Array {
+		for e := range v.Elements() {
+			n += t.spansIn(e, depth+1)
+		}
+		return n
+	}
+	ids := 0
+	for name, e := range v.Members() {
+		if e.Kind() == jsonscan.String {
+			switch strings.ToLower(strings.ReplaceAll(string(name), "_", "")) {
+			case "traceid":
+				ids |= 1
+			case "spanid":
+				ids |= 2
+			}
+		}
+		n += t.spansIn(e, depth+1)
+	}
+	if ids == 3 {
+		return 1 // the links in it are not spans
+	}
+	return n
+}
 
 // spend notes that v is looked through once.
 func (t *transcoder) spend(v jsonscan.Value) error {
@@ -236,13 +329,18 @@ func (t *transcoder) message(b []byte, v jsonscan.Value, s shape, depth int) ([]
 	}
 	for name, value := range v.Members() {
 		m := s.find(name)
+		if m == nil {
+			t.note(name, value)
+		}
 		if m == nil || value.Kind() == jsonscan.Null {
 			continue
 		}
 		var err error
+		before := t.unknown
 		if b, err = t.member(b, m, value, depth); err != nil {
 			return nil, within(err, m.name)
 		}
+		t.within(before, m.name)
 	}
 	return b, nil
 }
@@ -261,8 +359,12 @@ func (t *transcoder) member(b []byte, m *member, v jsonscan.Value, depth int) ([
 	i := 0
 	for e := range v.Elements() {
 		var err error
+		before := t.unknown
 		if b, err = t.one(b, m, e, depth); err != nil {
 			return nil, within(err, fmt.Sprintf("[%d]", i))
+		}
+		if before != t.unknown {
+			t.within(before, fmt.Sprintf("[%d]", i))
 		}
 		i++
 	}

@@ -731,3 +731,83 @@ func TestMapper_httpStatus(t *testing.T) {
 		t.Errorf("of two: %v", doc)
 	}
 }
+
+// What senders before opentelemetry-proto 0.15 called instrumentation library spans
+// are scope spans, in protobuf and in JSON.
+func TestOTLP_legacyScopeSpans(t *testing.T) {
+	want := mapped(t, new(decode.Mapper), request(attributes("service.name", "old"), newSpan(server, "a", "b")))[0]
+	span := `{"traceId":"66669980b3d1d84e16ac2f7e15c3bd0a","spanId":"00f067aa0ba902b7","name":"op","kind":2,"startTimeUnixNano":"1718000000005000000","endTimeUnixNano":"1718000000125000001","attributes":[{"key":"a","value":{"stringValue":"b"}}]}`
+	resource := `"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"old"}}]}`
+	proto := func(b []byte) (decode.Spans, error) { return decode.OTLPProto(b, at) }
+	text := func(b []byte) (decode.Spans, error) { return decode.OTLPJSON(b, at) }
+	for _, c := range []struct {
+		name  string
+		parse func([]byte) (decode.Spans, error)
+		body  []byte
+	}{
+		{"protobuf", proto, legacy(t, request(attributes("service.name", "old"), newSpan(server, "a", "b")))},
+		{"camelCase", text, []byte(`{"resourceSpans":[{` + resource + `,"instrumentationLibrarySpans":[{"instrumentationLibrary":{"name":"lib","version":"1"},"spans":[` + span + `]}]}]}`)},
+		{"snake_case", text, []byte(`{"resource_spans":[{"instrumentation_library_spans":[{"instrumentation_library":{"name":"lib","version":"1"},"spans":[` + span + `]}],` + resource + `}]}`)},
+		{"half", text, []byte(`{"resourceSpans":[{` + resource + `,"scopeSpans":[{"instrumentationLibrary":{"name":"lib","version":"1"},"spans":[` + span + `]}]}]}`)},
+	} {
+		spans, err := c.parse(c.body)
+		if err != nil || len(spans.Segments) != 1 || spans.Message() != "" {
+			t.Errorf("%s: %d segments, %v, %q", c.name, len(spans.Segments), err, spans.Message())
+			continue
+		}
+		got := spans.Segments[0]
+		if got.Name != "old" || !bytes.Equal(got.Raw, want.Raw) || !bytes.Equal(got.Scope.Scope, want.Scope.Scope) {
+			t.Errorf("%s: %s, scope %q, span %x", c.name, got.Name, got.Scope.Scope, got.Raw)
+		}
+	}
+	both := request(nil, newSpan(server))
+	other := newSpan(server)
+	other.SpanId = parentID
+	both.ResourceSpans[0].ProtoReflect().SetUnknown(protowire.AppendBytes(protowire.AppendTag(nil, 1000, protowire.BytesType), marshal(t, &tracepb.ScopeSpans{Spans: []*tracepb.Span{other}})))
+	if spans, err := decode.OTLPProto(marshal(t, both), at); err != nil || len(spans.Segments) != 2 {
+		t.Errorf("with both lists: %d segments, %v", len(spans.Segments), err)
+	}
+}
+
+// Data that belongs to no span and is not known is never dropped in silence: it is
+// counted, and the first of it is named. What is known is kept.
+func TestOTLP_unknownData(t *testing.T) {
+	const span = `{"traceId":"66669980b3d1d84e16ac2f7e15c3bd0a","spanId":"00f067aa0ba902b7"}`
+	for _, c := range []struct {
+		body          string
+		data, hidden  int
+		kept          int
+		first, silent string
+	}{
+		{body: `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}`, data: 1, first: "resourceLogs ("},
+		{body: `{"ResourceSpans":[{"ScopeSpans":[{"Spans":[` + span + `,` + span + `]}]}]}`, data: 1, hidden: 2, first: "ResourceSpans ("},
+		{body: `{"resourceSpans":[{"spans":[` + span + `]}]}`, data: 1, hidden: 1, first: "resourceSpans[0].spans ("},
+		{body: `{"resourceSpans":[{},{"scopeSpans":[{"spans":[` + span + `],"span":{"span_id":"1","trace_id":"2","links":[` + span + `]},"x":1}]}]}`, data: 2, hidden: 1, kept: 1, first: "resourceSpans[1].scopeSpans[0].span ("},
+		{body: `{"resourceSpans":[{"scopeSpans":[{"spans":[` + span[:len(span)-1] + `,"attribs":[1]}]}]}]}`, data: 1, kept: 1, first: "resourceSpans[0].scopeSpans[0].spans[0].attribs ("},
+		{body: `{"resourceSpans":[{"scopeSpans":[{"spans":[` + span + `],"a":null,"b":[],"c":{},"d":"","e":[ ]}]}]}`, kept: 1},
+	} {
+		spans, err := decode.OTLPJSON([]byte(c.body), at)
+		if err != nil || len(spans.Segments) != c.kept || spans.UnknownData != c.data || spans.HiddenSpans != c.hidden || !strings.HasPrefix(spans.Unknown, c.first) {
+			t.Errorf("%s: %v; %d kept, %d unknown with %d spans: %q", c.body, err, len(spans.Segments), spans.UnknownData, spans.HiddenSpans, spans.Unknown)
+		}
+		if (spans.Message() == "") != (c.data == 0) {
+			t.Errorf("%s: %q", c.body, spans.Message())
+		}
+	}
+	add := func(m proto.Message, num protowire.Number, data string) {
+		m.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(m.ProtoReflect().GetUnknown(), num, protowire.BytesType), data))
+	}
+	req := request(nil, newSpan(server))
+	add(req, 2, "")
+	add(req.ResourceSpans[0].ScopeSpans[0].Spans[0], 99, "newer fields of spans are kept")
+	if spans, err := decode.OTLPProto(marshal(t, req), at); err != nil || spans.Message() != "" || len(spans.Segments) != 1 {
+		t.Errorf("nothing unknown: %v, %q", err, spans.Message())
+	}
+	add(req.ResourceSpans[0].ScopeSpans[0], 4, "more")
+	add(req.ResourceSpans[0], 7, "data")
+	add(req, 3, "here")
+	spans, err := decode.OTLPProto(marshal(t, req), at)
+	if err != nil || len(spans.Segments) != 1 || spans.UnknownData != 3 || spans.Message() != "not kept, because it is no part of a request for traces that is known here: field 7 of resourceSpans[0] (4 bytes), and data in 2 other places" {
+		t.Errorf("%v, %d unknown: %q", err, spans.UnknownData, spans.Message())
+	}
+}

@@ -20,6 +20,7 @@ const (
 	wireVarint  = 0
 	wireFixed64 = 1
 	wireBytes   = 2
+	wireGroup   = 3
 	wireFixed32 = 5
 )
 
@@ -88,7 +89,7 @@ func (f *wireField) next(b []byte) ([]byte, error) {
 		f.num64 = uint64(binary.LittleEndian.Uint32(b))
 		return b[4:], nil
 	}
-	// Groups: no message of OTLP has one, but an unknown field may be one.
+	// Groups (type 3): no message of OTLP has one, but an unknown field may be one.
 	n = protowire.ConsumeFieldValue(protowire.Number(f.num), protowire.Type(f.typ), b)
 	if n < 0 {
 		return nil, errTag

@@ -56,6 +56,9 @@ func spansCost(body []byte, json bool) int64 {
 	return int64(min(countSpans(body, 1, 2, 2), decode.MaxSpans))*decodedBytes + int64(len(body))
 }
 
+// legacyScopeSpans is where old senders put scope spans (package decode).
+const legacyScopeSpans = 1000
+
 // countSpans counts the messages at the end of a path of field numbers (OTLP:
 // resource_spans 1, scope_spans 2, spans 2). What is no message counts nothing:
 // decoding says what is wrong.
@@ -66,7 +69,8 @@ func countSpans(b []byte, path ...protowire.Number) (n int) {
 			return n
 		}
 		b = b[size:]
-		if number != path[0] || typ != protowire.BytesType {
+		legacy := len(path) == 2 && number == legacyScopeSpans
+		if number != path[0] && !legacy || typ != protowire.BytesType {
 			if size = protowire.ConsumeFieldValue(number, typ, b); size < 0 {
 				return n
 			}

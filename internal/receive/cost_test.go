@@ -55,6 +55,8 @@ func TestCost_isWhatDecodingTakes(t *testing.T) {
 	}
 	body := message(0x0a, message(0x12, spans))
 	check(t, "many tiny spans", taken(func() decode.Spans { return spansOf(t, decode.OTLPProto, body) }), spansCost(body, false)+int64(len(body)))
+	old := message(0x0a, append([]byte{0xc2, 0x3e}, message(0, spans)[1:]...)) // field 1000
+	check(t, "many tiny legacy spans", taken(func() decode.Spans { return spansOf(t, decode.OTLPProto, old) }), spansCost(old, false)+int64(len(old)))
 	text := fmt.Appendf(nil, `{"resourceSpans":[{"scopeSpans":[{"spans":[%s]}]}]}`, jsonSpans[1:])
 	check(t, "many tiny spans as JSON", taken(func() decode.Spans { return spansOf(t, decode.OTLPJSON, text) }), spansCost(text, true)+int64(len(text)))
 }

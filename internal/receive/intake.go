@@ -188,6 +188,9 @@ func (in *Intake) Spans(ctx context.Context, protocol string, account trace.Acco
 	if spans.RejectedSpans > 0 {
 		in.tally.RefuseMany(protocol, source, "InvalidSpan", spans.Message(), spans.RejectedSpans)
 	}
+	if spans.UnknownData > 0 {
+		in.tally.RefuseMany(protocol, source, "UnknownData", spans.Message(), max(spans.UnknownData, spans.HiddenSpans))
+	}
 	refused, err := in.append(ctx, protocol, account, source, spans.Segments)
 	for _, r := range refused {
 		spans.Reject(decode.RejectedSpan{Index: slices.Index(spans.Segments, r.In), TraceID: r.In.TraceID, ID: r.Entity.ID, Reason: r.Reason()})

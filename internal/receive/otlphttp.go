@@ -140,11 +140,13 @@ func (g *growing) grow(size int) error {
 	return nil
 }
 
-// exportResponse is the answer to a request that was kept, with its refused spans.
+// exportResponse is the answer to a request that was kept: its refused spans, and
+// what of it is not known here. With no span refused the message is a warning
+// (OTLP specification, "Partial Success").
 func exportResponse(spans decode.Spans) *coltrace.ExportTraceServiceResponse {
 	res := &coltrace.ExportTraceServiceResponse{}
-	if spans.RejectedSpans > 0 {
-		res.PartialSuccess = &coltrace.ExportTracePartialSuccess{RejectedSpans: int64(spans.RejectedSpans), ErrorMessage: spans.Message()}
+	if message := spans.Message(); message != "" {
+		res.PartialSuccess = &coltrace.ExportTracePartialSuccess{RejectedSpans: int64(spans.RejectedSpans + spans.HiddenSpans), ErrorMessage: message}
 	}
 	return res
 }

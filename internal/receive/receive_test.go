@@ -240,6 +240,7 @@ func TestOTLPHTTP(t *testing.T) {
 		{"JSON", "POST", js + "; charset=utf-8", "", []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"op","startTimeUnixNano":"1","endTimeUnixNano":2}]}]}]}`), 200, 1, ""},
 		{"empty", "POST", pb, "", nil, 200, 0, ""},
 		{"partial success", "POST", pb, "", encode(t, request(1, 0)), 200, 1, "partial"},
+		{"other data", "POST", js, "", []byte(`{"resourceLogs":[{"scopeLogs":[{"traceId":"1","spanId":"2"}]}]}`), 200, 0, "partial"},
 		{"not protobuf", "POST", pb, "", []byte("{}xxx"), 400, 0, "status"},
 		{"not JSON", "POST", js, "", []byte("{"), 400, 0, "status"},
 		{"not gzip", "POST", pb, "gzip", good, 400, 0, "status"},
@@ -266,7 +267,11 @@ func TestOTLPHTTP(t *testing.T) {
 			switch c.answer {
 			case "partial":
 				var res coltrace.ExportTraceServiceResponse
-				if err := proto.Unmarshal(w.Body.Bytes(), &res); err != nil || res.GetPartialSuccess().GetRejectedSpans() != 1 || res.GetPartialSuccess().GetErrorMessage() == "" {
+				unmarshal := proto.Unmarshal
+				if typ == js {
+					unmarshal = protojson.Unmarshal
+				}
+				if err := unmarshal(w.Body.Bytes(), &res); err != nil || res.GetPartialSuccess().GetRejectedSpans() != 1 || res.GetPartialSuccess().GetErrorMessage() == "" {
 					t.Errorf("answer %v, %v", &res, err)
 				}
 			case "status":
