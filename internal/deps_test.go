@@ -55,7 +55,8 @@ github.com/prometheus          : receive server store/local
 go.yaml.in/yaml                : config
 github.com/spf13/pflag         : config
 github.com/parquet-go          : store/local/columnar
-github.com/klauspost/compress  : store/local store/local/wal store/local/block store/local/columnar store/local/rollup present/console
+github.com/rs/cors             : server
+github.com/klauspost/compress  : receive store/local store/local/wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo

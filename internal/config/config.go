@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"regexp"
 	"strconv"
@@ -31,6 +32,8 @@ type Config struct {
 	Account        string         // account of unsigned requests
 	Region         string         // region in ARNs
 	Insecure       bool           // allow addresses that are not loopback
+	AllowedHosts   []string       // names this server has besides the default ones: lower case, *.NAME, *
+	CORSOrigins    []string       // web pages that may send spans: SCHEME://HOST[:PORT], one * in each, or *
 	Settle         time.Duration  // idle time after which a trace moves to blocks
 	Retention      time.Duration  // how long traces are kept
 	RetentionFor   []RetentionFor // how long those of some accounts and groups are kept
@@ -65,6 +68,8 @@ var settings = []setting{
 		c.Insecure, err = strconv.ParseBool(v)
 		return err
 	}},
+	{"allowed-hosts", "", "names that HTTP requests may be addressed to, besides localhost, loopback addresses and what is listened on: such as fluoro,traces.example.com,*.internal; * for any, which lets every web page someone visits read and write traces (DNS rebinding); all else is 421", allowedHosts},
+	{"cors-origins", "", "origins of web pages that may send spans to /v1/traces, such as https://shop.example.com,https://*.example.org,http://localhost:*; * for any", corsOrigins},
 	{"settle", "5s", "idle time after which a trace is written to a block; it is visible at once either way", duration(func(c *Config) *time.Duration { return &c.Settle }, 100*time.Millisecond)},
 	{"retention", "720h", "how long traces are kept, counted from receipt", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
 	{"retention-for", "", "other times for accounts and groups, such as account:123456789012=168h,group:checkout=2160h; a trace in several groups is kept for the longest, and groups win over accounts", retentionFor},
@@ -137,6 +142,48 @@ func size(at func(*Config) *int64) func(*Config, string) error {
 		*at(c) = int64(n << shift)
 		return nil
 	}
+}
+
+// items are those of a list separated by commas.
+func items(v string) (out []string) {
+	for item := range strings.SplitSeq(v, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			out = append(out, item)
+		}
+	}
+	return out
+}
+
+// hostName is a name, or what follows *. in a pattern.
+var hostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
+
+func allowedHosts(c *Config, v string) error {
+	c.AllowedHosts = nil
+	for _, item := range items(v) {
+		name := strings.ToLower(strings.TrimSuffix(item, "."))
+		if ip, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+			name = ip.Unmap().String()
+		} else if name != "*" && !hostName.MatchString(strings.TrimPrefix(name, "*.")) {
+			return fmt.Errorf("%q: want a name or an address without scheme and port, such as fluoro or traces.example.com, *.NAME for all below a name, or *", item)
+		}
+		c.AllowedHosts = append(c.AllowedHosts, name)
+	}
+	return nil
+}
+
+// originForm is the origin of a web page (RFC 6454, section 6.2), with one *.
+var originForm = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9_.-]*\*?[a-z0-9_.-]*)(:([0-9]{1,5}|\*))?$`)
+
+func corsOrigins(c *Config, v string) error {
+	c.CORSOrigins = nil
+	for _, item := range items(v) {
+		origin := strings.ToLower(strings.TrimSuffix(item, "/"))
+		if origin != "*" && (!originForm.MatchString(origin) || strings.Count(origin, "*") > 1 || strings.HasSuffix(origin, "://")) {
+			return fmt.Errorf("%q: want the origin of a page, such as https://shop.example.com or http://localhost:8080, with at most one * in it, or *", item)
+		}
+		c.CORSOrigins = append(c.CORSOrigins, origin)
+	}
+	return nil
 }
 
 var retentionOf = regexp.MustCompile(`^(?:account:([0-9]{12})|group:([A-Za-z0-9-]{1,32}))=([^=]+)$`)
@@ -260,14 +307,15 @@ func (c *Config) check() error {
 		return nil
 	}
 	for _, a := range []struct{ flag, addr string }{{"http", c.HTTP}, {"udp", c.UDP}, {"otlp-grpc", c.OTLPGRPC}, {"otlp-http", c.OTLPHTTP}} {
-		if a.addr != Off && !loopback(a.addr) {
+		if a.addr != Off && !Loopback(a.addr) {
 			return fmt.Errorf("--%s %s is not a loopback address, and Fluoro has no credentials to protect it: everyone who can reach it could read and write all traces; add --insecure if that is what you want", a.flag, a.addr)
 		}
 	}
 	return nil
 }
 
-func loopback(addr string) bool {
+// Loopback says whether an address HOST:PORT can be reached from this machine alone.
+func Loopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	if host == "localhost" {
 		return true

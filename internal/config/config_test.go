@@ -57,6 +57,29 @@ func TestLoad_flagOverEnvironmentOverFile(t *testing.T) {
 	}
 }
 
+func TestLoad_allowedHosts(t *testing.T) {
+	c, err := load(t, nil, "--allowed-hosts", " Fluoro, *.Internal ,traces.example.com.,[::FFFF:10.0.0.1],2001:DB8::1,*,", "--cors-origins", "https://Shop.example.com/,https://*.example.org, http://localhost:*,http://[::1]:8080,*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"fluoro", "*.internal", "traces.example.com", "10.0.0.1", "2001:db8::1", "*"}; !reflect.DeepEqual(c.AllowedHosts, want) {
+		t.Errorf("hosts %q, want %q", c.AllowedHosts, want)
+	}
+	if want := []string{"https://shop.example.com", "https://*.example.org", "http://localhost:*", "http://[::1]:8080", "*"}; !reflect.DeepEqual(c.CORSOrigins, want) {
+		t.Errorf("origins %q, want %q", c.CORSOrigins, want)
+	}
+	for _, bad := range []string{"fluoro:2000", "http://fluoro", "*fluoro", "a..b", "a b", "*.*.x", "**", "x/", "-x", "fluoro.."} {
+		if _, err := load(t, nil, "--allowed-hosts", bad); err == nil || !strings.Contains(err.Error(), "--allowed-hosts") {
+			t.Errorf("hosts %q: %v", bad, err)
+		}
+	}
+	for _, bad := range []string{"shop.example.com", "https://", "https://a/b", "https://*.*.x", "null", "https://a,b", "https://a:x", "https://u@a"} {
+		if _, err := load(t, nil, "--cors-origins", bad); err == nil || !strings.Contains(err.Error(), "--cors-origins") {
+			t.Errorf("origins %q: %v", bad, err)
+		}
+	}
+}
+
 func TestLoad_retentionFor(t *testing.T) {
 	c, err := load(t, nil, "--retention-for", "account:123456789012=168h, group:check-out=2160h")
 	if err != nil {

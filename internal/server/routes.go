@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/policy"
@@ -33,7 +31,7 @@ func (s *server) routes() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
-	mux.Handle("/v1/traces", receive.OTLPHTTP(s.intake, account))
+	mux.Handle(tracesPath, receive.OTLPHTTP(s.intake, account))
 	control := api.Control{
 		Groups: s.groups, Tags: tag.New(s.meta, s.config.Region), Policies: policy.New(s.meta), Settings: setting.New(s.meta),
 	}
@@ -75,7 +73,7 @@ func (s *server) routes() http.Handler {
 		}
 		pages.ServeHTTP(w, r)
 	})
-	return sameOrigin(mux)
+	return s.newDoor("http", s.config.HTTP).guard(mux)
 }
 
 // traceView is a trace as the console shows it.
@@ -96,28 +94,13 @@ func traceView(w *query.WholeTrace) *console.TraceView {
 }
 
 // otlpRoutes is what the OTLP/HTTP address serves.
-func otlpRoutes(in *receive.Intake, account trace.Account) http.Handler {
+func (s *server) otlpRoutes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v1/traces", receive.OTLPHTTP(in, account))
+	mux.Handle(tracesPath, receive.OTLPHTTP(s.intake, trace.Account(s.config.Account)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this address takes OpenTelemetry spans at /v1/traces; there is nothing at "+r.URL.Path, http.StatusNotFound)
 	})
-	return mux
-}
-
-// sameOrigin refuses what a web page of another origin asks its browser to send:
-// while there are no credentials, any site someone visits could otherwise read
-// and write their traces. Spans from browser apps are let through.
-func sameOrigin(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if origin := r.Header.Get("Origin"); origin != "" && r.URL.Path != "/v1/traces" {
-			if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, r.Host) {
-				http.Error(w, "requests from web pages of other origins are refused", http.StatusForbidden)
-				return
-			}
-		}
-		h.ServeHTTP(w, r)
-	})
+	return s.newDoor("otlp-http", s.config.OTLPHTTP).guard(mux)
 }
 
 // ready answers 200 while segments can be stored, else 503 with the reason.

@@ -51,6 +51,7 @@ type server struct {
 	retrievals *query.Retrievals
 	tally      *receive.Tally
 	answers    *query.Room
+	refused    *prometheus.CounterVec // by the doors
 	live       *live
 	backingUp  sync.Mutex
 
@@ -135,7 +136,7 @@ func (s *server) open() (err error) {
 	s.main = httpServer(s.routes(), s.log)
 	if s.otlpAt != nil {
 		s.listening("otlp-http", s.otlpAt.Addr())
-		s.otlp = httpServer(otlpRoutes(s.intake, account), s.log)
+		s.otlp = httpServer(s.otlpRoutes(), s.log)
 	}
 	if s.grpcAt != nil {
 		s.listening("otlp-grpc", s.grpcAt.Addr())
