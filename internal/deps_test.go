@@ -50,7 +50,7 @@ server           : trace config store store/local receive query query/analytics 
 // owners says which package alone may import a third-party library.
 const owners = `
 go.opentelemetry.io/proto/otlp : decode receive demo
-google.golang.org/grpc         : receive server demo
+google.golang.org/grpc         : receive demo
 github.com/prometheus          : receive server store/local
 go.yaml.in/yaml                : config
 github.com/spf13/pflag         : config

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,7 @@ type Intake struct {
 	maxInFlight int64
 	udpQueue    int64
 	inFlight    atomic.Int64
+	arrivals    arrivals
 	now         func() time.Time
 	lastStamp   atomic.Int64
 	log         *slog.Logger
@@ -57,6 +59,7 @@ type Intake struct {
 // New makes an Intake.
 func New(o Options) *Intake {
 	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, now: o.Now, log: o.Logger}
+	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[netip.Prefix]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
 	}
@@ -84,34 +87,38 @@ func (in *Intake) stamp() trace.Time {
 	}
 }
 
-// Admit reserves room for n bytes of a request before work is spent on it;
-// release gives the room back. The error is of KindThrottled or KindTooLarge.
-func (in *Intake) Admit(n int64) (release func(), err error) {
-	r := &room{in: in}
-	if err := r.take(n); err != nil {
-		return nil, err
-	}
-	return r.release, nil
-}
-
 // room is what one request has reserved.
 type room struct {
 	in    *Intake
 	bytes int64
 }
 
-// take reserves more, or nothing.
+// take reserves more, or nothing. Bodies that come slowly make room for it.
 func (r *room) take(n int64) error {
-	most := r.in.maxInFlight
-	if r.bytes+n > most {
-		return r.tooLarge(r.bytes + n)
+	if r.bytes+n > r.in.maxInFlight {
+		return r.in.tooLarge(r.bytes + n)
 	}
-	if r.in.inFlight.Add(n) > most {
-		r.in.inFlight.Add(-n)
-		return trace.Errorf(trace.KindThrottled, "%d MB of requests are being stored already; try again in a second", most>>20)
+	if !r.in.fits(n) {
+		r.in.makeRoom(r.in.inFlight.Load() + n - r.in.maxInFlight)
+		if !r.in.fits(n) {
+			return r.in.full()
+		}
 	}
 	r.bytes += n
 	return nil
+}
+
+// fits reserves n bytes if they are free.
+func (in *Intake) fits(n int64) bool {
+	if in.inFlight.Add(n) <= in.maxInFlight {
+		return true
+	}
+	in.inFlight.Add(-n)
+	return false
+}
+
+func (in *Intake) full() error {
+	return trace.Errorf(trace.KindThrottled, "%d MB of requests are being stored already; try again in a second", in.maxInFlight>>20)
 }
 
 // takeDocuments reserves what documents take, text included. What a small request
@@ -129,13 +136,19 @@ func (r *room) takeDocuments(docs [][]byte) error {
 	}
 	if 2*size+cost > r.in.maxInFlight {
 		// The request that the documents came in has room for as much besides.
-		return r.tooLarge(2*size + cost)
+		return r.in.tooLarge(2*size + cost)
 	}
 	return r.take(size + cost)
 }
 
-func (r *room) tooLarge(needed int64) error {
-	return trace.Errorf(trace.KindTooLarge, "the request needs %d MB of memory to be stored, and there are %d MB for all of them; send it in parts, or raise --memory", needed>>20, r.in.maxInFlight>>20)
+func (in *Intake) tooLarge(needed int64) error {
+	return trace.Errorf(trace.KindTooLarge, "the request needs %d MB of memory to be stored, and there are %d MB for all of them; send it in parts, or raise --memory", (needed+1<<20-1)>>20, in.maxInFlight>>20)
+}
+
+// give gives some of it back.
+func (r *room) give(n int64) {
+	r.in.inFlight.Add(-n)
+	r.bytes -= n
 }
 
 // release gives all of it back.
@@ -170,6 +183,20 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 	}
 	_, err := in.append(ctx, ProtocolXRay, account, source, batch)
 	return refused, err
+}
+
+// refuse counts one request that was not kept, by the reason that its kind is.
+func (in *Intake) refuse(protocol, source string, err error) {
+	switch trace.KindOf(err) {
+	case trace.KindThrottled, trace.KindTooLarge:
+		in.turnAway(protocol, source, 1, err)
+	case trace.KindTimeout:
+		in.tally.Refuse(protocol, source, "Slow", err.Error())
+	case trace.KindUnsupported:
+		in.tally.Refuse(protocol, source, "ContentEncoding", err.Error())
+	default:
+		in.tally.Refuse(protocol, source, "InvalidRequest", err.Error())
+	}
 }
 
 // turnAway counts n segments for which there was no room.

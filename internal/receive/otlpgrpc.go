@@ -1,9 +1,13 @@
 package receive
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
@@ -12,124 +16,132 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/encoding"
-	_ "google.golang.org/grpc/encoding/gzip" // clients may compress
-	encproto "google.golang.org/grpc/encoding/proto"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// OTLPGRPC makes a server of opentelemetry.proto.collector.trace.v1.TraceService
-// (OTLP specification, "OTLP/gRPC"). Spans that are refused are answered with a
-// partial success, requests for which there is no room with RESOURCE_EXHAUSTED
-// and a retry delay, those for which there never is without one, those that
-// cannot be written with UNAVAILABLE.
-func OTLPGRPC(in *Intake, account trace.Account) *grpc.Server {
-	// A request is in memory before anybody knows its size.
-	most := min(maxOTLPBody, in.maxInFlight/grpcReaders)
-	s := grpc.NewServer(grpc.MaxRecvMsgSize(int(most)), grpc.InitialWindowSize(grpcWindow), grpc.InitialConnWindowSize(4*grpcWindow), grpc.ForceServerCodecV2(rawCodec{encoding.GetCodecV2(encproto.Name)}),
-		grpc.ConnectionTimeout(20*time.Second), grpc.MaxConcurrentStreams(1000))
-	s.RegisterService(&grpc.ServiceDesc{
+// OTLPGRPC serves opentelemetry.proto.collector.trace.v1.TraceService (OTLP
+// specification, "OTLP/gRPC") over HTTP/2 without TLS. Spans that are refused are
+// answered with a partial success, requests for which there is no room with
+// RESOURCE_EXHAUSTED and a retry delay, those for which there never is without one,
+// those that come too slowly with DEADLINE_EXCEEDED, those that cannot be written
+// with UNAVAILABLE.
+//
+// The HTTP/2 of net/http carries it, for that lets us see a message as it comes and
+// take room for it piece by piece; grpc's own has it in memory before anybody is
+// asked.
+func OTLPGRPC(in *Intake, account trace.Account) *http.Server {
+	g := &otlpGRPC{in: in, account: account}
+	g.grpc = grpc.NewServer()
+	g.grpc.RegisterService(&grpc.ServiceDesc{
 		ServiceName: coltrace.TraceService_ServiceDesc.ServiceName,
 		HandlerType: (*any)(nil),
-		// On the wire a call with one message is a stream of one; as a stream we are
-		// called before it is read.
-		Streams:  []grpc.StreamDesc{{StreamName: "Export", Handler: export, ClientStreams: true}},
-		Metadata: coltrace.TraceService_ServiceDesc.Metadata,
-	}, &otlpGRPC{in: in, account: account, readers: make(chan struct{}, grpcReaders)})
+		Methods:     []grpc.MethodDesc{{MethodName: "Export", Handler: export}},
+		Metadata:    coltrace.TraceService_ServiceDesc.Metadata,
+	}, g)
+	s := &http.Server{
+		Handler: g, ReadHeaderTimeout: 20 * time.Second, MaxHeaderBytes: 64 << 10, Protocols: new(http.Protocols),
+		// Clients keep their connections, and find out late that they are closed.
+		IdleTimeout: time.Hour,
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, MaxReceiveBufferPerStream: grpcWindow, MaxReceiveBufferPerConnection: 4 * grpcWindow},
+	}
+	s.Protocols.SetUnencryptedHTTP2(true)
 	return s
 }
 
-const (
-	grpcReaders = 6         // requests that are read at the same time
-	grpcWindow  = 256 << 10 // what comes of a request before its turn
-	// grpcPatience is how long a request waits for its turn to be read.
-	grpcPatience = time.Second
-	// grpcReadTime is how long it may take to come once it has its turn.
-	grpcReadTime = 20 * time.Second
-)
+// grpcWindow is what a client may send of a request before it is read.
+const grpcWindow = 256 << 10
 
 type otlpGRPC struct {
 	in      *Intake
 	account trace.Account
-	readers chan struct{}
+	grpc    *grpc.Server
 }
 
-// rawMessage is a request as it came: decode slices it instead of having it
-// unmarshalled into objects.
-type rawMessage []byte
-
-// rawCodec leaves rawMessages as they are.
-type rawCodec struct{ encoding.CodecV2 }
-
-func (c rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	if raw, ok := v.(*rawMessage); ok {
-		*raw = data.Materialize()
-		return nil
-	}
-	return c.CodecV2.Unmarshal(data, v)
+// incoming is a request that was read, or why it was not.
+type incoming struct {
+	source string
+	bytes  []byte
+	room   *room
+	err    error
 }
 
-func export(srv any, stream grpc.ServerStream) error {
-	g, ctx := srv.(*otlpGRPC), stream.Context()
-	source := ""
-	if p, ok := peer.FromContext(ctx); ok {
-		source = p.Addr.String()
+type incomingKey struct{}
+
+// ServeHTTP reads the message of an export, and gives grpc an empty one in its
+// place: of a call grpc does all the rest.
+func (g *otlpGRPC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == coltrace.TraceService_Export_FullMethodName {
+		m := &incoming{source: r.RemoteAddr, room: &room{in: g.in}}
+		defer m.room.release()
+		ctx := r.Context()
+		r = r.WithContext(context.WithValue(ctx, incomingKey{}, m))
+		m.bytes, m.err = g.read(w, r, m.room)
+		r.Body = io.NopCloser(bytes.NewReader(make([]byte, grpcPrefix)))
+		r.Header.Del("Grpc-Encoding")
 	}
-	raw, err := g.read(ctx, stream, source)
+	g.grpc.ServeHTTP(w, r)
+}
+
+// grpcPrefix is what comes before a message: whether it is compressed, and its size
+// (gRPC over HTTP/2, "Length-Prefixed-Message").
+const grpcPrefix = 5
+
+// read reads one message and decompresses it.
+func (g *otlpGRPC) read(w http.ResponseWriter, r *http.Request, taken *room) ([]byte, error) {
+	codings, err := codingsOf(r.Header["Grpc-Encoding"])
 	if err != nil {
-		return err
-	}
-	answer, err := g.export(ctx, source, raw)
-	if err != nil {
-		return err
-	}
-	return stream.SendMsg(answer)
-}
-
-// read reads a request when its turn comes.
-func (g *otlpGRPC) read(ctx context.Context, stream grpc.ServerStream, source string) (rawMessage, error) {
-	var raw rawMessage
-	timer := time.NewTimer(grpcPatience)
-	defer timer.Stop()
-	select {
-	case g.readers <- struct{}{}:
-		defer func() { <-g.readers }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-timer.C:
-		err := trace.Errorf(trace.KindThrottled, "%d requests are being read already; try again in a second", grpcReaders)
-		g.in.turnAway(ProtocolOTLPGRPC, source, 1, err)
-		return nil, grpcError(err)
-	}
-	got := make(chan error, 1)
-	go func() { got <- stream.RecvMsg(&raw) }()
-	timer.Reset(grpcReadTime)
-	select {
-	case err := <-got:
-		return raw, err
-	case <-timer.C: // the end of the call ends RecvMsg
-		err := status.Errorf(codes.DeadlineExceeded, "the request did not come within %v", grpcReadTime)
-		g.in.tally.Refuse(ProtocolOTLPGRPC, source, "Slow", err.Error())
+		w.Header().Set("Grpc-Accept-Encoding", acceptedCodings)
 		return nil, err
 	}
+	a := g.in.arrive(w, r)
+	prefix, err := a.read(r.Body, grpcPrefix, grpcPrefix, true)
+	var body []byte
+	if err == nil {
+		size := int64(binary.BigEndian.Uint32(prefix[1:]))
+		if prefix[0] == 0 {
+			codings = nil
+		}
+		recycle(prefix)
+		if len(codings) == 0 && size <= maxOTLPBody && 2*size > g.in.maxInFlight {
+			err = g.in.tooLarge(2 * size)
+		} else {
+			body, err = a.read(r.Body, size, maxOTLPBody, len(codings) > 0)
+		}
+	}
+	if err != nil {
+		_ = a.finish(nil)
+		return nil, err
+	}
+	if err := a.finish(taken); err != nil {
+		return nil, err
+	}
+	return g.in.decompress(body, codings, taken, maxOTLPBody, false)
 }
 
-func (g *otlpGRPC) export(ctx context.Context, source string, raw []byte) (*coltrace.ExportTraceServiceResponse, error) {
-	taken := room{in: g.in}
-	defer taken.release()
-	if err := taken.take(int64(len(raw)) + spansCost(raw, false)); err != nil {
-		g.in.turnAway(ProtocolOTLPGRPC, source, 1, err)
+func export(srv any, ctx context.Context, _ func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	m, ok := ctx.Value(incomingKey{}).(*incoming)
+	if !ok {
+		return nil, status.Error(codes.Internal, "the request has no message")
+	}
+	return srv.(*otlpGRPC).export(ctx, m)
+}
+
+func (g *otlpGRPC) export(ctx context.Context, m *incoming) (*coltrace.ExportTraceServiceResponse, error) {
+	err := m.err
+	if err == nil {
+		err = m.room.take(spansCost(m.bytes, false))
+	}
+	if err != nil {
+		g.in.refuse(ProtocolOTLPGRPC, m.source, err)
 		return nil, grpcError(err)
 	}
-	spans, err := decode.OTLPProto(raw, g.in.stamp())
+	spans, err := decode.OTLPProto(m.bytes, g.in.stamp())
 	if err != nil {
-		g.in.tally.Refuse(ProtocolOTLPGRPC, source, "InvalidRequest", err.Error())
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		g.in.refuse(ProtocolOTLPGRPC, m.source, err)
+		return nil, grpcError(err)
 	}
-	if err := g.in.Spans(ctx, ProtocolOTLPGRPC, g.account, source, &spans); err != nil {
+	if err := g.in.Spans(ctx, ProtocolOTLPGRPC, g.account, m.source, &spans); err != nil {
 		return nil, grpcError(err)
 	}
 	return exportResponse(spans), nil
@@ -144,6 +156,12 @@ func grpcError(err error) error {
 		code = codes.ResourceExhausted // without a delay: the client must not try again
 	case trace.KindUnavailable:
 		code, delay = codes.Unavailable, 5*time.Second
+	case trace.KindInvalid:
+		code = codes.InvalidArgument
+	case trace.KindTimeout:
+		code = codes.DeadlineExceeded
+	case trace.KindUnsupported:
+		code = codes.Unimplemented // gRPC, "Compression"
 	}
 	s := status.New(code, err.Error())
 	if delay > 0 {

@@ -1,11 +1,8 @@
 package receive
 
 import (
-	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -28,10 +25,10 @@ const (
 )
 
 // OTLPHTTP serves POST /v1/traces (OTLP specification, "OTLP/HTTP"): protobuf or
-// JSON, plain or gzip. It answers in the request's encoding: 200 with a partial
-// success for spans that were refused, 400 for what is no OTLP, 413 over 64 MB,
-// 415 for other types, 429 and 503 with Retry-After when there is no room or
-// nothing can be written.
+// JSON, plain or compressed. It answers in the request's encoding: 200 with a partial
+// success for spans that were refused, 400 for what is no OTLP, 408 for what comes
+// too slowly, 413 over 64 MB, 415 for other types and encodings, 429 and 503 with
+// Retry-After when there is no room or nothing can be written.
 func OTLPHTTP(in *Intake, account trace.Account) http.Handler {
 	return &otlpHTTP{in: in, account: account}
 }
@@ -54,7 +51,11 @@ func (h *otlpHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	taken := room{in: h.in}
 	defer taken.release()
-	body, err := h.body(w, r, &taken)
+	times := int64(2) // the body, and what decoding makes of it besides its spans
+	if typ == jsonType {
+		times = 3
+	}
+	body, err := h.in.readBody(w, r, &taken, maxOTLPBody, times, false)
 	if err == nil {
 		err = taken.take(spansCost(body, typ == jsonType))
 	}
@@ -79,67 +80,6 @@ func (h *otlpHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.refuse(w, r, typ, err)
 }
 
-// errTooLarge is why a body over maxOTLPBody is refused.
-var errTooLarge = fmt.Errorf("the request is larger than %d MB decompressed", maxOTLPBody>>20)
-
-// body reads and decompresses the request, for which it takes room.
-func (h *otlpHTTP) body(w http.ResponseWriter, r *http.Request, taken *room) ([]byte, error) {
-	var src io.Reader = http.MaxBytesReader(w, r.Body, maxOTLPBody)
-	switch enc := r.Header.Get("Content-Encoding"); enc {
-	case "", "identity":
-	case "gzip":
-		z, err := gzip.NewReader(src)
-		if err != nil {
-			return nil, trace.Errorf(trace.KindInvalid, "body is not gzip: %v", err)
-		}
-		src = z
-	default:
-		return nil, trace.Errorf(trace.KindInvalid, "content encoding %q: want gzip or none", enc)
-	}
-	g := &growing{room: taken}
-	err := g.read(src, max(0, r.ContentLength))
-	return g.buf, err
-}
-
-// growing reads a body of unknown size, admitting its bytes as they come so that
-// many large bodies at once cannot exhaust the memory.
-type growing struct {
-	room *room
-	buf  []byte
-}
-
-func (g *growing) read(src io.Reader, hint int64) error {
-	if err := g.grow(int(min(hint, 1<<20)) + 4096); err != nil {
-		return err
-	}
-	for {
-		if len(g.buf) == cap(g.buf) {
-			if err := g.grow(2 * cap(g.buf)); err != nil {
-				return err
-			}
-		}
-		n, err := src.Read(g.buf[len(g.buf):cap(g.buf)])
-		g.buf = g.buf[:len(g.buf)+n]
-		var tooLarge *http.MaxBytesError
-		switch {
-		case len(g.buf) > maxOTLPBody, errors.As(err, &tooLarge):
-			return errTooLarge
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return trace.Errorf(trace.KindInvalid, "read body after %d bytes: %v", len(g.buf), err)
-		}
-	}
-}
-
-func (g *growing) grow(size int) error {
-	if err := g.room.take(int64(size - cap(g.buf))); err != nil {
-		return err
-	}
-	g.buf = append(make([]byte, 0, size), g.buf...)
-	return nil
-}
-
 // exportResponse is the answer to a request that was kept: its refused spans, and
 // what of it is not known here. With no span refused the message is a warning
 // (OTLP specification, "Partial Success").
@@ -153,15 +93,20 @@ func exportResponse(spans decode.Spans) *coltrace.ExportTraceServiceResponse {
 
 // refuse answers a request that is itself wrong, or for which there is no room.
 func (h *otlpHTTP) refuse(w http.ResponseWriter, r *http.Request, typ string, err error) {
-	switch {
-	case errors.Is(err, errTooLarge), trace.KindOf(err) == trace.KindTooLarge:
-		h.fail(w, r, typ, http.StatusRequestEntityTooLarge, "TooLarge", err)
-	case trace.KindOf(err) == trace.KindThrottled:
-		h.in.tally.Throttle(ProtocolOTLPHTTP, r.RemoteAddr, 1, err)
+	h.in.refuse(ProtocolOTLPHTTP, r.RemoteAddr, err)
+	code := http.StatusBadRequest
+	switch trace.KindOf(err) {
+	case trace.KindThrottled:
 		h.answerError(w, typ, err)
-	default:
-		h.fail(w, r, typ, http.StatusBadRequest, "InvalidRequest", err)
+		return
+	case trace.KindTooLarge:
+		code = http.StatusRequestEntityTooLarge
+	case trace.KindUnsupported:
+		code = http.StatusUnsupportedMediaType
+	case trace.KindTimeout:
+		code = http.StatusRequestTimeout
 	}
+	h.answer(w, typ, code, &status.Status{Code: int32(codes.InvalidArgument), Message: err.Error()})
 }
 
 func (h *otlpHTTP) fail(w http.ResponseWriter, r *http.Request, typ string, code int, reason string, err error) {

@@ -25,7 +25,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 )
 
 const (
@@ -56,7 +55,7 @@ type server struct {
 	backingUp  sync.Mutex
 
 	udp       *receive.UDP
-	grpc      *grpc.Server
+	grpc      *http.Server
 	grpcAt    net.Listener
 	main      *http.Server
 	mainAt    net.Listener
@@ -141,6 +140,7 @@ func (s *server) open() (err error) {
 	if s.grpcAt != nil {
 		s.listening("otlp-grpc", s.grpcAt.Addr())
 		s.grpc = receive.OTLPGRPC(s.intake, account)
+		s.grpc.ErrorLog = s.main.ErrorLog
 	}
 	s.measure()
 	return nil
@@ -184,13 +184,10 @@ func (s *server) serve(ctx context.Context) error {
 	if s.udp != nil {
 		group.Go(s.udp.Serve)
 	}
-	if s.grpc != nil {
-		group.Go(func() error { return s.grpc.Serve(s.grpcAt) })
-	}
 	for _, h := range []struct {
 		server *http.Server
 		at     net.Listener
-	}{{s.main, s.mainAt}, {s.otlp, s.otlpAt}} {
+	}{{s.main, s.mainAt}, {s.otlp, s.otlpAt}, {s.grpc, s.grpcAt}} {
 		if h.server != nil {
 			group.Go(func() error {
 				if err := h.server.Serve(h.at); !errors.Is(err, http.ErrServerClosed) {
@@ -218,15 +215,7 @@ func (s *server) drain() {
 	if s.udp != nil {
 		group.Go(s.udp.Close)
 	}
-	if s.grpc != nil {
-		group.Go(func() error {
-			stop := context.AfterFunc(ctx, s.grpc.Stop)
-			defer stop()
-			s.grpc.GracefulStop()
-			return nil
-		})
-	}
-	for _, h := range []*http.Server{s.main, s.otlp} {
+	for _, h := range []*http.Server{s.main, s.otlp, s.grpc} {
 		if h != nil {
 			group.Go(func() error {
 				if err := h.Shutdown(ctx); err != nil {

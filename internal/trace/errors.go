@@ -21,6 +21,8 @@ const (
 	KindUnavailable             // we cannot now: disk full, shutting down
 	KindUnbuilt                 // not built yet
 	KindTooLarge                // it needs more room than there ever is
+	KindTimeout                 // it did not come in time
+	KindUnsupported             // it came in a form that is not read here
 )
 
 // KindError is an error whose kind a protocol may tell its client, with a

@@ -253,7 +253,7 @@ func TestHostile_connections(t *testing.T) {
 			t.Fatal(err)
 		}
 		open = append(open, c)
-		fmt.Fprintf(c, "POST /TraceSegments HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{")
+		fmt.Fprintf(c, "POST /TraceSegments HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n{")
 	}
 	began := time.Now()
 	alive(t, s)

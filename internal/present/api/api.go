@@ -5,14 +5,11 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
@@ -38,8 +35,10 @@ type Intake interface {
 	// Documents keeps documents and returns the refusals in document order. An
 	// error means that nothing was acknowledged.
 	Documents(ctx context.Context, account trace.Account, source string, docs [][]byte) ([]decode.Refusal, error)
-	// Admit reserves room for a request of n bytes before it is read.
-	Admit(n int64) (release func(), err error)
+	// Read reads and decompresses the body of a request, of at most limit bytes, and
+	// takes room for it, which release gives back; of segments it counts refusals, and
+	// the bytes must not be used after release. The error's kind says what is wrong.
+	Read(w http.ResponseWriter, r *http.Request, limit int64, segments bool) (body []byte, release func(), err error)
 }
 
 // Options of the API.
@@ -131,41 +130,20 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // call reads the body, validates it and runs the handler.
 func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h handler) (any, error) {
 	limit := int64(maxBody)
-	if op.Name == "PutTraceSegments" {
+	// The documents of segments are copies: the body is not needed when it was answered.
+	ingest := op.Name == "PutTraceSegments"
+	if ingest {
 		limit = maxIngestBody
 	}
-	if r.ContentLength > limit {
-		return nil, tooLarge(limit)
-	}
-	size := r.ContentLength
-	if size < 0 {
-		size = limit // chunked: it may become as large as it may
-	}
-	release, err := a.Intake.Admit(size)
-	if err != nil {
+	body, release, err := a.Intake.Read(w, r, limit, ingest)
+	switch {
+	case trace.KindOf(err) == trace.KindInvalid:
+		return nil, &decode.SerializationError{Message: err.Error()}
+	case err != nil:
 		return nil, err
 	}
 	defer release()
-	// Memory for a body of the announced size was admitted.
-	var buffer *bytes.Buffer
-	if op.Name == "PutTraceSegments" {
-		// Its documents are copies: the body is not needed when it was answered.
-		buffer = bodies.Get().(*bytes.Buffer)
-		defer freeBody(buffer)
-	} else {
-		buffer = new(bytes.Buffer)
-	}
-	buffer.Grow(int(max(0, r.ContentLength) + bytes.MinRead))
-	_, err = buffer.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
-	body := buffer.Bytes()
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
-		return nil, tooLarge(limit)
-	case err != nil:
-		return nil, &decode.SerializationError{Message: "request body could not be read: " + err.Error()}
-	}
-	if op.Name != "PutTraceSegments" { // decode.Body checks that one as it takes it apart, in one pass
+	if !ingest { // decode.Body checks that one as it takes it apart, in one pass
 		if body, err = validate(wire.Inputs[op.Name], body); err != nil {
 			return nil, err
 		}
@@ -174,22 +152,6 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h 
 		return nil, &exception{http.StatusNotImplemented, "NotImplementedException", op.Name + " is not built yet in this version of Fluoro", false}
 	}
 	return h(r.Context(), &request{body: body, source: r.RemoteAddr})
-}
-
-// bodies are used again by requests with segments; keptBody bounds each.
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-const keptBody = 1 << 20
-
-func freeBody(b *bytes.Buffer) {
-	if b.Cap() <= keptBody {
-		b.Reset()
-		bodies.Put(b)
-	}
-}
-
-func tooLarge(limit int64) error {
-	return &exception{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", "request body is larger than " + strconv.FormatInt(limit, 10) + " bytes", false}
 }
 
 // answer writes the answer or the error, and returns its status.

@@ -13,7 +13,7 @@ import (
 // TestProtocol holds what every answer has, and what is said of requests that
 // reach no operation.
 func TestProtocol(t *testing.T) {
-	a := New(Options{Intake: openDoor{}, Account: "000000000000", Region: "us-east-1"})
+	a := New(Options{Intake: newDoor(), Account: "000000000000", Region: "us-east-1"})
 	for _, c := range []struct {
 		method, path, body string
 		status             int
@@ -54,7 +54,7 @@ func TestProtocol(t *testing.T) {
 // TestOperations_validateBeforeAllElse holds that an operation without a handler
 // judges its request all the same.
 func TestOperations_validateBeforeAllElse(t *testing.T) {
-	a := New(Options{Intake: openDoor{}})
+	a := New(Options{Intake: newDoor()})
 	clear(a.handlers)
 	for _, op := range wire.Operations {
 		if op.Name == "PutTraceSegments" {

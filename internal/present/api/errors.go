@@ -61,6 +61,10 @@ func toException(err error) *exception {
 		return &exception{http.StatusTooManyRequests, "ThrottledException", ke.Message, true}
 	case trace.KindTooLarge:
 		return &exception{http.StatusRequestEntityTooLarge, "RequestEntityTooLargeException", ke.Message, false}
+	case trace.KindTimeout:
+		return &exception{http.StatusRequestTimeout, "RequestTimeoutException", ke.Message, false}
+	case trace.KindUnsupported:
+		return &exception{http.StatusUnsupportedMediaType, "UnsupportedMediaTypeException", ke.Message, false}
 	case trace.KindUnavailable:
 		return &exception{http.StatusServiceUnavailable, "ServiceUnavailableException", ke.Message, false}
 	case trace.KindUnbuilt:

@@ -16,21 +16,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/xray/types"
 	"github.com/aws/smithy-go"
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // openDoor takes nothing and refuses nothing.
-type openDoor struct{}
+type openDoor struct{ *receive.Intake }
+
+func newDoor() openDoor { return openDoor{receive.New(receive.Options{})} }
 
 func (openDoor) Documents(context.Context, trace.Account, string, [][]byte) ([]decode.Refusal, error) {
 	return nil, nil
 }
-func (openDoor) Admit(int64) (func(), error) { return func() {}, nil }
 
 // client is AWS's SDK before an API of which one operation answers with an error.
 func client(t *testing.T, operation string, answer error) *xray.Client {
 	t.Helper()
-	a := New(Options{Intake: openDoor{}, Account: "000000000000", Region: "us-east-1"})
+	a := New(Options{Intake: newDoor(), Account: "000000000000", Region: "us-east-1"})
 	if answer != nil {
 		a.handlers[operation] = func(context.Context, *request) (any, error) { return nil, answer }
 	}

@@ -15,18 +15,18 @@ import (
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/present/api"
+	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/sample"
 	"github.com/fluoro-io/fluoro/internal/tag"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // room admits every request.
-type room struct{}
+type room struct{ *receive.Intake }
 
 func (room) Documents(context.Context, trace.Account, string, [][]byte) ([]decode.Refusal, error) {
 	return nil, nil
 }
-func (room) Admit(int64) (func(), error) { return func() {}, nil }
 
 // sampling is an API whose sampling operations can be asked, with a clock.
 type sampling struct {
@@ -43,7 +43,7 @@ func newSampling(t testing.TB) *sampling {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	s := &sampling{t: t, now: time.Unix(1_700_000_000, 250e6)}
-	s.API = api.New(api.Options{Intake: room{}, Sampler: sample.New(store, "us-east-1"), Control: api.Control{Tags: tag.New(store, "us-east-1")}, Account: "000000000000", Region: "us-east-1", Now: func() time.Time { return s.now }})
+	s.API = api.New(api.Options{Intake: room{receive.New(receive.Options{})}, Sampler: sample.New(store, "us-east-1"), Control: api.Control{Tags: tag.New(store, "us-east-1")}, Account: "000000000000", Region: "us-east-1", Now: func() time.Time { return s.now }})
 	return s
 }
 
@@ -295,7 +295,7 @@ func TestSamplingRules_survive(t *testing.T) {
 		}
 		defer store.Close()
 		s := &sampling{t: t}
-		s.API = api.New(api.Options{Intake: room{}, Sampler: sample.New(store, "us-east-1"), Account: "000000000000"})
+		s.API = api.New(api.Options{Intake: room{receive.New(receive.Options{})}, Sampler: sample.New(store, "us-east-1"), Account: "000000000000"})
 		if path == "" {
 			return s.create("r", "")
 		}

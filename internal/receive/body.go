@@ -1,0 +1,377 @@
+package receive
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// A body takes room as its bytes arrive, so that who announces much and sends
+// little holds little. Who sends slowly loses it: after a while in any case, and at
+// once when others need the room.
+const (
+	// firstBuffer is what a body gets before its sender has shown that it sends.
+	firstBuffer = 32 << 10
+	// A body must come at leastRate after a grace.
+	arrivalGrace = 10 * time.Second
+	leastRate    = 4 << 10 // bytes a second
+	// When room is short, a body that has been coming for so long at less than
+	// slowRate gives up what it has.
+	slowAfter = time.Second
+	slowRate  = 64 << 10 // bytes a second
+	// clientShare is the part of the room for what the bodies may hold that one
+	// address is sending: 1/clientShare.
+	clientShare = 2
+)
+
+// arrivals are the bodies that are being read.
+type arrivals struct {
+	mu      sync.Mutex
+	list    map[*arrival]struct{}
+	clients map[netip.Prefix]int64 // bytes that the bodies of an address hold
+}
+
+// arrival is a body that is being read.
+type arrival struct {
+	in        *Intake
+	client    netip.Prefix
+	began     time.Time
+	bytes     int64 // of room; guarded by arrivals.mu
+	lost      atomic.Bool
+	got       atomic.Int64 // bytes that have come
+	deadline  time.Time    // as it is set
+	setWithin func(time.Time) error
+}
+
+// clientOf is who sends: an address, of IPv6 the network that one customer has.
+func clientOf(remote string) netip.Prefix {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		host = remote
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Prefix{} // all that have none share
+	}
+	bits := 64
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		bits = 32
+	}
+	p, _ := addr.Prefix(bits)
+	return p
+}
+
+// arrive begins to read a body. The caller calls finish when it has it, or gives up.
+func (in *Intake) arrive(w http.ResponseWriter, r *http.Request) *arrival {
+	a := &arrival{in: in, client: clientOf(r.RemoteAddr), began: time.Now(), setWithin: http.NewResponseController(w).SetReadDeadline}
+	in.arrivals.mu.Lock()
+	in.arrivals.list[a] = struct{}{}
+	in.arrivals.mu.Unlock()
+	return a
+}
+
+// finish ends reading. The room goes over to the request if it is to have it, else
+// it is given back.
+func (a *arrival) finish(to *room) error {
+	l := &a.in.arrivals
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.list, a)
+	if to == nil {
+		a.giveBack()
+		return nil
+	}
+	if a.lost.Load() {
+		return a.why()
+	}
+	// The deadline was for the body; answering may take longer.
+	_ = a.setWithin(time.Time{})
+	to.bytes += a.bytes
+	l.count(a.client, -a.bytes)
+	a.bytes = 0
+	return nil
+}
+
+// giveBack frees the room of a body. The caller holds mu.
+func (a *arrival) giveBack() {
+	a.in.inFlight.Add(-a.bytes)
+	a.in.arrivals.count(a.client, -a.bytes)
+	a.bytes = 0
+}
+
+func (l *arrivals) count(client netip.Prefix, n int64) {
+	if l.clients[client] += n; l.clients[client] == 0 {
+		delete(l.clients, client)
+	}
+}
+
+// take reserves n bytes more for what is to come.
+func (a *arrival) take(n int64) error {
+	in := a.in
+	share := in.maxInFlight / clientShare
+	l := &in.arrivals
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case a.lost.Load():
+		return a.why()
+	case a.bytes+n > share:
+		return in.tooLarge(clientShare * (a.bytes + n))
+	}
+	if l.clients[a.client]+n > share {
+		in.evict(l.clients[a.client]+n-share, a, a.client)
+	}
+	if l.clients[a.client]+n > share {
+		return trace.Errorf(trace.KindThrottled, "requests that this address is sending take %d MB already, the most that one may; try again in a second", share>>20)
+	}
+	if !in.fits(n) {
+		in.evict(in.inFlight.Load()+n-in.maxInFlight, a, netip.Prefix{})
+		if !in.fits(n) {
+			return in.full()
+		}
+	}
+	a.bytes += n
+	l.count(a.client, n)
+	return nil
+}
+
+// why is why a body was lost.
+func (a *arrival) why() error {
+	return trace.Errorf(trace.KindThrottled, "the request came slowly, %d bytes in %.1f s, and others needed its room; try again in a second", a.got.Load(), time.Since(a.began).Seconds())
+}
+
+// evict takes the room of bodies that come slowly, the slowest first, until n bytes
+// are free: of one client, or of all. The caller holds mu.
+func (in *Intake) evict(n int64, but *arrival, client netip.Prefix) {
+	type slow struct {
+		a    *arrival
+		rate float64
+	}
+	var list []slow
+	now := time.Now()
+	for a := range in.arrivals.list {
+		took := now.Sub(a.began)
+		rate := float64(a.got.Load()) / took.Seconds()
+		if a != but && took >= slowAfter && rate < slowRate && a.bytes > 0 && (!client.IsValid() || a.client == client) {
+			list = append(list, slow{a, rate})
+		}
+	}
+	slices.SortFunc(list, func(x, y slow) int { return cmp.Compare(x.rate, y.rate) })
+	for _, s := range list {
+		if n <= 0 {
+			return
+		}
+		n -= s.a.bytes
+		s.a.lost.Store(true)
+		s.a.giveBack()
+		_ = s.a.setWithin(time.Unix(1, 0)) // ends the read it waits in
+	}
+}
+
+// makeRoom is evict for requests that have come.
+func (in *Intake) makeRoom(n int64) {
+	in.arrivals.mu.Lock()
+	defer in.arrivals.mu.Unlock()
+	in.evict(n, nil, netip.Prefix{})
+}
+
+// extend gives the body as much time as it has earned.
+func (a *arrival) extend() error {
+	earned := time.Duration(a.got.Load()) * (time.Second / leastRate)
+	if d := a.began.Add(arrivalGrace + earned); d.Sub(a.deadline) >= time.Second {
+		a.deadline = d
+		_ = a.setWithin(d) // not every writer has deadlines; those of the server do
+	}
+	// Whoever took the room may have set a deadline before this one.
+	if a.lost.Load() {
+		return a.why()
+	}
+	return nil
+}
+
+// read reads size bytes, or to the end if size is less than 0; at most limit. With
+// reuse the bytes are in a buffer that recycle takes back.
+func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, error) {
+	if size > limit {
+		return nil, errLimit(limit)
+	}
+	if share := a.in.maxInFlight / clientShare; size > share {
+		return nil, a.in.tooLarge(clientShare * size)
+	}
+	most := limit + 1 // one more tells that there is more
+	if size >= 0 {
+		most = size
+	}
+	buf, err := a.grow(nil, most, reuse)
+	for err == nil && int64(len(buf)) < most {
+		if len(buf) == cap(buf) {
+			if buf, err = a.grow(buf, most, reuse); err != nil {
+				break
+			}
+		}
+		if err = a.extend(); err != nil {
+			break
+		}
+		var n int
+		n, err = src.Read(buf[len(buf):min(int64(cap(buf)), most)])
+		buf = buf[:len(buf)+n]
+		a.got.Add(int64(n))
+	}
+	switch {
+	case size >= 0 && int64(len(buf)) == size, size < 0 && errors.Is(err, io.EOF) && int64(len(buf)) <= limit:
+		return buf, nil
+	case size < 0 && int64(len(buf)) > limit:
+		err = errLimit(limit)
+	case a.lost.Load():
+		err = a.why()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = trace.Errorf(trace.KindTimeout, "the request came too slowly: %d bytes in %.0f s", a.got.Load(), time.Since(a.began).Seconds())
+	case trace.KindOf(err) == trace.KindInternal:
+		if size >= 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		err = trace.Errorf(trace.KindInvalid, "request body could not be read after %d bytes: %v", len(buf), err)
+	}
+	recycle(buf)
+	return nil, err
+}
+
+// grow makes the buffer larger: four times at first, then two times.
+func (a *arrival) grow(buf []byte, most int64, reuse bool) ([]byte, error) {
+	next := int64(4 * cap(buf))
+	switch {
+	case cap(buf) == 0:
+		next = firstBuffer
+	case cap(buf) >= 1<<20:
+		next = int64(2 * cap(buf))
+	}
+	if share := a.in.maxInFlight / clientShare; next > share && share > int64(cap(buf)) {
+		next = share
+	}
+	if next >= most {
+		if next = most; reuse {
+			next = classSize(next)
+		}
+	}
+	if err := a.take(next - int64(cap(buf))); err != nil {
+		return buf, err
+	}
+	into := buffer(int(next))
+	into = append(into, buf...)
+	recycle(buf)
+	return into, nil
+}
+
+func errLimit(limit int64) error {
+	return trace.Errorf(trace.KindTooLarge, "request body is larger than %d bytes", limit)
+}
+
+// Buffers of 32 KB to 1 MB, in powers of 2, are used again.
+const (
+	leastClass = 15
+	mostClass  = 20
+)
+
+var classes [mostClass - leastClass + 1]sync.Pool
+
+// classSize is the size of the least buffer for n bytes that is used again, n if
+// there is none.
+func classSize(n int64) int64 {
+	for size := int64(1) << leastClass; size <= 1<<mostClass; size *= 2 {
+		if n <= size {
+			return size
+		}
+	}
+	return n
+}
+
+func classOf(size int) *sync.Pool {
+	for i := range classes {
+		if size == 1<<(leastClass+i) {
+			return &classes[i]
+		}
+	}
+	return nil
+}
+
+// buffer is an empty one with room for size bytes.
+func buffer(size int) []byte {
+	if class := classOf(size); class != nil {
+		if b, ok := class.Get().(*[]byte); ok {
+			return (*b)[:0]
+		}
+	}
+	return make([]byte, 0, size)
+}
+
+// recycle takes a buffer that nobody refers to any more.
+func recycle(b []byte) {
+	if class := classOf(cap(b)); class != nil {
+		class.Put(&b)
+	}
+}
+
+// Read reads and decompresses (Content-Encoding) the body of a request of the X-Ray
+// API, of at most limit bytes in either form. It takes room for it, which release
+// gives back. Of segments that it brings a refusal is counted, and the bytes must not
+// be used after release. The error is of KindTooLarge, KindThrottled, KindTimeout,
+// KindUnsupported (then Accept-Encoding is set in the answer) or KindInvalid.
+func (in *Intake) Read(w http.ResponseWriter, r *http.Request, limit int64, segments bool) (body []byte, release func(), err error) {
+	taken := &room{in: in}
+	if body, err = in.readBody(w, r, taken, limit, 1, segments); err != nil {
+		taken.release()
+		if segments {
+			in.refuse(ProtocolXRay, r.RemoteAddr, err)
+		}
+		return nil, nil, err
+	}
+	return body, func() {
+		taken.release()
+		if segments {
+			recycle(body)
+		}
+	}, nil
+}
+
+// readBody is Read into room of the caller's, for a request that needs at least so
+// many times the size of its plain body: what can never fit is refused before it is
+// read.
+func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *room, limit, times int64, reuse bool) ([]byte, error) {
+	codings, err := codingsOf(r.Header["Content-Encoding"])
+	switch {
+	case err != nil:
+		w.Header().Set("Accept-Encoding", acceptedCodings)
+		return nil, err
+	case r.ContentLength > limit:
+		err = errLimit(limit)
+	case len(codings) == 0 && times*r.ContentLength > in.maxInFlight:
+		err = in.tooLarge(times * r.ContentLength)
+	case r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody:
+		return in.decompress(nil, codings, taken, limit, reuse)
+	}
+	var body []byte
+	if err == nil {
+		a := in.arrive(w, r)
+		if body, err = a.read(r.Body, r.ContentLength, limit, reuse || len(codings) > 0); err != nil {
+			_ = a.finish(nil)
+		} else {
+			err = a.finish(taken)
+		}
+	}
+	if err != nil {
+		// What follows of the body is not read: it may be much, and slow.
+		w.Header().Set("Connection", "close")
+		return nil, err
+	}
+	return in.decompress(body, codings, taken, limit, reuse)
+}
