@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -22,12 +23,12 @@ import (
 const (
 	// firstBuffer is what a body gets before its sender has shown that it sends.
 	firstBuffer = 32 << 10
-	// A body must come at leastRate after a grace.
-	arrivalGrace = 10 * time.Second
-	leastRate    = 4 << 10 // bytes a second
-	// When room is short, a body that has been coming for so long at less than
-	// slowRate gives up what it has.
-	slowAfter = time.Second
+	// Within each arrivalGrace leastProgress bytes of a body must come, or its end.
+	arrivalGrace  = 10 * time.Second
+	leastProgress = 40 << 10
+	// When room is short, a body that came at less than slowRate when it was last
+	// measured, over at least slowAfter, gives up what it has.
+	slowAfter = 500 * time.Millisecond
 	slowRate  = 64 << 10 // bytes a second
 	// clientShare is the part of the room for what the bodies may hold that one
 	// address is sending: 1/clientShare.
@@ -49,8 +50,24 @@ type arrival struct {
 	bytes     int64 // of room; guarded by arrivals.mu
 	lost      atomic.Bool
 	got       atomic.Int64 // bytes that have come
-	deadline  time.Time    // as it is set
 	setWithin func(time.Time) error
+
+	deadline time.Time // as it is set
+	earned   int64     // bytes that had come then
+
+	// How fast it came when that was last measured, and since when and since how many
+	// bytes it is measured again. Guarded by arrivals.mu.
+	rate     float64
+	since    time.Time
+	sinceGot int64
+}
+
+// rateAt is how fast the body comes, in bytes a second. The caller holds mu.
+func (a *arrival) rateAt(now time.Time) float64 {
+	if took := now.Sub(a.since); took >= slowAfter {
+		return float64(a.got.Load()-a.sinceGot) / took.Seconds()
+	}
+	return a.rate
 }
 
 // clientOf is who sends: an address, of IPv6 the network that one customer has.
@@ -73,7 +90,8 @@ func clientOf(remote string) netip.Prefix {
 
 // arrive begins to read a body. The caller calls finish when it has it, or gives up.
 func (in *Intake) arrive(w http.ResponseWriter, r *http.Request) *arrival {
-	a := &arrival{in: in, client: clientOf(r.RemoteAddr), began: time.Now(), setWithin: http.NewResponseController(w).SetReadDeadline}
+	now := time.Now()
+	a := &arrival{in: in, client: clientOf(r.RemoteAddr), began: now, setWithin: http.NewResponseController(w).SetReadDeadline, rate: math.Inf(1), since: now}
 	in.arrivals.mu.Lock()
 	in.arrivals.list[a] = struct{}{}
 	in.arrivals.mu.Unlock()
@@ -160,9 +178,7 @@ func (in *Intake) evict(n int64, but *arrival, client netip.Prefix) {
 	var list []slow
 	now := time.Now()
 	for a := range in.arrivals.list {
-		took := now.Sub(a.began)
-		rate := float64(a.got.Load()) / took.Seconds()
-		if a != but && took >= slowAfter && rate < slowRate && a.bytes > 0 && (!client.IsValid() || a.client == client) {
+		if rate := a.rateAt(now); a != but && rate < slowRate && a.bytes > 0 && (!client.IsValid() || a.client == client) {
 			list = append(list, slow{a, rate})
 		}
 	}
@@ -185,12 +201,21 @@ func (in *Intake) makeRoom(n int64) {
 	in.evict(n, nil, netip.Prefix{})
 }
 
-// extend gives the body as much time as it has earned.
+// extend gives the body as much time as it has earned, and measures how fast it
+// comes.
 func (a *arrival) extend() error {
-	earned := time.Duration(a.got.Load()) * (time.Second / leastRate)
-	if d := a.began.Add(arrivalGrace + earned); d.Sub(a.deadline) >= time.Second {
-		a.deadline = d
-		_ = a.setWithin(d) // not every writer has deadlines; those of the server do
+	now, got := time.Now(), a.got.Load()
+	if a.deadline.IsZero() || got-a.earned >= leastProgress {
+		a.earned = got
+		if d := now.Add(arrivalGrace); d.Sub(a.deadline) >= time.Second {
+			a.deadline = d
+			_ = a.setWithin(d) // not every writer has deadlines; those of the server do
+		}
+	}
+	if now.Sub(a.since) >= slowAfter {
+		a.in.arrivals.mu.Lock()
+		a.rate, a.since, a.sinceGot = a.rateAt(now), now, got
+		a.in.arrivals.mu.Unlock()
 	}
 	// Whoever took the room may have set a deadline before this one.
 	if a.lost.Load() {
@@ -246,14 +271,14 @@ func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, er
 	return nil, err
 }
 
-// grow makes the buffer larger: four times at first, then two times.
+// grow makes the buffer larger: four times once, then two times.
 func (a *arrival) grow(buf []byte, most int64, reuse bool) ([]byte, error) {
-	next := int64(4 * cap(buf))
-	switch {
-	case cap(buf) == 0:
+	next := int64(2 * cap(buf))
+	switch cap(buf) {
+	case 0:
 		next = firstBuffer
-	case cap(buf) >= 1<<20:
-		next = int64(2 * cap(buf))
+	case firstBuffer:
+		next = 4 * firstBuffer
 	}
 	if share := a.in.maxInFlight / clientShare; next > share && share > int64(cap(buf)) {
 		next = share
