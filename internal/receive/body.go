@@ -50,6 +50,7 @@ type arrival struct {
 	bytes     int64 // of room; guarded by arrivals.mu
 	lost      atomic.Bool
 	got       atomic.Int64 // bytes that have come
+	last      atomic.Int64 // when the last of them came, after began
 	setWithin func(time.Time) error
 
 	deadline time.Time // as it is set
@@ -64,6 +65,9 @@ type arrival struct {
 
 // rateAt is how fast the body comes, in bytes a second. The caller holds mu.
 func (a *arrival) rateAt(now time.Time) float64 {
+	if now.Sub(a.began)-time.Duration(a.last.Load()) >= slowAfter {
+		return 0 // it does not, whatever came before
+	}
 	if took := now.Sub(a.since); took >= slowAfter {
 		return float64(a.got.Load()-a.sinceGot) / took.Seconds()
 	}
@@ -205,6 +209,7 @@ func (in *Intake) makeRoom(n int64) {
 // comes.
 func (a *arrival) extend() error {
 	now, got := time.Now(), a.got.Load()
+	a.last.Store(int64(now.Sub(a.began)))
 	if a.deadline.IsZero() || got-a.earned >= leastProgress {
 		a.earned = got
 		if d := now.Add(arrivalGrace); d.Sub(a.deadline) >= time.Second {

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-func newTally(t *testing.T) (*receive.Tally, *prometheus.Registry) {
+func newTally(t testing.TB) (*receive.Tally, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	return receive.NewTally(reg, func() time.Time { return time.Unix(1e9, 0) }, nil), reg
