@@ -105,22 +105,24 @@ func (in *Intake) arrive(w http.ResponseWriter, r *http.Request) *arrival {
 // finish ends reading. The room goes over to the request if it is to have it, else
 // it is given back.
 func (a *arrival) finish(to *room) error {
+	if to != nil {
+		// The deadline was for the body; answering may take longer.
+		defer a.setWithin(time.Time{})
+	}
 	l := &a.in.arrivals
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.list, a)
-	if to == nil {
+	switch {
+	case to == nil:
 		a.giveBack()
-		return nil
-	}
-	if a.lost.Load() {
+	case a.lost.Load():
 		return a.why()
+	default:
+		to.bytes += a.bytes
+		l.count(a.client, -a.bytes)
+		a.bytes = 0
 	}
-	// The deadline was for the body; answering may take longer.
-	_ = a.setWithin(time.Time{})
-	to.bytes += a.bytes
-	l.count(a.client, -a.bytes)
-	a.bytes = 0
 	return nil
 }
 

@@ -95,14 +95,13 @@ func (g *otlpGRPC) read(w http.ResponseWriter, r *http.Request, taken *room) ([]
 		return nil, err
 	}
 	a := g.in.arrive(w, r)
-	prefix, err := a.read(r.Body, grpcPrefix, grpcPrefix, true)
+	prefix, err := a.read(r.Body, grpcPrefix, grpcPrefix, false)
 	var body []byte
 	if err == nil {
 		size := int64(binary.BigEndian.Uint32(prefix[1:]))
 		if prefix[0] == 0 {
 			codings = nil
 		}
-		recycle(prefix)
 		if len(codings) == 0 && size <= maxOTLPBody && 2*size > g.in.maxInFlight {
 			err = g.in.tooLarge(2 * size)
 		} else {
