@@ -90,8 +90,10 @@ func TestSlow_bodiesHoldNothingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	// What comes at once may take all room for a moment, until it is seen to be slow.
+	time.Sleep(2 * time.Second)
 	sent := 0
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(12 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		began := time.Now()
 		o.otlpHTTP(0)
 		o.otlpGRPC(conn, 0)
@@ -105,7 +107,7 @@ func TestSlow_bodiesHoldNothingBack(t *testing.T) {
 	for _, w := range o.wrong {
 		t.Error(w)
 	}
-	if refused := o.refused["otlp-http"] + o.refused["otlp-grpc"] + o.refused["xray"]; len(o.acked) < sent*9/10 {
+	if refused := o.refused["otlp-http"] + o.refused["otlp-grpc"] + o.refused["xray"]; len(o.acked) < sent*98/100 {
 		t.Errorf("of %d requests %d were acknowledged and %d refused", sent, len(o.acked), refused)
 	}
 	t.Logf("%d of %d requests were acknowledged, refused %v, peak %d MB", len(o.acked), sent, o.refused, peakMB(t, s))
