@@ -51,6 +51,9 @@ func FuzzDocument(f *testing.F) {
 	for _, doc := range seeds(f) {
 		f.Add(doc)
 	}
+	for _, status := range []string{`503.0`, `5.03e2`, `"503 Service Unavailable"`, `"HTTP/1.1 503 x"`, `1e300`, `-0.5`, `"1e9"`} {
+		f.Add([]byte(`{"trace_id":"1-6560a0f0-000000000000000000000bad","id":"0bad0bad0bad0bad","name":"x","start_time":1,"end_time":2,"http":{"response":{"status":` + status + `}}}`))
+	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		original := slices.Clone(doc)
 		segments, refusal := decode.Document(doc, at)

@@ -87,6 +87,7 @@ func FuzzOTLPProto(f *testing.F) {
 	addCorpus(f, "input.otlp.pb", "otlp/*/input.otlp.pb", "zipkin/*/input.otlp.pb")
 	f.Add(marshal(f, shopRequest(20)))
 	f.Add(marshal(f, request(nil, newSpan(client, "aws.span.kind", "LOCAL_ROOT", "deep", nested(9), "aws.xray.metadata.a", `{"b":1}`))))
+	f.Add(marshal(f, request(nil, newSpan(server, "http.status_code", "503 Service Unavailable", "http.response.status_code", 404.0), newSpan(client, "http.status_code", "HTTP/1.1 1e9", "http.response.status_code", -1))))
 	f.Add([]byte{0x0a, 0x80})
 	f.Add([]byte{0x0b, 0x0c})
 	f.Add([]byte{0x0a, 0x06, 0x12, 0x04, 0x12, 0x02, 0x4a, 0x00})

@@ -22,7 +22,9 @@ import (
 // once when others need the room.
 const (
 	// firstBuffer is what a body gets before its sender has shown that it sends.
-	firstBuffer = 32 << 10
+	firstBuffer = 4 << 10
+	// largeBuffer is what it gets next.
+	largeBuffer = 32 << 10
 	// Within each arrivalGrace leastProgress bytes of a body must come, or its end.
 	arrivalGrace  = 10 * time.Second
 	leastProgress = 40 << 10
@@ -278,14 +280,16 @@ func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, er
 	return nil, err
 }
 
-// grow makes the buffer larger: four times once, then two times.
+// grow makes the buffer larger: in large steps at first, then two times.
 func (a *arrival) grow(buf []byte, most int64, reuse bool) ([]byte, error) {
 	next := int64(2 * cap(buf))
 	switch cap(buf) {
 	case 0:
 		next = firstBuffer
 	case firstBuffer:
-		next = 4 * firstBuffer
+		next = largeBuffer
+	case largeBuffer:
+		next = 4 * largeBuffer
 	}
 	if share := a.in.maxInFlight / clientShare; next > share && share > int64(cap(buf)) {
 		next = share
@@ -308,9 +312,9 @@ func errLimit(limit int64) error {
 	return trace.Errorf(trace.KindTooLarge, "request body is larger than %d bytes", limit)
 }
 
-// Buffers of 32 KB to 1 MB, in powers of 2, are used again.
+// Buffers of 4 KB to 1 MB, in powers of 2, are used again.
 const (
-	leastClass = 15
+	leastClass = 12
 	mostClass  = 20
 )
 

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +52,30 @@ func TestNames(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Whatever the header, only what a client would connect to loopback for is let in.
+func FuzzNames(f *testing.F) {
+	for _, seed := range []string{"localhost:2000", "a.localhost.", "[::1]:80", "[::ffff:127.0.0.1]", "127.0.0.1", "localhost@evil.example", "evil.example:localhost", "[::1%25localhost]", "127.0.0.1:", "[localhost]", "\xff.localhost"} {
+		f.Add(seed)
+	}
+	n := namesOf(&config.Config{HTTP: "127.0.0.1:2000", OTLPHTTP: config.Off}, "127.0.0.1:2000")
+	f.Fuzz(func(t *testing.T, header string) {
+		if !n.has(header) {
+			return
+		}
+		u, err := url.Parse("http://" + header)
+		if err != nil {
+			return // no client has such a name
+		}
+		host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+		if ip, err := netip.ParseAddr(host); err == nil && ip.WithZone("").Unmap().IsLoopback() {
+			return
+		}
+		if u.User != nil || host != "localhost" && !strings.HasSuffix(host, ".localhost") {
+			t.Errorf("%q is let in, and is %q", header, host)
+		}
+	})
 }
 
 func testDoor(t *testing.T, c *config.Config) (http.Handler, *receive.Tally) {
