@@ -377,6 +377,25 @@ func TestOTLP_nothingIsLostInSilence(t *testing.T) {
 	if got := o.count(t, id); got != 3 {
 		t.Errorf("of 3 legacy spans %d are there", got)
 	}
+	// Given back it is in today's form, and is taken as such.
+	now := time.Now()
+	spans := 0
+	for _, page := range pages(t, s, retrieve(t, s, now.Add(-time.Minute), now.Add(time.Minute), id), "OTEL") {
+		for _, tr := range page.Traces {
+			for _, span := range tr.Spans {
+				spans++
+				if !strings.Contains(span.Document, `"scopeSpans":[`) || !strings.Contains(span.Document, `"overload"`) {
+					t.Errorf("given back: %s", span.Document)
+				}
+				if p := post("application/json", []byte(span.Document)); p != nil {
+					t.Errorf("sent again: %v", p)
+				}
+			}
+		}
+	}
+	if got := o.count(t, id); spans != 3 || got != 3 {
+		t.Errorf("%d legacy spans are given back; sent again there are %d", spans, got)
+	}
 	for _, c := range []struct {
 		body, named string
 		spans       int64
