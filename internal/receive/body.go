@@ -396,6 +396,7 @@ func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *room, 
 		return in.decompress(nil, codings, taken, limit, reuse)
 	}
 	var body []byte
+	slow := false
 	if err == nil {
 		a := in.arrive(w, r)
 		if body, err = a.read(r.Body, r.ContentLength, limit, reuse || len(codings) > 0); err != nil {
@@ -403,10 +404,13 @@ func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *room, 
 		} else {
 			err = a.finish(taken)
 		}
+		slow = a.lost.Load()
 	}
 	if err != nil {
-		// What follows of the body is not read: it may be much, and slow.
-		w.Header().Set("Connection", "close")
+		if slow || trace.KindOf(err) != trace.KindThrottled {
+			// What follows of the body is not waited for: it may be much, and slow.
+			w.Header().Set("Connection", "close")
+		}
 		return nil, err
 	}
 	return in.decompress(body, codings, taken, limit, reuse)
