@@ -111,7 +111,7 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, reason string, cod
 
 // names are those a server has.
 type names struct {
-	any       bool
+	all       bool
 	exact     map[string]bool
 	suffixes  []string // with a dot before them
 	addresses bool     // any address
@@ -131,7 +131,7 @@ func namesOf(c *config.Config, addr string) names {
 	}
 	for _, name := range c.AllowedHosts {
 		if rest, ok := strings.CutPrefix(name, "*"); ok {
-			n.any = n.any || rest == ""
+			n.all = n.all || rest == ""
 			n.suffixes = append(n.suffixes, rest)
 		} else {
 			n.exact[name] = true
@@ -144,8 +144,8 @@ func namesOf(c *config.Config, addr string) names {
 // has says whether a Host header names this server, at whatever port.
 func (n *names) has(header string) bool {
 	host, ok := hostOf(header)
-	if n.any || !ok {
-		return n.any
+	if n.all || !ok {
+		return n.all
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.IsLoopback() || n.addresses || n.exact[host]

@@ -19,7 +19,7 @@ import (
 func TestNames(t *testing.T) {
 	loopback := &config.Config{HTTP: "127.0.0.1:2000", OTLPHTTP: config.Off}
 	named := &config.Config{HTTP: "traces.lan:2000", OTLPHTTP: "10.0.0.5:4318", AllowedHosts: []string{"fluoro", "*.example.com", "192.0.2.7", "2001:db8::1"}}
-	any := &config.Config{HTTP: "127.0.0.1:2000", AllowedHosts: []string{"*"}}
+	all := &config.Config{HTTP: "127.0.0.1:2000", AllowedHosts: []string{"*"}}
 	for _, c := range []struct {
 		config *config.Config
 		addr   string
@@ -38,7 +38,7 @@ func TestNames(t *testing.T) {
 			"traces.lan", "TRACES.LAN.:2000", "fluoro:2000", "a.example.com", "a.b.example.com:1", "localhost", "10.0.0.5", "192.0.2.7", "198.51.100.1:2000", "[2001:db8::2]:2000",
 		}, []string{"example.com", "evilexample.com", "a.example.com.evil.example", "xfluoro", "fluoro.lan", "lan", ""}},
 		{named, "127.0.0.1:4318", []string{"192.0.2.7", "[2001:DB8:0::1]:4318", "10.0.0.5"}, []string{"198.51.100.1"}},
-		{any, any.HTTP, []string{"evil.example", "", "localhost@x", "10.0.0.1"}, nil},
+		{all, all.HTTP, []string{"evil.example", "", "localhost@x", "10.0.0.1"}, nil},
 	} {
 		n := namesOf(c.config, c.addr)
 		for _, host := range c.yes {
