@@ -396,7 +396,12 @@ func inferred(id trace.ID, e *trace.Entity) Document {
 			o.raw(flag, v)
 		}
 	}
-	if service := callee(e); e.Namespace == "aws" {
+	service := callee(e)
+	if service.Type == typeSQL {
+		o.raw("sql", raw.Get("sql"))
+		o.text("origin", service.Type)
+	}
+	if e.Namespace == "aws" {
 		o.text("origin", service.Type)
 		if service.Type == "AWS::SQS::Queue" || e.AWS != nil && slices.Contains([]string{"SendMessage", "SendMessageBatch"}, e.AWS.Operation) {
 			o.name("subsegments")

@@ -188,7 +188,7 @@ func (n *NodeSum) service(k NodeKey) *trace.GraphService {
 	switch {
 	case n.Active > 0: // wins over traces in which it was only called
 		s.State = trace.StateActive
-	case !k.Client && k.Type == "remote":
+	case !k.Client && (k.Type == "remote" || k.Type == typeSQL):
 		s.State = trace.StatePassive
 	}
 	if !k.Client {

@@ -17,10 +17,17 @@ func infers(e *trace.Entity) bool {
 	return len(e.Callees) == 0 || e.Namespace == "aws" && e.Name == "S3" && e.Callees[0].Origin == "AWS::Lambda"
 }
 
+// typeSQL is the type of a callee that was asked in SQL, and the origin of the
+// segment that is inferred for it (as in traces that AWS returned).
+const typeSQL = "Database::SQL"
+
 // callee is the identity of what a remote subsegment called, as the caller knows
 // it.
 func callee(e *trace.Entity) trace.Service {
 	if e.Namespace != "aws" {
+		if e.SQL != nil {
+			return trace.Service{Name: e.Name, Type: typeSQL}
+		}
 		return trace.Service{Name: e.Name, Type: "remote"}
 	}
 	if a := e.AWS; a != nil && a.Operation != "" {

@@ -1,10 +1,17 @@
 package decode
 
-import "github.com/fluoro-io/fluoro/internal/trace"
+import (
+	"github.com/fluoro-io/fluoro/internal/jsonscan"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// noSQL is of blocks that say nothing we know. It is shared and never changed.
+var noSQL trace.SQL
 
 // sql reads the sql block (X-Ray developer guide, segment documents, "SQL
-// queries").
+// queries"). nil stands for what is no object.
 func (d *documentReader) sql() *trace.SQL {
+	isBlock := d.Kind() == jsonscan.Object
 	var s trace.SQL
 	for more := d.Object(); more; more = d.NextMember() {
 		switch string(d.Name()) {
@@ -20,5 +27,8 @@ func (d *documentReader) sql() *trace.SQL {
 			d.Skip()
 		}
 	}
-	return unlessEmpty(&d.memory.sql, s)
+	if kept := unlessEmpty(&d.memory.sql, s); kept != nil || !isBlock {
+		return kept
+	}
+	return &noSQL
 }

@@ -195,7 +195,9 @@ type AWS struct {
 	SamplingRule                                            string // aws.xray.sampling_rule_name or rule_name
 }
 
-// SQL holds the members of the sql block that searches use.
+// SQL holds the members of the sql block that searches use. It is there, with
+// nothing in it, also where the block has none of them: a call with a block leads
+// to an SQL database.
 type SQL struct{ URL, DatabaseType, User, SanitizedQuery string }
 
 // Cause is why an entity failed: exceptions of its own, or the id of an

@@ -57,8 +57,8 @@ func (r *Refused) Reason() string {
 // Service is the identity of a node of the service graph. It is comparable.
 type Service struct {
 	Name string
-	// Type is the origin of segments, "client", "remote" or "AWS::…"; "" when
-	// the segment had none.
+	// Type is the origin of segments, "client", "remote", "Database::SQL" or
+	// "AWS::…"; "" when the segment had none.
 	Type string
 	// Account is "" for the own account.
 	Account string

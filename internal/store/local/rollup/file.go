@@ -22,7 +22,7 @@ const (
 	tailBytes = 40
 	// rules is raised whenever assemble.Observe, or what it depends on, counts
 	// differently: files with another number are not used.
-	rules = 1
+	rules = 2
 	// maxPage bounds what a damaged length can make us allocate.
 	maxPage = 256 << 20
 )
