@@ -278,7 +278,7 @@ func appendAWS(b []byte, e *trace.Entity, v jsonscan.Value) []byte {
 	}
 	o := openObject(b)
 	resource := callee(e).Name
-	written := resource == e.Name
+	written := resource == calleeName(e)
 	for name, m := range v.Members() {
 		if string(name) != "resource_names" {
 			o.raw(string(name), m)
@@ -376,7 +376,11 @@ func inferred(id trace.ID, e *trace.Entity) Document {
 	own := madeID(e.ID, "inferred").String()
 	o := openObject(nil)
 	o.text("id", own)
-	o.text("name", e.Name)
+	name := e.Name
+	if e.Namespace != "aws" {
+		name = calleeName(e)
+	}
+	o.text("name", name)
 	o.raw("start_time", raw.Get("start_time"))
 	o.text("trace_id", id.String())
 	o.raw("end_time", raw.Get("end_time"))

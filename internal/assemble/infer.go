@@ -14,7 +14,7 @@ func infers(e *trace.Entity) bool {
 	if !e.Subsegment || !e.Remote() || e.InProgress {
 		return false
 	}
-	return len(e.Callees) == 0 || e.Namespace == "aws" && e.Name == "S3" && e.Callees[0].Origin == "AWS::Lambda"
+	return len(e.Callees) == 0 || e.Namespace == "aws" && calleeName(e) == "S3" && e.Callees[0].Origin == "AWS::Lambda"
 }
 
 // typeSQL is the type of a callee that was asked in SQL, and the origin of the
@@ -24,11 +24,12 @@ const typeSQL = "Database::SQL"
 // callee is the identity of what a remote subsegment called, as the caller knows
 // it.
 func callee(e *trace.Entity) trace.Service {
+	name := calleeName(e)
 	if e.Namespace != "aws" {
 		if e.SQL != nil {
-			return trace.Service{Name: e.Name, Type: typeSQL}
+			return trace.Service{Name: name, Type: typeSQL}
 		}
-		return trace.Service{Name: e.Name, Type: "remote"}
+		return trace.Service{Name: name, Type: "remote"}
 	}
 	if a := e.AWS; a != nil && a.Operation != "" {
 		for _, r := range [...]struct{ service, resource, typ string }{
@@ -38,12 +39,21 @@ func callee(e *trace.Entity) trace.Service {
 			{"SNS", a.TopicARN, "AWS::SNS"},
 			{"Lambda", a.FunctionName, "AWS::Lambda"},
 		} {
-			if sameService(e.Name, r.service) && r.resource != "" {
+			if sameService(name, r.service) && r.resource != "" {
 				return trace.Service{Name: r.resource, Type: r.typ}
 			}
 		}
 	}
-	return trace.Service{Name: e.Name, Type: "AWS::" + e.Name}
+	return trace.Service{Name: name, Type: "AWS::" + name}
+}
+
+// calleeName is the name of what a call leads to; of a call to AWS that of the
+// service, not of its resource.
+func calleeName(e *trace.Entity) string {
+	if e.Peer != "" {
+		return e.Peer
+	}
+	return e.Name
 }
 
 // sameService compares the name of an AWS service with a subsegment's, which the

@@ -357,7 +357,7 @@ func (m *Mapper) fill(seg *trace.Segment, d *mapped, memory *memory) {
 	s := d.span
 	seg.TraceID, seg.Part, seg.Independent = s.traceID, d.part, d.subsegment
 	e := &seg.Entity
-	e.ID, e.ParentID, e.Name, e.Namespace = d.id, d.parent, d.name, d.namespace
+	e.ID, e.ParentID, e.Name, e.Peer, e.Namespace = d.id, d.parent, d.name, d.peer, d.namespace
 	e.Origin, e.User, e.ResourceARN, e.Version = d.res.origin, d.user, d.res.arn, d.res.version
 	e.Start, e.End, e.InProgress = trace.Time(s.start), trace.Time(s.end), d.inProgress
 	if d.inProgress {

@@ -1,5 +1,7 @@
 package decode
 
+import "strings"
+
 // awsBlock is the aws member of a document, apart from what follows from the
 // resource alone.
 type awsBlock struct {
@@ -85,13 +87,17 @@ func (a *awsBlock) setTables(v *anyValue) {
 // addCallee takes the newer names of OpenTelemetry's AWS conventions.
 func (m *Mapper) addCallee(d *mapped) {
 	s, a := d.span, &d.aws
+	// The stable conventions put the service before the method.
+	if s.str(keyRPCSystemName) == awsRPC && !s.has(keyAWSOperation) {
+		a.operation = a.operation[strings.LastIndexByte(a.operation, '/')+1:]
+	}
 	if a.requestID == "" {
 		a.requestID = s.str(keyAWSRequestID3)
 	}
 	if a.queueURL == "" {
 		a.queueURL = s.str(keySQSQueueURL)
 	}
-	if a.region == "" && (s.awsSDK() || s.str(keyRPCSystemName) == "aws-api") {
+	if a.region == "" && (s.awsSDK() || s.str(keyRPCSystemName) == awsRPC) {
 		a.region = s.str(keyCloudRegion)
 	}
 	a.extendedID = s.str(keyAWSExtendedRequestID)
@@ -105,8 +111,8 @@ func (m *Mapper) addCallee(d *mapped) {
 func (m *Mapper) mapSQL(d *mapped) {
 	s, q := d.span, &d.sql
 	system := s.str(keyDBSystem)
-	if system == "" && m.native() {
-		system = stableSystem(s.str(keyDBSystemName))
+	if m.native() {
+		system = stableSystem(s.firstStr(keyDBSystem, keyDBSystemName))
 	}
 	if system == "" || !isSQL(system) && !(m.native() && isOtherSQL(system)) {
 		return
@@ -160,7 +166,8 @@ func isSQL(system string) bool {
 // isOtherSQL lists the SQL databases that the collector does not know.
 func isOtherSQL(system string) bool {
 	switch system {
-	case "cockroachdb", "redshift", "aws.redshift", "h2", "h2database", "hsqldb", "clickhouse", "trino", "firebirdsql", "vertica", "hanadb", "sap.hana", "ingres", "actian.ingres", "informix", "ibm.informix", "ibm.netezza", "netezza", "gcp.spanner", "spanner":
+	case "cockroachdb", "redshift", "h2", "hsqldb", "clickhouse", "trino", "firebirdsql", "firebird", "vertica", "hanadb", "ingres", "informix", "netezza", "spanner",
+		"maxdb", "sybase", "edb", "interbase", "instantdb", "mssqlcompact":
 		return true
 	}
 	return false
@@ -173,8 +180,14 @@ func stableSystem(name string) string {
 		return "mssql"
 	case "oracle.db":
 		return "oracle"
-	case "ibm.db2":
-		return "db2"
+	case "h2database":
+		return "h2"
+	case "sap.hana":
+		return "hanadb"
+	case "azure.cosmosdb":
+		return "cosmosdb"
+	case "ibm.db2", "ibm.informix", "ibm.netezza", "aws.redshift", "aws.dynamodb", "gcp.spanner", "actian.ingres", "sap.maxdb", "softwareag.adabas":
+		return name[strings.IndexByte(name, '.')+1:]
 	}
 	return name
 }

@@ -93,6 +93,21 @@ const (
 	keyAWSXRayInProgress
 	keyHTTPResponseBodySize
 	keyHTTPResponseContentLength
+	keyDBCassandraKeyspace
+	keyDBElasticsearchCluster
+	keyMessagingSystem
+	keyMessagingDestinationTemplate
+	keyMessagingDestinationTemporary
+	keyMessagingDestinationAnonymous
+	keyMessagingTempDestination
+	keyMessagingRabbitMQKey
+	keyMessagingRabbitMQRoutingKey
+	keyGenAIProviderName
+	keyGenAISystem
+	keyNetSockPeerName
+	keyNetSockPeerAddr
+	keyServerSocketDomain
+	keyServerSocketAddress
 
 	// resource
 	keyServiceName
@@ -299,6 +314,36 @@ func keyOf(name string) key {
 		return keyHTTPResponseBodySize
 	case "http.response_content_length":
 		return keyHTTPResponseContentLength
+	case "db.cassandra.keyspace":
+		return keyDBCassandraKeyspace
+	case "db.elasticsearch.cluster.name":
+		return keyDBElasticsearchCluster
+	case "messaging.system":
+		return keyMessagingSystem
+	case "messaging.destination.template":
+		return keyMessagingDestinationTemplate
+	case "messaging.destination.temporary":
+		return keyMessagingDestinationTemporary
+	case "messaging.destination.anonymous":
+		return keyMessagingDestinationAnonymous
+	case "messaging.temp_destination":
+		return keyMessagingTempDestination
+	case "messaging.rabbitmq.routing_key":
+		return keyMessagingRabbitMQKey
+	case "messaging.rabbitmq.destination.routing_key":
+		return keyMessagingRabbitMQRoutingKey
+	case "gen_ai.provider.name":
+		return keyGenAIProviderName
+	case "gen_ai.system":
+		return keyGenAISystem
+	case "net.sock.peer.name":
+		return keyNetSockPeerName
+	case "net.sock.peer.addr":
+		return keyNetSockPeerAddr
+	case "server.socket.domain":
+		return keyServerSocketDomain
+	case "server.socket.address":
+		return keyServerSocketAddress
 	case "service.name":
 		return keyServiceName
 	case "service.version":

@@ -75,7 +75,8 @@ type mapped struct {
 	part uint8
 
 	id, parent           trace.SegmentID
-	name, namespace      string
+	name, peer           string // peer: of the callee, if that is not name
+	namespace            string
 	subsegment           bool
 	inProgress           bool
 	user                 string
@@ -145,6 +146,7 @@ func (m *Mapper) mapSpanAs(d *mapped, s *span, r *resource, part uint8, opens bo
 		if d.name = cut(d.name); d.name == "" {
 			d.name = "span"
 		}
+		d.peer = cut(d.peer)
 	}
 }
 
@@ -247,4 +249,4 @@ func (s *span) trimSDK(name string) string {
 }
 
 // awsSDK says whether the span is a call of an AWS SDK.
-func (s *span) awsSDK() bool { return s.str(keyRPCSystem) == "aws-api" }
+func (s *span) awsSDK() bool { return s.str(keyRPCSystem) == awsRPC }

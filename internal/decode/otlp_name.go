@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"net/url"
 	"strings"
 	"unicode"
@@ -11,7 +12,7 @@ import (
 // subsegments after what they call, where spans are named after operations.
 func (m *Mapper) mapName(d *mapped) {
 	s := d.span
-	if s.awsSDK() || m.native() && s.str(keyRPCSystemName) == "aws-api" {
+	if s.awsSDK() || m.native() && s.str(keyRPCSystemName) == awsRPC {
 		d.namespace = "aws"
 	}
 	calls := s.kind == kindClient || s.kind == kindProducer
@@ -29,7 +30,8 @@ func (m *Mapper) mapName(d *mapped) {
 			d.namespace = "aws"
 		}
 	}
-	remote := m.native() && s.kind == kindProducer && d.name != ""
+	given := d.name != ""
+	remote := m.native() && s.kind == kindProducer && given
 	if d.name == "" {
 		if m.native() {
 			d.name, remote = nativeName(d)
@@ -39,6 +41,10 @@ func (m *Mapper) mapName(d *mapped) {
 	}
 	if d.name == "" {
 		d.name = m.spanName(s.name)
+	}
+	if m.native() && d.part == 0 && s.calls() {
+		d.peer = d.peerName(given)
+		remote = remote || d.peer != ""
 	}
 	if d.namespace == "" && (s.kind == kindClient || remote && d.subsegment) {
 		d.namespace = "remote"
@@ -88,9 +94,19 @@ func compatibleName(d *mapped) string {
 // a call after what it calls. remote says that the name is that of a callee.
 func nativeName(d *mapped) (name string, remote bool) {
 	s := d.span
-	calls := s.kind == kindClient || s.kind == kindProducer
+	calls := s.calls()
 	if !d.subsegment && !calls && d.res.service != "" {
 		return d.res.service, false
+	}
+	// What an AWS SDK reaches, such as a queue, is a resource of a service.
+	if calls && d.namespace == "aws" {
+		name := s.rpcService()
+		if name == "" || s.str(keyDBName) != "" {
+			name = cmp.Or(compatibleName(d), name)
+		}
+		if name != "" {
+			return name, true
+		}
 	}
 	if calls {
 		if name := databaseName(s); name != "" {
@@ -100,11 +116,8 @@ func nativeName(d *mapped) (name string, remote bool) {
 			return name, true
 		}
 	}
-	if name := s.str(keyRPCService); name != "" {
+	if name := s.rpcService(); name != "" {
 		return name, calls
-	}
-	if i := strings.LastIndexByte(s.str(keyRPCMethod), '/'); i > 0 && s.has(keyRPCSystemName) {
-		return s.str(keyRPCMethod)[:i], calls
 	}
 	if !calls {
 		return "", false

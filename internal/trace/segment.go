@@ -58,6 +58,10 @@ type Entity struct {
 	ID       SegmentID
 	ParentID SegmentID // zero: none
 	Name     string    // at most 200 characters
+	// Peer is the name of what a call leads to where Name, which a span's operation
+	// may have given, does not tell it: a host, a database, an AWS service. Segment
+	// documents have none: their calls are named after what they lead to.
+	Peer string
 	// Namespace is "aws", "remote", "local" or ""; only the first two make nodes.
 	Namespace   string
 	Origin      string

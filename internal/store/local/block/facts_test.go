@@ -1,6 +1,7 @@
 package block
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -116,6 +117,68 @@ func TestSelector_usesFacts(t *testing.T) {
 					t.Errorf("block %d, %s: trace %d is not in %v", b.Number(), c.expr, i, list)
 				}
 			}
+		}
+	}
+}
+
+// What an older program named is excluded by no name of a service, also after it
+// was merged with what this one named; everything else excludes it as ever.
+func TestSelector_ofOlderNames(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("d"); err != nil {
+		t.Fatal(err)
+	}
+	codec, err := NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blockOf := func(number uint64, fill func(w *Writer) error) *Block {
+		w, err := Create(WriterOptions{FS: fs, Dir: "d", Number: number, Codec: codec})
+		if err == nil {
+			err = fill(w)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := w.Finish(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	one := func(last byte) func(w *Writer) error {
+		return func(w *Writer) error {
+			in := Info{ID: trace.ID{15: last}, Services: []string{"GET", "front"}, Slow: []uint8{Slow(time.Second), Slow(time.Second)}}
+			return w.Add(&in, []Record{{TraceID: in.ID, Source: trace.SourceDocument, Raw: []byte(`{"id":"1"}`)}})
+		}
+	}
+	old, today := blockOf(1, one(1)), blockOf(2, one(2))
+	// As an older program would have written it.
+	old.index.entries[0].Flags &^= Named
+	old.index.unnamed = true
+	merged := blockOf(3, func(w *Writer) error {
+		return errors.Join(w.Copy(old, 0, &Memo{}), w.Copy(today, 0, &Memo{}))
+	})
+	for _, c := range []struct {
+		expr           string
+		ofOld, ofToday bool
+		nothing        bool // of what this program named can be selected
+	}{
+		{`service("redis")`, true, false, true},
+		{`service("front")`, true, true, false},
+		{`service("front") { responsetime > 3 }`, true, false, false},
+		{`service("redis") AND fault`, false, false, true},
+	} {
+		e, err := filter.Parse(c.expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inOld, inToday, inMerged := old.Select("", e.Bounds()), today.Select("", e.Bounds()), merged.Select("", e.Bounds())
+		if inOld.Match(0) != c.ofOld || inToday.Match(0) != c.ofToday || inMerged.Match(0) != c.ofOld || inMerged.Match(1) != c.ofToday {
+			t.Errorf("%s: %v, %v, merged %v, %v", c.expr, inOld.Match(0), inToday.Match(0), inMerged.Match(0), inMerged.Match(1))
+		}
+		if inOld.Nothing() || inMerged.Nothing() || inToday.Nothing() != c.nothing {
+			t.Errorf("%s: nothing of the blocks: %v, %v, merged %v", c.expr, inOld.Nothing(), inToday.Nothing(), inMerged.Nothing())
 		}
 	}
 }

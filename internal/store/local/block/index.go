@@ -25,6 +25,9 @@ const (
 	Backward
 	// Many: the trace has more tokens than are kept.
 	Many
+	// Named: Services are the names that nodes have today. An older program named
+	// callees otherwise: where this is missing, Services exclude nothing.
+	Named
 )
 
 // Unknown is the response time or duration of a trace that has none.
@@ -83,6 +86,7 @@ type index struct {
 	traces   chunkRef // all of the table of traces
 	entries  []Entry  // by start, then id
 	facts    facts
+	unnamed  bool // some entry is not Named
 	posted   sync.Once
 	posts    *postings
 }
@@ -235,6 +239,7 @@ func decodeIndex(b []byte) (*index, error) {
 		e.ID = d.ID()
 		if flags := d.Bytes(1); flags != nil {
 			e.Flags = Flags(flags[0])
+			x.unnamed = x.unnamed || e.Flags&Named == 0
 		}
 		e.Start = last.Start + trace.Time(d.varint())
 		e.End = e.Start + trace.Time(d.varint())

@@ -108,7 +108,7 @@ func (n *named) in(set uint32) bool {
 
 // Nothing says that no entry of the block can be selected.
 func (s *Selector) Nothing() bool {
-	return s.account < 0 || s.services != nil && s.services.missing || s.keys != nil && s.keys.missing
+	return s.account < 0 || s.services != nil && s.services.missing && !s.x.unnamed || s.keys != nil && s.keys.missing
 }
 
 // Account says whether an entry is of the account.
@@ -128,7 +128,7 @@ func (s *Selector) Entries() (entries []uint32, ok bool) {
 // Match says whether the filter can select the entry of a number.
 func (s *Selector) Match(i int) bool {
 	e := &s.x.entries[i]
-	if !s.services.in(e.services) || !s.keys.in(e.keys) {
+	if e.Flags&Named != 0 && !s.services.in(e.services) || !s.keys.in(e.keys) {
 		return false
 	}
 	b := &s.bounds
@@ -139,7 +139,7 @@ func (s *Selector) Match(i int) bool {
 	if s.slow != nil || s.tokens != nil {
 		slow, tokens := s.x.factsOf(i)
 		for _, want := range s.slow {
-			if at, ok := slices.BinarySearch(s.x.sets.of(e.services), want.name); ok && slow[at] < want.code {
+			if at, ok := slices.BinarySearch(s.x.sets.of(e.services), want.name); ok && slow[at] < want.code && e.Flags&Named != 0 {
 				return false
 			}
 		}

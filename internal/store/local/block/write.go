@@ -160,6 +160,7 @@ func (w *Writer) Add(in *Info, records []Record) error {
 	if err := w.next(in); err != nil {
 		return err
 	}
+	in.Flags |= Named
 	size := 0
 	for i := range records {
 		size += len(records[i].Raw)
