@@ -4,7 +4,10 @@ package sdks_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -149,6 +152,8 @@ func TestXRayPython_flask(t *testing.T) {
 	})
 	if sql == nil {
 		t.Errorf("no sqlite query in %+v", root)
+	} else if list := s.Summaries(fmt.Sprintf(`service(id(name: %q, type: "Database::SQL")) { ok }`, sql.Name)); len(list) != 1 || list[0].Id != id {
+		t.Errorf("the database of %+v is no node: %+v", sql, list)
 	}
 	if found["pricing"].Metadata["default"].(map[string]any)["double"] != 42.0 {
 		t.Errorf("metadata %+v", found["pricing"].Metadata)
@@ -275,6 +280,89 @@ func TestOTelPython(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Two services with the SDKs for JavaScript and Python and their instrumentations,
+// in one trace: each has its node, and so has what each of them calls.
+func TestOTelNode_callsPython(t *testing.T) {
+	for _, protocols := range [][2]string{{"grpc", "http/protobuf"}, {"http/protobuf", "grpc"}, {"http/json", "http/protobuf"}} {
+		t.Run(strings.Join(protocols[:], " and "), func(t *testing.T) {
+			s := harness.Start(t)
+			settings := func(service, protocol string) []string {
+				addr := s.OTLP
+				if protocol == "grpc" {
+					addr = s.GRPC
+				}
+				return []string{"OTEL_SERVICE_NAME=" + service, "OTEL_EXPORTER_OTLP_PROTOCOL=" + protocol, "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + addr,
+					"OTEL_BSP_SCHEDULE_DELAY=100", "OTEL_METRICS_EXPORTER=none", "OTEL_LOGS_EXPORTER=none", "OTEL_NODE_RESOURCE_DETECTORS=env"}
+			}
+			python := serve(t, s, settings("otel-python", protocols[1]), tool("venv", "bin", "python"), "python/otel_service.py")
+			for path, outcome := range map[string]string{"/price": "ok", "/broken": "fault"} {
+				node := serve(t, s, append(settings("otel-node", protocols[0]), "DOWNSTREAM_URL="+python+path), "node", "node/otel.js")
+				res, err := http.Get(node + "/cart")
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(res.Body)
+				res.Body.Close()
+				if err != nil || len(body) != 32 {
+					t.Fatalf("%v: %s", err, body)
+				}
+				id := fmt.Sprintf("1-%s-%s", body[:8], body[8:])
+				want := map[string]int{"client → otel-node": 1, "otel-node → otel-python": 1, "otel-node → redis": 2, "otel-node → orders": 1}
+				if outcome == "ok" {
+					want["otel-python → sqlite"] = 1
+				}
+				var calls map[string]int
+				harness.Eventually(t, "every call is an edge of the graph", func() bool {
+					calls = edges(s, id)
+					return len(calls) >= len(want)
+				})
+				if !maps.Equal(calls, want) {
+					t.Errorf("%s: %v, want %v", path, calls, want)
+				}
+				filter := fmt.Sprintf(`service("otel-python") { %s } AND edge("otel-node", "otel-python") { %s } AND service(id(name: "redis", type: "remote"))`, outcome, outcome)
+				if outcome == "ok" {
+					filter += ` AND service(id(name: "sqlite", type: "Database::SQL"))`
+				}
+				if list := s.Summaries(filter); len(list) != 1 || list[0].Id != id {
+					t.Errorf("%s: %s finds %+v", path, filter, list)
+				}
+			}
+		})
+	}
+}
+
+// edges counts the calls of each edge of a trace's graph, by the names of both ends; the
+// client has none.
+func edges(s *harness.Server, id string) map[string]int {
+	var graph struct {
+		Services []struct {
+			ReferenceId int
+			Name, Type  string
+			Edges       []struct {
+				ReferenceId       int
+				SummaryStatistics struct{ TotalCount int }
+			}
+		}
+	}
+	if status, _, body := s.Post("/TraceGraph", map[string]any{"TraceIds": []string{id}}); status != http.StatusOK || json.Unmarshal(body, &graph) != nil {
+		return nil // nothing of the trace is there yet
+	}
+	names := map[int]string{}
+	for _, n := range graph.Services {
+		names[n.ReferenceId] = n.Name
+		if n.Type == "client" {
+			names[n.ReferenceId] = n.Type
+		}
+	}
+	out := map[string]int{}
+	for _, n := range graph.Services {
+		for _, e := range n.Edges {
+			out[names[n.ReferenceId]+" → "+names[e.ReferenceId]] = e.SummaryStatistics.TotalCount
+		}
+	}
+	return out
 }
 
 func TestOTelGo(t *testing.T) {
