@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"unicode/utf8"
 
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -49,6 +50,9 @@ func checkSpans(t *testing.T, spans decode.Spans) {
 				t.Fatalf("render: %v: %s", err, r.Entity.Raw)
 			}
 		}
+		if s.Peer != "" && (!s.Remote() || utf8.RuneCountInString(s.Peer) > 200) {
+			t.Fatalf("a peer of namespace %q: %q", s.Namespace, s.Peer)
+		}
 		again, err := decode.Restore(s.Source, s.Raw, s.Scope, s.Part, s.ReceivedAt)
 		if err != nil || entityText(again.Entity) != entityText(s.Entity) {
 			t.Fatalf("restore: %v\ngot  %+v\nwant %+v", err, again, s)
@@ -88,6 +92,11 @@ func FuzzOTLPProto(f *testing.F) {
 	f.Add(marshal(f, shopRequest(20)))
 	f.Add(marshal(f, request(nil, newSpan(client, "aws.span.kind", "LOCAL_ROOT", "deep", nested(9), "aws.xray.metadata.a", `{"b":1}`))))
 	f.Add(marshal(f, request(nil, newSpan(server, "http.status_code", "503 Service Unavailable", "http.response.status_code", 404.0), newSpan(client, "http.status_code", "HTTP/1.1 1e9", "http.response.status_code", -1))))
+	for _, c := range peers {
+		for i, pairs := range c.spans {
+			f.Add(marshal(f, request(nil, peerSpan([]tracepb.Span_SpanKind{client, producer}[i%2], pairs))))
+		}
+	}
 	f.Add([]byte{0x0a, 0x80})
 	f.Add([]byte{0x0b, 0x0c})
 	f.Add([]byte{0x0a, 0x06, 0x12, 0x04, 0x12, 0x02, 0x4a, 0x00})

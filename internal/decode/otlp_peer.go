@@ -46,15 +46,21 @@ func (c *calleeBlock) resource(name string) bool {
 }
 
 // awsServiceName is the name of the service that a call of an AWS SDK is to. The
-// SDKs name such spans Service.Operation.
+// SDKs name such spans Service.Operation. Services that have resources are spelled
+// alike, where the SDKs for Java say DynamoDb, Sqs or AmazonDynamoDBv2.
 func (s *span) awsServiceName() string {
-	if name := s.rpcService(); name != "" {
-		return name
+	name := s.rpcService()
+	if i := strings.LastIndexAny(s.name, "./"); name == "" && i > 0 {
+		name = s.name[:i]
 	}
-	if i := strings.LastIndexAny(s.name, "./"); i > 0 {
-		return s.name[:i]
+	short := strings.TrimPrefix(strings.TrimPrefix(name, "Amazon"), "AWS")
+	short = strings.TrimSuffix(strings.TrimPrefix(short, " "), "v2")
+	for _, service := range [...]string{"DynamoDB", "S3", "SQS", "SNS", "Lambda"} {
+		if strings.EqualFold(short, service) {
+			return service
+		}
 	}
-	return ""
+	return name
 }
 
 // rpcService is the service of a remote procedure, with its package.

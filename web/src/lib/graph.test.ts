@@ -50,6 +50,18 @@ describe('buildMap', () => {
     expect(model.nodes.map(glyphOf)).toEqual(['client', 'service', 'database']);
   });
 
+  it('knows databases by their type and by their name', () => {
+    const services = [
+      { ReferenceId: 0, Name: 'shop', Type: 'Database::SQL', State: 'passive', Edges: null },
+      { ReferenceId: 1, Name: 'memcached', Type: 'remote', State: 'passive', Edges: null },
+      { ReferenceId: 2, Name: 'api.example.com', Type: 'remote', State: 'passive', Edges: null },
+    ];
+    const { nodes } = buildMap({ Services: services });
+    expect(nodes.map(typeText)).toEqual(['SQL database', 'Remote', 'Remote']);
+    expect(nodes.map(glyphOf)).toEqual(['database', 'database', 'remote']);
+    expect(nodes.map((node) => node.inferred)).toEqual([true, true, true]);
+  });
+
   it('is empty for an empty graph', () => {
     expect(buildMap({ Services: null })).toMatchObject({ nodes: [], edges: [] });
   });

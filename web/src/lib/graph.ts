@@ -126,6 +126,9 @@ export function typeText(node: MapNode): string {
   if (type === 'remote') {
     return 'Remote';
   }
+  if (type === 'Database::SQL') {
+    return 'SQL database';
+  }
   return type.replace(/^AWS::/, '').replaceAll('::', ' ') || 'Service';
 }
 
@@ -139,7 +142,7 @@ export function glyphOf(node: MapNode): Glyph {
   }
   const type = (node.id.type ?? '').toLowerCase();
   const name = node.id.name.toLowerCase();
-  if (/dynamodb|rds|database|redshift|elasticache|sql/.test(type) || (/remote/.test(type) && /@|sql|postgres|mongo|redis|\bdb\b/.test(name))) {
+  if (/dynamodb|rds|database|redshift|elasticache|sql/.test(type) || (/remote/.test(type) && /@|sql|postgres|mongo|redis|memcache|cassandra|elastic|opensearch|\bdb\b/.test(name))) {
     return 'database';
   }
   if (/sqs|queue|kinesis/.test(type) || (/remote/.test(type) && /queue|kafka|rabbit|amqp|nats/.test(name))) {
