@@ -333,6 +333,38 @@ func TestOTelNode_callsPython(t *testing.T) {
 	}
 }
 
+// Client and server share an id in what Zipkin's SDK reports: both are there, each
+// in its service, the server with what it did below it and the 503 it answered.
+func TestZipkin_sharedIDs(t *testing.T) {
+	for _, first := range []string{"zipkin-caller", "zipkin-callee"} {
+		t.Run(first, func(t *testing.T) {
+			s := harness.Start(t)
+			hex := run(t, s, nil, tool("bin", "go-app"), first, s.OTLP)
+			id := fmt.Sprintf("1-%s-%s", hex[:8], hex[8:])
+			want := map[string]int{"client → zipkin-front": 1, "zipkin-front → zipkin-back": 1}
+			if calls := edges(s, id); !maps.Equal(calls, want) {
+				t.Errorf("%v, want %v", calls, want)
+			}
+			var call, server, below bool
+			for _, doc := range s.Trace(id) {
+				server = server || doc.Name == "zipkin-back" && !doc.Inferred && doc.Fault
+				doc.Each(func(n *harness.Node) {
+					call = call || doc.Name == "zipkin-front" && n.Namespace == "remote" && n.Fault
+					below = below || doc.Name == "zipkin-back" && n.Name == "count shelves"
+				})
+			}
+			if !call || !server || !below {
+				t.Errorf("the call is shown: %v, the server that answered it: %v, what the server did: %v", call, server, below)
+			}
+			for _, filter := range []string{`service("zipkin-back") { fault AND http.status = 503 }`, `edge("zipkin-front", "zipkin-back") { fault }`, `service("zipkin-front") { ok }`} {
+				if list := s.Summaries(filter); len(list) != 1 || list[0].Id != id {
+					t.Errorf("%s finds %+v", filter, list)
+				}
+			}
+		})
+	}
+}
+
 // edges counts the calls of each edge of a trace's graph, by the names of both ends; the
 // client has none.
 func edges(s *harness.Server, id string) map[string]int {

@@ -3,6 +3,7 @@
 //	go-app xray DOWNSTREAM_URL       aws-xray-sdk-go v2: http handler and client
 //	go-app xray-central ADDRESS      the same SDK, samples by the service's rules; serves and prints its port
 //	go-app otel-grpc|otel-http ADDR  OpenTelemetry
+//	go-app zipkin-caller|zipkin-callee ADDR  zipkin-go, through the collector's translator to OTLP/HTTP; whose spans come first
 package main
 
 import (
@@ -33,7 +34,7 @@ import (
 
 func main() {
 	if len(os.Args) != 3 {
-		log.Fatal("usage: go-app xray|xray-central|otel-grpc|otel-http ADDRESS")
+		log.Fatal("usage: go-app xray|xray-central|otel-grpc|otel-http|zipkin-caller|zipkin-callee ADDRESS")
 	}
 	var err error
 	switch os.Args[1] {
@@ -41,6 +42,8 @@ func main() {
 		err = sendXRay(os.Args[2])
 	case "xray-central":
 		err = serveXRay(os.Args[2])
+	case "zipkin-caller", "zipkin-callee":
+		err = sendZipkin(os.Args[2], os.Args[1] == "zipkin-caller")
 	default:
 		err = sendOTel(os.Args[1], os.Args[2])
 	}
