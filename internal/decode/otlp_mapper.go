@@ -159,7 +159,7 @@ func (m *Mapper) opensService(d *mapped) bool {
 	if !m.native() || s.has(keyAWSSpanKind) {
 		return d.parent.IsZero()
 	}
-	calls := s.kind == kindClient || s.kind == kindProducer
+	calls := s.calls()
 	return !calls && (d.parent.IsZero() || s.isRemote())
 }
 

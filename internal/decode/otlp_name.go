@@ -15,7 +15,7 @@ func (m *Mapper) mapName(d *mapped) {
 	if s.awsSDK() || m.native() && s.str(keyRPCSystemName) == awsRPC {
 		d.namespace = "aws"
 	}
-	calls := s.kind == kindClient || s.kind == kindProducer
+	calls := s.calls()
 	if m.native() && !d.subsegment && !calls && s.kind != kindServer && !s.has(keyAWSSpanKind) {
 		// What opens a service is named after it, whatever it says of its peer.
 		if d.name = s.str(keyAWSLocalService); d.name == "" {
@@ -42,7 +42,7 @@ func (m *Mapper) mapName(d *mapped) {
 	if d.name == "" {
 		d.name = m.spanName(s.name)
 	}
-	if m.native() && d.part == 0 && s.calls() {
+	if m.native() && d.part == 0 && calls {
 		d.peer = d.peerName(given)
 		remote = remote || d.peer != ""
 	}

@@ -90,10 +90,9 @@ var callees = func() (list []callSpan) {
 }()
 
 // sendCalls sends a trace in which one service makes the calls, its spans in random order
-// and in random batches.
-func sendCalls(t *testing.T, s *harness.Server, trace string, random *rand.Rand, calls []callSpan) {
+// and in random batches. It begins at a time in nanoseconds.
+func sendCalls(t *testing.T, s *harness.Server, trace string, at int64, random *rand.Rand, calls []callSpan) {
 	t.Helper()
-	at := time.Now().Add(-time.Second).UnixNano()
 	span := func(n, kind int, name string, attributes []any) map[string]any {
 		sent := map[string]any{"traceId": trace, "spanId": fmt.Sprintf("%016x", n), "name": name, "kind": kind, "startTimeUnixNano": fmt.Sprint(at + int64(n)*1e6), "endTimeUnixNano": fmt.Sprint(at + int64(n)*1e6 + 5e5), "attributes": attributes}
 		if n > 1 {
@@ -172,6 +171,7 @@ func TestCallees(t *testing.T) {
 	flags := []string{"--settle", "300ms", "--udp", "off", "--otlp-grpc", "off"}
 	s := harness.Start(t, flags...)
 	id := fmt.Sprintf("1-%08x-000000000000000000000c01", time.Now().Unix())
+	at := time.Now().Add(-time.Second).UnixNano()
 	want := map[string]int{}
 	for _, c := range callees {
 		want[c.node]++
@@ -248,7 +248,7 @@ func TestCallees(t *testing.T) {
 		if seed > 0 { // sent again in another order: nothing new
 			s.Restart(flags...)
 		}
-		sendCalls(t, s, strings.ReplaceAll(id[2:], "-", ""), rand.New(rand.NewPCG(seed, 1)), callees)
+		sendCalls(t, s, strings.ReplaceAll(id[2:], "-", ""), at, rand.New(rand.NewPCG(seed, 1)), callees)
 		check("before it settles")
 		harness.Eventually(t, "the trace settles", func() bool {
 			blocks, _ := filepath.Glob(filepath.Join(s.Data, "blocks", "*.blk"))
@@ -276,4 +276,21 @@ func differences(got, want map[string]int) string {
 	}
 	slices.Sort(out)
 	return strings.Join(out, "; ")
+}
+
+// A call that is all that a script sends leads to its callee, too, not to a node of the
+// operation's name.
+func TestCallees_ofASingleCall(t *testing.T) {
+	s := harness.Start(t, "--udp", "off", "--otlp-grpc", "off")
+	for i, c := range callees {
+		trace := fmt.Sprintf("%08x%024x", time.Now().Unix(), i+1)
+		postSpans(t, s, []any{map[string]any{"resource": map[string]any{"attributes": otlpAttributes("service.name", "script")}, "scopeSpans": []any{map[string]any{"spans": []any{
+			map[string]any{"traceId": trace, "spanId": "0000000000000001", "name": c.name, "kind": c.kind, "startTimeUnixNano": fmt.Sprint(time.Now().UnixNano()), "endTimeUnixNano": fmt.Sprint(time.Now().UnixNano() + 1e6), "attributes": c.attributes},
+		}}}}})
+		var graph struct{ Services []graphService }
+		s.Ask("/TraceGraph", map[string]any{"TraceIds": []string{fmt.Sprintf("1-%s-%s", trace[:8], trace[8:])}}, &graph)
+		if diffs := differences(graphNodes(t, graph.Services, "script"), map[string]int{c.node: 1}); diffs != "" {
+			t.Errorf("%s: %s", c.name, diffs)
+		}
+	}
 }
