@@ -104,7 +104,7 @@ func TestDocument_refusals(t *testing.T) {
 		{"no id", edited(edit{"id": ""}), "MissingId", segmentError, noID},
 		{"id is null", edited(edit{"id": "null"}), "MissingId", segmentError, noID},
 		{"id is a number", edited(edit{"id": "42"}), "MissingId", segmentError, noID},
-		{"id is empty", edited(edit{"id": `""`}), "InvalidId", segmentError, "\x00"},
+		{"id is empty", edited(edit{"id": `""`}), "MissingId", segmentError, "\x00"},
 		{"id is short", edited(edit{"id": `"bad"`}), "InvalidId", segmentError, "bad"},
 		{"id is long", edited(edit{"id": `"70de5b6f19ff9a0a0"`}), "InvalidId", segmentError, "70de5b6f19ff9a0a0"},
 		{"id is not hex", edited(edit{"id": `"70de5b6f19ff9a0g"`}), "InvalidId", segmentError, "70de5b6f19ff9a0g"},
@@ -117,7 +117,7 @@ func TestDocument_refusals(t *testing.T) {
 
 		{"no trace id", edited(edit{"trace_id": ""}), "MissingTraceId", segmentError, ""},
 		{"trace id is a number", edited(edit{"trace_id": "1"}), "MissingTraceId", segmentError, ""},
-		{"trace id is empty", edited(edit{"trace_id": `""`}), "InvalidTraceId", segmentError, ""},
+		{"trace id is empty", edited(edit{"trace_id": `""`}), "MissingTraceId", segmentError, ""},
 		{"trace id in W3C form", edited(edit{"trace_id": `"581cf771a006649127e371903a2de979"`}), "InvalidTraceId", segmentError, ""},
 		{"trace id of another version", edited(edit{"trace_id": `"2-581cf771-a006649127e371903a2de979"`}), "InvalidTraceId", segmentError, ""},
 		{"trace id is not hex", edited(edit{"trace_id": `"1-581cf771-a006649127e371903a2de97z"`}), "InvalidTraceId", segmentError, ""},
@@ -144,10 +144,10 @@ func TestDocument_refusals(t *testing.T) {
 			"Invalid segment. ErrorCode: InvalidStartTime: 1e999999999 is not between the years 1677 and 2262", ""},
 
 		{"parent id is short", edited(edit{"parent_id": `"bad"`}), "InvalidParentId", segmentError, ""},
-		{"parent id is empty", edited(edit{"parent_id": `""`}), "InvalidParentId", segmentError, ""},
 		{"parent id is a number", edited(edit{"parent_id": `1`}), "InvalidParentId", segmentError, ""},
 
 		{"subsegment: no id", streamed(edit{"id": ""}), "MissingId", subsegmentError, noID},
+		{"subsegment: id is empty", streamed(edit{"id": `""`}), "MissingId", subsegmentError, "\x00"},
 		{"subsegment: invalid id", streamed(edit{"id": `"70de"`}), "InvalidId", subsegmentError, "70de"},
 		{"subsegment: no name", streamed(edit{"name": ""}), "MissingName", subsegmentError, ""},
 		{"subsegment: no trace id", streamed(edit{"trace_id": ""}), "MissingTraceId", subsegmentError, ""},
@@ -156,6 +156,8 @@ func TestDocument_refusals(t *testing.T) {
 		{"subsegment: no end", streamed(edit{"end_time": ""}), "MissingEndTime", subsegmentError, ""},
 		{"subsegment: in progress with end", streamed(edit{"in_progress": "true"}), "InProgressSubsegmentHasEndTime", subsegmentError, ""},
 		{"subsegment: no parent", streamed(edit{"parent_id": ""}), "MissingParentId", subsegmentError, ""},
+		{"subsegment: parent is empty", streamed(edit{"parent_id": `""`}), "MissingParentId", subsegmentError, ""},
+		{"subsegment: trace id is empty", streamed(edit{"trace_id": `""`}), "MissingTraceId", subsegmentError, ""},
 		{"subsegment: parent is null", streamed(edit{"parent_id": "null"}), "MissingParentId", subsegmentError, ""},
 		{"subsegment: parent is a number", streamed(edit{"parent_id": "1"}), "MissingParentId", subsegmentError, ""},
 		{"subsegment: invalid parent", streamed(edit{"parent_id": `"x"`}), "InvalidParentId", subsegmentError, ""},
@@ -163,6 +165,8 @@ func TestDocument_refusals(t *testing.T) {
 			"Invalid subsegment. ErrorCode: InvalidEndTime, Cause: 1e11 is not between the years 1677 and 2262", ""},
 
 		{"embedded: no id", embedded(edit{"id": ""}), "MissingId", subsegmentError, ""},
+		{"embedded: id is empty", embedded(edit{"id": `""`}), "MissingId", subsegmentError, ""},
+		{"embedded: name is empty", embedded(edit{"name": `""`}), "MissingName", subsegmentError, ""},
 		{"embedded: invalid id", embedded(edit{"id": `"bad"`}), "InvalidId", subsegmentError, ""},
 		{"embedded: no name", embedded(edit{"name": ""}), "MissingName", subsegmentError, ""},
 		{"embedded: name is a number", embedded(edit{"name": "42"}), "MissingName", subsegmentError, ""},
@@ -226,7 +230,7 @@ func TestDocument_firstFaultWins(t *testing.T) {
 	type fault struct{ member, value, code string }
 	order := [][]fault{
 		{{"type", `"other"`, "UnknownType"}},
-		{{"id", "", "MissingId"}, {"id", `"bad"`, "InvalidId"}},
+		{{"id", "", "MissingId"}, {"id", `""`, "MissingId"}, {"id", `"bad"`, "InvalidId"}},
 		{{"name", "", "MissingName"}, {"name", "42", "MissingName"}},
 		{{"trace_id", "", "MissingTraceId"}, {"trace_id", `"bad"`, "InvalidTraceId"}},
 		{{"start_time", "", "MissingStartTime"}, {"start_time", "1e30", "InvalidStartTime"}},
@@ -279,6 +283,7 @@ func TestDocument_accepted(t *testing.T) {
 		"ends before it starts":         edited(edit{"end_time": "1"}),
 		"times of 1970 and before":      edited(edit{"start_time": "-1.5", "end_time": "0"}),
 		"parent null":                   edited(edit{"parent_id": "null"}),
+		"parent empty":                  edited(edit{"parent_id": `""`}),
 		"parent":                        edited(edit{"parent_id": `"53995c3f42cd8ad8"`}),
 		"subsegments object":            edited(edit{"subsegments": `{"id":1}`}),
 		"subsegments text":              edited(edit{"subsegments": `"x"`}),

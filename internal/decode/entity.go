@@ -172,7 +172,7 @@ func checkDocument(s *trace.Segment, m *members) *Refusal {
 	if refusal := checkName(e, m, as); refusal != nil {
 		return refusal
 	}
-	if m.traceID.Kind() != jsonscan.String {
+	if missing(m.traceID) {
 		return as.refuse("MissingTraceId", "")
 	}
 	if !parseTraceID(&s.TraceID, m.traceID) {
@@ -182,13 +182,13 @@ func checkDocument(s *trace.Segment, m *members) *Refusal {
 		return refusal
 	}
 	switch kind := m.parentID.Kind(); {
-	case kind == jsonscan.String:
+	case !missing(m.parentID):
 		if !parseSegmentID(&e.ParentID, m.parentID) {
 			return as.refuse("InvalidParentId", "")
 		}
 	case s.Independent:
 		return as.refuse("MissingParentId", "")
-	case kind != jsonscan.Missing && kind != jsonscan.Null:
+	case kind == jsonscan.Number || kind == jsonscan.Bool || kind == jsonscan.Array || kind == jsonscan.Object:
 		return as.refuse("InvalidParentId", "")
 	}
 	return m.embedded
@@ -208,13 +208,13 @@ func checkEmbedded(e *trace.Entity, m *members) *Refusal {
 
 // checkName checks id and name and decodes the id.
 func checkName(e *trace.Entity, m *members, as wording) *Refusal {
-	if m.id.Kind() != jsonscan.String {
+	if missing(m.id) {
 		return as.refuse("MissingId", "")
 	}
 	if !parseSegmentID(&e.ID, m.id) {
 		return as.refuse("InvalidId", "")
 	}
-	if m.name.Kind() != jsonscan.String || len(m.name) == 2 {
+	if missing(m.name) {
 		return as.refuse("MissingName", "")
 	}
 	// Some SDKs write the root segment's id as the parent of subsegments at every
@@ -223,6 +223,13 @@ func checkName(e *trace.Entity, m *members, as wording) *Refusal {
 		child.ParentID = e.ID
 	}
 	return nil
+}
+
+// missing says whether a member that must be a text is not there: an empty text is
+// as good as none. That was recorded of id and of name; of trace_id and parent_id it
+// is taken to be the same, so an empty parent_id makes a segment without parent.
+func missing(v jsonscan.Value) bool {
+	return v.Kind() != jsonscan.String || len(v) == len(`""`)
 }
 
 // checkTimes checks and decodes start_time, end_time and in_progress.
