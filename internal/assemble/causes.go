@@ -15,38 +15,52 @@ import (
 // flagged children to the deepest evidence: an entity with exceptions, or a
 // flagged call to a callee without segment. A walk without evidence gives
 // nothing.
+//
+// An entity whose cause names an exception leads to the owner of that exception
+// and to nothing else, so what is beside that way is a start as well. Causes
+// that begin at segments come first, those that begin at inferred callees after
+// them.
 func causes(t *trace.Trace, flagged func(*trace.Entity) bool) []trace.RootCause {
-	var out []trace.RootCause
+	var starts, calls []*trace.Entity
 	var w *walk
 	for _, s := range t.Segments {
 		for e := range Within(s) {
-			if !flagged(e) || e.Subsegment && !infers(e) || propagates(e, flagged) {
-				continue
-			}
-			if e.Subsegment {
-				out = append(out, trace.RootCause{Services: []trace.CauseService{inferredCause(e, nil)}})
+			if !flagged(e) || e.Subsegment && !infers(e) {
 				continue
 			}
 			if w == nil {
 				w = newWalk(t, flagged)
 			}
-			if path := w.path(e); path != nil {
-				out = append(out, trace.RootCause{Services: onServices(path, nil), ClientImpacting: e == t.Entry})
+			switch {
+			case w.explains(e):
+			case e.Subsegment:
+				calls = append(calls, e)
+			default:
+				starts = append(starts, e)
 			}
 		}
 	}
-	return out
-}
-
-// propagates says whether flagged entities lead from a flagged segment above to
-// e: then e is on that segment's way, not a start.
-func propagates(e *trace.Entity, flagged func(*trace.Entity) bool) bool {
-	for e = e.Parent; e != nil && flagged(e); e = e.Parent {
-		if !e.Subsegment {
-			return true
+	var out []trace.RootCause
+	// A way to an owner may pass entities that are not flagged, behind which there
+	// are starts of their own: they are on that way already.
+	passed := map[*trace.Entity]bool{}
+	for _, e := range starts {
+		if passed[e] {
+			continue
+		}
+		if path := w.path(e); path != nil {
+			out = append(out, trace.RootCause{Services: onServices(path, nil), ClientImpacting: e == t.Entry})
+			for _, p := range path {
+				passed[p] = true
+			}
 		}
 	}
-	return false
+	for _, e := range calls {
+		if !passed[e] {
+			out = append(out, trace.RootCause{Services: []trace.CauseService{inferredCause(e, nil)}})
+		}
+	}
+	return out
 }
 
 // inferredCause is the service of a callee that sent no segment.
@@ -65,19 +79,115 @@ type walk struct {
 	flagged func(*trace.Entity) bool
 	// depth is how many steps below an entity its deepest evidence is; -1: none.
 	depth map[*trace.Entity]int
-	// owners are the entities that hold an exception, by its id.
+	// owners are the entities that hold an exception that is referred to, by its
+	// id and in the order of their places. It and places are nil without references.
 	owners map[string][]*trace.Entity
+	places map[*trace.Entity]place
+	// aboves is what above found for entities that are neither segments nor refer.
+	aboves map[*trace.Entity]*trace.Entity
 }
 
+// place says what is below an entity: those whose first is above the entity's
+// first, up to its last.
+type place struct{ first, last int }
+
 func newWalk(t *trace.Trace, flagged func(*trace.Entity) bool) *walk {
-	w := &walk{flagged: flagged, depth: map[*trace.Entity]int{}, owners: map[string][]*trace.Entity{}}
+	w := &walk{flagged: flagged, depth: map[*trace.Entity]int{}}
 	for e := range All(t) {
-		for i := range e.Cause.Exceptions {
-			id := e.Cause.Exceptions[i].ID
-			w.owners[id] = append(w.owners[id], e)
+		if refers(e) {
+			if w.owners == nil {
+				w.owners = map[string][]*trace.Entity{}
+			}
+			w.owners[e.Cause.Ref] = nil
+		}
+	}
+	if w.owners == nil {
+		return w
+	}
+	w.places = map[*trace.Entity]place{}
+	for _, s := range t.Segments {
+		if s.Parent == nil { // segments that call each other in a circle have no places
+			w.number(s)
 		}
 	}
 	return w
+}
+
+// number gives places to an entity and to all below it, and notes the owners
+// among them.
+func (w *walk) number(root *trace.Entity) {
+	stack := []*trace.Entity{root}
+	for len(stack) > 0 {
+		e := stack[len(stack)-1]
+		if p, seen := w.places[e]; seen {
+			stack = stack[:len(stack)-1]
+			w.places[e] = place{p.first, len(w.places)}
+			continue
+		}
+		w.places[e] = place{first: len(w.places) + 1}
+		for i := range e.Cause.Exceptions {
+			id := e.Cause.Exceptions[i].ID
+			list, referred := w.owners[id]
+			if referred && (len(list) == 0 || list[len(list)-1] != e) {
+				w.owners[id] = append(list, e)
+			}
+		}
+		below := children(e)
+		for i := len(below) - 1; i >= 0; i-- {
+			stack = append(stack, below[i])
+		}
+	}
+}
+
+// refers says whether an entity's cause is the id of an exception that another
+// entity holds.
+func refers(e *trace.Entity) bool { return e.Cause.Ref != "" && len(e.Cause.Exceptions) == 0 }
+
+// maxReferences bounds how many entities with references above one entity are
+// looked at; the time that a long chain of them takes would grow with its square.
+const maxReferences = 256
+
+// explains says whether flagged entities lead from a flagged segment above to e:
+// then e is on that segment's way, not a start. References on the way must lead
+// to e, or to what is above or below it.
+func (w *walk) explains(e *trace.Entity) bool {
+	references := 0
+	for above := w.above(e); above != nil; above = w.above(above) {
+		if refers(above) && references < maxReferences {
+			references++
+			if owner := w.owner(above); owner == nil || owner != e && !w.isBelow(owner, e) && !w.isBelow(e, owner) {
+				return false
+			}
+		}
+		if !above.Subsegment {
+			return true
+		}
+	}
+	return false
+}
+
+// above is the nearest entity above e that is a segment or refers to an exception,
+// nil if what lies between is not all flagged.
+func (w *walk) above(e *trace.Entity) (found *trace.Entity) {
+	var between []*trace.Entity
+	for p := e.Parent; p != nil && w.flagged(p); p = p.Parent {
+		if !p.Subsegment || refers(p) {
+			found = p
+			break
+		}
+		if known, ok := w.aboves[p]; ok {
+			found = known
+			break
+		}
+		between = append(between, p)
+	}
+	if len(between) > 0 && w.aboves == nil {
+		w.aboves = map[*trace.Entity]*trace.Entity{}
+	}
+	for _, p := range between {
+		w.aboves[p] = found
+	}
+	return found
 }
 
 // path lists the entities from the start to its evidence, nil if there is none.
@@ -130,7 +240,7 @@ func (w *walk) measure(start *trace.Entity) {
 // exception that its cause names, else to its flagged children.
 func (w *walk) below(e *trace.Entity) iter.Seq[*trace.Entity] {
 	return func(yield func(*trace.Entity) bool) {
-		if e.Cause.Ref != "" && len(e.Cause.Exceptions) == 0 {
+		if refers(e) {
 			if owner := w.owner(e); owner != nil {
 				yield(owner)
 			}
@@ -158,30 +268,24 @@ func (w *walk) next(e *trace.Entity) *trace.Entity {
 // owner is the entity below e that holds the exception which e's cause names, nil
 // if there is none. It need not be flagged.
 func (w *walk) owner(e *trace.Entity) *trace.Entity {
-	for _, o := range w.owners[e.Cause.Ref] {
-		if isBelow(o, e) {
-			return o
-		}
+	own, known := w.places[e]
+	if !known {
+		return nil
+	}
+	list := w.owners[e.Cause.Ref]
+	i, _ := slices.BinarySearchFunc(list, own.first+1, func(o *trace.Entity, first int) int {
+		return cmp.Compare(w.places[o].first, first)
+	})
+	if i < len(list) && w.isBelow(list[i], e) {
+		return list[i]
 	}
 	return nil
 }
 
-// isBelow says whether parents lead from one entity to another. Segments that
-// claim to call each other make a circle: the slow walker ends it.
-func isBelow(e, ancestor *trace.Entity) bool {
-	slow := e
-	for step := 1; e.Parent != nil; step++ {
-		if e = e.Parent; e == ancestor {
-			return true
-		}
-		if step%2 == 0 {
-			slow = slow.Parent
-		}
-		if e == slow {
-			return false
-		}
-	}
-	return false
+// isBelow says whether parents lead from one entity to another.
+func (w *walk) isBelow(e, above *trace.Entity) bool {
+	x, y := w.places[e], w.places[above]
+	return x.first > y.first && x.first <= y.last
 }
 
 // betterCause prefers calls to callees without segments, then what began

@@ -3,6 +3,7 @@ package assemble_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
@@ -90,4 +91,31 @@ func wide(t testing.TB, shape string, n int) []*trace.Segment {
 		add(fmt.Sprintf(`{"trace_id":"%s","id":"%016x","parent_id":"%016x","name":"%s","start_time":1478293361,"end_time":1478293362,"user":"u-%d","annotations":{"%s":%d}}`, id, 0x1001+2*i, 0x1000+2*i, name, i/2, key, i/2))
 	}
 	return segments
+}
+
+// TestCauses_longChains looks at chains of failed calls in which all, or none, refer
+// to an exception. The time must grow with their length, not with its square.
+func TestCauses_longChains(t *testing.T) {
+	const id, n = "1-581cf771-a006649127e371903a2de979", 100_000
+	for cause, want := range map[string]int{`,"cause":"eeeeeeeeeeeeeeee"`: n, ``: 1} {
+		var segments []*trace.Segment
+		for i := range n + 1 {
+			doc := fmt.Sprintf(`{"trace_id":%q,"id":"%016x","name":"x","start_time":1,"end_time":2,"fault":true%s`, id, i+1, cause)
+			if i > 0 {
+				doc += fmt.Sprintf(`,"type":"subsegment","namespace":"remote","parent_id":"%016x"`, i)
+			}
+			got, refusal := decode.Document([]byte(doc+"}"), 1)
+			if refusal != nil {
+				t.Fatal(refusal)
+			}
+			segments = append(segments, got...)
+		}
+		began := time.Now()
+		if got := len(assemble.Summary(assemble.Trace(segments[0].TraceID, segments)).FaultCauses); got != want {
+			t.Errorf("with %q: %d causes, want %d", cause, got, want)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("with %q: took %v", cause, took)
+		}
+	}
 }
