@@ -20,8 +20,8 @@ type Document struct {
 // folded in, and one per inferred segment. Members that Fluoro does not know and
 // the spelling of numbers are kept. Every Entity.Raw must be set. duration is
 // from the first start to the last end of what is shown; known is false when
-// nothing of it is completed, or all of it ends before it starts. Subsegment documents
-// whose parent has not arrived are not shown, as X-Ray does it.
+// nothing of it is completed, or the last end lies before the first start. Subsegment
+// documents whose parent has not arrived are not shown, as X-Ray does it.
 func Documents(t *trace.Trace) (docs []Document, duration time.Duration, known bool) {
 	return documents(t, false)
 }
@@ -33,15 +33,13 @@ func AllDocuments(t *trace.Trace) (docs []Document, duration time.Duration, know
 }
 
 func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duration, known bool) {
-	var first, last trace.Time
+	first, last := trace.MaxTime, trace.MinTime
 	for _, s := range t.Segments {
 		if !all && natively(s) {
 			continue
 		}
 		for e := range Within(s) {
-			if first == 0 || e.Start < first {
-				first = e.Start
-			}
+			first = min(first, e.Start)
 			if !e.InProgress {
 				last, known = max(last, e.End), true
 			}
@@ -58,7 +56,10 @@ func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duratio
 			}
 		}
 	}
-	return docs, max(0, last.Sub(first)), known
+	if !known || last < first {
+		return docs, 0, false
+	}
+	return docs, last.Sub(first), true
 }
 
 // natively says whether X-Ray does not show what a segment holds: subsegment

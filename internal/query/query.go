@@ -206,6 +206,8 @@ func (q *Query) Series(ctx context.Context, account trace.Account, r SeriesReque
 	if err := q.Room.Scan(ctx); err != nil {
 		return nil, nil, err
 	}
+	// Recorded: fractions of a second do not count for which buckets are answered.
+	r.Window = trace.Window{Start: r.Window.Start.FloorSecond(), End: r.Window.End.FloorSecond()}
 	if s, err = q.store.Series(ctx, account, store.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group}); err != nil {
 		return nil, nil, err
 	}

@@ -33,7 +33,7 @@ type RetrievedTraces struct {
 type RetrievedTrace struct {
 	ID trace.ID
 	// Duration is from the first start to the last end of the whole trace; nil if
-	// nothing of it is completed.
+	// nothing of it is completed, or it ended before it started.
 	Duration *time.Duration
 	Spans    []assemble.Document
 }
@@ -104,10 +104,10 @@ func (p retrievalPlace) start(spans []assemble.Document) int {
 }
 
 func duration(t *trace.Trace) *time.Duration {
-	if t.End == 0 {
+	if t.End == 0 || t.End < t.Start { // as in BatchGetTraces
 		return nil
 	}
-	d := max(0, t.End.Sub(t.Start))
+	d := t.End.Sub(t.Start)
 	return &d
 }
 

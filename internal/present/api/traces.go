@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
@@ -97,11 +96,11 @@ func fixedRate(q *wire.GetTraceSummariesRequest) (*float64, error) {
 
 func summary(s *trace.Summary, clock trace.Clock) wire.TraceSummary {
 	out := wire.TraceSummary{
-		Annotations: map[string][]wire.ValueWithServiceIds{}, AvailabilityZones: []wire.AvailabilityZoneDetail{}, Duration: seconds(s.Duration),
+		Annotations: map[string][]wire.ValueWithServiceIds{}, AvailabilityZones: []wire.AvailabilityZoneDetail{}, Duration: milliseconds(s.Duration),
 		ErrorRootCauses: rootCauses(s.ErrorCauses), FaultRootCauses: rootCauses(s.FaultCauses), ResponseTimeRootCauses: responseCauses(s.ResponseCauses),
 		HasError: s.HasError, HasFault: s.HasFault, HasThrottle: s.HasThrottle, Id: s.ID.String(), InstanceIds: []wire.InstanceIdDetail{}, IsPartial: s.Partial,
 		Http:         wire.Http{ClientIp: text(s.HTTP.ClientIP), HttpMethod: text(s.HTTP.Method), HttpURL: text(s.HTTP.URL), UserAgent: text(s.HTTP.UserAgent)},
-		ResourceARNs: []wire.ResourceARNDetail{}, ResponseTime: seconds(s.ResponseTime), Revision: s.Revision, ServiceIds: []wire.ServiceId{},
+		ResourceARNs: []wire.ResourceARNDetail{}, ResponseTime: milliseconds(s.ResponseTime), Revision: s.Revision, ServiceIds: []wire.ServiceId{},
 		StartTime: timestamp(s.Start.FloorSecond()), Users: []wire.TraceUser{},
 	}
 	if s.HTTP.Status != 0 {
@@ -195,13 +194,22 @@ func window(start, end *wire.Timestamp) trace.Window {
 
 func timestamp(t trace.Time) wire.Timestamp { return wire.Timestamp(t.Seconds()) }
 
-// seconds is a duration as the API shows it, to the microsecond; nil stays nil.
+// seconds is a duration as the API shows it; nil stays nil.
 func seconds(d *time.Duration) *float64 {
 	if d == nil {
 		return nil
 	}
-	s := math.Round(d.Seconds()*1e6) / 1e6
+	s := d.Seconds()
 	return &s
+}
+
+// milliseconds is seconds for a summary, where they are rounded to a thousandth.
+func milliseconds(d *time.Duration) *float64 {
+	if d == nil {
+		return nil
+	}
+	rounded := d.Round(time.Millisecond)
+	return seconds(&rounded)
 }
 
 // text is a string, nil when empty.
