@@ -5,17 +5,18 @@ import (
 	"strings"
 )
 
-// service = "service" [ "(" [ selector ] ")" ] [ "{" expression "}" ]
+// service = "service" [ "(" [ selector ] ")" ] [ "{" expression "}" ]; in an entity
+// selector it must name a service.
 func (p *parser) service() (*serviceNode, error) {
 	n := &serviceNode{}
 	if err := p.advance(); err != nil {
 		return nil, err
 	}
-	if p.tok.is("(") {
-		if err := p.advance(); err != nil {
+	if p.named || p.tok.is("(") {
+		if err := p.expect("("); err != nil {
 			return nil, err
 		}
-		if !p.tok.is(")") {
+		if p.named || !p.tok.is(")") {
 			if err := p.selector(&n.sel); err != nil {
 				return nil, err
 			}

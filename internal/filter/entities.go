@@ -37,12 +37,10 @@ func ParseEntities(text string) (*Entities, error) {
 	at := p.tok.at
 	switch {
 	case p.tok.is("service"):
+		p.named = true
 		n, err := p.service()
 		if err != nil {
 			return nil, err
-		}
-		if n.sel == (selector{}) {
-			return nil, p.fail(at, "service() must name a service here")
 		}
 		e.to = n.sel
 	case p.tok.is("edge"):

@@ -162,6 +162,8 @@ type parser struct {
 	tok    token
 	depth  int
 	bodies int // how many clauses had braces
+	// named says that service must name a service.
+	named bool
 }
 
 func (p *parser) advance() error { return p.next(&p.tok) }

@@ -268,7 +268,7 @@ func check(text string) error {
 // there is such a group, with this ARN, is not checked, save for Default.
 func (g *Groups) selected(account trace.Account, name, arn string) (string, error) {
 	if (name == "") == (arn == "") {
-		return "", trace.Errorf(trace.KindInvalid, "Either GroupName or GroupARN must be given, and not both")
+		return "", trace.Errorf(trace.KindInvalid, "Provide either GroupName or GroupARN")
 	}
 	if name != "" {
 		return name, nil

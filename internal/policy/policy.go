@@ -79,16 +79,16 @@ func (p *Policies) Put(ctx context.Context, account trace.Account, q Request, no
 		return Policy{}, refuse(trace.KindInvalid, ErrMalformed, "%v", err)
 	}
 	if !q.Bypass && d.LocksOut(account) {
-		return Policy{}, refuse(trace.KindInvalid, ErrLockout, "The resource policy %s would prevent you from calling PutResourcePolicy in the future", q.Name)
+		return Policy{}, refuse(trace.KindInvalid, ErrLockout, "The new resource policy will not allow the caller of this request to call PutResourcePolicy in the future.")
 	}
 	err = p.store.Update(ctx, account, func(tx meta.Tx) error {
 		var r record
 		found, err := tx.Get(kind, q.Name, &r)
-		if err == nil {
-			err = r.check(q.Name, q.Revision)
-		}
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case q.Revision != nil && *q.Revision != strconv.Itoa(r.Revision): // 0 where there is no policy
+			return conflict("modified", q.Name)
 		}
 		if !found {
 			count := 0
@@ -106,13 +106,9 @@ func (p *Policies) Put(ctx context.Context, account trace.Account, q Request, no
 	return out, err
 }
 
-// check compares the revision that a request gives with the present one, 0 if
-// there is no policy.
-func (r *record) check(name string, revision *string) error {
-	if revision != nil && *revision != strconv.Itoa(r.Revision) {
-		return refuse(trace.KindConflict, ErrRevision, "Another concurrent request has modified the resource policy %s", name)
-	}
-	return nil
+// conflict says that the revision a request gives is not the present one.
+func conflict(done, name string) error {
+	return refuse(trace.KindConflict, ErrRevision, "Another concurrent request has %s the resource policy %s", done, name)
 }
 
 // List is all policies, by name.
@@ -130,7 +126,8 @@ func (p *Policies) List(ctx context.Context, account trace.Account) (out []Polic
 	return out, err
 }
 
-// Delete removes a policy; revision, if not nil, must be its present one.
+// Delete removes a policy; revision, if not nil, must be its present one. What is
+// not there has none.
 func (p *Policies) Delete(ctx context.Context, account trace.Account, name string, revision *string) error {
 	return p.store.Update(ctx, account, func(tx meta.Tx) error {
 		var r record
@@ -138,11 +135,11 @@ func (p *Policies) Delete(ctx context.Context, account trace.Account, name strin
 		if err != nil {
 			return err
 		}
-		if !found {
+		switch {
+		case revision != nil && (!found || *revision != strconv.Itoa(r.Revision)):
+			return conflict("modified or deleted", name)
+		case !found:
 			return trace.Errorf(trace.KindInvalid, "The resource policy %s does not exist.", name)
-		}
-		if err := r.check(name, revision); err != nil {
-			return err
 		}
 		_, err = tx.Delete(kind, name)
 		return err

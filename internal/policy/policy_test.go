@@ -51,7 +51,7 @@ func TestPut_revisions(t *testing.T) {
 		}
 	}
 	stale, present := "3", "4"
-	if err := p.Delete(ctx, account, "p", &stale); !errors.Is(err, ErrRevision) {
+	if err := p.Delete(ctx, account, "p", &stale); !errors.Is(err, ErrRevision) || !strings.HasPrefix(err.Error(), "Another concurrent request has modified or deleted the resource policy p") {
 		t.Errorf("stale deletion: %v", err)
 	}
 	if err := p.Delete(ctx, account, "p", &present); err != nil {
@@ -59,6 +59,11 @@ func TestPut_revisions(t *testing.T) {
 	}
 	if err := p.Delete(ctx, account, "p", nil); trace.KindOf(err) != trace.KindInvalid || err.Error() != "The resource policy p does not exist." {
 		t.Errorf("second deletion: %v", err)
+	}
+	for _, revision := range []string{"", "0", "4"} {
+		if err := p.Delete(ctx, account, "p", &revision); !errors.Is(err, ErrRevision) {
+			t.Errorf("deletion of revision %q of what is not there: %v", revision, err)
+		}
 	}
 	if got, err := p.Put(ctx, account, Request{Name: "p", Document: sns}, 1); err != nil || got.RevisionID() != "1" {
 		t.Errorf("made again: %+v, %v", got, err)

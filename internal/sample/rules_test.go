@@ -116,7 +116,7 @@ func TestCreate_refuses(t *testing.T) {
 		"priority":       {func(r *sample.Rule) { r.Priority = 10000 }, 1, nil, trace.KindInvalid, "Invalid create request for sampling rule"},
 		"rate":           {func(r *sample.Rule) { r.FixedRate = -0.1 }, 1, nil, trace.KindInvalid, "Invalid create request for sampling rule"},
 		"cooldown":       {func(r *sample.Rule) { r.SamplingRateBoost = &sample.RateBoost{MaxRate: 0.5} }, 1, nil, trace.KindInvalid, "Invalid create request for sampling rule"},
-		"tag aws:":       {func(*sample.Rule) {}, 1, []tag.Tag{{Key: "AWS:x"}}, trace.KindInvalid, "are reserved"},
+		"tag aws:":       {func(*sample.Rule) {}, 1, []tag.Tag{{Key: "AWS:x"}}, trace.KindInvalid, "system tags"},
 		"tag twice":      {func(*sample.Rule) {}, 1, []tag.Tag{{Key: "x"}, {Key: "x"}}, trace.KindInvalid, "is given twice"},
 		"many tags":      {func(*sample.Rule) {}, 1, many, trace.KindLimit, "at most 50 tags"},
 	} {

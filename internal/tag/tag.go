@@ -151,7 +151,7 @@ func Check(tags []Tag) error {
 	for _, t := range tags {
 		switch {
 		case len(t.Key) >= 4 && strings.EqualFold(t.Key[:4], "aws:"):
-			return trace.Errorf(trace.KindInvalid, "Tag key %s: keys that begin with aws: are reserved", t.Key)
+			return trace.Errorf(trace.KindInvalid, "Caller is an end user and not allowed to mutate system tags")
 		case seen[t.Key]:
 			return trace.Errorf(trace.KindInvalid, "Tag key %s is given twice", t.Key)
 		case !characters.MatchString(t.Key) || !characters.MatchString(t.Value):

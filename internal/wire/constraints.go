@@ -172,7 +172,8 @@ var Inputs = map[string]*Shape{
 	"GetTraceGraph":              input("GetTraceGraph", need("TraceIds", traceIDs), may("NextToken", plain)),
 	"GetTraceSegmentDestination": input("GetTraceSegmentDestination"),
 	"GetTraceSummaries": input("GetTraceSummaries",
-		need("StartTime", timestamp), need("EndTime", timestamp), may("TimeRangeType", text("TimeRangeType", oneOf("TraceId", "Event", "Service"))),
+		// In the order that was recorded in an error; the orders of other enums were not.
+		need("StartTime", timestamp), need("EndTime", timestamp), may("TimeRangeType", text("TimeRangeType", oneOf("TraceId", "Service", "Event"))),
 		may("Sampling", nBoolean), may("SamplingStrategy", strategy), may("FilterExpression", filter), may("NextToken", plain)),
 	"ListResourcePolicies": input("ListResourcePolicies", may("NextToken", text("ResourcePolicyNextToken", between(1, 100)))),
 	"ListRetrievedTraces":  input("ListRetrievedTraces", need("RetrievalToken", retrieval), may("TraceFormat", text("TraceFormatType", oneOf("XRAY", "OTEL"))), may("NextToken", plain)),

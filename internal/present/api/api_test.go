@@ -29,6 +29,7 @@ func TestProtocol(t *testing.T) {
 		{"POST", "/TraceSegments", `{"TraceSegmentDocuments":["{}"]}`, 200, "", ""},
 		{"POST", "/TraceSegments", "", 400, "ValidationException", "1 validation error detected: Value null at 'traceSegmentDocuments' failed to satisfy constraint: Member must not be null"},
 		{"POST", "/TelemetryRecords", `{"TelemetryRecords":[{"Timestamp":1.5E9,"SegmentsSentCount":2.5}]}`, 200, "", ""},
+		{"POST", "/TelemetryRecords", `{"TelemetryRecords":[]}`, 400, "InvalidRequestException", "Telemetry records cannot be empty"},
 		{"POST", "/TelemetryRecords", `{"TelemetryRecords":[null]}`, 400, "ValidationException", "1 validation error detected: Value null at 'telemetryRecords.1.member' failed to satisfy constraint: Member must not be null"},
 	} {
 		for _, chunked := range []bool{false, true} {

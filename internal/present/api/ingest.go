@@ -43,7 +43,7 @@ func (a *API) putTelemetryRecords(_ context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	if len(q.TelemetryRecords) == 0 {
-		return nil, trace.Errorf(trace.KindInvalid, "Telemetry records can not be empty")
+		return nil, trace.Errorf(trace.KindInvalid, "Telemetry records cannot be empty")
 	}
 	return struct{}{}, nil
 }
