@@ -52,11 +52,11 @@ func Body(body []byte) (docs [][]byte, err error) {
 	}
 	switch err := r.End(); {
 	case err != nil:
-		return nil, &SerializationError{"request body is not JSON: " + err.Error()}
+		return nil, &SerializationError{"request body is not JSON: " + err.Error()} // not recorded
 	case kind == jsonscan.Array:
-		return nil, &SerializationError{NotA("a Structure", jsonscan.Value("[]"))}
+		return nil, &SerializationError{NotA("a Structure", jsonscan.Value("[]"))} // not recorded
 	case kind != jsonscan.Object && kind != jsonscan.Null:
-		return nil, &SerializationError{"request body must be a JSON object"}
+		return nil, &SerializationError{"request body must be a JSON object"} // not recorded
 	case wrong != "":
 		return nil, &SerializationError{wrong}
 	}

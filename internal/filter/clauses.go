@@ -103,7 +103,7 @@ func (p *parser) selectorMember(s *selector) error {
 		return p.unexpected()
 	}
 	if *member != nil {
-		return p.fail(p.tok.at, "'%s' is given twice", p.tok.text)
+		return p.fail(p.tok.at, "'%s' is given twice", p.tok.text) // not recorded
 	}
 	if err := p.advance(); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (p *parser) causeJSON() (node, error) {
 	}
 	n := &causeJSONNode{negated: negated, text: p.tok.text}
 	if err := json.Unmarshal([]byte(p.tok.text), &n.want); err != nil {
-		return nil, p.fail(p.tok.at, "'#' must be followed by a JSON array: %v", err)
+		return nil, p.fail(p.tok.at, "'#' must be followed by a JSON array: %v", err) // not recorded
 	}
 	return n, p.advance()
 }

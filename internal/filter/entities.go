@@ -26,9 +26,9 @@ func ParseEntities(text string) (*Entities, error) {
 	switch {
 	case !utf8.ValidString(text):
 		at := invalidUTF8(text)
-		return nil, p.fail(at, "Invalid input symbol: byte %#02x is not UTF-8", text[at])
+		return nil, p.fail(at, "Invalid input symbol: byte %#02x is not UTF-8", text[at]) // not recorded
 	case utf8.RuneCountInString(text) > maxSelector:
-		return nil, p.fail(len(text), "an entity selector has at most %d characters", maxSelector)
+		return nil, p.fail(len(text), "an entity selector has at most %d characters", maxSelector) // not recorded
 	}
 	if err := p.advance(); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func ParseEntities(text string) (*Entities, error) {
 	}
 	switch {
 	case p.bodies > 0:
-		return nil, p.fail(at, "an entity selector has no filter in braces")
+		return nil, p.fail(at, "an entity selector has no filter in braces") // not recorded
 	case p.tok.kind != tokenEnd:
 		return nil, p.unexpected()
 	}

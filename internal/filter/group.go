@@ -93,7 +93,7 @@ func (r *resolver) terms(terms []node) ([]node, int, error) {
 			return nil, 0, err
 		}
 		if size += s; size > maxNodes {
-			return nil, 0, trace.Errorf(trace.KindInvalid, "the groups of the filter expression have more than %d terms together", maxNodes)
+			return nil, 0, trace.Errorf(trace.KindInvalid, "the groups of the filter expression have more than %d terms together", maxNodes) // not recorded
 		}
 		out[i] = n
 	}
@@ -110,9 +110,9 @@ func (r *resolver) group(n *groupNode) (resolved, error) {
 	}
 	switch {
 	case slices.Contains(r.path, key):
-		return resolved{}, trace.Errorf(trace.KindInvalid, "the filter expression of group '%s' leads back to the group itself", n.value)
+		return resolved{}, trace.Errorf(trace.KindInvalid, "the filter expression of group '%s' leads back to the group itself", n.value) // not recorded
 	case len(r.path) == maxDepth:
-		return resolved{}, trace.Errorf(trace.KindInvalid, "groups nest deeper than %d levels", maxDepth)
+		return resolved{}, trace.Errorf(trace.KindInvalid, "groups nest deeper than %d levels", maxDepth) // not recorded
 	}
 	name, arn := n.value, ""
 	if n.byARN {

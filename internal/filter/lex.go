@@ -130,7 +130,7 @@ func (l *lexer) string(t *token) error {
 		end++
 	}
 	if end >= len(l.text) {
-		return l.fail(at, "unterminated string")
+		return l.fail(at, "unterminated string") // not recorded
 	}
 	l.at = end + 1
 	body := l.text[at+1 : end]
@@ -141,7 +141,7 @@ func (l *lexer) string(t *token) error {
 	escaped := strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(body)
 	var s string
 	if err := json.Unmarshal([]byte(`"`+escaped+`"`), &s); err != nil {
-		return l.fail(at, "invalid escape in string %s", l.text[at:l.at])
+		return l.fail(at, "invalid escape in string %s", l.text[at:l.at]) // not recorded
 	}
 	t.kind, t.text = tokenString, s
 	return nil
@@ -173,7 +173,7 @@ func (l *lexer) json(t *token) error {
 	dec := json.NewDecoder(strings.NewReader(l.text[at+1:]))
 	var raw json.RawMessage
 	if at+1 >= len(l.text) || l.text[at+1] != '[' || dec.Decode(&raw) != nil {
-		return l.fail(at, "'#' must be followed by a JSON array")
+		return l.fail(at, "'#' must be followed by a JSON array") // not recorded
 	}
 	l.at = at + 1 + int(dec.InputOffset())
 	t.kind, t.text = tokenJSON, string(raw)
@@ -206,10 +206,10 @@ func (l *lexer) bracketKey() (string, error) {
 		l.at += end
 	}
 	if key == "" {
-		return "", l.fail(at, "annotation key expected between '[' and ']'")
+		return "", l.fail(at, "annotation key expected between '[' and ']'") // not recorded
 	}
 	if l.at >= len(l.text) || l.text[l.at] != ']' {
-		return "", l.fail(l.at, "missing ']' after annotation key")
+		return "", l.fail(l.at, "missing ']' after annotation key") // not recorded
 	}
 	l.at++
 	return key, nil

@@ -23,7 +23,7 @@ func Parse(text string) (*Expr, error) {
 	p := &parser{lexer: lexer{text: text}}
 	if !utf8.ValidString(text) {
 		at := invalidUTF8(text)
-		return nil, p.fail(at, "Invalid input symbol: byte %#02x is not UTF-8", text[at])
+		return nil, p.fail(at, "Invalid input symbol: byte %#02x is not UTF-8", text[at]) // not recorded
 	}
 	if strings.TrimSpace(text) == "" {
 		return &Expr{}, nil
@@ -184,14 +184,14 @@ func (p *parser) expect(symbol string) error {
 		if p.tok.kind == tokenEnd {
 			return p.fail(p.tok.at, "missing '%s' at end of expression", symbol)
 		}
-		return p.fail(p.tok.at, "missing '%s' before '%s'", symbol, p.text[p.tok.at:p.at])
+		return p.fail(p.tok.at, "missing '%s' before '%s'", symbol, p.text[p.tok.at:p.at]) // not recorded
 	}
 	return p.advance()
 }
 
 func (p *parser) enter() error {
 	if p.depth++; p.depth > maxDepth {
-		return p.fail(p.tok.at, "expression nests deeper than %d levels", maxDepth)
+		return p.fail(p.tok.at, "expression nests deeper than %d levels", maxDepth) // not recorded
 	}
 	return nil
 }
@@ -310,7 +310,7 @@ func (p *parser) predicate(in scope) (node, error) {
 		return nil, p.unexpected()
 	}
 	if clause || fields[f].scope&in == 0 {
-		return nil, p.fail(p.tok.at, "keyword '%s' is not valid %s", p.tok.text, in)
+		return nil, p.fail(p.tok.at, "keyword '%s' is not valid %s", p.tok.text, in) // not recorded
 	}
 	return p.compare(f, key)
 }
@@ -340,7 +340,7 @@ func (p *parser) compare(f field, key string) (node, error) {
 		typ = n.lit.typ
 	}
 	if !opFits(n.op, typ) {
-		return nil, p.fail(at, "operator '%s' cannot be used with '%s'", opNames[n.op], fields[f].name)
+		return nil, p.fail(at, "operator '%s' cannot be used with '%s'", opNames[n.op], fields[f].name) // not recorded
 	}
 	return n, p.advance()
 }
@@ -348,7 +348,7 @@ func (p *parser) compare(f field, key string) (node, error) {
 func (p *parser) annotationKey(n *compareNode) error {
 	if n.key != "" {
 		if strings.Contains(n.key, ".") {
-			return p.fail(p.tok.at, "annotation key '%s' holds a dot: write %s[%s]", n.key, fields[n.field].name, n.key)
+			return p.fail(p.tok.at, "annotation key '%s' holds a dot: write %s[%s]", n.key, fields[n.field].name, n.key) // not recorded
 		}
 		return p.advance()
 	}
@@ -361,7 +361,7 @@ func (p *parser) annotationKey(n *compareNode) error {
 		n.key = key
 		return p.advance()
 	}
-	return p.fail(p.tok.at, "annotation key expected: write annotation.key or annotation[key]")
+	return p.fail(p.tok.at, "annotation key expected: write annotation.key or annotation[key]") // not recorded
 }
 
 // literal reads the right side of a comparison without moving past it.

@@ -100,7 +100,7 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9-]{1,32}$`)
 // Create makes a group with its tags.
 func (g *Groups) Create(ctx context.Context, account trace.Account, name string, c Change, tags []tag.Tag, now trace.Time) (Group, error) {
 	if name != DefaultName && !validName.MatchString(name) {
-		return Group{}, trace.Errorf(trace.KindInvalid, "Group name must have 1 to 32 letters, digits and hyphens")
+		return Group{}, trace.Errorf(trace.KindInvalid, "Group name must have 1 to 32 letters, digits and hyphens") // not recorded
 	}
 	if err := check(c.Filter); err != nil {
 		return Group{}, err
@@ -125,7 +125,7 @@ func (g *Groups) Create(ctx context.Context, account trace.Account, name string,
 		case exists:
 			return trace.Errorf(trace.KindConflict, "%s already exists", name)
 		case count >= maxGroups:
-			return trace.Errorf(trace.KindLimit, "An account can have at most %d groups beside %s", maxGroups, DefaultName)
+			return trace.Errorf(trace.KindLimit, "An account can have at most %d groups beside %s", maxGroups, DefaultName) // not recorded
 		}
 		if err := tag.Set(tx, r.ARN, tags); err != nil {
 			return err
@@ -188,7 +188,7 @@ func (g *Groups) Update(ctx context.Context, account trace.Account, name, arn st
 		return Group{}, err
 	}
 	if name == DefaultName {
-		return Group{}, trace.Errorf(trace.KindInvalid, "The group Default cannot be updated")
+		return Group{}, trace.Errorf(trace.KindInvalid, "The group Default cannot be updated") // not recorded
 	}
 	err = g.update(ctx, account, func(tx meta.Tx) error {
 		old, err := find(tx, name, arn)
@@ -218,7 +218,7 @@ func (g *Groups) Delete(ctx context.Context, account trace.Account, name, arn st
 		return err
 	}
 	if name == DefaultName {
-		return trace.Errorf(trace.KindInvalid, "The group Default cannot be deleted")
+		return trace.Errorf(trace.KindInvalid, "The group Default cannot be deleted") // not recorded
 	}
 	return g.update(ctx, account, func(tx meta.Tx) error {
 		old, err := find(tx, name, arn)
@@ -247,7 +247,7 @@ func (r *record) set(c Change) error {
 		r.NotificationsEnabled = *c.Notifications
 	}
 	if r.NotificationsEnabled && !r.InsightsEnabled {
-		return trace.Errorf(trace.KindInvalid, "Notifications can only be enabled for a group with insights enabled")
+		return trace.Errorf(trace.KindInvalid, "Notifications can only be enabled for a group with insights enabled") // not recorded
 	}
 	return nil
 }
@@ -258,7 +258,7 @@ func check(text string) error {
 	case strings.TrimSpace(text) == "":
 		return trace.Errorf(trace.KindInvalid, "Filter Expression is empty")
 	case len(text) > maxFilter:
-		return trace.Errorf(trace.KindLimit, "Filter Expression is longer than %d bytes", maxFilter)
+		return trace.Errorf(trace.KindLimit, "Filter Expression is longer than %d bytes", maxFilter) // not recorded
 	}
 	_, err := filter.Parse(text)
 	return err

@@ -72,7 +72,7 @@ type Request struct {
 // Put makes a policy or replaces it.
 func (p *Policies) Put(ctx context.Context, account trace.Account, q Request, now trace.Time) (out Policy, err error) {
 	if len(q.Document) > MaxDocument {
-		return Policy{}, refuse(trace.KindLimit, ErrTooLarge, "The resource policy %s has %d bytes, the limit is %d", q.Name, len(q.Document), MaxDocument)
+		return Policy{}, refuse(trace.KindLimit, ErrTooLarge, "The resource policy %s has %d bytes, the limit is %d", q.Name, len(q.Document), MaxDocument) // not recorded
 	}
 	d, err := Parse(q.Document)
 	if err != nil {
@@ -96,7 +96,7 @@ func (p *Policies) Put(ctx context.Context, account trace.Account, q Request, no
 				return err
 			}
 			if count >= maxPolicies {
-				return refuse(trace.KindLimit, ErrTooMany, "An account can have at most %d resource policies", maxPolicies)
+				return refuse(trace.KindLimit, ErrTooMany, "An account can have at most %d resource policies", maxPolicies) // not recorded
 			}
 		}
 		r = record{Document: d.String(), Revision: r.Revision + 1, Updated: now}

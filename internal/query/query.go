@@ -192,7 +192,7 @@ func (q *Query) Series(ctx context.Context, account trace.Account, r SeriesReque
 	case r.Token != "":
 		return nil, nil, invalid("Invalid token %s", r.Token) // there is one page
 	case r.Forecast && r.Selector == "":
-		return nil, nil, invalid("Forecast statistics need an entity selector expression")
+		return nil, nil, invalid("Forecast statistics need an entity selector expression") // not recorded
 	}
 	if r.Selector != "" {
 		if of, err = filter.ParseEntities(r.Selector); err != nil {
@@ -223,7 +223,7 @@ func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, w trace
 		return nil, err
 	}
 	if w.End.Sub(w.Start) > maxGraphWindow {
-		return nil, invalid("Time range cannot be longer than 6 hours")
+		return nil, invalid("Time range cannot be longer than 6 hours") // not recorded; a client of the service quotes it
 	}
 	group, err := q.history(ctx, account, name)
 	if err != nil {

@@ -92,9 +92,9 @@ func (r *Retrievals) Start(account trace.Account, texts []string, w trace.Window
 	r.expire()
 	switch {
 	case r.closed:
-		return "", trace.Errorf(trace.KindUnavailable, "the service is shutting down")
+		return "", trace.Errorf(trace.KindUnavailable, "the service is shutting down") // not recorded
 	case len(r.jobs) >= maxRetrievals && !r.forgetEnded():
-		return "", trace.Errorf(trace.KindThrottled, "Too many trace retrievals are under way: %d", len(r.jobs))
+		return "", trace.Errorf(trace.KindThrottled, "Too many trace retrievals are under way: %d", len(r.jobs)) // not recorded
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	j := &retrieval{token: rand.Text(), account: account, cancel: cancel, state: RetrievalScheduled, began: r.now()}
@@ -107,16 +107,16 @@ func (r *Retrievals) Start(account trace.Account, texts []string, w trace.Window
 // retrievalIDs reads trace ids.
 func retrievalIDs(texts []string) ([]trace.ID, error) {
 	if len(texts) > maxRetrieval {
-		return nil, invalid("Exceeding maximum query size: %d", maxRetrieval)
+		return nil, invalid("Exceeding maximum query size: %d", maxRetrieval) // not recorded
 	}
 	ids := make([]trace.ID, 0, len(texts))
 	for _, text := range texts {
 		id, err := trace.ParseID(text)
 		if err != nil {
-			return nil, invalid("Invalid trace id %s: incorrect id format", text)
+			return nil, invalid("Invalid trace id %s: incorrect id format", text) // not recorded
 		}
 		if slices.Contains(ids, id) {
-			return nil, invalid("Containing duplicate trace ids")
+			return nil, invalid("Containing duplicate trace ids") // not recorded
 		}
 		ids = append(ids, id)
 	}
@@ -205,7 +205,7 @@ func (r *Retrievals) find(account trace.Account, token string) (*retrieval, erro
 	r.expire()
 	j := r.jobs[token]
 	if j == nil || j.account != account {
-		return nil, trace.Errorf(trace.KindNotFound, "Retrieval token does not exist or has expired")
+		return nil, trace.Errorf(trace.KindNotFound, "Retrieval token does not exist or has expired") // not recorded
 	}
 	return j, nil
 }
@@ -281,5 +281,5 @@ func openRetrievalPlace(token, of string) (p retrievalPlace, err error) {
 			return p, nil
 		}
 	}
-	return retrievalPlace{}, invalid("Invalid token %s", token)
+	return retrievalPlace{}, invalid("Invalid token %s", token) // not recorded
 }

@@ -19,7 +19,7 @@ const (
 )
 
 // ErrTooMany says that an account has all the rules it may have.
-var ErrTooMany = trace.Errorf(trace.KindLimit, "Sampling rule limit exceeded: there are %d", maxRules)
+var ErrTooMany = trace.Errorf(trace.KindLimit, "Sampling rule limit exceeded: there are %d", maxRules) // not recorded
 
 // Selector names a rule by its name or by its ARN, not by both.
 type Selector struct{ RuleName, RuleARN string }
@@ -43,13 +43,13 @@ func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, ver
 		return Rule{}, err
 	}
 	if err != nil || name == "" || len([]rune(name)) > maxName {
-		return Rule{}, trace.Errorf(trace.KindInvalid, "Sampling rule ARN must be %s and a name of up to %d characters", s.arn(account, ""), maxName)
+		return Rule{}, trace.Errorf(trace.KindInvalid, "Sampling rule ARN must be %s and a name of up to %d characters", s.arn(account, ""), maxName) // not recorded
 	}
 	if version != maxVersion {
 		return Rule{}, trace.Errorf(trace.KindInvalid, "Sampling rule version must be %d", maxVersion)
 	}
 	if !valid(r) {
-		return Rule{}, trace.Errorf(trace.KindInvalid, "Invalid create request for sampling rule")
+		return Rule{}, trace.Errorf(trace.KindInvalid, "Invalid create request for sampling rule") // not recorded
 	}
 	r.RuleName, r.RuleARN, r.CreatedAt, r.ModifiedAt = name, s.arn(account, name), trace.TimeOf(now), trace.TimeOf(now)
 	if r.Attributes == nil {
@@ -95,7 +95,7 @@ func (s *Sampler) Update(ctx context.Context, account trace.Account, u Update, n
 		}
 		r = u.apply(old)
 		if name == DefaultName && !sameButLimits(old, r) {
-			return trace.Errorf(trace.KindInvalid, "Invalid update request for default sampling rule")
+			return trace.Errorf(trace.KindInvalid, "Invalid update request for default sampling rule") // not recorded
 		}
 		if !valid(r) {
 			return trace.Errorf(trace.KindInvalid, "Invalid update request for sampling rule")
@@ -119,7 +119,7 @@ func (s *Sampler) Delete(ctx context.Context, account trace.Account, sel Selecto
 		return Rule{}, err
 	}
 	if name == DefaultName {
-		return Rule{}, trace.Errorf(trace.KindInvalid, "Invalid delete request for default sampling rule")
+		return Rule{}, trace.Errorf(trace.KindInvalid, "Invalid delete request for default sampling rule") // not recorded
 	}
 	var r Rule
 	err = s.store.Update(ctx, account, func(tx meta.Tx) error {

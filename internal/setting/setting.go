@@ -59,13 +59,13 @@ func (s *Settings) Encryption(ctx context.Context, account trace.Account) (Encry
 func (s *Settings) SetEncryption(ctx context.Context, account trace.Account, e Encryption) error {
 	switch {
 	case e.Type != "NONE" && e.Type != "KMS":
-		return trace.Errorf(trace.KindInvalid, "Type must be NONE or KMS")
+		return trace.Errorf(trace.KindInvalid, "Type must be NONE or KMS") // not recorded
 	case e.Type == "NONE" && e.KeyID != "":
-		return trace.Errorf(trace.KindInvalid, "KeyId must be omitted if Type is NONE")
+		return trace.Errorf(trace.KindInvalid, "KeyId must be omitted if Type is NONE") // not recorded
 	case e.Type == "KMS" && e.KeyID == "":
-		return trace.Errorf(trace.KindInvalid, "KeyId is required if Type is KMS")
+		return trace.Errorf(trace.KindInvalid, "KeyId is required if Type is KMS") // not recorded
 	case e.Type == "KMS" && !keyForm.MatchString(e.KeyID):
-		return trace.Errorf(trace.KindInvalid, "KeyId must be the alias, the id or the ARN of a key")
+		return trace.Errorf(trace.KindInvalid, "KeyId must be the alias, the id or the ARN of a key") // not recorded
 	}
 	return s.put(ctx, account, encryptionKind, theOne, e)
 }
@@ -88,7 +88,7 @@ func (s *Settings) Destination(ctx context.Context, account trace.Account) (stri
 // SetDestination changes where segments go, and says whether that is a change.
 func (s *Settings) SetDestination(ctx context.Context, account trace.Account, to string, now trace.Time) (changed bool, err error) {
 	if to != XRay && to != CloudWatchLogs {
-		return false, trace.Errorf(trace.KindInvalid, "Destination must be XRay or CloudWatchLogs")
+		return false, trace.Errorf(trace.KindInvalid, "Destination must be XRay or CloudWatchLogs") // not recorded
 	}
 	d := destination{XRay}
 	err = s.update(ctx, account, func(tx meta.Tx) error {
@@ -126,7 +126,7 @@ func (s *Settings) Indexing(ctx context.Context, account trace.Account) (Indexin
 // SetIndexing changes the rule.
 func (s *Settings) SetIndexing(ctx context.Context, account trace.Account, percentage float64, now trace.Time) (Indexing, error) {
 	if !(percentage >= 0 && percentage <= 100) {
-		return Indexing{}, trace.Errorf(trace.KindInvalid, "DesiredSamplingPercentage must be between 0 and 100")
+		return Indexing{}, trace.Errorf(trace.KindInvalid, "DesiredSamplingPercentage must be between 0 and 100") // not recorded
 	}
 	r := Indexing{percentage, now}
 	return r, s.update(ctx, account, func(tx meta.Tx) error {

@@ -125,7 +125,7 @@ func Set(tx meta.Tx, arn string, tags []Tag) error {
 		}
 	}
 	if len(have) > Max {
-		return trace.Errorf(trace.KindLimit, "A resource can have at most %d tags", Max)
+		return trace.Errorf(trace.KindLimit, "A resource can have at most %d tags", Max) // not recorded
 	}
 	return put(tx, arn, have)
 }
@@ -153,9 +153,9 @@ func Check(tags []Tag) error {
 		case len(t.Key) >= 4 && strings.EqualFold(t.Key[:4], "aws:"):
 			return trace.Errorf(trace.KindInvalid, "Caller is an end user and not allowed to mutate system tags")
 		case seen[t.Key]:
-			return trace.Errorf(trace.KindInvalid, "Tag key %s is given twice", t.Key)
+			return trace.Errorf(trace.KindInvalid, "Tag key %s is given twice", t.Key) // not recorded
 		case !characters.MatchString(t.Key) || !characters.MatchString(t.Value):
-			return trace.Errorf(trace.KindInvalid, "Tag %s: keys and values hold letters, digits, spaces and _ . : / = + - @", t.Key)
+			return trace.Errorf(trace.KindInvalid, "Tag %s: keys and values hold letters, digits, spaces and _ . : / = + - @", t.Key) // not recorded
 		}
 		seen[t.Key] = true
 	}

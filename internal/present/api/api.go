@@ -114,10 +114,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := any(nil), error(nil)
 	switch h := a.handlers[name]; {
 	case !known:
-		name, err = "unknown", &exception{http.StatusNotFound, "UnknownOperationException", "there is no operation at " + r.URL.Path, false}
+		name, err = "unknown", &exception{http.StatusNotFound, "UnknownOperationException", "there is no operation at " + r.URL.Path, false} // not recorded
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
-		err = &exception{http.StatusMethodNotAllowed, "MethodNotAllowedException", op.Name + " takes POST, not " + r.Method, false}
+		err = &exception{http.StatusMethodNotAllowed, "MethodNotAllowedException", op.Name + " takes POST, not " + r.Method, false} // not recorded
 	default:
 		answer, err = a.call(w, r, op, h)
 	}
@@ -149,7 +149,7 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h 
 		}
 	}
 	if h == nil {
-		return nil, &exception{http.StatusNotImplemented, "NotImplementedException", op.Name + " is not built yet in this version of Fluoro", false}
+		return nil, &exception{http.StatusNotImplemented, "NotImplementedException", op.Name + " is not built yet in this version of Fluoro", false} // not recorded
 	}
 	return h(r.Context(), &request{body: body, source: r.RemoteAddr})
 }

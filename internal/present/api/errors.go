@@ -32,7 +32,8 @@ func (e *exception) body() any {
 	}{e.message}
 }
 
-// toException is the only place where kinds of error become exceptions.
+// toException is the only place where kinds of error become exceptions. The texts
+// that are written here were not recorded.
 func toException(err error) *exception {
 	var e *exception
 	var s *decode.SerializationError

@@ -17,7 +17,7 @@ const (
 	clockLeeway   = time.Minute         // a client that asks for exactly 30 days is let through
 )
 
-func noInsight() error { return trace.Errorf(trace.KindInvalid, "Insight not found") }
+func noInsight() error { return trace.Errorf(trace.KindInvalid, "Insight not found") } // not recorded
 
 func (a *API) getInsight(_ context.Context, r *request) (any, error) {
 	return ask(r, func(*wire.GetInsightRequest) (any, error) { return nil, noInsight() })
@@ -34,7 +34,7 @@ func (a *API) getInsightImpactGraph(_ context.Context, r *request) (any, error) 
 			return nil, err
 		}
 		if w.End.Sub(w.Start) > insightWindow {
-			return nil, trace.Errorf(trace.KindInvalid, "Time range cannot be longer than 6 hours")
+			return nil, trace.Errorf(trace.KindInvalid, "Time range cannot be longer than 6 hours") // not recorded
 		}
 		return nil, noInsight()
 	})
@@ -59,16 +59,16 @@ func (a *API) getInsightSummaries(ctx context.Context, r *request) (any, error) 
 // most 30 days old.
 func (a *API) insightTimes(start, end *wire.Timestamp) (trace.Window, error) {
 	if start == nil || end == nil {
-		return trace.Window{}, trace.Errorf(trace.KindInvalid, "StartTime and EndTime are required")
+		return trace.Window{}, trace.Errorf(trace.KindInvalid, "StartTime and EndTime are required") // not recorded
 	}
 	w, oldest := window(start, end), trace.TimeOf(a.Now().Add(-insightAge-clockLeeway))
 	switch {
 	case w.Start >= w.End:
-		return w, trace.Errorf(trace.KindInvalid, "StartTime must be before EndTime")
+		return w, trace.Errorf(trace.KindInvalid, "StartTime must be before EndTime") // not recorded
 	case w.End < oldest:
-		return w, trace.Errorf(trace.KindInvalid, "EndTime cannot be more than 30 days old")
+		return w, trace.Errorf(trace.KindInvalid, "EndTime cannot be more than 30 days old") // not recorded
 	case w.Start < oldest:
-		return w, trace.Errorf(trace.KindInvalid, "StartTime cannot be more than 30 days old")
+		return w, trace.Errorf(trace.KindInvalid, "StartTime cannot be more than 30 days old") // not recorded
 	}
 	return w, nil
 }

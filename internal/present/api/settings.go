@@ -99,10 +99,10 @@ func (a *API) getIndexingRules(ctx context.Context, r *request) (any, error) {
 func (a *API) updateIndexingRule(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.UpdateIndexingRuleRequest) (any, error) {
 		if name := value(q.Name); name != setting.IndexingRule {
-			return nil, &exception{http.StatusNotFound, "ResourceNotFoundException", "Indexing rule " + name + " not found", true}
+			return nil, &exception{http.StatusNotFound, "ResourceNotFoundException", "Indexing rule " + name + " not found", true} // not recorded
 		}
 		if q.Rule == nil || q.Rule.Probabilistic == nil || q.Rule.Probabilistic.DesiredSamplingPercentage == nil {
-			return nil, trace.Errorf(trace.KindInvalid, "Rule must have Probabilistic with a DesiredSamplingPercentage")
+			return nil, trace.Errorf(trace.KindInvalid, "Rule must have Probabilistic with a DesiredSamplingPercentage") // not recorded
 		}
 		rule, err := a.Settings.SetIndexing(ctx, a.Account, *q.Rule.Probabilistic.DesiredSamplingPercentage, trace.TimeOf(a.Now()))
 		return wire.UpdateIndexingRuleResult{IndexingRule: shownIndexing(rule)}, err

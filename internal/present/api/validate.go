@@ -40,11 +40,11 @@ func validate(input *wire.Shape, body []byte) ([]byte, error) {
 	v, err := jsonscan.Parse(body)
 	switch {
 	case err != nil:
-		return nil, &decode.SerializationError{Message: "request body is not JSON: " + err.Error()}
+		return nil, &decode.SerializationError{Message: "request body is not JSON: " + err.Error()} // not recorded
 	case v.Kind() == jsonscan.Null:
 		v = jsonscan.Value("{}")
 	case v.Kind() != jsonscan.Object && v.Kind() != jsonscan.Array:
-		return nil, &decode.SerializationError{Message: "request body must be a JSON object"}
+		return nil, &decode.SerializationError{Message: "request body must be a JSON object"} // not recorded
 	}
 	c := &validator{out: make([]byte, 0, len(v))}
 	c.value(input, v)
@@ -130,7 +130,7 @@ func (c *validator) structure(s *wire.Shape, v jsonscan.Value) {
 	}
 	c.out = append(c.out, '}')
 	if s.Union && set != 1 {
-		c.violation(s, v, "Member must have exactly one member")
+		c.violation(s, v, "Member must have exactly one member") // not recorded
 	}
 }
 
@@ -163,7 +163,7 @@ func (c *validator) list(s *wire.Shape, v jsonscan.Value) {
 	c.out = append(c.out, ']')
 	c.size(s, v, n)
 	if broken || nulls {
-		c.violation(s, v, "Member must satisfy constraint: "+rules(s.Element, nulls))
+		c.violation(s, v, "Member must satisfy constraint: "+rules(s.Element, nulls)) // not recorded
 	}
 }
 
@@ -268,6 +268,7 @@ func (c *validator) err() error {
 	if n := c.total - len(c.violations); n > 0 {
 		more = fmt.Sprintf("; and %d more", n)
 	}
+	// The text for one violation was recorded, the one for several was not.
 	return &exception{http.StatusBadRequest, "ValidationException",
 		fmt.Sprintf("%d validation %s detected: %s%s", c.total, errors, strings.Join(c.violations, "; "), more), false}
 }
