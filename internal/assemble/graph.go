@@ -13,9 +13,9 @@ type GraphBuilder struct {
 	sum    *Sum
 	old    bool
 
-	linked    map[trace.ID][]LinkKey
-	producers map[NodeKey]*NodeSum // nodes of which only links tell
-	links     map[EdgeKey]*trace.Histogram
+	linked   map[trace.ID][]LinkKey
+	linkedTo map[NodeKey]*NodeSum // nodes of which only links tell
+	links    map[EdgeKey]*trace.Histogram
 }
 
 // NewGraph makes an empty graph of what was received in a window; nil means
@@ -60,7 +60,7 @@ func (b *GraphBuilder) Old() { b.old = true }
 // Linked lists the traces that links lead to. Call Resolve with those that exist.
 func (b *GraphBuilder) Linked() []trace.ID {
 	if b.linked == nil {
-		b.linked, b.producers, b.links = map[trace.ID][]LinkKey{}, map[NodeKey]*NodeSum{}, map[EdgeKey]*trace.Histogram{}
+		b.linked, b.linkedTo, b.links = map[trace.ID][]LinkKey{}, map[NodeKey]*NodeSum{}, map[EdgeKey]*trace.Histogram{}
 		for l := range b.sum.Links {
 			b.linked[l.TraceID] = append(b.linked[l.TraceID], l)
 		}
@@ -81,28 +81,48 @@ func (b *GraphBuilder) Resolve(t *trace.Trace) {
 	if len(links) == 0 {
 		return
 	}
-	byID := map[trace.SegmentID]*trace.Entity{}
+	byID := map[trace.SegmentID][]*trace.Entity{}
+	for _, l := range links {
+		byID[l.ID] = nil
+	}
 	for e := range All(t) {
-		byID[e.ID] = e
+		if list, linked := byID[e.ID]; linked && e.Gap == trace.NoGap {
+			byID[e.ID] = append(list, e)
+		}
 	}
 	for _, l := range links {
-		e := byID[l.ID]
-		if e == nil || e.Segment == nil || !b.has(l.Consumer) {
+		e := farEnd(byID[l.ID], l.Child)
+		if e == nil || e.Segment == nil || !b.has(l.Node) {
 			continue
 		}
-		producer := trace.Service{Name: e.Segment.Name, Type: e.Segment.Origin}
-		if e.Subsegment && infers(e) {
-			producer = callee(e) // the queue stands between
+		other := sender(e)
+		if l.Child {
+			other = ofSegment(e.Segment)
 		}
-		if producer == l.Consumer.Service {
+		if other == l.Node.Service {
 			continue
 		}
 		for _, n := range t.Nodes {
-			if n.Service == producer && !n.Client {
-				b.link(n, l, e)
+			if n.Service == other && !n.Client {
+				b.link(n, l, e, t)
 			}
 		}
 	}
+}
+
+// farEnd is the one of some entities with one id that a link leads to, nil if there
+// is none: of a call and its callee that share an id the call sent, the callee
+// received.
+func farEnd(shared []*trace.Entity, received bool) *trace.Entity {
+	for _, e := range shared {
+		if e.Subsegment != received {
+			return e
+		}
+	}
+	if len(shared) > 0 {
+		return shared[0]
+	}
+	return nil
 }
 
 func (b *GraphBuilder) has(k NodeKey) bool {
@@ -110,16 +130,25 @@ func (b *GraphBuilder) has(k NodeKey) bool {
 	return n != nil && !n.Empty()
 }
 
-func (b *GraphBuilder) link(n *trace.Node, l LinkKey, sent *trace.Entity) {
-	key := EdgeKey{keyOf(n), l.Consumer}
-	if !b.has(key.From) { // its own trace is not in the window
-		if b.producers[key.From] == nil {
-			b.producers[key.From] = &NodeSum{}
+// link makes an edge of a link that leads to an entity of a node.
+func (b *GraphBuilder) link(n *trace.Node, l LinkKey, e *trace.Entity, t *trace.Trace) {
+	key, count := EdgeKey{keyOf(n), l.Node}, b.sum.Links[l]
+	if l.Child {
+		key = EdgeKey{l.Node, keyOf(n)}
+		// What is in progress counts nothing, and what its receiver counts as well
+		// counts once.
+		if count -= b.received(e, l, t); e.InProgress || count <= 0 {
+			return
 		}
-		b.producers[key.From].appear(n, l.Second)
+	}
+	if k := keyOf(n); !b.has(k) { // its own trace is not in the window
+		if b.linkedTo[k] == nil {
+			b.linkedTo[k] = &NodeSum{}
+		}
+		b.linkedTo[k].appear(n, l.Second)
 	}
 	ages, known := b.links[key]
-	if sent.InProgress { // nobody knows yet how old the message was
+	if !l.Child && e.InProgress { // nobody knows yet how old the message was
 		if !known {
 			b.links[key] = nil
 		}
@@ -129,9 +158,26 @@ func (b *GraphBuilder) link(n *trace.Node, l LinkKey, sent *trace.Entity) {
 		ages = &trace.Histogram{}
 		b.links[key] = ages
 	}
-	for range b.sum.Links[l] {
-		ages.Add(max(0, l.Start.Sub(sent.End)))
+	age := l.Time.Sub(e.End)
+	if l.Child {
+		age = e.Start.Sub(l.Time)
 	}
+	for range count {
+		ages.Add(max(0, age))
+	}
+}
+
+// received is how often links of a receiver to the sender of a message are counted;
+// l is the sender's link to it. Any entity of the receiving segment may have them.
+func (b *GraphBuilder) received(e *trace.Entity, l LinkKey, t *trace.Trace) (n int64) {
+	for r := range Within(e.Segment) {
+		for _, back := range r.Links {
+			if !back.Child && back.TraceID == l.Sender.TraceID && back.ID == l.Sender.ID {
+				n += b.sum.Links[linkKey(t.ID, r, back, secondOf(t))]
+			}
+		}
+	}
+	return n
 }
 
 // Graph is the graph of all that was added. The builder must not be used
@@ -139,7 +185,7 @@ func (b *GraphBuilder) link(n *trace.Node, l LinkKey, sent *trace.Entity) {
 func (b *GraphBuilder) Graph() *trace.Graph {
 	g := &trace.Graph{OldGroupVersions: b.old}
 	services := map[NodeKey]*trace.GraphService{}
-	for _, nodes := range []map[NodeKey]*NodeSum{b.sum.Nodes, b.producers} {
+	for _, nodes := range []map[NodeKey]*NodeSum{b.sum.Nodes, b.linkedTo} {
 		for k, n := range nodes {
 			if n.Empty() {
 				continue

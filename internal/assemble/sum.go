@@ -25,12 +25,19 @@ type NodeKey struct {
 // EdgeKey tells edges of a graph apart that calls make.
 type EdgeKey struct{ From, To NodeKey }
 
-// LinkKey is a trace link; it makes an edge once its producer is known.
+// LinkKey is a trace link; it makes an edge once the trace that it leads to is
+// known.
 type LinkKey struct {
 	trace.Link
-	Consumer NodeKey
-	Start    trace.Time // of the consumer
-	Second   int64      // of the consumer's trace, as in NodeSum
+	// Node is the consumer of what was sent; of a link that is Child the producer.
+	Node NodeKey
+	// Time is when the entity with the link started; of a link that is Child when
+	// it ended.
+	Time   trace.Time
+	Second int64 // of its trace, as in NodeSum
+	// Sender is the entity with a link that is Child, for its receiver may have a
+	// link to it, too. It is empty for other links.
+	Sender trace.Link
 }
 
 // NodeSum is what is counted of a node.
@@ -153,10 +160,7 @@ func (n *NodeSum) appear(node *trace.Node, second int64) {
 // has for its receipt; nil means that it is not counted. Nothing else about the
 // trace decides, so that sums over any parts of time add up.
 func Observe(t *trace.Trace, at func(received trace.Time) *Sum) {
-	o := observation{at: at, second: int64(t.Start.FloorSecond() / 1e9)}
-	if t.Root != nil {
-		o.second = int64(t.Root.Start.FloorSecond() / 1e9)
-	}
+	o := observation{at: at, trace: t.ID, second: secondOf(t)}
 	left := maxTraceLinks
 	for e := range All(t) {
 		if s := o.sum(e); s != nil && e.Gap == trace.NoGap {
@@ -177,6 +181,14 @@ func Observe(t *trace.Trace, at func(received trace.Time) *Sum) {
 	}
 }
 
+// secondOf is the Unix second in which a trace starts, for its nodes.
+func secondOf(t *trace.Trace) int64 {
+	if t.Root != nil {
+		return int64(t.Root.Start.FloorSecond() / 1e9)
+	}
+	return int64(t.Start.FloorSecond() / 1e9)
+}
+
 // maxLinks and maxTraceLinks are how many links of an entity and of a trace count
 // (X-Ray developer guide, trace links).
 const (
@@ -187,6 +199,7 @@ const (
 // observation is the counting of one trace.
 type observation struct {
 	at       func(trace.Time) *Sum
+	trace    trace.ID
 	second   int64
 	asked    bool
 	received trace.Time // at has answered last for this one
@@ -312,10 +325,31 @@ func (o *observation) links(e *trace.Entity, list []trace.Link) {
 	if s == nil {
 		return
 	}
-	consumer := NodeKey{Service: trace.Service{Name: e.Segment.Name, Type: e.Segment.Origin}}
 	for _, l := range list {
-		s.Link(LinkKey{Link: l, Consumer: consumer, Start: e.Start, Second: o.second}, 1)
+		s.Link(linkKey(o.trace, e, l, o.second), 1)
 	}
+}
+
+// linkKey is what is counted of a link of an entity.
+func linkKey(in trace.ID, e *trace.Entity, l trace.Link, second int64) LinkKey {
+	if l.Child {
+		return LinkKey{Link: l, Node: NodeKey{Service: sender(e)}, Time: e.End, Second: second, Sender: trace.Link{TraceID: in, ID: e.ID}}
+	}
+	return LinkKey{Link: l, Node: NodeKey{Service: ofSegment(e.Segment)}, Time: e.Start, Second: second}
+}
+
+// sender is the node that a message comes from that an entity sent: the queue
+// stands between where it is known.
+func sender(e *trace.Entity) trace.Service {
+	if e.Subsegment && infers(e) {
+		return callee(e)
+	}
+	return ofSegment(e.Segment)
+}
+
+// ofSegment is the node of a segment.
+func ofSegment(segment *trace.Entity) trace.Service {
+	return trace.Service{Name: segment.Name, Type: segment.Origin}
 }
 
 // envelope is how long a service was busy for an entity: from its earliest start

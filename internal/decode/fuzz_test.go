@@ -27,7 +27,7 @@ func seeds(f *testing.F) [][]byte {
 		"", "{", "{}", "[]", "null", "T1S", "T1U", "T1S!", "\xff", edited(nil), streamed(nil), embedded(nil),
 		edited(edit{"in_progress": "true", "end_time": ""}), edited(edit{"subsegments": "[42]"}), edited(edit{"name": `"\u00e9\ud800"`}), edited(edit{"id": `"bad"`}),
 		edited(edit{"id": `""`}), edited(edit{"parent_id": `""`}), streamed(edit{"parent_id": `""`}),
-		edited(edit{"start_time": "9.2e9", "end_time": "-1e-9"}), edited(edit{"cause": `"aaaaaaaaaaaaaaaa"`, "annotations": `{"a":1,"a":null,"\u0061":"x"}`, "links": `[{"trace_id":"` + docTrace + `","id":"` + docID + `"}]`}),
+		edited(edit{"start_time": "9.2e9", "end_time": "-1e-9"}), edited(edit{"cause": `"aaaaaaaaaaaaaaaa"`, "annotations": `{"a":1,"a":null,"\u0061":"x"}`, "links": `[{"trace_id":"` + docTrace + `","id":"` + docID + `","attributes":{"aws.xray.reserved.reference_type":"child"}}]`}),
 		edited(edit{"namespace": `"remote"`, "sql": `{"preparation":"call"}`}), edited(edit{"sql": "{}"}), edited(edit{"sql": "[]"}), edited(edit{"sql": "null"}),
 		edited(nil)[:60] + `,"http":{"request":{"url":"x"},"response":{"status":"404"}},"http":1}`,
 	} {

@@ -399,7 +399,7 @@ func (m *Mapper) fill(seg *trace.Segment, d *mapped, memory *memory) {
 	if len(s.links) > 0 && d.keepsLinks() {
 		e.Links = make([]trace.Link, len(s.links))
 		for i := range s.links {
-			e.Links[i] = trace.Link{TraceID: s.links[i].traceID, ID: s.links[i].id}
+			e.Links[i] = s.links[i].typed()
 		}
 	}
 }

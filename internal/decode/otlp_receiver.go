@@ -56,7 +56,7 @@ func (w *otlpWriter) span(id trace.ID, e *trace.Entity) {
 	w.b = append(w.b, ']')
 	cause := raw.Get("cause")
 	w.exceptions(cause.Get("exceptions"))
-	w.spanLinks(e)
+	w.spanLinks(raw.Get("links"))
 	w.open("status")
 	if k := cause.Kind(); k == jsonscan.Object || k == jsonscan.String {
 		w.some("message", cause.Text())
@@ -79,18 +79,86 @@ func spanKind(e *trace.Entity, raw jsonscan.Value) int64 {
 	return kindInternal
 }
 
-func (w *otlpWriter) spanLinks(e *trace.Entity) {
-	if len(e.Links) == 0 {
-		return
-	}
-	w.list("links")
-	for _, l := range e.Links {
+// spanLinks writes the links of an entity that lead somewhere.
+func (w *otlpWriter) spanLinks(list jsonscan.Value) {
+	some := false
+	for v := range list.Elements() {
+		l, ok := documentLink(v.Get("trace_id"), v.Get("id"), v.Get("attributes"))
+		if !ok {
+			continue
+		}
+		if !some {
+			w.list("links")
+			some = true
+		}
 		w.element()
 		w.text("traceId", l.TraceID.Hex())
 		w.text("spanId", l.ID.String())
+		if state := v.Get("trace_state"); state.Kind() == jsonscan.String {
+			w.some("traceState", state.Text())
+		}
+		if attributes := v.Get("attributes"); attributes.Kind() == jsonscan.Object {
+			w.list("attributes")
+			w.keyValues(attributes)
+			w.b = append(w.b, ']')
+		}
 		w.close()
 	}
-	w.b = append(w.b, ']')
+	if some {
+		w.b = append(w.b, ']')
+	}
+}
+
+// keyValues writes the members of an object as KeyValue messages.
+func (w *otlpWriter) keyValues(v jsonscan.Value) {
+	for name, value := range v.Members() {
+		w.element()
+		w.text("key", jsonscan.Unquote(name))
+		w.open("value")
+		w.anyValue(value)
+		w.close()
+		w.close()
+	}
+}
+
+// anyValue writes the member of an AnyValue message that holds a JSON value: none for
+// null. Documents nest at most jsonscan.MaxDepth deep.
+func (w *otlpWriter) anyValue(v jsonscan.Value) {
+	switch v.Kind() {
+	case jsonscan.String:
+		w.text("stringValue", v.Text())
+	case jsonscan.Bool:
+		w.name("boolValue")
+		w.b = strconv.AppendBool(w.b, v.Bool())
+	case jsonscan.Number:
+		n, err := strconv.ParseInt(string(v), 10, 64)
+		f, finite := v.Float()
+		switch {
+		case err == nil:
+			w.text("intValue", strconv.FormatInt(n, 10))
+		case finite:
+			w.name("doubleValue")
+			w.b = appendFloat(w.b, f)
+		default: // no number that OTLP has
+			w.text("stringValue", string(v))
+		}
+	case jsonscan.Array:
+		w.open("arrayValue")
+		w.list("values")
+		for element := range v.Elements() {
+			w.element()
+			w.anyValue(element)
+			w.close()
+		}
+		w.b = append(w.b, ']')
+		w.close()
+	case jsonscan.Object:
+		w.open("kvlistValue")
+		w.list("values")
+		w.keyValues(v)
+		w.b = append(w.b, ']')
+		w.close()
+	}
 }
 
 // The writers of attributes write nothing for what is absent or of another type.

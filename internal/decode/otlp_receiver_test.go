@@ -224,6 +224,7 @@ func FuzzOTLPText(f *testing.F) {
 // FuzzEntityOTLP shows every entity of whatever document is taken.
 func FuzzEntityOTLP(f *testing.F) {
 	f.Add([]byte(`{"trace_id":"1-66669980-b3d1d84e16ac2f7e15c3bd0a","id":"00f067aa0ba902b7","name":"s","start_time":1,"end_time":2,"aws":{"ecs":3},"annotations":{"a\"":1e300},"metadata":{"m":[]},"subsegments":[{"id":"1111111111111111","name":"x","start_time":1,"in_progress":true,"cause":"2222222222222222","sql":{"url":"a//b/c?"}}]}`))
+	f.Add([]byte(`{"trace_id":"1-66669980-b3d1d84e16ac2f7e15c3bd0a","id":"00f067aa0ba902b7","name":"s","start_time":1,"end_time":2,"links":[{"trace_id":"66669980000000000000000000000001","id":"0000000000000002","trace_state":"a","attributes":{"aws.xray.reserved.reference_type":"child","\u0000":[{"a":[]},null,1e999,-0]}},7]}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		segs, _ := decode.Document(doc, at)
 		for _, seg := range segs {

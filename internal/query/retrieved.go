@@ -125,6 +125,7 @@ type RetrievedGraph struct {
 // other traces.
 type RetrievedLink struct {
 	Source       trace.ID
+	Child        bool       // the destinations came after the source, else before it
 	Destinations []trace.ID // in the order of the links, each once
 }
 
@@ -175,16 +176,20 @@ func (g *RetrievedGraph) link(t *trace.Trace) {
 		}
 		service := trace.Service{Name: e.Segment.Name, Type: e.Segment.Origin}
 		links := g.Links[service]
-		if n := len(links); n == 0 || links[n-1].Source != t.ID {
-			if n == retrievedLinks {
-				continue
-			}
-			links = append(links, RetrievedLink{Source: t.ID})
-		}
-		last := &links[len(links)-1]
 		for _, l := range e.Links {
-			if len(last.Destinations) < retrievedLinks && !slices.Contains(last.Destinations, l.TraceID) {
-				last.Destinations = append(last.Destinations, l.TraceID)
+			at := len(links) - 1
+			for at >= 0 && links[at].Source == t.ID && links[at].Child != l.Child {
+				at--
+			}
+			if at < 0 || links[at].Source != t.ID {
+				if len(links) == retrievedLinks {
+					continue
+				}
+				at, links = len(links), append(links, RetrievedLink{Source: t.ID, Child: l.Child})
+			}
+			to := &links[at]
+			if len(to.Destinations) < retrievedLinks && !slices.Contains(to.Destinations, l.TraceID) {
+				to.Destinations = append(to.Destinations, l.TraceID)
 			}
 		}
 		g.Links[service] = links

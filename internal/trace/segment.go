@@ -219,10 +219,14 @@ type Exception struct {
 	Remote            bool
 }
 
-// Link points from this entity to a segment of another trace (or the same).
+// Link points from this entity to a segment of another trace (or the same), which
+// came before: it sent what this entity received. If Child it is the other way round,
+// and says of the receiver what the receiver's own link says of the sender (attribute
+// aws.xray.reserved.reference_type of links, parent or child, recorded from Lambda).
 type Link struct {
 	TraceID ID
 	ID      SegmentID
+	Child   bool
 }
 
 // Annotation is one indexed key and its value.

@@ -60,7 +60,8 @@ type RetrievedService struct {
 	Service Service
 }
 
-// GraphLink says which traces a trace has links to.
+// GraphLink says which traces a trace has links to. ReferenceType is parent for those
+// that came before it, child for those that came after; the model names no values.
 type GraphLink struct {
 	DestinationTraceIds []string
 	ReferenceType       string

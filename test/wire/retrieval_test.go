@@ -163,7 +163,7 @@ func TestTraceRetrieval_graph(t *testing.T) {
 			links[n.Service.Name] += " " + e.EdgeType + ">" + graph.Services[e.ReferenceId].Service.Name
 		}
 	}
-	if links["producer"] != "[] link>consumer" || !strings.Contains(links["consumer"], fmt.Sprintf("[{link %s [%s]}]", b, a)) {
+	if links["producer"] != "[] link>consumer" || !strings.Contains(links["consumer"], fmt.Sprintf("[{parent %s [%s]}]", b, a)) {
 		t.Errorf("links %v in %s", links, body)
 	}
 }

@@ -69,7 +69,10 @@ func (a *API) getRetrievedTracesGraph(ctx context.Context, r *request) (any, err
 		for i, s := range services(page.Graph, true)[page.First:page.Last] {
 			out := wire.RetrievedService{Links: []wire.GraphLink{}, Service: s}
 			for _, l := range page.Links[page.Graph.Services[page.First+i].Service] {
-				link := wire.GraphLink{DestinationTraceIds: []string{}, ReferenceType: "link", SourceTraceId: l.Source.String()}
+				link := wire.GraphLink{DestinationTraceIds: []string{}, ReferenceType: "parent", SourceTraceId: l.Source.String()}
+				if l.Child {
+					link.ReferenceType = "child"
+				}
 				for _, id := range l.Destinations {
 					link.DestinationTraceIds = append(link.DestinationTraceIds, id.String())
 				}

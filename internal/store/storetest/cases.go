@@ -494,15 +494,23 @@ func seriesBuckets(t *testing.T, e Engine) {
 
 func graphLinks(t *testing.T, e Engine) {
 	f := newFixture(t, e)
-	f.append(home, segment(f, second(10), 1, segmentID(1), "producer", 1, 2, nil))
+	f.append(home, segment(f, second(10), 1, segmentID(1), "producer", 1, 2, doc{
+		"links": []doc{{"trace_id": traceID(2).String(), "id": segmentID(2), "attributes": doc{"aws.xray.reserved.reference_type": "child"}}},
+	}))
+	f.append(home, segment(f, second(20), 3, segmentID(1), "other", 1, 2, doc{
+		"links": []doc{{"trace_id": traceID(2).String(), "id": segmentID(2), "attributes": doc{"aws.xray.reserved.reference_type": "child"}}},
+	}))
 	f.append(home, segment(f, second(500), 2, segmentID(2), "consumer", 3, 4, doc{
-		"links": []doc{{"trace_id": traceID(1).String(), "id": segmentID(1), "attributes": doc{"aws.xray.reserved": doc{"reference_type": "parent"}}}},
+		"links": []doc{{"trace_id": traceID(1).String(), "id": segmentID(1), "attributes": doc{"aws.xray.reserved.reference_type": "parent"}}},
 	}))
 	f.states(func(state string) {
 		f.compareGraph(state, home, store.GraphQuery{Window: everything()})
 		f.compareGraph(state+", consumer alone", home, store.GraphQuery{Window: trace.Window{Start: second(400), End: second(600)}})
-		if g := describeGraph(f.graph(home, store.GraphQuery{Window: everything()})); !strings.Contains(g, "link=true") {
-			t.Errorf("%s: no edge was made of the link:\n%s", state, g)
+		f.compareGraph(state+", producers alone", home, store.GraphQuery{Window: trace.Window{Start: second(5), End: second(30)}})
+		for _, w := range []trace.Window{everything(), {Start: second(5), End: second(30)}} {
+			if g := describeGraph(f.graph(home, store.GraphQuery{Window: w})); strings.Count(g, "link=true") != 2 {
+				t.Errorf("%s, %v: not one edge for each producer:\n%s", state, w, g)
+			}
 		}
 	})
 }

@@ -95,7 +95,7 @@ func (n *names) learn(b *Builder) {
 				}
 			}
 			for k := range s.Links {
-				nodes[k.Consumer] = struct{}{}
+				nodes[k.Node] = struct{}{}
 			}
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 const (
 	magic     = "FLUOROL\n"
-	version   = 1
+	version   = 2
 	headBytes = 16
 	tailBytes = 40
 	// rules is raised whenever assemble.Observe, or what it depends on, counts

@@ -40,10 +40,17 @@ func (p *page) encode(b []byte, n *names, start int64) []byte {
 		b = binary.AppendUvarint(b, uint64(l.part))
 		b = append(b, l.key.TraceID[:]...)
 		b = append(b, l.key.ID[:]...)
-		b = binary.AppendUvarint(b, uint64(n.node(l.key.Consumer)))
-		b = binary.AppendVarint(b, int64(l.key.Start)-start*1e9)
+		b = binary.AppendUvarint(b, uint64(n.node(l.key.Node)))
+		b = binary.AppendVarint(b, int64(l.key.Time)-start*1e9)
 		b = binary.AppendVarint(b, l.key.Second-start)
 		b = binary.AppendUvarint(b, uint64(p.links[l]))
+		if !l.key.Child {
+			b = append(b, 0)
+			continue
+		}
+		b = append(b, 1)
+		b = append(b, l.key.Sender.TraceID[:]...)
+		b = append(b, l.key.Sender.ID[:]...)
 	}
 	if len(parts)+len(nodes)+len(edges)+len(list) == 0 {
 		return b[:empty]
@@ -53,7 +60,18 @@ func (p *page) encode(b []byte, n *names, start int64) []byte {
 
 func compareLinks(a, b linkPlace) int {
 	return cmp.Or(cmp.Compare(a.part, b.part), slices.Compare(a.key.TraceID[:], b.key.TraceID[:]), slices.Compare(a.key.ID[:], b.key.ID[:]),
-		cmp.Compare(a.key.Start, b.key.Start), cmp.Compare(a.key.Second, b.key.Second), compareNodes(a.key.Consumer, b.key.Consumer))
+		cmp.Compare(a.key.Time, b.key.Time), cmp.Compare(a.key.Second, b.key.Second), compareNodes(a.key.Node, b.key.Node),
+		slices.Compare(a.key.Sender.TraceID[:], b.key.Sender.TraceID[:]), slices.Compare(a.key.Sender.ID[:], b.key.Sender.ID[:]), compareBools(a.key.Child, b.key.Child))
+}
+
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // kept are the places of what is not empty, by number, then part.
@@ -342,20 +360,24 @@ func decode(b []byte, n *names, l level, start int64) (*decoded, error) {
 		}
 		last = c.place
 	}
-	p.links = make([]linkCell, r.count(29))
+	p.links = make([]linkCell, r.count(30))
 	for i := range p.links {
 		c := &p.links[i]
 		c.part = int32(r.below(int(parts)))
 		copy(c.key.TraceID[:], r.bytes(16))
 		copy(c.key.ID[:], r.bytes(8))
 		if number := r.below(len(n.nodes)); r.err == nil {
-			c.key.Consumer = n.nodes[number]
+			c.key.Node = n.nodes[number]
 		}
-		c.key.Start, c.key.Second, c.n = trace.Time(r.varint()+start*1e9), r.varint()+start, int64(r.uvarint())
+		c.key.Time, c.key.Second, c.n = trace.Time(r.varint()+start*1e9), r.varint()+start, int64(r.uvarint())
+		if c.key.Child = r.below(2) == 1; c.key.Child {
+			copy(c.key.Sender.TraceID[:], r.bytes(16))
+			copy(c.key.Sender.ID[:], r.bytes(8))
+		}
 	}
 	if r.err == nil && len(r.b) > 0 {
 		r.fail(fmt.Errorf("%d bytes too many", len(r.b)))
 	}
-	p.bytes = r.made*16 + int64(len(p.nodes))*240 + int64(len(p.edges))*180 + int64(len(p.links))*150 + 1024
+	p.bytes = r.made*16 + int64(len(p.nodes))*240 + int64(len(p.edges))*180 + int64(len(p.links))*190 + 1024
 	return p, r.err
 }

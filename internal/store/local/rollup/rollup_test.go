@@ -36,7 +36,7 @@ func randomTrace(rnd *rand.Rand, n int) *trace.Trace {
 		call := &trace.Entity{ID: trace.SegmentID{2, byte(i)}, ParentID: s.ID, Name: services[rnd.IntN(len(services))], Namespace: "remote", Start: start, End: s.End, Subsegment: true}
 		s.Subsegments = []*trace.Entity{call}
 		if rnd.IntN(4) == 0 {
-			s.Links = []trace.Link{{TraceID: trace.ID{15: byte(rnd.IntN(n + 1))}, ID: trace.SegmentID{1, 0}}}
+			s.Links = []trace.Link{{TraceID: trace.ID{15: byte(rnd.IntN(n + 1))}, ID: trace.SegmentID{1, 0}, Child: rnd.IntN(2) == 0}}
 		}
 		segments = append(segments, s)
 	}
