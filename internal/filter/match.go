@@ -78,7 +78,10 @@ func (m *matcher) trace(n node) bool {
 	case *causeNode:
 		return m.cause(n)
 	case *causeJSONNode:
-		return m.causeJSON(n) != n.negated
+		if n.negated { // a trace without root causes has nothing to differ
+			return len(m.s.FaultCauses)+len(m.s.ErrorCauses)+len(m.s.ResponseCauses) > 0 && !m.causeJSON(n)
+		}
+		return m.causeJSON(n)
 	case *groupNode:
 		return (n.expr != nil && (n.expr.root == nil || m.trace(n.expr.root))) != n.negated
 	case *compareNode:

@@ -11,7 +11,7 @@ import (
 // valueSource gives the values a field has in one scope. Strings and
 // annotations may have several; each calls yield until it returns true.
 type valueSource interface {
-	bool(f field) bool
+	bool(f field) (v, known bool)
 	number(f field) (v float64, known bool)
 	strings(f field, yield func(string) bool)
 	annotations(f field, key string, yield func(trace.Value) bool)
@@ -22,9 +22,9 @@ type valueSource interface {
 func (n *compareNode) match(f valueSource) bool {
 	switch fields[n.field].typ {
 	case boolField:
-		v := f.bool(n.field)
-		if n.op == 0 {
-			return v
+		v, known := f.bool(n.field)
+		if n.op == 0 || !known {
+			return known && v
 		}
 		return n.lit.typ == boolField && (v == n.lit.yes) == (n.op == opEqual)
 	case numberField:
@@ -99,20 +99,23 @@ func compareString(o op, a, b string) bool {
 // whole trace's users, annotations and resources.
 type traceFields matcher
 
-func (m *traceFields) bool(f field) bool {
+func (m *traceFields) bool(f field) (v, known bool) {
+	// Of a missing segment nobody knows how it ended, but if what it called failed.
+	known = m.t.Entry == nil || !m.t.Entry.Gap.Unknown()
 	switch f {
 	case fieldOK:
-		return !m.s.HasError && !m.s.HasFault && !m.s.HasThrottle
+		failed := m.s.HasError || m.s.HasFault || m.s.HasThrottle
+		return !failed, known || failed
 	case fieldError:
-		return m.s.HasError
+		return m.s.HasError, known || m.s.HasError
 	case fieldFault:
-		return m.s.HasFault
+		return m.s.HasFault, known || m.s.HasFault
 	case fieldThrottle:
-		return m.s.HasThrottle
+		return m.s.HasThrottle, known || m.s.HasThrottle
 	case fieldPartial:
-		return m.s.Partial
+		return m.s.Partial, true
 	}
-	return slices.ContainsFunc(m.t.Nodes, func(n *trace.Node) bool { return n.Inferred })
+	return slices.ContainsFunc(m.t.Nodes, func(n *trace.Node) bool { return n.Inferred }), true
 }
 
 func (m *traceFields) number(f field) (float64, bool) {
@@ -184,24 +187,26 @@ type entityFields struct {
 	entity *trace.Entity
 }
 
-func (f *entityFields) bool(k field) bool {
+func (f *entityFields) bool(k field) (v, known bool) {
 	switch k {
 	case fieldOK:
-		return f.entity.Outcome() == trace.OK
+		v = f.entity.Outcome() == trace.OK
 	case fieldError:
 		// A throttled call is an error too where its document says so; only a
 		// trace's HasError excludes it.
-		return f.entity.Error || f.entity.HasError()
+		v = f.entity.Error || f.entity.HasError()
 	case fieldFault:
-		return f.entity.HasFault()
+		v = f.entity.HasFault()
 	case fieldThrottle:
-		return f.entity.HasThrottle()
+		v = f.entity.HasThrottle()
 	case fieldPartial:
-		return f.m.t.Partial
+		v = f.m.t.Partial
 	case fieldInferred:
-		return f.node.Inferred
+		v = f.node.Inferred
+	default:
+		v = f.node.Root
 	}
-	return f.node.Root
+	return v, true
 }
 
 func (f *entityFields) number(k field) (float64, bool) {
@@ -284,16 +289,18 @@ type causeFields struct {
 	last      bool
 }
 
-func (f *causeFields) bool(k field) bool {
+func (f *causeFields) bool(k field) (v, known bool) {
 	switch k {
 	case fieldFirst:
-		return f.index == 0
+		v = f.index == 0
 	case fieldLast:
-		return f.last
+		v = f.last
 	case fieldInferred:
-		return f.service.Inferred
+		v = f.service.Inferred
+	default:
+		v = f.entity.Remote
 	}
-	return f.entity.Remote
+	return v, true
 }
 
 func (f *causeFields) number(k field) (float64, bool) {

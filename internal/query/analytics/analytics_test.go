@@ -28,7 +28,11 @@ func (l list) Summaries(ctx context.Context, _ trace.Account, q *store.SummaryQu
 			if !q.Window.Contains(s.Start) {
 				continue
 			}
-			q.Seen(&trace.Trace{ID: s.ID})
+			t := &trace.Trace{ID: s.ID}
+			if s.Root == "missing segment" {
+				t.Entry = &trace.Entity{Gap: trace.GapParent}
+			}
+			q.Seen(t)
 			if !yield(s, nil) {
 				return
 			}
@@ -88,6 +92,22 @@ func TestSeries_byHand(t *testing.T) {
 	}
 	if u := ask(t, list{one(0, 1, "", "x", "y"), one(0, 1, "", "x")}, "user", 9); len(u.Groups) != 2 || u.Groups[0].Count != 2 || u.Groups[1].Count != 1 {
 		t.Errorf("a trace counts for each of its users: %+v", u.Groups)
+	}
+}
+
+// A missing root is no success: nobody knows how it ended, but if its call failed.
+func TestSeries_missingRoot(t *testing.T) {
+	missing := func() *trace.Summary {
+		s := one(1, 1, "/a")
+		s.Root, s.ResponseTime = "missing segment", nil
+		return s
+	}
+	s := ask(t, list{one(0, 2, "/a"), missing(), one(0, 2, "/b"), missing(), fault(missing())}, "url", 1)
+	if a := s.Groups[0]; a.Counts != (Counts{Count: 4, OK: 1, Fault: 1, Unknown: 2}) || a.Points[0].Counts != a.Counts {
+		t.Errorf("%+v", s.Groups[0])
+	}
+	if s.Other == nil || s.Other.Counts != (Counts{Count: 1, OK: 1}) {
+		t.Errorf("other: %+v", s.Other)
 	}
 }
 

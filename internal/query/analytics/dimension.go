@@ -22,7 +22,7 @@ type Dimension struct {
 // observation is one thing that is counted for a value.
 type observation struct {
 	value   string
-	outcome trace.Outcome
+	outcome *trace.Outcome // nil: not known, the root is missing
 	took    *time.Duration // nil: not known yet
 }
 
@@ -31,7 +31,7 @@ type observation struct {
 // completed segment and call. unfinished are those that are in progress.
 func (d Dimension) observations(s *trace.Summary, t *trace.Trace) (list []observation, unfinished int) {
 	if d.each == nil {
-		root := observation{outcome: outcomeOf(s), took: s.ResponseTime}
+		root := observation{outcome: outcomeOf(s, t), took: s.ResponseTime}
 		for _, v := range d.values(s, t) {
 			root.value = v
 			list = append(list, root)
@@ -44,21 +44,28 @@ func (d Dimension) observations(s *trace.Summary, t *trace.Trace) (list []observ
 			return
 		}
 		took := time.Duration(e.Duration())
-		list = append(list, observation{value, e.Outcome(), &took})
+		list = append(list, observation{value, &outcomes[e.Outcome()], &took})
 	})
 	return list, unfinished
 }
 
-func outcomeOf(s *trace.Summary) trace.Outcome {
+// outcomes are what observations point to.
+var outcomes = [...]trace.Outcome{trace.OK: trace.OK, trace.Error: trace.Error, trace.Fault: trace.Fault, trace.Throttle: trace.Throttle}
+
+// outcomeOf is how a trace's root ended. It is nil for a missing segment, but if what
+// it called failed.
+func outcomeOf(s *trace.Summary, t *trace.Trace) *trace.Outcome {
 	switch {
 	case s.HasThrottle:
-		return trace.Throttle
+		return &outcomes[trace.Throttle]
 	case s.HasFault:
-		return trace.Fault
+		return &outcomes[trace.Fault]
 	case s.HasError:
-		return trace.Error
+		return &outcomes[trace.Error]
+	case t.Entry != nil && t.Entry.Gap.Unknown():
+		return nil
 	}
-	return trace.OK
+	return &outcomes[trace.OK]
 }
 
 // dimensions by name; annotation.<key> comes besides.

@@ -60,19 +60,24 @@ type Point struct {
 	times times
 }
 
-// Counts are traces by the outcome of their root, or segments or calls by their
-// own; throttle comes before fault before error.
+// Counts are traces by the outcome of their root, unknown if that is missing, or
+// segments or calls by their own; throttle comes before fault before error.
 type Counts struct {
 	Count    int64 `json:"count"`
 	OK       int64 `json:"ok"`
 	Error    int64 `json:"error"`
 	Fault    int64 `json:"fault"`
 	Throttle int64 `json:"throttle"`
+	Unknown  int64 `json:"unknown"`
 }
 
-func (c *Counts) add(o trace.Outcome) {
+func (c *Counts) add(o *trace.Outcome) {
 	c.Count++
-	switch o {
+	if o == nil {
+		c.Unknown++
+		return
+	}
+	switch *o {
 	case trace.Throttle:
 		c.Throttle++
 	case trace.Fault:
@@ -86,7 +91,7 @@ func (c *Counts) add(o trace.Outcome) {
 
 func (c *Counts) merge(o Counts) {
 	c.Count, c.OK, c.Error = c.Count+o.Count, c.OK+o.OK, c.Error+o.Error
-	c.Fault, c.Throttle = c.Fault+o.Fault, c.Throttle+o.Throttle
+	c.Fault, c.Throttle, c.Unknown = c.Fault+o.Fault, c.Throttle+o.Throttle, c.Unknown+o.Unknown
 }
 
 // Series counts what a selection holds, by time and by group.

@@ -126,7 +126,7 @@ func (t *Term) matches(path string, v jsonscan.Value) bool {
 	case "=":
 		return t.equal(value, v)
 	case "!=":
-		return !t.equal(value, v)
+		return v.Kind() != jsonscan.Null && !t.equal(value, v) // null is as good as missing
 	}
 	n, err := strconv.ParseFloat(value, 64)
 	switch {

@@ -15,7 +15,7 @@ func TestTerm(t *testing.T) {
 		"plan=gold": true, "plan = lead": false, "plan!=gold": false, "plan != lead": true, "plan~OL": true, "plan=*": true, "plans=*": false,
 		"annotations.plan=gold": true, "http.response.status=503": true, "response.status = 503": true, "esponse.status=503": false,
 		"status>=500": true, "status>503": false, "status<504": true, "status<=502": false, "n=7.5": true, "n=7.50": true, "n>7": true,
-		`app.tier="Silver \"A\""`: false, "app.tier~silver": true, "sku=x-2": true, "sku=x-3": false, "ok=true": true, "none=null": true,
+		`app.tier="Silver \"A\""`: false, "app.tier~silver": true, "sku=x-2": true, "sku=x-3": false, "ok=true": true, "none=null": true, "none!=x": false, "nobody!=x": false,
 		"plan>1": false, `"plan=gold"`: false, "a != b": false, "x!": false,
 	} {
 		term, err := ParseTerm(text)
