@@ -33,6 +33,10 @@ import (
 //	 24  entries       u32
 //	 28  crc32c        u32  of the header without magic and checksum, and of the stored payload
 //	payload: entries, each a uvarint length and its bytes
+//
+// Beside it lies, with another suffix, a file that says after each frame how much
+// of the log file is synced, 20 bytes each time: u64 bytes, u64 LSN behind the last
+// entry, crc32c u32 of both.
 const (
 	version        = 1
 	headerBytes    = 48
@@ -42,6 +46,8 @@ const (
 	compressFrom   = 256 // shorter payloads do not gain
 	fileSuffix     = ".wal"
 	damagedSuffix  = ".damaged"
+	syncedSuffix   = ".synced"
+	syncedBytes    = 20
 	kindEntries    = 1
 	kindEnd        = 2
 	codecPlain     = 0
@@ -207,6 +213,41 @@ func (f *frame) split() ([][]byte, error) {
 }
 
 func fileName(number uint64) string { return fmt.Sprintf("%016x%s", number, fileSuffix) }
+
+func syncedName(number uint64) string { return fmt.Sprintf("%016x%s", number, syncedSuffix) }
+
+// syncedNumber is the number of the log file that such a file is of.
+func syncedNumber(name string) (uint64, bool) {
+	hex, ok := strings.CutSuffix(name, syncedSuffix)
+	if !ok {
+		return 0, false
+	}
+	return Number(hex + fileSuffix)
+}
+
+func appendSynced(b []byte, bytes int64, lsn uint64) []byte {
+	at := len(b)
+	b = binary.LittleEndian.AppendUint64(b, uint64(bytes))
+	b = binary.LittleEndian.AppendUint64(b, lsn)
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli()))
+}
+
+// lastSynced is the highest of what such a file says; 0 if it says nothing. It was
+// never synced, so some of it may be missing or torn, which is no damage.
+func lastSynced(b []byte) (bytes int64, lsn uint64) {
+	for ; len(b) >= syncedBytes; b = b[syncedBytes:] {
+		n := int64(binary.LittleEndian.Uint64(b))
+		if n > bytes && crc32.Checksum(b[:16], castagnoli()) == binary.LittleEndian.Uint32(b[16:]) {
+			bytes, lsn = n, binary.LittleEndian.Uint64(b[8:])
+		}
+	}
+	return bytes, lsn
+}
+
+// Begins says whether a log file can begin with some bytes.
+func Begins(b []byte) bool {
+	return strings.HasPrefix(string(b[:min(len(headerMagic), len(b))]), headerMagic)
+}
 
 // Name is the file name of a log file.
 func Name(number uint64) string { return fileName(number) }

@@ -6,7 +6,8 @@
 // runs at a time, so at most the last frame of the last file can be torn; that
 // frame was never acknowledged and is dropped on recovery. Every file says how
 // many bytes of the one before are valid, so that what a failed write left
-// behind is never read, and what is missing is noticed.
+// behind is never read, and what is missing is noticed. How much of the last one is
+// synced stands in a file beside it, and whoever opens a log can say what it knows.
 package wal
 
 import (
@@ -28,6 +29,19 @@ type Options struct {
 	// NextLSN is the least LSN for new entries: one more than all that is known
 	// elsewhere.
 	NextLSN uint64
+	// Known is what is known elsewhere of what the log must hold.
+	Known Mark
+	// Warn, if not nil, is told what went wrong and costs nothing that was
+	// acknowledged.
+	Warn func(error)
+}
+
+// Mark says what a log holds at least. The zero mark says nothing.
+type Mark struct {
+	Oldest uint64 // number of the oldest file that is needed
+	Newest uint64 // number of the newest file
+	Bytes  int64  // synced bytes of that
+	LSN    uint64 // one more than that of the last synced entry
 }
 
 // Log is an open log. Append, Rotate and Close may be called by one goroutine
@@ -40,10 +54,15 @@ type Log struct {
 	size    int64 // synced bytes of file
 	frame   []byte
 	scratch []byte
+	synced  vfs.File // what says how much of file is synced; nil before the first frame
+	blind   bool     // synced could not be written
 
-	mu     sync.Mutex // guards what follows
-	files  []fileInfo // ascending; the last one is written to
-	closed bool
+	mu      sync.Mutex // guards what follows
+	files   []fileInfo // ascending; the last one is written to
+	last    uint64     // highest number that a file has, or had
+	durable uint64     // LSN behind the last synced entry
+	stale   []string   // files that say how much is synced of log files that are gone
+	closed  bool
 }
 
 type fileInfo struct {
@@ -90,6 +109,34 @@ func (l *Log) Size() int64 {
 	return n
 }
 
+// Mark says what the log holds now.
+func (l *Log) Mark() Mark {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := Mark{LSN: l.durable}
+	if n := len(l.files); n > 0 {
+		m.Oldest, m.Newest, m.Bytes = l.files[0].number, l.files[n-1].number, l.files[n-1].bytes
+	}
+	return m
+}
+
+// MarkBefore says the same of the files before one, which is not the oldest.
+func (l *Log) MarkBefore(number uint64) Mark {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := Mark{LSN: l.durable}
+	for _, f := range l.files {
+		if f.number >= number {
+			break
+		}
+		if m.Oldest == 0 {
+			m.Oldest = f.number
+		}
+		m.Newest, m.Bytes = f.number, f.bytes
+	}
+	return m
+}
+
 // Append makes entries durable, all in one frame, and is the LSN of the first
 // and the number of the file that holds them. After an error the file is given
 // up: the entries may or may not be found by a later Open, and the next Append
@@ -110,6 +157,7 @@ func (l *Log) Append(entries [][]byte) (lsn, file uint64, err error) {
 	if err := l.write(l.frame); err != nil {
 		return 0, 0, err
 	}
+	l.note()
 	const keep = 8 << 20 // one giant group must not hold its memory for ever
 	if cap(l.frame) > keep {
 		l.frame = nil
@@ -136,6 +184,7 @@ func (l *Log) write(b []byte) error {
 			// Nothing was acknowledged from it: the next file takes its number.
 			l.mu.Lock()
 			l.files = l.files[:len(l.files)-1]
+			l.last--
 			l.mu.Unlock()
 		}
 		return err
@@ -143,23 +192,60 @@ func (l *Log) write(b []byte) error {
 	l.size += int64(len(b))
 	l.mu.Lock()
 	l.files[len(l.files)-1].bytes = l.size
+	l.durable = l.nextLSN
 	l.mu.Unlock()
 	return nil
+}
+
+// note writes beside the log file how much of it is synced. That is not synced
+// itself, so it costs a commit next to nothing: it outlives the process, and
+// power only with luck. Whatever of it is found later is true.
+func (l *Log) note() {
+	if l.blind {
+		return
+	}
+	var err error
+	if l.synced == nil {
+		l.synced, err = l.o.FS.Create(filepath.Join(l.o.Dir, syncedName(l.File())))
+	}
+	if err == nil {
+		_, err = l.synced.Write(appendSynced(nil, l.size, l.nextLSN))
+	}
+	if err != nil {
+		l.blind = true
+		l.warn(fmt.Errorf("write down how much of the log is synced: %w", err))
+	}
+}
+
+func (l *Log) warn(err error) {
+	if l.o.Warn != nil {
+		l.o.Warn(err)
+	}
+}
+
+// forget closes the file that note writes.
+func (l *Log) forget() {
+	if l.synced != nil {
+		_ = l.synced.Close()
+	}
+	l.synced, l.blind = nil, false
 }
 
 // Rotate begins a new file. It is also the way to find out whether a log that
 // failed can be written again.
 func (l *Log) Rotate() error {
-	h := header{number: 1, firstLSN: l.nextLSN, salt: rand.Uint32()}
+	h := header{firstLSN: l.nextLSN, salt: rand.Uint32()}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return errors.New("the log is closed")
 	}
-	if n := len(l.files); n > 0 {
-		h.number, h.previous = l.files[n-1].number+1, l.files[n-1].bytes
+	h.number = l.last + 1
+	if n := len(l.files); n > 0 && l.files[n-1].number == l.last {
+		h.previous = l.files[n-1].bytes
 	}
 	l.mu.Unlock()
+	l.forget()
 	name := filepath.Join(l.o.Dir, fileName(h.number))
 	f, err := l.o.FS.Create(name)
 	if err != nil {
@@ -180,6 +266,7 @@ func (l *Log) Rotate() error {
 	l.file, l.salt, l.size = f, h.salt, int64(len(b))
 	l.mu.Lock()
 	l.files = append(l.files, fileInfo{number: h.number, bytes: l.size})
+	l.last = h.number
 	l.mu.Unlock()
 	if old != nil {
 		if err := old.Close(); err != nil {
@@ -195,6 +282,13 @@ func (l *Log) Failed() bool { return l.file == nil }
 // Remove deletes all files with a number below the given one, oldest first. A
 // file in which damage was found is renamed instead, for a person to look at.
 func (l *Log) Remove(before uint64) error {
+	l.mu.Lock()
+	stale := l.stale
+	l.stale = nil
+	l.mu.Unlock()
+	for _, name := range stale {
+		l.removeSynced(name)
+	}
 	for {
 		l.mu.Lock()
 		if len(l.files) < 2 || l.files[0].number >= before {
@@ -210,6 +304,7 @@ func (l *Log) Remove(before uint64) error {
 		} else {
 			err = l.o.FS.Remove(name)
 		}
+		l.removeSynced(syncedName(f.number))
 		// The directory is synced for each: a file may only be missing when all
 		// older ones are.
 		if err == nil || isGone(err) {
@@ -224,12 +319,20 @@ func (l *Log) Remove(before uint64) error {
 	}
 }
 
+// removeSynced removes what says how much of a log file is synced: that is gone.
+func (l *Log) removeSynced(name string) {
+	if err := l.o.FS.Remove(filepath.Join(l.o.Dir, name)); err != nil && !isGone(err) {
+		l.warn(fmt.Errorf("remove a file of the log: %w", err))
+	}
+}
+
 // Close marks the end of the log and closes it. Closing twice does nothing.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	closed := l.closed
 	l.closed = true
 	l.mu.Unlock()
+	l.forget()
 	if closed || l.file == nil {
 		return nil
 	}

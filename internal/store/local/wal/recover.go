@@ -30,22 +30,31 @@ type Found struct {
 }
 
 // Open reads a log, calling apply for each entry in order, and is ready to
-// append behind it. Damage does not keep it from opening; an error of apply, of
-// reading or a file of a newer version does. A disk that cannot be written does
-// not either: the first Append then tries again.
+// append behind it. Whatever of the files is missing, damaged, unreadable or of
+// another version is in Found and does not keep it from opening; an error of apply
+// does. A disk that cannot be written does not either: the first Append then tries
+// again.
 func Open(o Options, apply func(Entry) error) (*Log, Found, error) {
-	r := recovery{o: o, apply: apply, log: &Log{o: o, nextLSN: max(1, o.NextLSN)}}
+	r := recovery{o: o, apply: apply, log: &Log{o: o, nextLSN: max(1, o.NextLSN, o.Known.LSN), last: o.Known.Newest}, synced: map[uint64]synced{}}
 	if err := r.run(); err != nil {
 		return nil, r.found, err
 	}
+	r.log.durable = r.log.nextLSN
 	return r.log, r.found, nil
 }
 
 type recovery struct {
-	o     Options
-	apply func(Entry) error
-	log   *Log
-	found Found
+	o      Options
+	apply  func(Entry) error
+	log    *Log
+	found  Found
+	synced map[uint64]synced // by number, as the files beside the log files say
+}
+
+// synced says how much of a log file is known to have been synced.
+type synced struct {
+	bytes int64
+	lsn   uint64 // behind the last entry
 }
 
 // image is a file as it was read.
@@ -55,6 +64,7 @@ type image struct {
 	data   []byte
 	header header
 	state  headerState
+	reason error // of headerBad
 }
 
 type headerState uint8
@@ -67,8 +77,12 @@ const (
 
 func (r *recovery) run() error {
 	names, err := r.o.FS.List(r.o.Dir)
+	if isGone(err) && r.o.Known.Newest == 0 {
+		return nil // before the first start
+	}
 	if err != nil {
-		return fmt.Errorf("list log files: %w", err)
+		r.damage(r.o.Dir, 0, "no log file can be read: %v", err)
+		return nil
 	}
 	var numbers []uint64
 	for _, n := range names {
@@ -77,24 +91,22 @@ func (r *recovery) run() error {
 		}
 	}
 	slices.Sort(numbers)
+	r.readSynced(names, numbers)
+	r.missing(numbers)
+	if n := len(numbers); n > 0 {
+		r.log.last = max(r.log.last, numbers[n-1])
+	}
 	var current, next *image
 	for i := range numbers {
 		if current = next; current == nil {
-			if current, err = r.read(numbers[i]); err != nil {
-				return err
-			}
+			current = r.read(numbers[i])
 		}
 		next = nil
 		last := i == len(numbers)-1
 		if !last {
-			if next, err = r.read(numbers[i+1]); err != nil {
-				return err
-			}
+			next = r.read(numbers[i+1])
 			if next.state == headerTorn && i+1 != len(numbers)-1 {
 				next.state = headerBad
-			}
-			if next.number != current.number+1 {
-				r.damage(filepath.Join(r.o.Dir, fileName(current.number+1)), 0, "the log file is missing")
 			}
 		}
 		if err := r.file(current, next, last); err != nil {
@@ -108,22 +120,107 @@ func (r *recovery) damage(file string, offset int64, format string, args ...any)
 	r.found.Damage = append(r.found.Damage, vfs.Corrupt(file, offset, format, args...))
 }
 
-// read loads a file and its header.
-func (r *recovery) read(number uint64) (*image, error) {
-	im := &image{number: number, name: filepath.Join(r.o.Dir, fileName(number))}
-	f, err := r.o.FS.Open(im.name)
-	if err != nil {
-		return nil, fmt.Errorf("open log file: %w", err)
+func (r *recovery) path(number uint64) string { return filepath.Join(r.o.Dir, fileName(number)) }
+
+// readSynced reads what the files beside the log files say of them. Of files that
+// are not needed any more they count for nothing.
+func (r *recovery) readSynced(names []string, numbers []uint64) {
+	for _, n := range names {
+		number, ok := syncedNumber(n)
+		if !ok {
+			continue
+		}
+		_, there := slices.BinarySearch(numbers, number)
+		if !there && number < r.o.Known.Oldest {
+			r.log.stale = append(r.log.stale, n)
+			continue
+		}
+		// What cannot be read of it says nothing.
+		if b, err := readAll(r.o.FS, filepath.Join(r.o.Dir, n)); err == nil {
+			bytes, lsn := lastSynced(b)
+			r.synced[number] = synced{bytes, lsn}
+			r.log.nextLSN = max(r.log.nextLSN, lsn)
+			r.log.last = max(r.log.last, number)
+		}
 	}
-	defer f.Close()
+	if k := r.o.Known; k.Newest > 0 && k.Bytes > r.synced[k.Newest].bytes {
+		r.synced[k.Newest] = synced{k.Bytes, k.LSN}
+	}
+}
+
+// missing names the files that are not there and must be: between others, and
+// those that something else knows of.
+func (r *recovery) missing(numbers []uint64) {
+	var first, last uint64
+	if n := len(numbers); n > 0 {
+		first, last = numbers[0], numbers[n-1]
+	}
+	if k := r.o.Known; k.Oldest > 0 && k.Oldest <= k.Newest {
+		if first == 0 || k.Oldest < first {
+			first = k.Oldest
+		}
+		last = max(last, k.Newest)
+	}
+	for number := range r.synced {
+		if first == 0 || number < first {
+			first = number
+		}
+		last = max(last, number)
+	}
+	if first == 0 {
+		return
+	}
+	at := first
+	for _, number := range append(slices.Clone(numbers), last+1) {
+		if number > at {
+			r.gap(at, number-1)
+		}
+		at = max(at, number+1)
+	}
+}
+
+// gap names files that are missing one after the other.
+func (r *recovery) gap(from, to uint64) {
+	const most = 16 // named one by one
+	if to-from >= most {
+		r.damage(r.path(from), 0, "the log file is missing, and so are all up to %s", fileName(to))
+		return
+	}
+	for n := from; n <= to; n++ {
+		if s := r.synced[n]; s.bytes > fileStart {
+			r.damage(r.path(n), 0, "the log file is missing: %d bytes of it were acknowledged, up to entry %d", s.bytes, s.lsn-1)
+		} else {
+			r.damage(r.path(n), 0, "the log file is missing")
+		}
+	}
+}
+
+func readAll(fsys vfs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
 	size, err := f.Size()
 	if err != nil {
-		return nil, fmt.Errorf("read log file %s: %w", im.name, err)
+		return nil, err
 	}
-	im.data = make([]byte, size)
-	if n, err := f.ReadAt(im.data, 0); err != nil && (!errors.Is(err, io.EOF) || n < len(im.data)) {
-		return nil, fmt.Errorf("read log file %s: %w", im.name, err)
+	data := make([]byte, size)
+	if n, err := f.ReadAt(data, 0); err != nil && (!errors.Is(err, io.EOF) || n < len(data)) {
+		return nil, err
 	}
+	return data, nil
+}
+
+// read loads a file and its header.
+func (r *recovery) read(number uint64) *image {
+	im := &image{number: number, name: r.path(number)}
+	var err error
+	if im.data, err = readAll(r.o.FS, im.name); err != nil {
+		im.state, im.reason = headerBad, fmt.Errorf("the file cannot be read: %w", err)
+		return im
+	}
+	size := int64(len(im.data))
 	var first, second error
 	im.header, first = decodeHeader(im.data)
 	if first != nil {
@@ -132,13 +229,14 @@ func (r *recovery) read(number uint64) (*image, error) {
 		_, second = decodeHeader(im.data[min(headerBytes, len(im.data)):])
 	}
 	switch {
-	case errors.Is(first, errVersion) || errors.Is(second, errVersion):
-		return nil, fmt.Errorf("log file %s: %w", im.name, errors.Join(first, second))
 	case first != nil && second != nil:
-		im.state = headerBad
-		// Frames are written behind a synced header only.
-		if size <= fileStart {
-			im.state = headerTorn
+		im.state, im.reason = headerBad, errors.New("both copies of the header are unreadable")
+		if errors.Is(first, errVersion) {
+			im.reason = first
+		} else if errors.Is(second, errVersion) {
+			im.reason = second
+		} else if size <= fileStart && r.synced[number].bytes <= fileStart {
+			im.state = headerTorn // frames are written behind a synced header only
 		}
 	case size > fileStart && first != nil:
 		r.damage(im.name, 0, "first copy of the header: %v", first)
@@ -146,17 +244,19 @@ func (r *recovery) read(number uint64) (*image, error) {
 		r.damage(im.name, headerBytes, "second copy of the header: %v", second)
 	}
 	if im.state == headerGood && im.header.number != number {
-		im.state = headerBad
-		r.damage(im.name, 16, "the file says it is number %d", im.header.number)
+		im.state, im.reason = headerBad, fmt.Errorf("the file says it is number %d", im.header.number)
 	}
-	return im, nil
+	return im
 }
 
 // file replays one file and notes it.
 func (r *recovery) file(im, next *image, last bool) error {
 	if im.state == headerTorn && last {
-		// The next file gets its number and so replaces it.
+		// The next file gets its number and so replaces it, if none came after it.
 		r.found.Torn += int64(len(im.data))
+		if r.log.last == im.number {
+			r.log.last--
+		}
 		return nil
 	}
 	info := fileInfo{number: im.number, bytes: int64(len(im.data))}
@@ -166,7 +266,10 @@ func (r *recovery) file(im, next *image, last bool) error {
 		r.log.files = append(r.log.files, info)
 	}()
 	if im.state != headerGood {
-		r.damage(im.name, 0, "both copies of the header are unreadable, nothing of the file can be read")
+		if im.reason == nil { // one that looked torn, but others follow
+			im.reason = errors.New("both copies of the header are unreadable")
+		}
+		r.damage(im.name, 0, "%w; nothing of the file is replayed", im.reason)
 		return nil
 	}
 	data, open := im.data, last
@@ -199,11 +302,11 @@ func (r *recovery) frames(im *image, data []byte, open bool) (valid int64, err e
 		f, bad := readFrame(data[at:], im.header.salt)
 		if bad != nil {
 			skip := nextFrame(data[at+1:], im.header.salt)
-			if skip < 0 && open {
+			if skip < 0 && open && r.synced[im.number].bytes <= int64(at) {
 				r.found.Torn += int64(len(data) - at)
 				return valid, nil
 			}
-			r.damage(im.name, int64(at), "%v", bad)
+			r.damage(im.name, int64(at), "%v%s", bad, r.lost(im.number, skip < 0 && open))
 			if skip < 0 {
 				return valid, nil
 			}
@@ -222,7 +325,20 @@ func (r *recovery) frames(im *image, data []byte, open bool) (valid int64, err e
 		at += f.size
 		valid = int64(at)
 	}
+	if open && r.synced[im.number].bytes > valid {
+		r.damage(im.name, valid, "the file ends here%s", r.lost(im.number, true))
+	}
 	return valid, nil
+}
+
+// lost says what of a file is known to have been acknowledged, if its end cannot
+// be read.
+func (r *recovery) lost(number uint64, end bool) string {
+	s := r.synced[number]
+	if !end || s.bytes <= fileStart {
+		return ""
+	}
+	return fmt.Sprintf("; %d bytes of the file were acknowledged, up to entry %d", s.bytes, s.lsn-1)
 }
 
 func (r *recovery) entries(im *image, f *frame, at int) error {
