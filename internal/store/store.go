@@ -6,6 +6,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"time"
 
@@ -40,14 +41,16 @@ type Store interface {
 	Append(ctx context.Context, account trace.Account, batch []*trace.Segment) (refused []trace.Refused, err error)
 
 	// Traces yields those of the given traces that exist, in the order of ids,
-	// assembled, with Entity.Raw set on every entity.
+	// assembled, with Entity.Raw set on every entity. Damage of one does not keep
+	// the others back: a *DamagedError behind them says which were not yielded.
 	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
 
 	// Weigh is about how many bytes of memory the given traces take together as
 	// Traces yields them. It reads none of them.
 	Weigh(ctx context.Context, account trace.Account, ids []trace.ID) int64
 
-	// Summaries yields the traces that a query selects, newest first.
+	// Summaries yields the traces that a query selects, newest first. It, Graph and
+	// Series leave out what is damaged; Stats names it.
 	Summaries(ctx context.Context, account trace.Account, q *SummaryQuery) iter.Seq2[*trace.Summary, error]
 
 	// Graph aggregates the service graph of everything that was received in a
@@ -77,6 +80,21 @@ type Store interface {
 	// does nothing.
 	Close() error
 }
+
+// DamagedError says which traces exist and cannot be read, because what is kept of
+// them is damaged. The others were yielded before.
+type DamagedError struct {
+	IDs []trace.ID
+	Err error // with file and offset
+}
+
+// Error names the traces and what is wrong.
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("traces %v cannot be read: %v", e.IDs, e.Err)
+}
+
+// Unwrap is what is wrong.
+func (e *DamagedError) Unwrap() error { return e.Err }
 
 // SummaryQuery selects traces.
 type SummaryQuery struct {
@@ -192,6 +210,9 @@ type Stats struct {
 	// ReadOnly is "" while the engine can write, else why it cannot.
 	ReadOnly string
 	// Damage names what was found damaged, with file and offset; the rest is
-	// served. At most some hundred are kept.
-	Damage []string
+	// served. At most some hundred are kept. Damaged is how many places that are.
+	Damage  []string
+	Damaged int64
+	// Notes are what somebody may want to look at or tidy up, and no damage.
+	Notes []string
 }

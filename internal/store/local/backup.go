@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/store/local/wal"
 )
 
@@ -41,7 +41,8 @@ func (s *Store) Backup(ctx context.Context, add func(name string, size int64, r 
 type keptFiles struct{ files []keptFile }
 
 type keptFile struct {
-	vfs.File
+	io.ReaderAt
+	io.Closer
 	name string
 	size int64
 }
@@ -59,8 +60,13 @@ func (b *keptFiles) open(s *Store, name string, optional bool) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("back up %s: %w", name, err), f.Close())
 	}
-	b.files = append(b.files, keptFile{f, name, size})
+	b.files = append(b.files, keptFile{f, f, name, size})
 	return nil
+}
+
+// put keeps bytes as a file.
+func (b *keptFiles) put(name string, text []byte) {
+	b.files = append(b.files, keptFile{bytes.NewReader(text), io.NopCloser(nil), name, int64(len(text))})
 }
 
 func (b *keptFiles) close() error {
@@ -82,6 +88,14 @@ func (s *Store) keepFiles(ctx context.Context, b *keptFiles) error {
 	if err != nil {
 		return err
 	}
+	// The manifest of what is in the backup, not of what comes after it.
+	m := s.listing()
+	m.Log, m.Going = logMark(s.log.MarkBefore(next)), nil
+	text, err := m.encode()
+	if err != nil {
+		return err
+	}
+	b.put(manifestName, text)
 	for _, f := range []struct {
 		name     string
 		optional bool

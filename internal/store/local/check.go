@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
@@ -54,6 +53,7 @@ type inspection struct {
 	deep    bool
 	codec   *block.Codec
 	graves  graves
+	floor   trace.Time
 	traces  map[key]inspected
 	bytes   map[trace.Account]float64
 	report  *Report
@@ -62,8 +62,9 @@ type inspection struct {
 
 // Inspect reads a data directory that no server has open and changes nothing in
 // it. When deep, every checksum is verified and every record decoded, else block
-// files are read as far as their index. Damage is in the report; an error is of
-// a directory that is missing, foreign, newer, in use or unreadable.
+// files are read as far as their index. Damage is in the report, files that are
+// missing or cannot be read included; an error is of a directory that is missing,
+// foreign, newer or in use.
 func Inspect(o Options, deep bool) (*Report, error) {
 	o = o.withDefaults()
 	d := &directory{fs: o.FS, path: o.Dir}
@@ -90,72 +91,92 @@ func Inspect(o Options, deep bool) (*Report, error) {
 	return in.report, nil
 }
 
-// damage notes damage once; other errors end the inspection.
-func (in *inspection) damage(err error) error {
-	if _, corrupt := errors.AsType[*CorruptError](err); !corrupt {
-		return err
+// damage notes damage once.
+func (in *inspection) damage(err error) {
+	if err == nil {
+		return
 	}
 	if text := err.Error(); !in.damaged[text] {
 		in.damaged[text] = true
 		in.report.Damage = append(in.report.Damage, text)
 	}
-	return nil
 }
 
 func (in *inspection) run() (err error) {
 	if in.codec, err = block.NewCodec(); err != nil {
 		return err
 	}
-	all, damage, err := readGraves(in.o.FS, in.dir.sub(gravesName))
-	if err != nil {
-		return err
+	for _, d := range in.dir.damage {
+		in.damage(d)
 	}
-	in.graves.byKey = all
-	for _, d := range damage {
-		if err := in.damage(d); err != nil {
-			return err
+	m, known := in.dir.manifest, trace.MinTime
+	if m != nil {
+		in.report.Files++
+		if m.Horizon != 0 {
+			known = m.Horizon
+		}
+		for _, text := range m.Losses {
+			in.damage(errors.New(text))
+		}
+		for _, d := range missingBeside(in.dir) {
+			in.damage(d)
 		}
 	}
+	all, damage := readGraves(in.o.FS, in.dir.sub(gravesName), m != nil && m.Deleted)
+	in.graves.byKey = all
 	if all != nil || damage != nil {
 		in.report.Files++
 	}
-	if err := in.blocks(); err != nil {
+	floor, more := readFloor(in.o.FS, in.dir.sub(floorName), known)
+	for _, d := range append(damage, more...) {
+		in.damage(d)
+	}
+	in.floor = floor // how long a server keeps traces is not known here
+	in.blocks()
+	if err := in.log(); err != nil {
 		return err
 	}
-	return in.log()
+	in.report.Notes = append(in.report.Notes, damagedAside(in.dir)...)
+	return nil
 }
 
-func (in *inspection) blocks() error {
-	names, err := in.o.FS.List(in.dir.sub(blockDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there is none before the first start
-		return fmt.Errorf("list blocks: %w", err)
+func (in *inspection) blocks() {
+	dir, m := in.dir.sub(blockDir), in.dir.manifest
+	names, err := in.o.FS.List(dir)
+	if errors.Is(err, fs.ErrNotExist) && (m == nil || m.Log.Newest == 0) {
+		return // before the first start
 	}
-	for _, name := range names {
-		number, ok := block.Number(name)
-		if !ok {
-			if block.IsTemp(name) {
-				in.note("%s was never finished; the next start removes it", filepath.Join(in.dir.sub(blockDir), name))
-			}
-			continue
-		}
+	if err != nil {
+		in.damage(vfs.Corrupt(dir, 0, "no block can be read: %w", err))
+	}
+	files := blockFilesOf(dir, names, m, in.floor)
+	for _, d := range files.damage {
+		in.damage(d)
+	}
+	for _, name := range files.remove {
+		in.note("%s is not needed any more; the next start removes it", name)
+	}
+	for _, number := range files.open {
 		in.report.Files++
 		in.report.Blocks++
-		b, err := block.Open(in.o.FS, in.dir.sub(blockDir), number, in.codec)
-		if err == nil {
-			err = in.block(b)
-			b.Release()
+		b, err := block.Open(in.o.FS, dir, number, in.codec)
+		if err != nil {
+			in.damage(err)
+			continue
 		}
-		if err := in.damage(err); err != nil {
-			return err
+		known, listed := m.block(number)
+		for _, d := range checkFiles(in.o.FS, b, known, listed) {
+			in.damage(d)
 		}
+		in.block(b)
+		b.Release()
 	}
-	return nil
 }
 
 // rollup looks at the rollup of a block.
 func (in *inspection) rollup(b *block.Block) error {
 	if b.Rollup() == nil {
-		return vfs.Corrupt(b.RollupFile(), 0, "the file cannot be opened")
+		return nil // named already
 	}
 	f, err := rollup.Open(b.Rollup(), b.RollupFile(), rollup.NewCache(0))
 	if errors.Is(err, rollup.ErrRules) {
@@ -172,16 +193,12 @@ func (in *inspection) note(format string, args ...any) {
 	in.report.Notes = append(in.report.Notes, fmt.Sprintf(format, args...))
 }
 
-func (in *inspection) block(b *block.Block) error {
+func (in *inspection) block(b *block.Block) {
 	in.report.BlockBytes += b.Size()
-	if err := in.damage(in.rollup(b)); err != nil {
-		return err
-	}
+	in.damage(in.rollup(b))
 	var memo block.Memo
 	if in.deep {
-		if err := in.damage(b.CheckTraces()); err != nil {
-			return err
-		}
+		in.damage(b.CheckTraces())
 	}
 	var segments float64
 	for i := range b.Len() {
@@ -190,16 +207,13 @@ func (in *inspection) block(b *block.Block) error {
 	for i := range b.Len() {
 		e, k := b.Entry(i), key{b.Account(i), b.Entry(i).ID}
 		if in.deep {
-			if err := in.damage(in.records(b, i, &memo)); err != nil {
-				return err
-			}
+			in.damage(in.records(b, i, &memo))
 		}
 		in.bytes[k.account] += float64(b.Size()) * float64(e.Segments) / max(1, segments)
 		if old, had := in.traces[k]; !in.graves.hold(k, e.LSN) && (!had || old.lsn < e.LSN) {
 			in.traces[k] = inspected{e.LSN, e.LSN, int64(e.Segments), e.First, e.Updated}
 		}
 	}
-	return nil
 }
 
 func (in *inspection) records(b *block.Block, i int, keep block.Keeper) error {
@@ -216,11 +230,9 @@ func (in *inspection) records(b *block.Block, i int, keep block.Keeper) error {
 }
 
 func (in *inspection) log() error {
-	l, found, err := wal.Open(wal.Options{FS: in.o.FS, Dir: in.dir.sub(logDir), FileBytes: in.o.LogFileBytes}, in.entry)
+	l, found, err := wal.Open(wal.Options{FS: in.o.FS, Dir: in.dir.sub(logDir), FileBytes: in.o.LogFileBytes, Known: in.dir.manifest.mark()}, in.entry)
 	for _, d := range found.Damage {
-		if err := in.damage(d); err != nil {
-			return err
-		}
+		in.damage(d)
 	}
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
@@ -228,15 +240,9 @@ func (in *inspection) log() error {
 	in.report.Files += l.Files()
 	in.report.WALBytes = l.Size()
 	if found.Torn > 0 {
-		in.note("the last %d bytes of the log are of a write that was never acknowledged; the next start drops them", found.Torn)
+		in.note("of the last %d bytes of the log nothing says that they were acknowledged; the next start drops them", found.Torn)
 	}
-	names, err := in.o.FS.List(in.dir.sub(logDir))
-	for _, name := range names {
-		if strings.HasSuffix(name, ".damaged") {
-			in.note("%s was found damaged earlier and is kept for you to look at", filepath.Join(in.dir.sub(logDir), name))
-		}
-	}
-	return err
+	return nil
 }
 
 // entry takes one entry of the log, as replay does.
@@ -256,14 +262,13 @@ func (in *inspection) entry(e wal.Entry) error {
 	}
 	account, records, err := decodeBatch(e.Data)
 	if err != nil {
-		return in.damage(vfs.Corrupt(file, e.At, "entry %d: %w", e.LSN, err))
+		in.damage(vfs.Corrupt(file, e.At, "entry %d: %w", e.LSN, err))
+		return nil
 	}
 	for i := range records {
 		r := &records[i]
 		if _, err := in.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt); err != nil {
-			if err := in.damage(vfs.Corrupt(file, e.At, "entry %d, trace %s: %w", e.LSN, r.TraceID, err)); err != nil {
-				return err
-			}
+			in.damage(vfs.Corrupt(file, e.At, "entry %d, trace %s: %w", e.LSN, r.TraceID, err))
 			continue
 		}
 		k := key{account, r.TraceID}

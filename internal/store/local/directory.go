@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -10,18 +11,23 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/store/local/wal"
 )
 
 // The data directory (docs/format/store.md).
 const (
 	formatName    = "FORMAT"
 	formatText    = "fluoro local store"
-	formatVersion = 4
-	lockName      = "LOCK"
-	logDir        = "wal"
-	blockDir      = "blocks"
-	tempSuffix    = ".tmp"
+	formatVersion = 5
+	// lastWithoutManifest is the format that had none. It is brought up to date.
+	lastWithoutManifest = 4
+
+	lockName   = "LOCK"
+	logDir     = "wal"
+	blockDir   = "blocks"
+	tempSuffix = ".tmp"
 )
 
 // directory is a data directory that this process alone may write.
@@ -29,6 +35,13 @@ type directory struct {
 	fs   vfs.FS
 	path string
 	lock io.Closer
+
+	// What check found.
+	old      bool      // written before there were manifests
+	manifest *manifest // nil if there is none, or none that can be read
+	damage   []error
+	// These cannot be read; they are kept beside those that take their places.
+	badFormat, badManifest bool
 }
 
 // openDirectory checks that a directory is ours before it changes anything in
@@ -60,8 +73,11 @@ func openDirectory(fsys vfs.FS, path string) (*directory, error) {
 	return d, nil
 }
 
-// check says whether the directory is new, and refuses one that is not ours.
+// check says whether the directory is new, refuses one that is not ours, and reads
+// the manifest. What is damaged of a directory that is ours is named and does not
+// keep it from opening.
 func (d *directory) check() (fresh bool, err error) {
+	d.old, d.manifest, d.damage, d.badFormat, d.badManifest = false, nil, nil, false, false
 	names, err := d.fs.List(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
@@ -69,35 +85,113 @@ func (d *directory) check() (fresh bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read data directory: %w", err)
 	}
-	if !slices.Contains(names, formatName) {
-		// What a first start that was cut short leaves behind is ours, too.
-		for _, n := range names {
-			if n != lockName && n != formatName+tempSuffix && n != "lost+found" {
-				return false, fmt.Errorf("data directory %s is not empty and holds no Fluoro data (found %q, no %s file): choose another directory", d.path, n, formatName)
-			}
-		}
-		return true, nil
-	}
-	text, err := readFile(d.fs, filepath.Join(d.path, formatName))
-	if err != nil {
-		return false, fmt.Errorf("read data directory: %w", err)
-	}
-	name, number, _ := strings.Cut(strings.TrimSpace(string(text)), " version ")
-	version, err := strconv.Atoi(number)
+	m, damage := readManifest(d.fs, d.sub(manifestName))
+	text, err := readFile(d.fs, d.sub(formatName))
 	switch {
-	case name != formatText || err != nil:
-		return false, fmt.Errorf("data directory %s holds something else: its %s file says %.80q", d.path, formatName, text)
-	case version > formatVersion:
-		return false, fmt.Errorf("data directory %s was written by a newer fluoro (format %d, this one knows up to %d): use that version", d.path, version, formatVersion)
-	case version < 1:
-		return false, fmt.Errorf("data directory %s has format %d, which never existed", d.path, version)
-	case version < formatVersion:
-		return false, fmt.Errorf("data directory %s has format %d, of a fluoro before the first release; this one reads format %d: choose another directory", d.path, version, formatVersion)
+	case err == nil && string(text) == formatOf(formatVersion):
+	case err == nil && string(text) == formatOf(lastWithoutManifest):
+		d.old = true // what lies there as a manifest is of an upgrade that was cut short
+		return false, nil
+	case errors.Is(err, fs.ErrNotExist):
+		if foreign := d.foreign(names, m); foreign == "" {
+			return true, nil
+		} else if m == nil && !d.evidence() {
+			return false, fmt.Errorf("data directory %s is not empty and holds no Fluoro data (found %q, no %s file): choose another directory", d.path, foreign, formatName)
+		}
+		d.damage = append(d.damage, vfs.Corrupt(d.sub(formatName), 0, "the file is missing"))
+	case err != nil:
+		if m == nil && !d.evidence() {
+			return false, fmt.Errorf("read data directory: %w", err)
+		}
+		d.badFormat = true
+		d.damage = append(d.damage, vfs.Corrupt(d.sub(formatName), 0, "the file cannot be read: %w", err))
+	default:
+		if err := d.refuse(string(text), m); err != nil {
+			return false, err
+		}
+		d.badFormat = true
+		d.damage = append(d.damage, vfs.Corrupt(d.sub(formatName), 0, "it says %.80q; other files say that this is a data directory of Fluoro", text))
 	}
+	if m == nil && len(d.damage) > 0 && !slices.Contains(names, manifestName) {
+		d.old = true // a directory from before there were manifests, as far as one can tell
+		return false, nil
+	}
+	d.manifest, d.badManifest = m, m == nil && slices.Contains(names, manifestName)
+	d.damage = append(d.damage, damage...)
 	return false, nil
 }
 
-// prepare writes the format file of a new directory and makes those below.
+// foreign is a file that a first start which was cut short cannot have left
+// behind; "" if there is none.
+func (d *directory) foreign(names []string, m *manifest) string {
+	for _, n := range names {
+		switch n {
+		case lockName, "lost+found", formatName + tempSuffix, manifestName + tempSuffix:
+		case manifestName:
+			if m == nil || m.Log.Newest > 0 {
+				return n
+			}
+		default:
+			return n
+		}
+	}
+	return ""
+}
+
+// refuse is an error unless a format file that is not ours can only be a damaged
+// one. What a checksum confirms, or nothing contradicts, is taken at its word.
+func (d *directory) refuse(text string, m *manifest) error {
+	line, _, _ := strings.Cut(text, "\n")
+	name, number, _ := strings.Cut(line, " version ")
+	version, err := strconv.Atoi(number)
+	ours := name == formatText && err == nil
+	switch {
+	case ours && version > formatVersion && text == formatOf(version):
+		return fmt.Errorf("data directory %s was written by a newer fluoro (format %d, this one knows up to %d): use that version", d.path, version, formatVersion)
+	case m != nil:
+		return nil
+	case ours && version >= 1 && version < lastWithoutManifest:
+		return fmt.Errorf("data directory %s has format %d, of a fluoro before the first release; this one reads format %d: choose another directory", d.path, version, formatVersion)
+	case d.evidence():
+		return nil
+	}
+	return fmt.Errorf("data directory %s holds something else: its %s file says %.80q", d.path, formatName, text)
+}
+
+// evidence says whether some log file or block shows that the directory is ours.
+func (d *directory) evidence() bool {
+	for _, sub := range []string{logDir, blockDir} {
+		names, err := d.fs.List(d.sub(sub))
+		if err != nil {
+			continue
+		}
+		for _, n := range names {
+			_, log := wal.Number(n)
+			_, index := block.Number(n)
+			if !log && !index {
+				continue
+			}
+			b, err := readFile(d.fs, filepath.Join(d.sub(sub), n))
+			if err == nil && (log && wal.Begins(b) || index && block.Begins(b)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// formatOf is the text of a format file. Since there are manifests it says its own
+// checksum, so that one flipped bit does not pass for another version.
+func formatOf(version int) string {
+	line := fmt.Sprintf("%s version %d\n", formatText, version)
+	if version <= lastWithoutManifest {
+		return line
+	}
+	return fmt.Sprintf("%schecksum %08x\n", line, crc32.Checksum([]byte(line), castagnoli))
+}
+
+// prepare writes the manifest and the format file of a new directory, makes those
+// below, and replaces a format file that cannot be read.
 func (d *directory) prepare() error {
 	// Asked again under the lock: another process may have been faster.
 	fresh, err := d.check()
@@ -108,6 +202,9 @@ func (d *directory) prepare() error {
 		if err := d.claim(); err != nil {
 			return err
 		}
+	}
+	if len(d.damage) > 0 && !d.old {
+		d.heal()
 	}
 	for _, sub := range []string{logDir, blockDir} {
 		if _, err := d.fs.List(d.sub(sub)); err == nil {
@@ -123,21 +220,41 @@ func (d *directory) prepare() error {
 	return nil
 }
 
-// claim writes the format file, before anything else is made.
+// claim writes the manifest and then the format file, before anything else is made.
 func (d *directory) claim() error {
-	name := filepath.Join(d.path, formatName)
-	if err := writeFile(d.fs, name+tempSuffix, fmt.Appendf(nil, "%s version %d\n", formatText, formatVersion)); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+	d.manifest = &manifest{Next: 1, Blocks: []listed{}}
+	b, err := d.manifest.encode()
+	if err != nil {
+		return err
 	}
-	if err := d.fs.Rename(name+tempSuffix, name); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+	if err := replace(d.fs, d.sub(manifestName), b); err != nil {
+		return err
 	}
-	if err := d.fs.SyncDir(d.path); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+	if err := d.writeFormat(); err != nil {
+		return err
 	}
 	// The name of the directory itself; not every system lets its parent be synced.
 	_ = d.fs.SyncDir(filepath.Dir(d.path))
 	return nil
+}
+
+func (d *directory) writeFormat() error {
+	return replace(d.fs, d.sub(formatName), []byte(formatOf(formatVersion)))
+}
+
+// heal puts a good format file in the place of one that cannot be read, which is
+// kept. If it cannot, the next start tries again.
+func (d *directory) heal() {
+	name := d.sub(formatName)
+	if text, err := readFile(d.fs, name); err == nil && string(text) == formatOf(formatVersion) {
+		return
+	}
+	if d.badFormat && d.fs.Rename(name, aside(d.fs, name)) != nil {
+		return
+	}
+	if err := d.writeFormat(); err != nil {
+		d.damage = append(d.damage, err)
+	}
 }
 
 func (d *directory) sub(name string) string { return filepath.Join(d.path, name) }

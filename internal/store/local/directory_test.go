@@ -1,6 +1,9 @@
 package local_test
 
 import (
+	"errors"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +14,8 @@ import (
 
 // TestDirectory_sharedWithOtherFiles: the format file, written first, is what
 // makes a directory ours. What lies beside it (control-plane records, an
-// administrator's note) is left alone; without it nothing is touched.
+// administrator's note) is left alone; where nothing says that it is ours nothing is
+// touched.
 func TestDirectory_sharedWithOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	open := func() error {
@@ -32,15 +36,78 @@ func TestDirectory_sharedWithOtherFiles(t *testing.T) {
 	if err := open(); err != nil {
 		t.Errorf("with control-plane records: %v", err)
 	}
-	if err := os.Remove(filepath.Join(dir, "FORMAT")); err != nil {
-		t.Fatal(err)
+	for _, gone := range []string{"FORMAT", "manifest", "wal"} {
+		if err := os.RemoveAll(filepath.Join(dir, gone)); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(); gone != "wal" {
+			// Other files say that it is ours.
+			if err != nil {
+				t.Errorf("without %s: %v", gone, err)
+			}
+		} else if err != nil {
+			t.Errorf("without a log: %v", err)
+		}
+	}
+	for _, gone := range []string{"FORMAT", "manifest", "wal"} {
+		if err := os.RemoveAll(filepath.Join(dir, gone)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := open(); err == nil || !strings.Contains(err.Error(), "no FORMAT file") {
-		t.Errorf("without the format file: %v", err)
+		t.Errorf("where nothing is ours: %v", err)
 	}
 	for _, name := range []string{"meta.db", "meta.db-wal", "meta.db-shm"} {
 		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(b) != name {
 			t.Errorf("%s now holds %q, error %v", name, b, err)
 		}
+	}
+}
+
+// A directory of format 4, which had no manifest, is brought up to date; what a
+// bit in a format file says otherwise is found by other files.
+func TestDirectory_format(t *testing.T) {
+	newer := "fluoro local store version 6\n"
+	newer += fmt.Sprintf("checksum %08x\n", crc32.Checksum([]byte(newer), crc32.MakeTable(crc32.Castagnoli)))
+	for name, c := range map[string]struct {
+		format  string
+		damaged bool
+		refused string
+	}{
+		"before there were manifests":       {"fluoro local store version 4\n", false, ""},
+		"a bit of that flipped":             {"fluoro local store version 5\n", true, ""},
+		"another bit of that flipped":       {"fluoro local store versikn 4\n", true, ""},
+		"a version that no checksum proves": {"fluoro local store version 6\n", true, ""},
+		"a newer one":                       {newer, false, "written by a newer fluoro (format 6"},
+		"before the first release":          {"fluoro local store version 3\n", false, "before the first release"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			o := local.Options{Dir: dir, Retention: -1}
+			s, err := local.Open(o)
+			must(t, err)
+			must(t, errors.Join(put(s, 1, 1), s.Flush(t.Context()), put(s, 2, 1), s.Close()))
+			must(t, os.Remove(filepath.Join(dir, "manifest")))
+			must(t, os.WriteFile(filepath.Join(dir, "FORMAT"), []byte(c.format), 0o600))
+			for start := 1; start <= 2; start++ {
+				s, err = local.Open(o)
+				if c.refused != "" {
+					if err == nil || !strings.Contains(err.Error(), c.refused) {
+						t.Fatalf("Open: %v", err)
+					}
+					return
+				}
+				must(t, err)
+				st, err := s.Stats(t.Context())
+				must(t, err)
+				if (len(st.Damage) > 0) != (c.damaged && start == 1) {
+					t.Errorf("start %d: damage %v", start, st.Damage)
+				}
+				if has(t, s, 1) != 1 || has(t, s, 2) != 1 {
+					t.Errorf("start %d: traces are missing", start)
+				}
+				must(t, s.Close())
+			}
+		})
 	}
 }

@@ -65,3 +65,12 @@ func (s *Store) LSN(account trace.Account, id trace.ID) uint64 {
 func (s *Store) DeleteUpTo(account trace.Account, id trace.ID, lsn uint64) (int, error) {
 	return s.deleteSome(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}})
 }
+
+// ReadManifest reads one copy of what a disk may hold.
+func ReadManifest(b []byte) (blocks int, err error) {
+	m, err := decodeManifest(b)
+	if err != nil {
+		return 0, err
+	}
+	return len(m.Blocks), nil
+}

@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"path/filepath"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -75,8 +74,6 @@ func encodeGraves(all map[key]grave) []byte {
 	return append(b, b...)
 }
 
-var errGravesVersion = errors.New("written by a newer fluoro")
-
 // decodeGraves reads one copy.
 func decodeGraves(b []byte) (map[key]grave, error) {
 	const least, fixed = len(gravesMagic) + 12, 16 + 3*8 + 2
@@ -88,7 +85,7 @@ func decodeGraves(b []byte) (map[key]grave, error) {
 		return nil, errors.New("wrong checksum")
 	}
 	if binary.LittleEndian.Uint32(b[8:]) != 1 {
-		return nil, errGravesVersion
+		return nil, fmt.Errorf("version %d, this program knows 1", binary.LittleEndian.Uint32(b[8:]))
 	}
 	n, rest := binary.LittleEndian.Uint32(b[12:]), body[16:]
 	all := map[key]grave{}
@@ -111,28 +108,29 @@ func decodeGraves(b []byte) (map[key]grave, error) {
 	return all, nil
 }
 
-// readGraves reads both copies; damage names those that are lost.
-func readGraves(fsys vfs.FS, name string) (all map[key]grave, damage []error, err error) {
+// readGraves reads both copies; damage names those that are lost. must says that
+// there is a file.
+func readGraves(fsys vfs.FS, name string, must bool) (all map[key]grave, damage []error) {
 	b, err := readWhole(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
+		if must {
+			damage = append(damage, vfs.Corrupt(name, 0, "the file is missing: deleted traces whose blocks were not rewritten yet are shown again"))
+		}
+		return nil, damage
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read deletions: %w", err)
+		return nil, []error{vfs.Corrupt(name, 0, "the file cannot be read, so deleted traces may be shown again: %w", err)}
 	}
 	half := len(b) / 2
 	for i, copied := range [][]byte{b[:half], b[half:]} {
 		list, err := decodeGraves(copied)
-		if errors.Is(err, errGravesVersion) {
-			return nil, nil, fmt.Errorf("%s: %w", name, err)
-		}
 		if err != nil {
 			damage = append(damage, vfs.Corrupt(name, int64(i*half), "copy %d of the deletions: %w", i+1, err))
 		} else if all == nil {
 			all = list
 		}
 	}
-	return all, damage, nil
+	return all, damage
 }
 
 func readWhole(fsys vfs.FS, name string) ([]byte, error) {
@@ -152,17 +150,18 @@ func readWhole(fsys vfs.FS, name string) ([]byte, error) {
 	return b, nil
 }
 
-func (s *Store) openGraves() error {
-	name := s.dir.sub(gravesName)
-	all, damage, err := readGraves(s.o.FS, name)
-	if err != nil {
-		return err
-	}
+func (s *Store) openGraves() {
+	m := s.dir.manifest
+	all, damage := readGraves(s.o.FS, s.dir.sub(gravesName), m != nil && m.Deleted)
 	for _, d := range damage {
 		s.noteDamage(d)
+		if all == nil {
+			s.remember([]string{d.Error()})
+		}
 	}
-	s.graves = graves{byKey: all, unsaved: len(damage) == 1}
-	return nil
+	s.gravesSaved = all != nil
+	s.gravesAside = all == nil && len(damage) > 0
+	s.graves = graves{byKey: all, unsaved: all != nil && len(damage) > 0}
 }
 
 // saveGraves writes the deletions down, before log files that hold some are
@@ -179,19 +178,23 @@ func (s *Store) saveGraves() error {
 	s.graves.unsaved = false
 	s.mu.Unlock()
 	name := s.dir.sub(gravesName)
-	err := writeFile(s.o.FS, name+tempSuffix, b)
-	if err == nil {
-		err = s.o.FS.Rename(name+tempSuffix, name)
+	var err error
+	if s.gravesAside {
+		// What cannot be read is kept for a person to look at.
+		if err = s.o.FS.Rename(name, aside(s.o.FS, name)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
 	}
 	if err == nil {
-		err = s.o.FS.SyncDir(filepath.Dir(name))
+		err = replace(s.o.FS, name, b)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err != nil {
-		s.mu.Lock()
 		s.graves.unsaved = true
-		s.mu.Unlock()
-		return fmt.Errorf("write %s: %w", name, err)
+		return fmt.Errorf("write down deletions: %w", err)
 	}
+	s.gravesAside, s.gravesSaved = false, true
 	return nil
 }
 
@@ -240,7 +243,7 @@ func (s *Store) purge() {
 	oldest := s.log.Oldest()
 	s.mu.Lock()
 	for k, v := range due {
-		if !left[k] && v.file < oldest && s.graves.byKey[k] == v {
+		if !left[k] && v.file < oldest && s.graves.byKey[k] == v && len(s.doomed) == 0 {
 			delete(s.graves.byKey, k)
 			s.graves.unsaved = true
 		}

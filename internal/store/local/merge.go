@@ -118,7 +118,8 @@ func (s *Store) merge(sources []*sealed) error {
 	if len(inputs) == 0 {
 		return s.drop(sources)
 	}
-	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: s.newBlockNumber(), Codec: s.codec, Level: block.Small})
+	number := s.newBlockNumber()
+	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: number, Codec: s.codec, Level: block.Small})
 	var origin []place
 	var roll []byte
 	if err == nil {
@@ -135,6 +136,7 @@ func (s *Store) merge(sources []*sealed) error {
 		if w != nil {
 			w.Abort()
 		}
+		s.gaveUp(number)
 		return err
 	}
 	s.takeOver(newSealed(b), origin, sources)
@@ -260,6 +262,7 @@ func (s *Store) takeOver(merged *sealed, origin []place, sources []*sealed) {
 	merged.origin = nil
 	s.epoch++
 	s.blocks = append(withoutBlocks(s.blocks, sources), merged)
+	delete(s.leaving, merged.Number())
 }
 
 func withoutBlocks(blocks, gone []*sealed) []*sealed {
@@ -278,8 +281,11 @@ func (s *Store) drop(blocks []*sealed) error {
 	s.mu.Lock()
 	s.epoch++
 	s.blocks = withoutBlocks(s.blocks, blocks)
+	s.doomed = append(s.doomed, blocks...)
+	for _, b := range blocks {
+		s.leaving[b.Number()] = false
+	}
 	s.mu.Unlock()
-	var failed error
 	for _, b := range blocks {
 		for from := 0; from < b.Len(); from += takeOverStep {
 			s.mu.Lock()
@@ -293,32 +299,115 @@ func (s *Store) drop(blocks []*sealed) error {
 		s.mu.Lock()
 		s.table.release(b)
 		s.mu.Unlock()
-		if err := s.o.FS.Remove(b.File()); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("remove block: %w", err))
-		}
 		b.Release()
 	}
-	if err := s.o.FS.SyncDir(s.dir.sub(blockDir)); err != nil {
-		failed = errors.Join(failed, fmt.Errorf("remove blocks: %w", err))
+	return s.removeDoomed()
+}
+
+// removeDoomed removes the files of blocks that were dropped, once the manifest
+// does not ask for them any more. What cannot be removed now waits.
+func (s *Store) removeDoomed() error {
+	s.mu.RLock()
+	doomed := slices.Clone(s.doomed)
+	s.mu.RUnlock()
+	if len(doomed) == 0 {
+		return nil
+	}
+	if err := s.saveManifest(); err != nil {
+		// On a disk that is full, what is over its time makes room. A manifest that
+		// asks for it means no harm: it says itself when that ended.
+		for _, b := range doomed {
+			if b.Range.MaxUpdated >= s.horizon() {
+				return fmt.Errorf("remove blocks: %w", err)
+			}
+		}
+	}
+	dir := s.dir.sub(blockDir)
+	remove := func(name string) error {
+		if err := s.o.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove a file of a block: %w", err)
+		}
+		return nil
+	}
+	var failed error
+	for _, b := range doomed {
+		failed = errors.Join(failed, remove(b.File()))
+	}
+	if failed = errors.Join(failed, s.o.FS.SyncDir(dir)); failed != nil {
+		return failed
+	}
+	// A block that is there after a crash has its tables.
+	for _, b := range doomed {
+		for _, name := range b.Tables() {
+			failed = errors.Join(failed, remove(name))
+		}
 	}
 	if failed != nil {
 		return failed
 	}
-	// A block that is there after a crash has its tables. The next start
-	// removes those that have no block.
-	for _, b := range blocks {
-		for _, name := range b.Tables() {
-			if err := s.o.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				failed = errors.Join(failed, fmt.Errorf("remove a file of a block: %w", err))
-			}
+	s.mu.Lock()
+	s.doomed = slices.DeleteFunc(s.doomed, func(b *sealed) bool { return slices.Contains(doomed, b) })
+	s.mu.Unlock()
+	return s.forgetGone()
+}
+
+// forgetGone forgets the numbers of blocks whose files are gone for good.
+func (s *Store) forgetGone() error {
+	s.mu.RLock()
+	var gone []uint64
+	for number, making := range s.leaving {
+		if !making {
+			gone = append(gone, number)
 		}
 	}
-	return failed
+	s.mu.RUnlock()
+	if len(gone) == 0 {
+		return nil
+	}
+	dir := s.dir.sub(blockDir)
+	if err := s.o.FS.SyncDir(dir); err != nil {
+		return fmt.Errorf("remove blocks: %w", err)
+	}
+	names, err := s.o.FS.List(dir)
+	if err != nil {
+		return fmt.Errorf("remove blocks: %w", err)
+	}
+	for _, name := range names {
+		if number, ok := block.NumberOf(name); ok {
+			gone = slices.DeleteFunc(gone, func(n uint64) bool { return n == number })
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, number := range gone {
+		delete(s.leaving, number)
+	}
+	return nil
+}
+
+// mostGivenUp is how many numbers of blocks that were given up are kept before
+// those are forgotten of which nothing is left.
+const mostGivenUp = 32
+
+// gaveUp notes that a block that was being made will not be.
+func (s *Store) gaveUp(number uint64) {
+	s.mu.Lock()
+	s.leaving[number] = false
+	many := len(s.leaving) > mostGivenUp
+	s.mu.Unlock()
+	if many {
+		if err := s.forgetGone(); err != nil {
+			s.o.Logger.Warn("files of blocks that were given up may be left", "error", err)
+		}
+	}
 }
 
 // retain drops the blocks all of whose traces are over their time. Traces that
 // are over theirs in other blocks are not shown, and go with the next merge.
 func (s *Store) retain() {
+	if err := s.removeDoomed(); err != nil {
+		s.o.Logger.Warn("blocks not removed", "error", err)
+	}
 	s.shrink()
 	s.mu.RLock()
 	var over []*sealed

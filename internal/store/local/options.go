@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -56,7 +57,8 @@ type Options struct {
 	// Groups lists the versions of all groups that an account has or had, each
 	// with its ID, those included that are valid now: what belongs to them is
 	// summed up when traces settle. Without it, and for versions that it did not
-	// list when they were valid, graphs and series of groups read traces.
+	// list when they were valid, graphs and series of groups read traces. With
+	// ErrGroupsLost blocks have no rollup: graphs and series read their traces.
 	Groups func(trace.Account) ([]store.GroupVersion, error)
 	// Refused, if not nil, is told of observations that contradict what was there
 	// before, where Append could not tell their sender. It must not block, nor keep
@@ -71,6 +73,9 @@ type Options struct {
 	// Logger takes what an operator should know (nothing is logged without one).
 	Logger *slog.Logger
 }
+
+// ErrGroupsLost is the error of Options.Groups when nobody can know the groups.
+var ErrGroupsLost = errors.New("the groups are not known")
 
 func (o Options) withDefaults() Options {
 	setDuration(&o.SettleAfter, 5*time.Second)

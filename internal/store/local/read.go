@@ -8,6 +8,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -199,10 +200,10 @@ func (s *Store) readFailed(b *sealed, err error) error {
 }
 
 // Traces yields traces by id. One that cannot be read does not hide the others:
-// its error comes last.
+// which ones those are comes last.
 func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error] {
 	return func(yield func(*trace.Trace, error) bool) {
-		var failed error
+		var damaged store.DamagedError
 		for _, id := range ids {
 			if err := errors.Join(ctx.Err(), s.usable()); err != nil {
 				yield(nil, err)
@@ -217,19 +218,29 @@ func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.I
 			}
 			v, err := s.view(&src, true, s.groups)
 			src.release()
-			if err != nil {
-				failed = errors.Join(failed, err)
-				continue
-			}
-			if !yield(v.trace, nil) {
+			switch {
+			case err == nil:
+				if !yield(v.trace, nil) {
+					return
+				}
+			case notCorrupt(err) != nil:
+				yield(nil, fmt.Errorf("read trace %s: %w", id, err))
 				return
+			default:
+				damaged.IDs = append(damaged.IDs, id)
+				if len(damaged.IDs) <= mostReasons {
+					damaged.Err = errors.Join(damaged.Err, err)
+				}
 			}
 		}
-		if failed != nil {
-			yield(nil, fmt.Errorf("read traces: %w", failed))
+		if len(damaged.IDs) > 0 {
+			yield(nil, &damaged)
 		}
 	}
 }
+
+// mostReasons is how many reasons a DamagedError gives.
+const mostReasons = 5
 
 // expired says whether a settled trace is over its time although its block is
 // still there.

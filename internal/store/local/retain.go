@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"path/filepath"
 	"slices"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
@@ -22,27 +20,40 @@ const (
 
 // openFloor reads the horizon that retention by bytes has reached: twice magic,
 // i64 time in nanoseconds, u32 CRC-32C of both.
-func (s *Store) openFloor() error {
-	s.floor.Store(int64(trace.MinTime))
-	name := s.dir.sub(floorName)
-	b, err := readWhole(s.o.FS, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+func (s *Store) openFloor() {
+	known := trace.MinTime
+	if m := s.dir.manifest; m != nil && m.Horizon != 0 {
+		known = m.Horizon
 	}
-	if err != nil {
-		return fmt.Errorf("read horizon: %w", err)
+	floor, damage := readFloor(s.o.FS, s.dir.sub(floorName), known)
+	for _, d := range damage {
+		s.noteDamage(d)
 	}
-	read := false
+	s.floor.Store(int64(floor))
+}
+
+// readFloor reads both copies; known is what the manifest says, trace.MinTime if
+// nothing. damage names what is lost.
+func readFloor(fsys vfs.FS, name string, known trace.Time) (floor trace.Time, damage []error) {
+	b, err := readWhole(fsys, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if known != trace.MinTime {
+			damage = append(damage, vfs.Corrupt(name, 0, "the file is missing; the manifest says the same"))
+		}
+		return known, damage
+	case err != nil:
+		return known, []error{vfs.Corrupt(name, 0, "the file cannot be read: %w", err)}
+	}
+	floor = known
 	for at := 0; at < 2*floorBytes; at += floorBytes {
-		t, ok := decodeFloor(b[min(at, len(b)):])
-		if !ok {
-			s.noteDamage(vfs.Corrupt(name, int64(at), "a copy of the horizon cannot be read"))
-		} else if !read {
-			s.floor.Store(int64(t))
-			read = true
+		if t, ok := decodeFloor(b[min(at, len(b)):]); ok {
+			floor = max(floor, t)
+		} else {
+			damage = append(damage, vfs.Corrupt(name, int64(at), "a copy of the horizon cannot be read"))
 		}
 	}
-	return nil
+	return floor, damage
 }
 
 func decodeFloor(b []byte) (trace.Time, bool) {
@@ -56,16 +67,8 @@ func decodeFloor(b []byte) (trace.Time, bool) {
 func (s *Store) raiseFloor(t trace.Time) error {
 	b := binary.LittleEndian.AppendUint64([]byte(floorMagic), uint64(t))
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	name := s.dir.sub(floorName)
-	err := writeFile(s.o.FS, name+tempSuffix, append(b, b...))
-	if err == nil {
-		err = s.o.FS.Rename(name+tempSuffix, name)
-	}
-	if err == nil {
-		err = s.o.FS.SyncDir(filepath.Dir(name))
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+	if err := replace(s.o.FS, s.dir.sub(floorName), append(b, b...)); err != nil {
+		return err
 	}
 	s.floor.Store(int64(t))
 	return nil

@@ -21,6 +21,15 @@ type roller struct {
 	store    *Store
 	builder  rollup.Builder
 	versions map[trace.Account][]store.GroupVersion
+	lost     bool // it is not known what belongs to groups
+}
+
+// encode is the rollup; one that is never used if groups would be missing in it.
+func (r *roller) encode() []byte {
+	if r.lost {
+		return rollup.Unusable()
+	}
+	return r.builder.Encode()
 }
 
 // add counts a trace, for its account and for the groups it belongs to. Of its
@@ -35,7 +44,10 @@ func (r *roller) add(account trace.Account, t *trace.Trace, sum *trace.Summary) 
 		// Asked for after what is counted was received: no version that concerns
 		// it is missing.
 		var err error
-		if versions, err = r.store.o.Groups(account); err != nil {
+		if versions, err = r.store.o.Groups(account); errors.Is(err, ErrGroupsLost) {
+			r.lost = true
+			return nil
+		} else if err != nil {
 			return fmt.Errorf("groups of account %s: %w", account, err)
 		}
 		if r.versions == nil {
@@ -71,7 +83,7 @@ func (s *Store) rollups(b *sealed, dead liveness, epoch uint32) (plus, minus *ro
 	}
 	if b.minusEpoch < epoch && dead != nil {
 		if err := s.subtract(b, dead, epoch); err != nil {
-			if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+			if _, corrupt := errors.AsType[*CorruptError](err); corrupt || errors.Is(err, rollup.ErrRules) {
 				err = s.noRollup(b, err)
 			}
 			return nil, nil, err
@@ -105,7 +117,7 @@ func (s *Store) openRollup(b *sealed) (*rollup.File, error) {
 func (s *Store) noRollup(b *sealed, err error) error {
 	b.unrolled = true
 	if errors.Is(err, rollup.ErrRules) {
-		s.o.Logger.Info("a rollup of an older version is not used: graphs read traces instead", "file", b.RollupFile())
+		s.o.Logger.Info("a rollup that other rules made is not used: graphs read traces instead", "file", b.RollupFile())
 	} else {
 		s.noteDamage(err)
 	}
@@ -158,6 +170,9 @@ func (s *Store) mergedRollup(inputs []*merging) ([]byte, error) {
 			}
 		}
 		copied, err := s.rollupOf(m.sealed, m.copied)
+		if errors.Is(err, rollup.ErrRules) {
+			return rollup.Unusable(), nil
+		}
 		if err != nil {
 			return nil, s.readFailed(m.sealed, err)
 		}
@@ -179,5 +194,5 @@ func (s *Store) rollupOf(b *sealed, entries []int) (*rollup.File, error) {
 			return nil, err
 		}
 	}
-	return rollup.InMemory(r.builder.Encode(), s.pages)
+	return rollup.InMemory(r.encode(), s.pages)
 }

@@ -236,7 +236,7 @@ func (s *Store) flush(sources []source) error {
 	slices.SortFunc(list, func(a, b settling) int {
 		return cmp.Or(cmp.Compare(a.info.Start, b.info.Start), bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.account, b.account))
 	})
-	b, err := s.writeBlock(list, &memo, roll.builder.Encode())
+	b, err := s.writeBlock(list, &memo, roll.encode())
 	if err != nil {
 		return err
 	}
@@ -367,11 +367,21 @@ func (s *Store) newBlockNumber() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextBlock++
+	s.leaving[s.nextBlock-1] = true
 	return s.nextBlock - 1
 }
 
 func (s *Store) writeBlock(list []settling, keep block.Keeper, roll []byte) (*block.Block, error) {
-	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: s.newBlockNumber(), Codec: s.codec})
+	number := s.newBlockNumber()
+	b, err := s.buildBlock(number, list, keep, roll)
+	if err != nil {
+		s.gaveUp(number)
+	}
+	return b, err
+}
+
+func (s *Store) buildBlock(number uint64, list []settling, keep block.Keeper, roll []byte) (*block.Block, error) {
+	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: number, Codec: s.codec})
 	if err != nil {
 		if w != nil {
 			w.Abort()
@@ -404,6 +414,7 @@ func (s *Store) install(b *block.Block, list []settling) {
 	s.epoch++
 	s.table.register(sealed)
 	s.blocks = append(s.blocks, sealed)
+	delete(s.leaving, b.Number())
 	s.flushError = ""
 	var freed int64
 	for i := range list {
@@ -423,14 +434,19 @@ func (s *Store) install(b *block.Block, list []settling) {
 	s.room.give(freed)
 }
 
-// trimLog deletes the log files whose content is in blocks.
+// trimLog deletes the log files whose content is in blocks, once the manifest asks
+// for these blocks and not for the files.
 func (s *Store) trimLog() error {
-	s.mu.RLock()
+	s.mu.Lock()
 	// A batch that is being written now goes to a file that is not older than
 	// that of the newest applied one.
 	oldest := s.head.oldestFile(s.appliedFile)
-	s.mu.RUnlock()
+	s.oldestLog = max(s.oldestLog, oldest)
+	s.mu.Unlock()
 	if err := s.saveGraves(); err != nil {
+		return err
+	}
+	if err := s.saveManifest(); err != nil {
 		return err
 	}
 	return s.log.Remove(oldest)

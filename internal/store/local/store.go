@@ -16,8 +16,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -57,11 +60,23 @@ type Store struct {
 	epoch       uint32
 	nextBlock   uint64
 	appliedFile uint64 // log file of the newest applied batch
+	oldestLog   uint64 // number of the oldest log file that is needed
 	damage      []string
+	known       map[uint64]bool // hashes of all damage, listed or not
+	notes       []string        // what is left of earlier damage; set at start
 	graves      graves
-	floor       atomic.Int64 // horizon that retention by bytes has reached; needs no mutex
-	readOnly    string       // why nothing can be written to the log, or ""
-	flushError  string       // why nothing can be written to blocks, or ""
+	gravesSaved bool // there is a file of deletions
+	gravesAside bool // one that cannot be read, and is kept
+	// leaving are the numbers of blocks whose files may be removed: true while one is
+	// being made. doomed are those that wait for it.
+	leaving    map[uint64]bool
+	doomed     []*sealed
+	absent     []listed     // blocks that must be there and cannot be read
+	beside     []string     // files of others
+	losses     []string     // found lost at some start
+	floor      atomic.Int64 // horizon that retention by bytes has reached; needs no mutex
+	readOnly   string       // why nothing can be written to the log, or ""
+	flushError string       // why nothing can be written to blocks, or ""
 
 	followers followers
 	closing   chan struct{} // closed when Close begins
@@ -72,7 +87,8 @@ type Store struct {
 	settling  sync.Mutex    // one flush at a time
 	merging   sync.Mutex    // one merge at a time
 	swept     trace.Time    // up to which sweep has looked; the merger's own
-	saving    sync.Mutex    // one save of the deletions at a time
+	saving    sync.Mutex    // one save of the manifest or the deletions at a time
+	saved     []byte        // the manifest as it is on disk; saving guards it
 	// assembling lets large traces be assembled one at a time.
 	assembling sync.Mutex
 	tasks      sync.WaitGroup
@@ -81,9 +97,10 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens a data directory and takes back what its log holds. Damage is
-// logged, shown in Stats and does not keep it from opening; a directory that is
-// foreign, newer, locked or cannot be written does.
+// Open opens a data directory and takes back what its log holds. Damage, files that
+// are missing or cannot be read included, is logged, shown in Stats and does not
+// keep it from opening; a directory that is foreign, newer, locked or cannot be
+// written does.
 func Open(o Options) (*Store, error) {
 	o = o.withDefaults()
 	dir, err := openDirectory(o.FS, o.Dir)
@@ -91,7 +108,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		o: o, dir: dir, head: newHead(), table: newTable(), epoch: 1, nextBlock: 1,
+		o: o, dir: dir, head: newHead(), table: newTable(), epoch: 1, nextBlock: 1, known: map[uint64]bool{}, leaving: map[uint64]bool{},
 		closing: make(chan struct{}), kick: make(chan struct{}, 1), flushes: make(chan chan error), merges: make(chan struct{}, 1),
 	}
 	s.queue.init()
@@ -113,68 +130,143 @@ func (s *Store) open() (err error) {
 	if s.codec, err = block.NewCodec(); err != nil {
 		return err
 	}
-	if err := s.openGraves(); err != nil {
-		return err
+	m := s.dir.manifest
+	for _, d := range s.dir.damage {
+		s.noteDamage(d)
+		if m == nil && !s.dir.old {
+			s.remember([]string{d.Error()}) // nobody knows what else is missing
+		}
 	}
-	if err := s.openFloor(); err != nil {
-		return err
+	if m != nil {
+		s.oldestLog, s.beside = m.Log.Oldest, m.Beside
+		s.remember(m.Losses)
+		s.openBeside()
 	}
+	s.openGraves()
+	s.openFloor()
 	next, err := s.openBlocks()
 	if err != nil {
 		return err
 	}
 	next = max(next, s.graves.nextLSN())
 	var found wal.Found
-	s.log, found, err = wal.Open(wal.Options{FS: s.o.FS, Dir: s.dir.sub(logDir), FileBytes: s.o.LogFileBytes, NextLSN: next}, s.replay)
+	s.log, found, err = wal.Open(wal.Options{
+		FS: s.o.FS, Dir: s.dir.sub(logDir), FileBytes: s.o.LogFileBytes, NextLSN: next, Known: m.mark(),
+		Warn: func(err error) { s.o.Logger.Warn("the log goes on", "error", err) },
+	}, s.replay)
 	for _, d := range found.Damage {
-		s.noteDamage(d)
+		s.remember([]string{d.Error()})
 	}
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
 	s.forgetReplayed()
 	if found.Torn > 0 {
-		s.o.Logger.Info("dropped the end of the log, which was never acknowledged", "bytes", found.Torn)
+		s.o.Logger.Info("dropped the end of the log, of which nothing says that it was acknowledged", "bytes", found.Torn)
 	}
 	if err := s.log.Rotate(); err != nil {
 		s.setReadOnly(err)
 	}
 	s.appliedFile = s.log.File()
+	s.notes = s.leftBehind()
+	if err := s.saveManifest(); err != nil {
+		s.o.Logger.Warn("the manifest was not written", "error", err)
+	} else if s.dir.old {
+		s.dir.heal()
+	}
 	return nil
+}
+
+// remember lists what was lost at this or an earlier start. It cannot be found
+// again when new files have taken the place of what is missing.
+func (s *Store) remember(losses []string) {
+	for _, text := range losses {
+		s.noteDamage(errors.New(text))
+		if !slices.Contains(s.losses, text) && len(s.losses) < maxLosses {
+			s.losses = append(s.losses, text)
+		}
+	}
+}
+
+// openBeside looks for files that others said are in the directory.
+func (s *Store) openBeside() {
+	for _, d := range missingBeside(s.dir) {
+		s.remember([]string{d.Error()})
+	}
+}
+
+// missingBeside names files of others that are gone.
+func missingBeside(d *directory) (damage []error) {
+	for _, name := range d.manifest.Beside {
+		f, err := d.fs.Open(d.sub(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			damage = append(damage, vfs.Corrupt(d.sub(name), 0, "the file is missing, with all that it held"))
+		} else if err == nil {
+			_ = f.Close() // whoever it belongs to reads it
+		}
+	}
+	return damage
+}
+
+// leftBehind names files that were found damaged and replaced earlier.
+func (s *Store) leftBehind() []string { return damagedAside(s.dir) }
+
+func damagedAside(d *directory) (notes []string) {
+	for _, sub := range []string{"", logDir, blockDir} {
+		names, err := d.fs.List(d.sub(sub))
+		if err != nil {
+			continue // which is damage, and named as such
+		}
+		for _, name := range names {
+			if strings.Contains(name, ".damaged") {
+				notes = append(notes, filepath.Join(d.sub(sub), name)+" was found damaged and is kept for you to look at")
+			}
+		}
+	}
+	return notes
 }
 
 // openBlocks loads all indexes and is the least LSN that no block knows.
 func (s *Store) openBlocks() (next uint64, err error) {
-	dir := s.dir.sub(blockDir)
+	dir, m := s.dir.sub(blockDir), s.dir.manifest
 	names, err := s.o.FS.List(dir)
 	if err != nil {
-		return 0, fmt.Errorf("list blocks: %w", err)
+		s.noteDamage(vfs.Corrupt(dir, 0, "no block can be read: %w", err))
+		if m != nil {
+			s.nextBlock, s.absent = max(m.Next, 1), m.Blocks
+		}
+		return 0, nil
 	}
-	for _, name := range names {
-		if block.IsTemp(name) {
-			if err := s.o.FS.Remove(filepath.Join(dir, name)); err != nil {
-				s.o.Logger.Warn("unfinished block not removed", "file", name, "error", err)
-			}
-			continue
+	files := blockFilesOf(dir, names, m, s.horizon())
+	s.nextBlock, s.absent = max(files.next, 1), files.lost
+	for _, d := range files.damage {
+		s.noteDamage(d)
+	}
+	for _, l := range files.lost {
+		next = max(next, l.LSN+1)
+	}
+	for _, name := range files.remove {
+		// Listed until it is sure that it is gone.
+		if number, ok := block.NumberOf(filepath.Base(name)); ok {
+			s.leaving[number] = false
 		}
-		if number, ok := block.Table(name); ok && !slices.Contains(names, block.Name(number)) {
-			if err := s.o.FS.Remove(filepath.Join(dir, name)); err != nil {
-				s.o.Logger.Warn("table of no block not removed", "file", name, "error", err)
-			}
-			continue
+		if err := s.o.FS.Remove(name); err != nil {
+			s.o.Logger.Warn("a file of no block was not removed", "file", name, "error", err)
 		}
-		number, ok := block.Number(name)
-		if !ok {
-			continue
-		}
-		s.nextBlock = max(s.nextBlock, number+1)
+	}
+	for _, number := range files.open {
+		known, listed := m.block(number)
 		b, err := block.Open(s.o.FS, dir, number, s.codec)
-		if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+		if err != nil {
 			s.noteDamage(err)
+			if listed {
+				s.absent = append(s.absent, known)
+				next = max(next, known.LSN+1)
+			}
 			continue
 		}
-		if err != nil {
-			return 0, err
+		for _, d := range checkFiles(s.o.FS, b, known, listed) {
+			s.noteDamage(d)
 		}
 		next = max(next, b.HighestLSN+1)
 		s.take(newSealed(b))
@@ -217,7 +309,7 @@ func (s *Store) replay(e wal.Entry) error {
 	}
 	account, records, err := decodeBatch(e.Data)
 	if err != nil {
-		s.noteDamage(vfs.Corrupt(s.dir.sub(logDir), 0, "log file %x, entry %d: %w", e.File, e.LSN, err))
+		s.noteDamage(vfs.Corrupt(filepath.Join(s.dir.sub(logDir), wal.Name(e.File)), e.At, "entry %d: %w", e.LSN, err))
 		return nil
 	}
 	var batch []*trace.Segment
@@ -229,7 +321,7 @@ func (s *Store) replay(e wal.Entry) error {
 		}
 		seg, err := s.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt)
 		if err != nil {
-			s.noteDamage(fmt.Errorf("log file %x, entry %d: %w", e.File, e.LSN, err))
+			s.noteDamage(vfs.Corrupt(filepath.Join(s.dir.sub(logDir), wal.Name(e.File)), e.At, "entry %d, trace %s: %w", e.LSN, r.TraceID, err))
 			continue
 		}
 		batch = append(batch, seg)
@@ -253,6 +345,10 @@ func (s *Store) Close() error {
 	s.writers.Wait()
 	s.tasks.Wait()
 	err := s.log.Close()
+	// What the log holds is known to the byte now.
+	if saveErr := errors.Join(s.saveGraves(), s.saveManifest()); err == nil {
+		err = saveErr
+	}
 	s.release()
 	return errors.Join(err, s.dir.close())
 }
@@ -277,18 +373,33 @@ func (s *Store) usable() error {
 	return nil
 }
 
-// noteDamage logs damage once and keeps it for Stats.
+// Bounds of what is kept of damage: so many texts, and so many that are counted.
+const (
+	listedDamage  = 100
+	countedDamage = 10_000
+)
+
+// noteDamage counts damage once, and keeps and logs it as far as there is room.
 func (s *Store) noteDamage(err error) {
-	const most = 100
 	text := err.Error()
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(text)) // never fails
 	s.mu.Lock()
-	known := slices.Contains(s.damage, text)
-	if !known && len(s.damage) < most {
+	known := s.known[hash.Sum64()] || len(s.known) >= countedDamage
+	if !known {
+		s.known[hash.Sum64()] = true
+	}
+	more := !known && len(s.damage) < listedDamage
+	if more {
 		s.damage = append(s.damage, text)
 	}
+	last := more && len(s.damage) == listedDamage
 	s.mu.Unlock()
-	if !known {
-		s.o.Logger.Error("data is damaged; the rest is served", "error", err)
+	if more {
+		s.o.Logger.Error("data is damaged; the rest is served", "damage", text)
+	}
+	if last {
+		s.o.Logger.Error("more damage is only counted; 'fluoro store check' lists all of it", "listed", listedDamage)
 	}
 }
 
@@ -302,7 +413,8 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	defer s.mu.RUnlock()
 	st := store.Stats{
 		Traces: s.table.count + int64(s.head.count) - s.head.reopened, Segments: s.head.segments, OpenTraces: int64(s.head.count),
-		Blocks: int64(len(s.blocks)), WALBytes: wal, ReadOnly: s.readOnly, Damage: slices.Clone(s.damage),
+		Blocks: int64(len(s.blocks)), WALBytes: wal, ReadOnly: s.readOnly,
+		Damage: slices.Clone(s.damage), Damaged: int64(len(s.known)), Notes: s.notes,
 	}
 	for _, b := range s.blocks {
 		st.Segments += b.segments

@@ -75,6 +75,9 @@ func Number(name string) (uint64, bool) {
 	return n, err == nil
 }
 
+// Begins says whether a block's file can begin with some bytes.
+func Begins(b []byte) bool { return strings.HasPrefix(string(b[:min(len(magic), len(b))]), magic) }
+
 // IsTemp says whether a file name is of a block that was never finished.
 func IsTemp(name string) bool {
 	base, ok := strings.CutSuffix(name, tempSuffix)
@@ -93,21 +96,29 @@ func Table(name string) (uint64, bool) {
 	return 0, false
 }
 
+// NumberOf is the number in the name of any of a block's files, unfinished ones
+// included.
+func NumberOf(name string) (uint64, bool) {
+	name = strings.TrimSuffix(name, tempSuffix)
+	if number, ok := Number(name); ok {
+		return number, true
+	}
+	return Table(name)
+}
+
 func pathOf(dir string, number uint64, suffix string) string {
 	return filepath.Join(dir, fmt.Sprintf("%016x%s", number, suffix))
 }
 
-// ErrVersion is of a file that a newer program wrote.
-var ErrVersion = errors.New("unknown version of the block format")
-
-// Open opens a block and reads its index. Damage is a *vfs.CorruptError. The
-// caller holds the first reference.
+// Open opens a block and reads its index. Damage, which a file that cannot be read
+// or is of another version counts as, is a *vfs.CorruptError. The caller holds the
+// first reference.
 func Open(fsys vfs.FS, dir string, number uint64, codec *Codec) (*Block, error) {
 	b := &Block{number: number, dir: dir, name: filepath.Join(dir, Name(number)), codec: codec, fs: fsys}
 	b.refs.Store(1)
 	var err error
 	if b.file, err = fsys.Open(b.name); err != nil {
-		return nil, fmt.Errorf("open block: %w", err)
+		return nil, vfs.Corrupt(b.name, 0, "the file cannot be opened: %w", err)
 	}
 	if err := b.load(); err != nil {
 		return nil, errors.Join(err, b.file.Close())
@@ -131,10 +142,10 @@ func (b *Block) loadTable() (err error) {
 	if b.entities, err = b.fs.Open(name); errors.Is(err, fs.ErrNotExist) {
 		return vfs.Corrupt(name, 0, "the file is missing")
 	} else if err != nil {
-		return fmt.Errorf("open block: %w", err)
+		return vfs.Corrupt(name, 0, "the file cannot be opened: %w", err)
 	}
 	if b.entitiesSize, err = b.entities.Size(); err != nil {
-		return fmt.Errorf("open block %s: %w", name, err)
+		return vfs.Corrupt(name, 0, "the file cannot be read: %w", err)
 	}
 	foot := b.index.foot
 	if foot.offset < 0 || foot.offset+int64(foot.stored) != b.entitiesSize {
@@ -195,7 +206,7 @@ func (b *Block) checked(buf []byte, c chunkRef) ([]byte, error) {
 
 func (b *Block) load() (err error) {
 	if b.size, err = b.file.Size(); err != nil {
-		return fmt.Errorf("open block %s: %w", b.name, err)
+		return vfs.Corrupt(b.name, 0, "the file cannot be read: %w", err)
 	}
 	if b.size < headBytes+tailBytes {
 		return vfs.Corrupt(b.name, b.size, "the file has %d bytes, fewer than an empty block", b.size)
@@ -205,7 +216,7 @@ func (b *Block) load() (err error) {
 		return err
 	}
 	if err := checkVersion(head[:12], head[8:12], head[12:16]); err != nil {
-		return b.wrong(0, err)
+		return vfs.Corrupt(b.name, 0, "%w", err)
 	}
 	tailAt := b.size - tailBytes
 	tail, err := b.read(tailAt, tailBytes)
@@ -216,7 +227,7 @@ func (b *Block) load() (err error) {
 		return vfs.Corrupt(b.name, tailAt, "no block ends here")
 	}
 	if err := checkVersion(tail[:36], tail[32:36], tail[36:40]); err != nil {
-		return b.wrong(tailAt, err)
+		return vfs.Corrupt(b.name, tailAt, "%w", err)
 	}
 	at, stored, raw := int64(binary.LittleEndian.Uint64(tail)), binary.LittleEndian.Uint32(tail[8:]), binary.LittleEndian.Uint32(tail[12:])
 	if at < headBytes || at+int64(stored) != tailAt {
@@ -250,16 +261,9 @@ func checkVersion(summed, number, sum []byte) error {
 		return errors.New("wrong checksum")
 	}
 	if v := binary.LittleEndian.Uint32(number); v != version {
-		return fmt.Errorf("%w: %d, this program knows %d", ErrVersion, v, version)
+		return fmt.Errorf("version %d of the block format, this program knows %d", v, version)
 	}
 	return nil
-}
-
-func (b *Block) wrong(at int64, err error) error {
-	if errors.Is(err, ErrVersion) {
-		return fmt.Errorf("block %s: %w", b.name, err)
-	}
-	return vfs.Corrupt(b.name, at, "%w", err)
 }
 
 func (b *Block) read(at int64, n int) ([]byte, error) { return read(b.file, b.name, at, n) }
@@ -274,7 +278,8 @@ func readInto(p []byte, file vfs.File, name string, at int64) error {
 		if err == nil || errors.Is(err, io.EOF) {
 			return vfs.Corrupt(name, at+int64(n), "the file ends here")
 		}
-		return fmt.Errorf("read block %s: %w", name, err)
+		// What a disk cannot give is lost, too, for as long as it cannot.
+		return vfs.Corrupt(name, at+int64(n), "the file cannot be read: %w", err)
 	}
 	return nil
 }
@@ -314,21 +319,30 @@ func (b *Block) File() string { return b.name }
 
 // CheckTraces reads all of the table of traces, which nothing else does: it is
 // for others. Damage is a *vfs.CorruptError.
-func (b *Block) CheckTraces() error {
+func (b *Block) CheckTraces() error { return b.checkTraces(true) }
+
+// CheckLength is the same but for the bytes: the file is there and as long as it
+// was written.
+func (b *Block) CheckLength() error { return b.checkTraces(false) }
+
+func (b *Block) checkTraces(whole bool) error {
 	name, want := pathOf(b.dir, b.number, tracesSuffix), b.index.traces
 	file, err := b.fs.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return vfs.Corrupt(name, 0, "the file is missing")
 	} else if err != nil {
-		return fmt.Errorf("open block: %w", err)
+		return vfs.Corrupt(name, 0, "the file cannot be opened: %w", err)
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	size, err := file.Size()
 	if err != nil {
-		return fmt.Errorf("open block %s: %w", name, err)
+		return vfs.Corrupt(name, 0, "the file cannot be read: %w", err)
 	}
 	if size != int64(want.stored) {
 		return vfs.Corrupt(name, min(size, int64(want.stored)), "the file has %d bytes, %d announced", size, want.stored)
+	}
+	if !whole {
+		return nil
 	}
 	p, err := read(file, name, 0, int(want.stored))
 	if err != nil {
@@ -360,6 +374,12 @@ func (b *Block) Rollup() vfs.File { return b.rollup }
 func (b *Block) Size() int64 {
 	return b.size + b.entitiesSize + int64(b.index.traces.stored) + b.rollupSize
 }
+
+// IndexSize and RollupSize are the lengths of these two files.
+func (b *Block) IndexSize() int64 { return b.size }
+
+// RollupSize is 0 if the rollup could not be opened.
+func (b *Block) RollupSize() int64 { return b.rollupSize }
 
 // Len is how many entries there are.
 func (b *Block) Len() int { return len(b.index.entries) }

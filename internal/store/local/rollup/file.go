@@ -163,6 +163,15 @@ type File struct {
 	id     uint64 // for the cache
 }
 
+// Unusable is a file that Open refuses with ErrRules: nothing was counted.
+func Unusable() []byte {
+	b := (&Builder{}).Encode()
+	at := len(b) - tailBytes
+	binary.LittleEndian.PutUint32(b[at+20:], 0)
+	binary.LittleEndian.PutUint32(b[at+28:], crc32.Checksum(b[at:at+28], castagnoli))
+	return b
+}
+
 // ErrRules is of a file that another version of the program counted.
 var ErrRules = errors.New("made by other rules")
 
@@ -173,7 +182,7 @@ func Open(data vfs.File, name string, cache *Cache) (*File, error) {
 	f := &File{name: name, data: data, cache: cache, id: cache.files.Add(1)}
 	size, err := data.Size()
 	if err != nil {
-		return nil, fmt.Errorf("open rollup %s: %w", name, err)
+		return nil, vfs.Corrupt(name, 0, "the file cannot be read: %w", err)
 	}
 	return f, f.load(size)
 }
@@ -217,6 +226,8 @@ func (f *File) load(size int64) error {
 		return vfs.Corrupt(f.name, 0, "no rollup begins here")
 	case string(tail[32:]) != magic || u32(tail[28:]) != crc32.Checksum(tail[:28], castagnoli):
 		return vfs.Corrupt(f.name, tailAt, "no rollup ends here")
+	case u32(tail[24:]) > version || u32(head[8:]) > version:
+		return vfs.Corrupt(f.name, 8, "version %d of a rollup, this program knows %d", max(u32(tail[24:]), u32(head[8:])), version)
 	case u32(tail[20:]) != rules || u32(tail[24:]) != version || u32(head[8:]) != version:
 		return fmt.Errorf("rollup %s: %w", f.name, ErrRules)
 	}

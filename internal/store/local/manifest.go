@@ -1,0 +1,358 @@
+package local
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/store/local/wal"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// The manifest says which files a data directory must hold, so that one that is
+// missing is noticed and nothing is removed that may still be needed. It is written
+// after what it tells of was made, and before what it does not tell of is removed:
+// a crash at any moment leaves more files than it knows of, never fewer.
+const (
+	manifestName    = "manifest"
+	manifestMagic   = "FLUOMAN\n"
+	manifestVersion = 1
+	manifestHead    = len(manifestMagic) + 8
+	// maxLosses bounds what is remembered of what was lost.
+	maxLosses = 100
+)
+
+// manifest is its content, in JSON.
+type manifest struct {
+	// Next is the least number that no block has had.
+	Next uint64 `json:"next"`
+	// Blocks are those that must be there, by number.
+	Blocks []listed `json:"blocks"`
+	// Going are the numbers of blocks that are being made, were given up or are
+	// superseded: what there is of their files may be removed.
+	Going []uint64 `json:"going,omitempty"`
+	// Log is what the log must hold.
+	Log logMark `json:"log"`
+	// Horizon is that of retention by bytes, and Deleted says that there is a file
+	// of that name.
+	Horizon trace.Time `json:"horizon,omitempty"`
+	Deleted bool       `json:"deleted,omitempty"`
+	// Beside are files of others in the directory that must be there.
+	Beside []string `json:"beside,omitempty"`
+	// Losses are what was found lost at some start and cannot be found again.
+	Losses []string `json:"losses,omitempty"`
+}
+
+// listed is a block that must be there, and what would be lost with it.
+type listed struct {
+	Number  uint64     `json:"number"`
+	Bytes   int64      `json:"bytes"`  // of its index
+	Rollup  int64      `json:"rollup"` // bytes of that
+	Traces  int        `json:"traces"`
+	LSN     uint64     `json:"lsn"`     // the highest
+	Updated trace.Time `json:"updated"` // its last receipt
+}
+
+// logMark is a wal.Mark.
+type logMark struct {
+	Oldest uint64 `json:"oldest"`
+	Newest uint64 `json:"newest"`
+	Bytes  int64  `json:"bytes"`
+	LSN    uint64 `json:"lsn"`
+}
+
+// encode is two equal copies, so that one bad sector costs nothing: each is the
+// magic, u32 version, u32 length, JSON, u32 CRC-32C of all before.
+func (m *manifest) encode() ([]byte, error) {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("write the manifest: %w", err)
+	}
+	b := binary.LittleEndian.AppendUint32([]byte(manifestMagic), manifestVersion)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(text)))
+	b = append(b, text...)
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return append(b, b...), nil
+}
+
+// decodeManifest reads one copy.
+func decodeManifest(b []byte) (*manifest, error) {
+	if len(b) < manifestHead+4 || string(b[:len(manifestMagic)]) != manifestMagic {
+		return nil, errors.New("no manifest begins here")
+	}
+	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
+	if crc32.Checksum(body, castagnoli) != sum {
+		return nil, errors.New("wrong checksum")
+	}
+	if v := binary.LittleEndian.Uint32(b[8:]); v != manifestVersion {
+		return nil, fmt.Errorf("version %d, this program knows %d", v, manifestVersion)
+	}
+	if n := binary.LittleEndian.Uint32(b[12:]); int(n) != len(body)-manifestHead {
+		return nil, fmt.Errorf("%d bytes, %d announced", len(body)-manifestHead, n)
+	}
+	m := &manifest{}
+	if err := json.Unmarshal(body[manifestHead:], m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// readManifest reads both copies; nil if there is none that can be read. damage
+// names what is lost of it.
+func readManifest(fsys vfs.FS, name string) (m *manifest, damage []error) {
+	b, err := readWhole(fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, []error{vfs.Corrupt(name, 0, "the file is missing: it says which others must be there")}
+	}
+	if err != nil {
+		return nil, []error{vfs.Corrupt(name, 0, "the file cannot be read: %w", err)}
+	}
+	for i, part := range copies(b) {
+		one, err := decodeManifest(part.bytes)
+		if err != nil {
+			damage = append(damage, vfs.Corrupt(name, part.at, "copy %d of the manifest: %w", i+1, err))
+		} else if m == nil {
+			m = one
+		}
+	}
+	return m, damage
+}
+
+// copied is one of two copies in a file.
+type copied struct {
+	at    int64
+	bytes []byte
+}
+
+// copies cuts a file in two equal copies of the same length. If it was cut short,
+// the first copy says how long it is.
+func copies(b []byte) []copied {
+	half := len(b) / 2
+	if len(b) >= manifestHead {
+		if n := manifestHead + int(binary.LittleEndian.Uint32(b[12:])) + 4; n <= len(b) && string(b[:len(manifestMagic)]) == manifestMagic {
+			if _, err := decodeManifest(b[:n]); err == nil {
+				half = n
+			}
+		}
+	}
+	return []copied{{0, b[:half]}, {int64(half), b[half:]}}
+}
+
+// block finds what the manifest says of a block. Without a manifest nothing is known.
+func (m *manifest) block(number uint64) (listed, bool) {
+	if m == nil {
+		return listed{}, false
+	}
+	i, ok := slices.BinarySearchFunc(m.Blocks, number, func(l listed, n uint64) int {
+		switch {
+		case l.Number < n:
+			return -1
+		case l.Number > n:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return listed{}, false
+	}
+	return m.Blocks[i], true
+}
+
+// superfluous says whether what there is of a block's files, without the one that
+// makes them count, is not needed: it was never finished, or is superseded.
+func (m *manifest) superfluous(number uint64) bool {
+	return m != nil && (number >= m.Next || slices.Contains(m.Going, number))
+}
+
+func (m *manifest) mark() wal.Mark {
+	if m == nil {
+		return wal.Mark{}
+	}
+	return wal.Mark(m.Log)
+}
+
+// blockFiles is what a look at the directory of blocks says.
+type blockFiles struct {
+	open   []uint64 // blocks that can be opened
+	remove []string // files that are not needed any more
+	next   uint64   // the least number that no file has
+	lost   []listed // blocks that must be there and are not
+	damage []error
+}
+
+// blockFilesOf sorts the files in the directory of blocks by what the manifest
+// says of them. horizon is that of retention: blocks that are before it as a whole
+// may be gone.
+func blockFilesOf(dir string, names []string, m *manifest, horizon trace.Time) (f blockFiles) {
+	if m != nil {
+		f.next = m.Next
+	}
+	there := map[string]bool{}
+	for _, name := range names {
+		there[name] = true
+	}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		number, ok := block.NumberOf(name)
+		if !ok {
+			continue // of somebody else
+		}
+		_, isBlock := block.Number(name)
+		f.next = max(f.next, number+1)
+		_, must := m.block(number)
+		switch {
+		case block.IsTemp(name):
+			// A file that counts never had this name when its block did.
+			if must {
+				f.damage = append(f.damage, vfs.Corrupt(path, 0, "the file is unknown: it is kept"))
+			} else {
+				f.remove = append(f.remove, path)
+			}
+		case isBlock:
+			f.open = append(f.open, number)
+		case there[block.Name(number)] || must:
+		case m.superfluous(number):
+			f.remove = append(f.remove, path)
+		default:
+			f.damage = append(f.damage, vfs.Corrupt(path, 0, "there is no %s for it, and nothing says that it is superseded: it is kept", block.Name(number)))
+		}
+	}
+	if m == nil {
+		return f
+	}
+	for _, l := range m.Blocks {
+		f.next = max(f.next, l.Number+1)
+		if !there[block.Name(l.Number)] && l.Updated >= horizon {
+			f.lost = append(f.lost, l)
+			f.damage = append(f.damage, vfs.Corrupt(filepath.Join(dir, block.Name(l.Number)), 0, "the file is missing: %d traces cannot be read; what else there is of the block is kept", l.Traces))
+		}
+	}
+	return f
+}
+
+// checkFiles compares the lengths of a block's other files with what is known.
+func checkFiles(fsys vfs.FS, b *block.Block, l listed, known bool) (damage []error) {
+	if err := b.CheckLength(); err != nil {
+		damage = append(damage, err)
+	}
+	if b.Rollup() == nil {
+		return append(damage, vfs.Corrupt(b.RollupFile(), 0, "the file is missing or cannot be opened: graphs read traces instead"))
+	}
+	if known && b.RollupSize() != l.Rollup {
+		damage = append(damage, vfs.Corrupt(b.RollupFile(), min(b.RollupSize(), l.Rollup), "the file has %d bytes, %d were written", b.RollupSize(), l.Rollup))
+	}
+	return damage
+}
+
+// aside is a name for a damaged file that is kept beside the one that takes its place.
+func aside(fsys vfs.FS, name string) string {
+	for n := 0; ; n++ {
+		to := name + ".damaged"
+		if n > 0 {
+			to = fmt.Sprintf("%s.damaged.%d", name, n)
+		}
+		if f, err := fsys.Open(to); errors.Is(err, fs.ErrNotExist) {
+			return to
+		} else if err == nil {
+			_ = f.Close()
+		}
+	}
+}
+
+// replace writes a file under a temporary name and lets it take its place.
+func replace(fsys vfs.FS, name string, b []byte) error {
+	err := writeFile(fsys, name+tempSuffix, b)
+	if err == nil {
+		err = fsys.Rename(name+tempSuffix, name)
+	}
+	if err == nil {
+		err = fsys.SyncDir(filepath.Dir(name))
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// listing is the manifest of what the store has now.
+func (s *Store) listing() *manifest {
+	mark := s.log.Mark()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	mark.Oldest = max(mark.Oldest, s.oldestLog)
+	m := &manifest{
+		Next: s.nextBlock, Blocks: []listed{}, Log: logMark(mark), Deleted: s.gravesSaved, Beside: s.beside, Losses: s.losses,
+	}
+	if floor := trace.Time(s.floor.Load()); floor != trace.MinTime {
+		m.Horizon = floor
+	}
+	for _, b := range s.blocks {
+		m.Blocks = append(m.Blocks, listedOf(b.Block))
+	}
+	// What cannot be opened, or found, is listed for as long as it would be kept.
+	horizon := s.horizon()
+	for _, l := range s.absent {
+		if l.Updated >= horizon {
+			m.Blocks = append(m.Blocks, l)
+		}
+	}
+	slices.SortFunc(m.Blocks, func(a, b listed) int {
+		if a.Number < b.Number {
+			return -1
+		}
+		return 1
+	})
+	m.Going = slices.Sorted(maps.Keys(s.leaving))
+	return m
+}
+
+func listedOf(b *block.Block) listed {
+	return listed{Number: b.Number(), Bytes: b.IndexSize(), Rollup: b.RollupSize(), Traces: b.Len(), LSN: b.HighestLSN, Updated: b.Range.MaxUpdated}
+}
+
+// saveManifest makes what the store has now durable in the manifest.
+func (s *Store) saveManifest() error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	b, err := s.listing().encode()
+	if err != nil || bytes.Equal(b, s.saved) {
+		return err
+	}
+	name := s.dir.sub(manifestName)
+	if s.dir.badManifest {
+		// What cannot be read is kept for a person to look at.
+		if err := s.o.FS.Rename(name, aside(s.o.FS, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("keep the damaged manifest: %w", err)
+		}
+		s.dir.badManifest = false
+	}
+	if err := replace(s.o.FS, name, b); err != nil {
+		return err
+	}
+	s.saved = b
+	return nil
+}
+
+// Keep says that a file of somebody else is in the data directory from now on: if
+// it is missing at a later start, that is damage.
+func (s *Store) Keep(name string) error {
+	s.mu.Lock()
+	known := slices.Contains(s.beside, name)
+	if !known {
+		s.beside = append(slices.Clone(s.beside), name)
+	}
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	return s.saveManifest()
+}
