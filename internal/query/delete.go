@@ -63,11 +63,12 @@ func (q *Query) deleteIDs(ctx context.Context, account trace.Account, r DeleteRe
 		return q.store.Delete(ctx, account, store.DeleteQuery{IDs: ids})
 	}
 	n := 0
-	for _, err := range q.store.Traces(ctx, account, ids) {
+	var unread []trace.ID
+	for _, err := range readable(q.store.Traces(ctx, account, ids), &unread) {
 		if err != nil {
 			return 0, err
 		}
 		n++
 	}
-	return n, nil
+	return n + len(unread), nil // what is damaged can be deleted, too
 }

@@ -8,6 +8,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -69,33 +71,54 @@ func invalid(format string, args ...any) error {
 	return trace.Errorf(trace.KindInvalid, format, args...)
 }
 
-// Traces returns those of up to 5 traces that exist, in the order of texts.
-func (q *Query) Traces(ctx context.Context, account trace.Account, texts []string) ([]*trace.Trace, error) {
+// Traces returns those of up to 5 traces that exist, in the order of texts. What
+// is kept of the unread ones is damaged.
+func (q *Query) Traces(ctx context.Context, account trace.Account, texts []string) (found []*trace.Trace, unread []trace.ID, err error) {
 	if len(texts) > maxTraces {
-		return nil, invalid("Exceeding maximum query size: %d", maxTraces)
+		return nil, nil, invalid("Exceeding maximum query size: %d", maxTraces)
 	}
 	ids := make([]trace.ID, 0, len(texts))
 	for _, text := range texts {
 		id, err := trace.ParseID(text)
 		if err != nil {
-			return nil, invalid("Invalid trace id %s: incorrect id format", text)
+			return nil, nil, invalid("Invalid trace id %s: incorrect id format", text)
 		}
 		if slices.Contains(ids, id) {
-			return nil, invalid("Containing duplicate trace ids")
+			return nil, nil, invalid("Containing duplicate trace ids")
 		}
 		ids = append(ids, id)
 	}
 	if err := q.admit(ctx, account, ids); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []*trace.Trace
-	for t, err := range q.store.Traces(ctx, account, ids) {
+	for t, err := range readable(q.store.Traces(ctx, account, ids), &unread) {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		out = append(out, t)
+		found = append(found, t)
 	}
-	return out, nil
+	return found, unread, nil
+}
+
+// DamagedError is of traces that cannot be read.
+type DamagedError = store.DamagedError
+
+// readable are traces as a store yields them, but that damage of some is no error:
+// these are added to unread, if that is not nil. The store names the damage.
+func readable(traces iter.Seq2[*trace.Trace, error], unread *[]trace.ID) iter.Seq2[*trace.Trace, error] {
+	return func(yield func(*trace.Trace, error) bool) {
+		for t, err := range traces {
+			if damaged, ok := errors.AsType[*store.DamagedError](err); ok {
+				if unread != nil {
+					*unread = append(*unread, damaged.IDs...)
+				}
+				continue
+			}
+			if !yield(t, err) {
+				return
+			}
+		}
+	}
 }
 
 // WholeTrace is all of a trace: the documents of BatchGetTraces and those that it
@@ -108,7 +131,10 @@ type WholeTrace struct {
 
 // Whole is a trace with all that was received of it; nil if there is none.
 func (q *Query) Whole(ctx context.Context, account trace.Account, text string) (*WholeTrace, error) {
-	traces, err := q.Traces(ctx, account, []string{text})
+	traces, unread, err := q.Traces(ctx, account, []string{text})
+	if err == nil && len(unread) > 0 {
+		err = trace.Errorf(trace.KindInternal, "this trace was received, but what is kept of it is damaged; the status page names the file")
+	}
 	if err != nil || len(traces) == 0 {
 		return nil, err
 	}

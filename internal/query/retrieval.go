@@ -136,7 +136,7 @@ func (r *Retrievals) run(ctx context.Context, j *retrieval, ids []trace.ID, w tr
 		return
 	}
 	var found []trace.ID
-	for t, err := range r.query.store.Traces(ctx, j.account, ids) {
+	for t, err := range readable(r.query.store.Traces(ctx, j.account, ids), nil) {
 		if err != nil {
 			if r.step(j, RetrievalRunning, RetrievalFailed) && r.Logger != nil {
 				r.Logger.Error("trace retrieval failed", "error", err)

@@ -61,7 +61,7 @@ func (r *Retrievals) Traces(ctx context.Context, account trace.Account, token, p
 			out.Token = retrievalPlace{Item: uint32(i)}.seal(of)
 			return out, nil
 		}
-		for t, err := range r.query.store.Traces(ctx, account, ids[i:i+1]) {
+		for t, err := range readable(r.query.store.Traces(ctx, account, ids[i:i+1]), nil) {
 			if err != nil {
 				return nil, err
 			}
@@ -145,14 +145,14 @@ func (r *Retrievals) Graph(ctx context.Context, account trace.Account, token, pa
 	}
 	out := &RetrievedGraph{State: state, Links: map[trace.Service][]RetrievedLink{}}
 	b := assemble.NewGraph(nil)
-	for t, err := range r.query.store.Traces(ctx, account, ids) {
+	for t, err := range readable(r.query.store.Traces(ctx, account, ids), nil) {
 		if err != nil {
 			return nil, err
 		}
 		b.Add(t, nil)
 		out.link(t)
 	}
-	for t, err := range r.query.store.Traces(ctx, account, b.Linked()) {
+	for t, err := range readable(r.query.store.Traces(ctx, account, b.Linked()), nil) {
 		if err != nil {
 			return nil, err
 		}

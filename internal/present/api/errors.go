@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -39,6 +40,7 @@ func toException(err error) *exception {
 	var s *decode.SerializationError
 	var syntax *filter.SyntaxError
 	var ke *trace.KindError
+	var damaged *query.DamagedError
 	switch {
 	case errors.As(err, &e):
 		return e
@@ -48,6 +50,8 @@ func toException(err error) *exception {
 		return &exception{http.StatusBadRequest, "InvalidRequestException", syntax.Error(), true}
 	case errors.Is(err, context.Canceled):
 		return &exception{499, "RequestCancelled", "the client went away", false}
+	case errors.As(err, &damaged):
+		return &exception{http.StatusInternalServerError, "InternalFailure", "what is kept of this trace is damaged; the status page and the log name the file", false}
 	case !errors.As(err, &ke):
 		return &exception{http.StatusInternalServerError, "InternalFailure", "internal failure; the log has the request id", false}
 	}

@@ -31,7 +31,7 @@ func (a *API) batchGetTraces(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	traces, err := a.Query.Traces(ctx, a.Account, ids)
+	traces, unread, err := a.Query.Traces(ctx, a.Account, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -46,6 +46,9 @@ func (a *API) batchGetTraces(ctx context.Context, r *request) (any, error) {
 			out.Segments = append(out.Segments, wire.Segment{Document: string(d.JSON), Id: d.ID})
 		}
 		answer.Traces = append(answer.Traces, out)
+	}
+	for _, id := range unread {
+		answer.UnprocessedTraceIds = append(answer.UnprocessedTraceIds, id.String())
 	}
 	return answer, nil
 }

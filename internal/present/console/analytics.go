@@ -98,6 +98,15 @@ func answer(ask func(r *http.Request) (any, error)) http.Handler {
 				status = http.StatusBadRequest
 			case trace.KindNotFound:
 				status = http.StatusNotFound
+			case trace.KindThrottled:
+				status = http.StatusTooManyRequests
+			case trace.KindUnavailable:
+				status = http.StatusServiceUnavailable
+			case trace.KindTooLarge:
+				status = http.StatusRequestEntityTooLarge
+			}
+			if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+				h.Set("Retry-After", "1")
 			}
 			w.WriteHeader(status)
 			out = map[string]any{"error": map[string]string{"message": err.Error()}}

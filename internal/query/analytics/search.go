@@ -67,6 +67,9 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 			return nil, err
 		}
 		for t, err := range a.source.Traces(ctx, a.account, []trace.ID{s.ID}) {
+			if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
+				continue // the store names it
+			}
 			if err != nil {
 				return nil, err
 			}
