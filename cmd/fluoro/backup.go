@@ -107,7 +107,10 @@ func backupTo(ctx context.Context, to string, progress io.Writer, write func(con
 	if _, err := os.Lstat(to); err == nil {
 		return nil, fmt.Errorf("%s exists already", to)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+".part-*")
+	for _, note := range backup.Leftovers(filepath.Dir(to)) {
+		fmt.Fprintf(progress, "note: %s\n", note)
+	}
+	temp, err := backup.CreatePart(to)
 	if err != nil {
 		return nil, err
 	}
@@ -211,6 +214,9 @@ left), 2 wrong usage.`,
 			}
 			defer f.Close()
 			in = f
+		}
+		for _, note := range backup.Leftovers(filepath.Dir(*data)) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", note)
 		}
 		m, err := backup.Restore(in, *data)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/server"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/spf13/cobra"
@@ -46,8 +47,9 @@ func storeCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "verify every byte of a data directory",
 		Long: `check reads every log file and block of a data directory from beginning to end,
-verifies all checksums and decodes every record. Each damage is printed on
-standard output with its file and offset. Nothing is changed.
+and the control-plane records, verifies all checksums and decodes every record. It
+looks for files that must be there. Each damage is printed on standard output with
+its file and offset. Nothing is changed.
 
 Exit codes: 0 everything is sound, 1 damage was found or the directory cannot be
 read (the reason is on standard error), 2 wrong usage.`,
@@ -61,6 +63,11 @@ read (the reason is on standard error), 2 wrong usage.`,
 		if err != nil {
 			return err
 		}
+		files, damage, notes, err := server.CheckDirectory(cmd.Context(), *data)
+		if err != nil {
+			return err
+		}
+		r.Files, r.Damage, r.Notes = r.Files+files, append(r.Damage, damage...), append(r.Notes, notes...)
 		out := cmd.OutOrStdout()
 		var failed error
 		say := func(format string, args ...any) {

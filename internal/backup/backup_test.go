@@ -143,3 +143,29 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// What a backup or a restore that was killed leaves is found by its name.
+func TestLeftovers(t *testing.T) {
+	dir := t.TempDir()
+	f, err := backup.CreatePart(filepath.Join(dir, "b.tar"))
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"data.restoring-123", "data.restoring-", "x.restoring-y", "data"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"b.tar", "b.part-3", ".b.part-x", "f.restoring-1"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	notes := backup.Leftovers(dir, filepath.Join(dir, "none"), dir+"/.")
+	if len(notes) != 2 || !strings.Contains(notes[0], f.Name()) || !strings.Contains(notes[1], filepath.Join(dir, "data.restoring-123")) {
+		t.Errorf("found %q", notes)
+	}
+}

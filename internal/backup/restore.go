@@ -23,7 +23,7 @@ func Restore(r io.Reader, dir string) (m *Manifest, err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o750); err != nil {
 		return nil, err
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".restoring-*")
+	temp, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+restoringMark+"*")
 	if err != nil {
 		return nil, err
 	}

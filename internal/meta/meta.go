@@ -41,6 +41,20 @@ type Store interface {
 	Close() error
 }
 
+// Unavailable is a store that answers every call with an error: that of opening
+// one that cannot be.
+func Unavailable(err error) Store { return unavailable{err} }
+
+type unavailable struct{ err error }
+
+func (u unavailable) View(context.Context, trace.Account, func(Tx) error) error { return u.fail() }
+
+func (u unavailable) Update(context.Context, trace.Account, func(Tx) error) error { return u.fail() }
+
+func (u unavailable) Close() error { return nil }
+
+func (u unavailable) fail() error { return trace.Errorf(trace.KindUnavailable, "%v", u.err) }
+
 // Tx reads and writes the records of one account. It is valid until the function
 // that got it returns.
 type Tx interface {
@@ -48,7 +62,7 @@ type Tx interface {
 	Get(kind Kind, name string, into any) (found bool, err error)
 
 	// List calls each with every record of a kind, in the byte order of names,
-	// until it returns an error, which List returns. What each writes does not
+	// but damaged ones, until it returns an error, which List returns. What each writes does not
 	// change what is listed. Values may be kept.
 	List(kind Kind, each func(name string, value json.RawMessage) error) error
 

@@ -72,6 +72,10 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.backingUp.Unlock()
+	if s.meta == nil {
+		http.Error(w, "a backup would not be whole: "+s.recordsLost, http.StatusServiceUnavailable)
+		return
+	}
 	out := &started{ResponseWriter: w}
 	w.Header().Set("Content-Type", "application/x-tar")
 	w.Header().Set("Content-Disposition", `attachment; filename="fluoro-backup.tar"`)

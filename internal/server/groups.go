@@ -7,6 +7,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -32,6 +33,9 @@ func (s *server) groupVersions(account trace.Account) ([]store.GroupVersion, err
 	<-s.grouped
 	if s.groups == nil {
 		return nil, errors.New("the server did not start")
+	}
+	if s.meta == nil {
+		return nil, local.ErrGroupsLost
 	}
 	versions, err := s.groups.Versions(context.Background(), account)
 	return versionsOf(versions), err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/policy"
@@ -33,12 +34,19 @@ func (s *server) routes() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	mux.Handle(tracesPath, receive.OTLPHTTP(s.intake, account))
 	control := api.Control{
-		Groups: s.groups, Tags: tag.New(s.meta, s.config.Region), Policies: policy.New(s.meta), Settings: setting.New(s.meta),
+		Groups: s.groups, Tags: tag.New(s.records, s.config.Region), Policies: policy.New(s.records), Settings: setting.New(s.records),
 	}
 	questions := query.New(s.store)
 	questions.Room = s.answers
 	questions.Groups, questions.History = control.Groups.Lookup, history(control.Groups)
-	questions.Indexed = control.Settings.Indexed
+	questions.Indexed = func(ctx context.Context, account trace.Account) (func(trace.ID, trace.Time) bool, error) {
+		indexed, err := control.Settings.Indexed(ctx, account)
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("every trace has a summary: the indexing rule cannot be read", "error", err)
+			return nil, nil
+		}
+		return indexed, err
+	}
 	s.retrievals = query.NewRetrievals(questions, time.Now)
 	s.retrievals.Logger = s.log
 	pages := s.roomy(console.Handler(console.Options{
@@ -53,7 +61,7 @@ func (s *server) routes() http.Handler {
 	}))
 	operations := api.New(api.Options{
 		Control: control, Retrievals: s.retrievals,
-		Query: questions, Intake: s.intake, Sampler: sample.New(s.meta, s.config.Region), Account: account, Region: s.config.Region,
+		Query: questions, Intake: s.intake, Sampler: sample.New(s.records, s.config.Region), Account: account, Region: s.config.Region,
 		Observe: s.observer(), Logger: s.log,
 	})
 	mux.HandleFunc("GET /console/api/backup", s.backup)
@@ -103,7 +111,11 @@ func (s *server) otlpRoutes() http.Handler {
 	return s.newDoor("otlp-http", s.config.OTLPHTTP).guard(mux)
 }
 
-// ready answers 200 while segments can be stored, else 503 with the reason.
+// readyDamage is how many damaged places /readyz names.
+const readyDamage = 10
+
+// ready answers 200 while segments can be stored, else 503 with the reason. Damage
+// does not make it unready: the rest is served.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	stats, err := s.store.Stats(r.Context())
 	reason := stats.ReadOnly
@@ -114,7 +126,10 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	if reason != "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"ready": reason == "", "reason": reason})
+	damage, n := s.damage(stats)
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"ready": reason == "", "reason": reason, "damaged": n, "damage": append([]string{}, damage[:min(len(damage), readyDamage)]...),
+	})
 }
 
 // status is what the console's status page shows.
@@ -131,6 +146,8 @@ func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 			Bytes: stats.BlockBytes + stats.WALBytes, WALBytes: stats.WALBytes, ReadOnly: stats.ReadOnly,
 		},
 	}
+	report.Store.Damage, report.Store.Damaged = s.damage(stats)
+	report.Store.Notes = append(slices.Clone(stats.Notes), s.leftovers...)
 	for _, c := range s.tally.Counts() {
 		report.Received = append(report.Received, console.Count(c))
 	}
@@ -172,6 +189,14 @@ func (s *server) measure() {
 	gauge("fluoro_store_segments", "Segment documents and spans held.", stat(func(st storeStats) int64 { return st.Segments }))
 	gauge("fluoro_store_block_bytes", "Bytes of settled traces on disk.", stat(func(st storeStats) int64 { return st.BlockBytes }))
 	gauge("fluoro_store_wal_bytes", "Bytes of the write-ahead log on disk.", stat(func(st storeStats) int64 { return st.WALBytes }))
+	gauge("fluoro_store_damaged_places", "Places of the data directory that are known to be damaged or missing.", func() float64 {
+		st, err := s.store.Stats(context.Background())
+		if err != nil {
+			return 0
+		}
+		_, n := s.damage(st)
+		return float64(n)
+	})
 	gauge("fluoro_store_read_only", "1 while nothing can be written.", stat(func(st storeStats) int64 {
 		if st.ReadOnly != "" {
 			return 1

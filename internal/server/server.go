@@ -16,6 +16,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
@@ -38,21 +39,24 @@ const (
 
 // server holds what one `fluoro serve` runs.
 type server struct {
-	config     *config.Config
-	log        *slog.Logger
-	started    time.Time
-	registry   *prometheus.Registry
-	store      *local.Store
-	meta       *sqlite.Store
-	groups     *group.Groups
-	grouped    chan struct{} // closed when groups is set, or never will be
-	intake     *receive.Intake
-	retrievals *query.Retrievals
-	tally      *receive.Tally
-	answers    *query.Room
-	refused    *prometheus.CounterVec // by the doors
-	live       *live
-	backingUp  sync.Mutex
+	config      *config.Config
+	log         *slog.Logger
+	started     time.Time
+	registry    *prometheus.Registry
+	store       *local.Store
+	meta        *sqlite.Store // nil if it cannot be opened
+	records     meta.Store    // meta, or what says why it cannot
+	recordsLost string
+	leftovers   []string // found at start
+	groups      *group.Groups
+	grouped     chan struct{} // closed when groups is set, or never will be
+	intake      *receive.Intake
+	retrievals  *query.Retrievals
+	tally       *receive.Tally
+	answers     *query.Room
+	refused     *prometheus.CounterVec // by the doors
+	live        *live
+	backingUp   sync.Mutex
 
 	udp       *receive.UDP
 	grpc      *http.Server
@@ -85,9 +89,9 @@ func logger(c *config.Config, w io.Writer) *slog.Logger {
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // config has checked it
 	o := &slog.HandlerOptions{Level: level}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+		return slog.New(newSparse(slog.NewJSONHandler(w, o)))
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return slog.New(newSparse(slog.NewTextHandler(w, o)))
 }
 
 // open binds every address and opens the store, so that nothing is served until
@@ -118,10 +122,12 @@ func (s *server) open() (err error) {
 		return err
 	}
 	// The store comes first: it checks that the directory is ours, and locks it.
-	if s.meta, err = sqlite.Open(c.Data); err != nil {
-		return err
+	s.openRecords()
+	s.leftovers = leftovers(c.Data)
+	for _, note := range s.leftovers {
+		s.log.Warn("something is left over", "note", note)
 	}
-	s.groups = group.New(s.meta, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
+	s.groups = group.New(s.records, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
 	close(s.grouped)
 	s.intake = receive.New(receive.Options{Store: s.store, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
 	account := trace.Account(c.Account)

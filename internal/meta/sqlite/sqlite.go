@@ -41,7 +41,11 @@ var migrations = []string{
 		value   TEXT NOT NULL, -- JSON
 		PRIMARY KEY (account, kind, name)
 	) STRICT, WITHOUT ROWID`,
+	`ALTER TABLE record ADD COLUMN sum INTEGER`, // checksum; see sumOf
 }
+
+// withSums is the first version of the schema in which records have checksums.
+const withSums = 2
 
 // Store is a meta.Store in a file.
 type Store struct {
@@ -50,6 +54,9 @@ type Store struct {
 
 	mu     sync.RWMutex // held for reading by calls, for writing by Close
 	closed bool
+
+	damageMu sync.Mutex
+	damage   []string // records that are not what was written
 }
 
 var _ meta.Store = (*Store)(nil)
@@ -142,10 +149,36 @@ func (s *Store) migrate() error {
 			return err
 		}
 	}
+	if version < withSums {
+		if err := addSums(tx); err != nil {
+			return err
+		}
+	}
 	if _, err := tx.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, len(migrations))); err != nil {
 		return err
 	}
 	return tx.Commit()
+}
+
+// addSums gives each record the checksum that it has now.
+func addSums(tx *sql.Tx) error {
+	type record struct{ account, kind, name, value string }
+	var records []record
+	rows, err := tx.Query("SELECT account, kind, name, value FROM record")
+	for err == nil && rows.Next() {
+		var r record
+		err = rows.Scan(&r.account, &r.kind, &r.name, &r.value)
+		records = append(records, r)
+	}
+	if err == nil {
+		err = errors.Join(rows.Err(), rows.Close())
+	}
+	for _, r := range records {
+		if err == nil {
+			_, err = tx.Exec("UPDATE record SET sum = ? WHERE account = ? AND kind = ? AND name = ?", sumOf(r.account, r.kind, r.name, []byte(r.value)), r.account, r.kind, r.name)
+		}
+	}
+	return err
 }
 
 // View implements meta.Store.

@@ -38,12 +38,16 @@ func (t *tx) Get(kind meta.Kind, name string, into any) (bool, error) {
 		return false, err
 	}
 	var value []byte
-	err := t.sql.QueryRowContext(t.ctx, "SELECT value FROM record WHERE account = ? AND kind = ? AND name = ?", t.account, string(kind), name).Scan(&value)
+	var sum int64
+	err := t.sql.QueryRowContext(t.ctx, "SELECT value, coalesce(sum, -1) FROM record WHERE account = ? AND kind = ? AND name = ?", t.account, string(kind), name).Scan(&value, &sum)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
 		return false, t.store.explain(t.ctx, "read", err)
+	}
+	if err := t.store.verify(t.account, string(kind), name, value, sum); err != nil {
+		return false, err
 	}
 	if err := json.Unmarshal(value, into); err != nil {
 		return false, fmt.Errorf("%s %.50q in %s: %w", kind, name, t.store.path, err)
@@ -52,7 +56,7 @@ func (t *tx) Get(kind meta.Kind, name string, into any) (bool, error) {
 }
 
 // List implements meta.Tx. All records are read before the first call, so that
-// each may write.
+// each may write. Damaged ones are left out and named in Damage.
 func (t *tx) List(kind meta.Kind, each func(name string, value json.RawMessage) error) error {
 	if err := t.usable(false); err != nil {
 		return err
@@ -60,21 +64,25 @@ func (t *tx) List(kind meta.Kind, each func(name string, value json.RawMessage) 
 	type record struct {
 		name  string
 		value []byte
+		sum   int64
 	}
 	var records []record
-	rows, err := t.sql.QueryContext(t.ctx, "SELECT name, value FROM record WHERE account = ? AND kind = ? ORDER BY name", t.account, string(kind))
+	rows, err := t.sql.QueryContext(t.ctx, "SELECT name, value, coalesce(sum, -1) FROM record WHERE account = ? AND kind = ? ORDER BY name", t.account, string(kind))
 	if err != nil {
 		return t.store.explain(t.ctx, "read", err)
 	}
 	for err == nil && rows.Next() {
 		var r record
-		err = rows.Scan(&r.name, &r.value)
+		err = rows.Scan(&r.name, &r.value, &r.sum)
 		records = append(records, r)
 	}
 	if err = errors.Join(err, rows.Err(), rows.Close()); err != nil {
 		return t.store.explain(t.ctx, "read", err)
 	}
 	for _, r := range records {
+		if t.store.verify(t.account, string(kind), r.name, r.value, r.sum) != nil {
+			continue
+		}
 		if err := each(r.name, r.value); err != nil {
 			return err
 		}
@@ -91,7 +99,8 @@ func (t *tx) Put(kind meta.Kind, name string, value any) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec("INSERT INTO record (account, kind, name, value) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", t.account, string(kind), name, string(b))
+	_, err = t.exec("INSERT INTO record (account, kind, name, value, sum) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, sum = excluded.sum",
+		t.account, string(kind), name, string(b), sumOf(t.account, string(kind), name, b))
 	return err
 }
 

@@ -56,6 +56,12 @@ type StoreStatus struct {
 	Blocks     int64  `json:"blocks"`
 	WALBytes   int64  `json:"wal_bytes"`
 	ReadOnly   string `json:"read_only"` // why nothing can be written; "" when it can
+	// Damaged is how many places are known to be damaged or missing; Damage names
+	// them, at most some hundred.
+	Damaged int64    `json:"damaged"`
+	Damage  []string `json:"damage"`
+	// Notes are what somebody may want to look at or tidy up.
+	Notes []string `json:"notes"`
 }
 
 // statusHandler answers with the report of now. Lists are never null.
@@ -79,6 +85,12 @@ func statusHandler(status Status) http.Handler {
 		}
 		if whole.Refused == nil {
 			whole.Refused = []Refused{}
+		}
+		if whole.Store.Damage == nil {
+			whole.Store.Damage = []string{}
+		}
+		if whole.Store.Notes == nil {
+			whole.Store.Notes = []string{}
 		}
 		_ = json.NewEncoder(w).Encode(whole) // the client may be gone
 	})

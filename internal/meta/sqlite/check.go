@@ -1,0 +1,161 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// sumOf is the checksum of a record: CRC-32C of account, kind, name and value, with
+// a NUL behind each of the first three.
+func sumOf(account, kind, name string, value []byte) int64 {
+	sum := crc32.Checksum([]byte(account+"\x00"+kind+"\x00"+name+"\x00"), castagnoli)
+	return int64(crc32.Update(sum, castagnoli, value))
+}
+
+// maxDamage bounds what is remembered of damaged records.
+const maxDamage = 100
+
+// damaged is the error of a record that is not what was written.
+func (s *Store) damaged(account, kind, name, why string) error {
+	text := fmt.Sprintf("%s is damaged: %s %.50q of account %s: %s", s.path, kind, name, account, why)
+	s.damageMu.Lock()
+	defer s.damageMu.Unlock()
+	if !slices.Contains(s.damage, text) && len(s.damage) < maxDamage {
+		s.damage = append(s.damage, text)
+	}
+	return trace.Errorf(trace.KindUnavailable, "%s", text)
+}
+
+// Damage names the records that were found damaged since the start; those that
+// list records leave them out.
+func (s *Store) Damage() []string {
+	s.damageMu.Lock()
+	defer s.damageMu.Unlock()
+	return slices.Clone(s.damage)
+}
+
+// verify compares a record with its checksum.
+func (s *Store) verify(account, kind, name string, value []byte, sum int64) error {
+	switch {
+	case sumOf(account, kind, name, value) != sum:
+		return s.damaged(account, kind, name, "wrong checksum")
+	case !json.Valid(value):
+		return s.damaged(account, kind, name, "it is no JSON")
+	}
+	return nil
+}
+
+// Check reads all of the records in a data directory that nobody has open, and
+// changes nothing there: it works on a copy. read, if not nil, is called with the
+// copy and each account in it, to decode what only others can. Damage is named in
+// the answer, a file that cannot be read included; found says whether there is one.
+func Check(ctx context.Context, dir string, read func(meta.Store, trace.Account) []error) (damage []string, found bool, err error) {
+	path := filepath.Join(dir, FileName)
+	temp, err := os.MkdirTemp("", "fluoro-check-")
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
+	for _, suffix := range []string{"", "-wal"} {
+		err := copyFile(filepath.Join(temp, FileName+suffix), path+suffix)
+		if errors.Is(err, fs.ErrNotExist) {
+			if suffix == "" {
+				return nil, false, nil
+			}
+			continue
+		}
+		if err != nil {
+			return []string{fmt.Sprintf("%s is damaged: it cannot be read: %v", path+suffix, err)}, true, nil
+		}
+	}
+	s, err := Open(temp)
+	if err != nil {
+		return []string{strings.ReplaceAll(err.Error(), temp, dir)}, true, nil
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	s.path = path // in what is said
+	damage, accounts, err := s.check(ctx)
+	for _, account := range accounts {
+		if read == nil || err != nil {
+			break
+		}
+		for _, e := range read(s, account) {
+			damage = append(damage, fmt.Sprintf("%s is damaged: account %s: %v", path, account, e))
+		}
+	}
+	for _, d := range s.Damage() {
+		if !slices.Contains(damage, d) {
+			damage = append(damage, d)
+		}
+	}
+	return damage, true, err
+}
+
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// check reads every page and every record.
+func (s *Store) check(ctx context.Context) (damage []string, accounts []trace.Account, err error) {
+	rows, err := s.read.QueryContext(ctx, "PRAGMA integrity_check(100)")
+	for err == nil && rows.Next() {
+		var text string
+		if err = rows.Scan(&text); err == nil && text != "ok" {
+			damage = append(damage, fmt.Sprintf("%s is damaged: %s", s.path, text))
+		}
+	}
+	if err = s.ended(ctx, err, rows); err != nil {
+		return append(damage, err.Error()), nil, nil
+	}
+	rows, err = s.read.QueryContext(ctx, "SELECT account, kind, name, value, coalesce(sum, -1) FROM record ORDER BY account, kind, name")
+	for err == nil && rows.Next() {
+		var account, kind, name string
+		var value []byte
+		var sum int64
+		if err = rows.Scan(&account, &kind, &name, &value, &sum); err != nil {
+			break
+		}
+		_ = s.verify(account, kind, name, value, sum) // it notes what is wrong
+		if a := trace.Account(account); !slices.Contains(accounts, a) {
+			accounts = append(accounts, a)
+		}
+	}
+	if err = s.ended(ctx, err, rows); err != nil {
+		return append(damage, err.Error()), nil, nil
+	}
+	return damage, accounts, nil
+}
+
+func (s *Store) ended(ctx context.Context, err error, rows interface {
+	Err() error
+	Close() error
+}) error {
+	if err == nil {
+		err = errors.Join(rows.Err(), rows.Close())
+	}
+	return s.explain(ctx, "read", err)
+}

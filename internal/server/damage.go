@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/fluoro-io/fluoro/internal/backup"
+	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/policy"
+	"github.com/fluoro-io/fluoro/internal/sample"
+	"github.com/fluoro-io/fluoro/internal/setting"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/tag"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// openRecords opens the control-plane records. Without them, when the file is
+// damaged or cannot be read, traces are taken and served all the same: whatever
+// needs a record is answered with the reason.
+func (s *server) openRecords() {
+	var err error
+	if s.meta, err = sqlite.Open(s.config.Data); err == nil {
+		s.records = s.meta
+		if err := s.store.Keep(sqlite.FileName); err != nil {
+			s.log.Warn("if the control-plane records go missing, that will not be noticed", "error", err)
+		}
+		return
+	}
+	s.meta, s.recordsLost = nil, err.Error()
+	s.records = meta.Unavailable(err)
+	s.log.Error("control-plane records cannot be read; traces are served without groups, sampling rules and settings", "damage", s.recordsLost)
+}
+
+// damage is all that is known to be damaged, as texts and as their number.
+func (s *server) damage(st store.Stats) (texts []string, n int64) {
+	texts, n = slices.Clone(st.Damage), st.Damaged
+	if s.recordsLost != "" {
+		texts, n = append(texts, s.recordsLost), n+1
+	}
+	if s.meta != nil {
+		lost := s.meta.Damage()
+		texts, n = append(texts, lost...), n+int64(len(lost))
+	}
+	return texts, n
+}
+
+// leftovers looks for what backups and restores that were broken off left where
+// this server is at home.
+func leftovers(data string) []string {
+	return backup.Leftovers(data, filepath.Join(data, ".."), ".")
+}
+
+// CheckDirectory reads what of a data directory is not the store's: the
+// control-plane records, all of them, and what backups and restores left around it.
+// Nothing is changed. files is how many there are.
+func CheckDirectory(ctx context.Context, data string) (files int, damage, notes []string, err error) {
+	damage, found, err := sqlite.Check(ctx, data, readRecords)
+	if found {
+		files++
+	}
+	return files, damage, leftovers(data), err
+}
+
+// readRecords decodes all records of an account, as those that use them do.
+func readRecords(records meta.Store, account trace.Account) (failed []error) {
+	ctx := context.Background()
+	note := func(err error) {
+		if err != nil {
+			failed = append(failed, err)
+		}
+	}
+	groups := group.New(records, group.Options{})
+	_, err := groups.List(ctx, account)
+	note(err)
+	_, err = groups.Versions(ctx, account)
+	note(err)
+	_, err = sample.New(records, "").Rules(ctx, account)
+	note(err)
+	policies, err := policy.New(records).List(ctx, account)
+	note(err)
+	for _, p := range policies {
+		if _, err := policy.Parse(p.Document); err != nil {
+			note(fmt.Errorf("resource policy %q: %w", p.Name, err))
+		}
+	}
+	settings := setting.New(records)
+	_, err = settings.Encryption(ctx, account)
+	note(err)
+	_, err = settings.Destination(ctx, account)
+	note(err)
+	_, err = settings.Indexing(ctx, account)
+	note(err)
+	_, err = settings.Indexed(ctx, account)
+	note(err)
+	note(records.View(ctx, account, func(tx meta.Tx) error {
+		return tx.List(tag.Kind, func(arn string, value json.RawMessage) error {
+			var tags []tag.Tag
+			if err := json.Unmarshal(value, &tags); err != nil {
+				return fmt.Errorf("tags of %s: %w", arn, err)
+			}
+			return nil
+		})
+	}))
+	return failed
+}
