@@ -186,8 +186,8 @@ func TestControl_concurrentRequests(t *testing.T) {
 	}
 }
 
-// A file that is damaged stops the start, with its name; nothing is made in its
-// place.
+// A file that is damaged does not stop the server: traces are taken and served, and
+// what needs a record says why there is none. The file is not touched.
 func TestControl_damagedFile(t *testing.T) {
 	s := harness.Start(t)
 	s.Stop()
@@ -195,7 +195,24 @@ func TestControl_damagedFile(t *testing.T) {
 	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), 8192), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	refuses(t, s.Args(), path, "damaged")
+	s.Restart("--settle", "100ms")
+	s.Put(`{"trace_id":"1-6a18aa00-00000000000000000000000a","id":"000000000000000a","name":"a","start_time":1780000000,"end_time":1780000001}`)
+	if len(s.Trace("1-6a18aa00-00000000000000000000000a")) != 1 || len(s.Summaries("")) != 1 {
+		t.Error("a trace is not served")
+	}
+	harness.Eventually(t, "the trace settles", func() bool { return s.Metric("fluoro_store_open_traces") == 0 })
+	for _, path := range []string{"/CreateGroup", "/GetSamplingRules"} {
+		if code, h, b := s.Post(path, map[string]any{"GroupName": "a", "FilterExpression": "ok"}); code != 503 || h.Get("Retry-After") == "" || !bytes.Contains(b, []byte("meta.db")) {
+			t.Errorf("%s: %d, %s", path, code, b)
+		}
+	}
+	if code, text := ready(t, s); code != 200 || !strings.Contains(text, path) {
+		t.Errorf("/readyz: %d, %s", code, text)
+	}
+	s.Stop()
+	if code, out := run(t, "store", "check", "--data", s.Data); code != 1 || !strings.Contains(out, path) {
+		t.Errorf("store check: exit %d, %s", code, out)
+	}
 	if b, err := os.ReadFile(path); err != nil || len(b) != 8192 || b[0] != 'x' {
 		t.Errorf("the file was changed: %d bytes, %v", len(b), err)
 	}

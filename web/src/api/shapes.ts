@@ -131,5 +131,8 @@ export interface Status {
     blocks: number;
     wal_bytes: number;
     read_only: string;
+    damaged: number;
+    damage: string[];
+    notes: string[];
   };
 }

@@ -65,6 +65,44 @@ function Figures({ status }: { status: Status }) {
   );
 }
 
+/** What of the data directory is damaged or missing, and what is left over in it. */
+function Damage({ store }: { store: Status['store'] }) {
+  const damage = store.damage ?? [];
+  const notes = store.notes ?? [];
+  const count = store.damaged ?? damage.length;
+  return (
+    <>
+      {count > 0 && (
+        <div className="fl-alarm" role="alert" data-testid="status-damage">
+          <p>
+            {formatCount(count)} {count === 1 ? 'place' : 'places'} of the data directory {count === 1 ? 'is' : 'are'} damaged or missing. Everything else is served;
+            nothing is removed. `fluoro store check` reads all of it.
+          </p>
+          <ul>
+            {damage.map((text) => (
+              <li key={text} className="fl-mono fl-wrap">
+                {text}
+              </li>
+            ))}
+          </ul>
+          {count > damage.length && <p>{formatCount(count - damage.length)} more are not listed.</p>}
+        </div>
+      )}
+      {notes.length > 0 && (
+        <Container header={<Header variant="h2">To look at or tidy up</Header>}>
+          <ul data-testid="status-notes">
+            {notes.map((text) => (
+              <li key={text} className="fl-mono fl-wrap">
+                {text}
+              </li>
+            ))}
+          </ul>
+        </Container>
+      )}
+    </>
+  );
+}
+
 type Count = Status['received'][number];
 
 /** Sums counts that agree in the given members, largest first. */
@@ -104,6 +142,7 @@ export default function StatusPage() {
           The store takes no new data: {status.store.read_only}
         </p>
       )}
+      <Damage store={status.store} />
       <Container>
         <Figures status={status} />
       </Container>

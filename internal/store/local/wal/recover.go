@@ -77,10 +77,7 @@ const (
 
 func (r *recovery) run() error {
 	names, err := r.o.FS.List(r.o.Dir)
-	if isGone(err) && r.o.Known.Newest == 0 {
-		return nil // before the first start
-	}
-	if err != nil {
+	if err != nil && !isGone(err) { // before the first start there is none
 		r.damage(r.o.Dir, 0, "no log file can be read: %v", err)
 		return nil
 	}
