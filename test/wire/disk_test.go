@@ -83,6 +83,8 @@ func TestDisk_full(t *testing.T) {
 		t.Errorf("/readyz on a full disk: %d, %s", code, text)
 	}
 	refusedWhileFull(t, s)
+	deletionWhileFull(t, s, trace(0))
+	logWhileFull(t, s, doc)
 	for n := range kept {
 		if len(s.Trace(trace(n))) != 1 {
 			t.Errorf("acknowledged trace %d cannot be read", n)
@@ -98,6 +100,35 @@ func TestDisk_full(t *testing.T) {
 	s.Put(doc(1000))
 	if len(s.Trace(trace(1000))) != 1 {
 		t.Error("what was stored after the recovery cannot be read")
+	}
+}
+
+// deletionWhileFull checks that a deletion is put off, in so many words, and that
+// nothing was deleted.
+func deletionWhileFull(t *testing.T, s *harness.Server, id string) {
+	t.Helper()
+	for range 2 {
+		res, err := http.Post(s.URL("/console/api/delete"), "application/json", strings.NewReader(fmt.Sprintf(`{"ids":[%q]}`, id)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if text, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !bytes.Contains(text, []byte("no space left on device")) {
+			t.Errorf("a deletion on a full disk: status %d, headers %v: %s", res.StatusCode, res.Header, text)
+		}
+	}
+}
+
+// logWhileFull checks that the log says the same trouble once, not once for each
+// request.
+func logWhileFull(t *testing.T, s *harness.Server, doc func(int) string) {
+	t.Helper()
+	before := strings.Count(s.Log(), "\n")
+	for n := range 300 {
+		_, _, _ = s.Post("/TraceSegments", map[string]any{"TraceSegmentDocuments": []string{doc(2000 + n)}})
+	}
+	if lines := strings.Count(s.Log(), "\n") - before; lines > 10 {
+		t.Errorf("300 requests on a full disk made %d lines of log", lines)
 	}
 }
 
