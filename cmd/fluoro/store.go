@@ -20,8 +20,8 @@ func storeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "store",
 		Short: "look at a data directory: check it, count what it holds",
-		Long: `store looks at a data directory that no server is using, and changes nothing
-in it. While a server has the directory open, its commands refuse (exit 1).`,
+		Long: `store looks at a data directory that no server is using; only accept changes
+something in it. While a server has the directory open, its commands refuse (exit 1).`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{cmd, fmt.Errorf("unknown command %q", args[0])}
@@ -29,7 +29,7 @@ in it. While a server has the directory open, its commands refuse (exit 1).`,
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(storeCheckCommand(), storeStatsCommand())
+	cmd.AddCommand(storeCheckCommand(), storeStatsCommand(), storeAcceptCommand())
 	return cmd
 }
 
@@ -85,6 +85,38 @@ read (the reason is on standard error), 2 wrong usage.`,
 		}
 		say("%d files, %d bytes: sound\n", r.Files, r.BlockBytes+r.WALBytes)
 		return failed
+	}
+	return cmd
+}
+
+func storeAcceptCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "accept",
+		Short: "stop showing as damage what is missing and will not come back",
+		Long: `accept takes note that files which must be in a data directory are gone for good,
+and that what was lost with log files is lost: they are not shown as damage any more.
+It prints what that is. Restore what you can first. Files that are there and damaged
+are not touched, and go on being damage until you move them away.
+
+Exit codes: 0 done, 1 the directory cannot be read, 2 wrong usage.`,
+		Example: `  fluoro store accept --data /var/lib/fluoro`,
+		Args:    noArguments,
+	}
+	data := dataFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		gone, err := local.Accept(local.Options{Dir: *data})
+		if err != nil {
+			return err
+		}
+		for _, text := range gone {
+			if _, err := fmt.Fprintln(cmd.OutOrStdout(), "accepted: "+text); err != nil {
+				return err
+			}
+		}
+		if len(gone) == 0 {
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "nothing is missing")
+		}
+		return err
 	}
 	return cmd
 }

@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -290,4 +292,159 @@ func FuzzManifest(f *testing.F) {
 			t.Fatalf("%d blocks in %d bytes", n, len(b))
 		}
 	})
+}
+
+// What is missing is shown at every start until somebody says that it is gone for
+// good; what is there stays.
+func TestAccept(t *testing.T) {
+	dir := buildDirectory(t)
+	blocks, err := filepath.Glob(filepath.Join(dir, "blocks", "*.blk"))
+	must(t, err)
+	logs, err := filepath.Glob(filepath.Join(dir, "wal", "*.wal"))
+	must(t, err)
+	must(t, os.Remove(blocks[0]))
+	must(t, os.Remove(logs[1]))
+	damage := func() []string {
+		s, err := local.Open(damagedOptions(dir))
+		must(t, err)
+		st, err := s.Stats(t.Context())
+		must(t, errors.Join(err, s.Close()))
+		return st.Damage
+	}
+	for range 2 {
+		if d := damage(); !names(d, blocks[0]) || !names(d, logs[1]) {
+			t.Fatalf("damage %v", d)
+		}
+	}
+	gone, err := local.Accept(damagedOptions(dir))
+	if err != nil || !names(gone, blocks[0]) || !names(gone, logs[1]) {
+		t.Errorf("accepted %v, %v", gone, err)
+	}
+	for range 2 {
+		d := damage()
+		// The tables of the block are still there, and nothing says that they may go.
+		if names(d, blocks[0]) || names(d, logs[1]) || !names(d, strings.TrimSuffix(blocks[0], ".blk")+".entities.parquet") {
+			t.Errorf("damage after it was accepted: %v", d)
+		}
+	}
+	tables, err := filepath.Glob(strings.TrimSuffix(blocks[0], ".blk") + ".*")
+	if err != nil || len(tables) != 3 {
+		t.Errorf("left are %v, %v", tables, err)
+	}
+	if again, err := local.Accept(damagedOptions(dir)); err != nil || len(again) > 0 {
+		t.Errorf("accepted again: %v, %v", again, err)
+	}
+}
+
+// badDisk cannot read some files from some moment on.
+type badDisk struct {
+	vfs.FS
+	bad func(name string) bool
+}
+
+type badFile struct {
+	vfs.File
+	disk *badDisk
+	name string
+}
+
+func (d *badDisk) Open(name string) (vfs.File, error) {
+	f, err := d.FS.Open(name)
+	return badFile{f, d, name}, err
+}
+
+func (f badFile) ReadAt(p []byte, at int64) (int, error) {
+	if f.disk.bad != nil && f.disk.bad(f.name) {
+		return 0, &fs.PathError{Op: "read", Path: f.name, Err: syscall.EIO}
+	}
+	return f.File.ReadAt(p, at)
+}
+
+// A disk that cannot give some bytes any more costs what they hold, whenever that
+// happens; when it can again, all is there.
+func TestDamage_readErrors(t *testing.T) {
+	dir := buildDirectory(t)
+	tables, err := filepath.Glob(filepath.Join(dir, "blocks", "*.entities.parquet"))
+	must(t, err)
+	rollups, err := filepath.Glob(filepath.Join(dir, "blocks", "*.rollup"))
+	must(t, err)
+	for _, kind := range []struct {
+		file string
+		lost []int
+	}{{tables[0], []int{0, 1}}, {rollups[1], nil}} {
+		for _, when := range []string{"from the start", "later"} {
+			t.Run(filepath.Base(kind.file)+" "+when, func(t *testing.T) {
+				disk := &badDisk{FS: vfs.OS{}}
+				bad := func(name string) bool { return name == kind.file }
+				if when == "from the start" {
+					disk.bad = bad
+				}
+				o := damagedOptions(dir)
+				o.FS, o.CacheBytes = disk, 1
+				s, err := local.Open(o)
+				must(t, err)
+				disk.bad = bad
+				served := servedBy(t, s)
+				for _, n := range []int{0, 1, 3, 4, 5, 6, 7, 8, 9} {
+					if !slices.Contains(served, n) && !slices.Contains(kind.lost, n) {
+						t.Errorf("trace %d is not served", n)
+					}
+				}
+				st, err := s.Stats(t.Context())
+				must(t, err)
+				if !names(st.Damage, kind.file) {
+					t.Errorf("damage %v", st.Damage)
+				}
+				s.Merge()
+				must(t, s.Close())
+				s, err = local.Open(damagedOptions(dir))
+				must(t, err)
+				if served := servedBy(t, s); len(served) != 9 {
+					t.Errorf("on a good disk %v are served", served)
+				}
+				st, err = s.Stats(t.Context())
+				must(t, errors.Join(err, s.Close()))
+				if len(st.Damage) > 0 {
+					t.Errorf("on a good disk: damage %v", st.Damage)
+				}
+			})
+		}
+	}
+}
+
+// Whole directories that are gone or no directories are damage like any other.
+func TestDamage_directories(t *testing.T) {
+	for _, sub := range []string{"wal", "blocks"} {
+		t.Run(sub, func(t *testing.T) {
+			dir := buildDirectory(t)
+			must(t, os.Rename(filepath.Join(dir, sub), filepath.Join(dir, "away")))
+			s, err := local.Open(damagedOptions(dir))
+			must(t, err)
+			st, err := s.Stats(t.Context())
+			must(t, err)
+			if !names(st.Damage, filepath.Join(dir, sub)) {
+				t.Errorf("damage %v", st.Damage)
+			}
+			must(t, errors.Join(put(s, 11, 1), s.Flush(t.Context())))
+			if served := servedBy(t, s); len(served) < 4 || !slices.Contains(served, 11) {
+				t.Errorf("served are %v", served)
+			}
+			must(t, s.Close())
+			// What was made meanwhile has numbers of its own: the rest can be put back.
+			left, err := os.ReadDir(filepath.Join(dir, "away"))
+			must(t, err)
+			for _, e := range left {
+				if _, err := os.Stat(filepath.Join(dir, sub, e.Name())); err == nil {
+					t.Errorf("%s was made anew", e.Name())
+				}
+				must(t, os.Rename(filepath.Join(dir, "away", e.Name()), filepath.Join(dir, sub, e.Name())))
+			}
+			s, err = local.Open(damagedOptions(dir))
+			must(t, err)
+			if served := servedBy(t, s); sub == "blocks" && len(served) != 10 {
+				t.Errorf("when the files are back, %v are served", served)
+			}
+			must(t, s.Close())
+		})
+	}
 }

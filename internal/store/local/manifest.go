@@ -50,6 +50,9 @@ type manifest struct {
 	Beside []string `json:"beside,omitempty"`
 	// Losses are what was found lost at some start and cannot be found again.
 	Losses []string `json:"losses,omitempty"`
+	// Accepted are losses that somebody has taken note of, for as long as they can be
+	// found again.
+	Accepted []string `json:"accepted,omitempty"`
 }
 
 // listed is a block that must be there, and what would be lost with it.
@@ -173,6 +176,11 @@ func (m *manifest) superfluous(number uint64) bool {
 	return m != nil && (number >= m.Next || slices.Contains(m.Going, number))
 }
 
+// accepted says whether somebody has taken note of a loss.
+func (m *manifest) accepted(text string) bool {
+	return m != nil && slices.Contains(m.Accepted, text)
+}
+
 func (m *manifest) mark() wal.Mark {
 	if m == nil {
 		return wal.Mark{}
@@ -290,7 +298,7 @@ func (s *Store) listing() *manifest {
 	defer s.mu.RUnlock()
 	mark.Oldest = max(mark.Oldest, s.oldestLog)
 	m := &manifest{
-		Next: s.nextBlock, Blocks: []listed{}, Log: logMark(mark), Deleted: s.gravesSaved, Beside: s.beside, Losses: s.losses,
+		Next: s.nextBlock, Blocks: []listed{}, Log: logMark(mark), Deleted: s.gravesSaved, Beside: s.beside, Losses: s.losses, Accepted: s.accepted,
 	}
 	if floor := trace.Time(s.floor.Load()); floor != trace.MinTime {
 		m.Horizon = floor

@@ -92,6 +92,20 @@ func TestRetain_byBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Without any of it the manifest says the same.
+	if err := fs.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = local.Open(o); err != nil {
+		t.Fatal(err)
+	}
+	check("without a horizon")
+	if st, _ := s.Stats(t.Context()); !names(st.Damage, name) {
+		t.Errorf("without a horizon: damage %v", st.Damage)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Blocks that went by their bytes leave a horizon within a second. A graph from before

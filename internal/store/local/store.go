@@ -74,6 +74,7 @@ type Store struct {
 	absent     []listed     // blocks that must be there and cannot be read
 	beside     []string     // files of others
 	losses     []string     // found lost at some start
+	accepted   []string     // of these, what somebody has taken note of
 	floor      atomic.Int64 // horizon that retention by bytes has reached; needs no mutex
 	readOnly   string       // why nothing can be written to the log, or ""
 	flushError string       // why nothing can be written to blocks, or ""
@@ -181,6 +182,10 @@ func (s *Store) open() (err error) {
 // again when new files have taken the place of what is missing.
 func (s *Store) remember(losses []string) {
 	for _, text := range losses {
+		if s.dir.manifest.accepted(text) {
+			s.accepted = append(s.accepted, text)
+			continue
+		}
 		s.noteDamage(errors.New(text))
 		if !slices.Contains(s.losses, text) && len(s.losses) < maxLosses {
 			s.losses = append(s.losses, text)

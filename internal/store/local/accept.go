@@ -1,0 +1,67 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+)
+
+// Accept takes out of the manifest what is missing and will not come back, so that
+// it is not shown as damage any more, and is what that was. No other file is touched,
+// and what is there and damaged goes on being damage. Nobody may have the directory
+// open.
+func Accept(o Options) (gone []string, err error) {
+	o = o.withDefaults()
+	d := &directory{fs: o.FS, path: o.Dir}
+	if fresh, err := d.check(); err != nil {
+		return nil, err
+	} else if fresh {
+		return nil, fmt.Errorf("data directory %s holds no Fluoro data", o.Dir)
+	}
+	d.lock, err = o.FS.Lock(filepath.Join(o.Dir, lockName))
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("data directory %s is in use by another fluoro process: stop that one first", o.Dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory %s: %w", o.Dir, err)
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	m := d.manifest
+	if m == nil {
+		return nil, fmt.Errorf("%s cannot be read: start the server once, which writes it anew", d.sub(manifestName))
+	}
+	names, err := o.FS.List(d.sub(blockDir))
+	if err != nil {
+		return nil, fmt.Errorf("list blocks: %w", err)
+	}
+	gone, m.Losses = m.Losses, nil
+	m.Accepted = append(m.Accepted, gone...)
+	m.Blocks = slices.DeleteFunc(m.Blocks, func(l listed) bool {
+		missing := !slices.Contains(names, block.Name(l.Number))
+		if missing {
+			gone = append(gone, fmt.Sprintf("%s with %d traces", filepath.Join(d.sub(blockDir), block.Name(l.Number)), l.Traces))
+		}
+		return missing
+	})
+	for _, lost := range missingBeside(d) {
+		gone = append(gone, lost.Error())
+	}
+	m.Beside = slices.DeleteFunc(m.Beside, func(name string) bool {
+		return slices.ContainsFunc(missingBeside(d), func(e error) bool {
+			c, ok := errors.AsType[*CorruptError](e)
+			return ok && c.File == d.sub(name)
+		})
+	})
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	b, err := m.encode()
+	if err != nil {
+		return nil, err
+	}
+	return gone, replace(o.FS, d.sub(manifestName), b)
+}
