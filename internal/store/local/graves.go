@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"math"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -134,6 +135,11 @@ func readGraves(fsys vfs.FS, name string, must bool) (all map[key]grave, damage 
 }
 
 func readWhole(fsys vfs.FS, name string) ([]byte, error) {
+	return readAtMost(fsys, name, math.MaxInt64)
+}
+
+// readAtMost reads a file that may not be longer.
+func readAtMost(fsys vfs.FS, name string, most int64) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
@@ -142,6 +148,9 @@ func readWhole(fsys vfs.FS, name string) ([]byte, error) {
 	size, err := f.Size()
 	if err != nil {
 		return nil, err
+	}
+	if size > most {
+		return nil, fmt.Errorf("it has %d bytes, %d at most are read", size, most)
 	}
 	b := make([]byte, size)
 	if n, err := f.ReadAt(b, 0); n < len(b) && err != nil && !errors.Is(err, io.EOF) {

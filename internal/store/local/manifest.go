@@ -27,6 +27,8 @@ const (
 	manifestMagic   = "FLUOMAN\n"
 	manifestVersion = 1
 	manifestHead    = len(manifestMagic) + 8
+	// maxManifest bounds what is read of a file of that name, which may be anybody's.
+	maxManifest = 256 << 20
 	// maxLosses bounds what is remembered of what was lost.
 	maxLosses = 100
 )
@@ -112,7 +114,7 @@ func decodeManifest(b []byte) (*manifest, error) {
 // readManifest reads both copies; nil if there is none that can be read. damage
 // names what is lost of it.
 func readManifest(fsys vfs.FS, name string) (m *manifest, damage []error) {
-	b, err := readWhole(fsys, name)
+	b, err := readAtMost(fsys, name, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, []error{vfs.Corrupt(name, 0, "the file is missing: it says which others must be there")}
 	}

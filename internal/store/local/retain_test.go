@@ -3,7 +3,10 @@ package local_test
 import (
 	"errors"
 	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/store"
@@ -102,6 +105,48 @@ func TestRetain_byBytes(t *testing.T) {
 	check("without a horizon")
 	if st, _ := s.Stats(t.Context()); !names(st.Damage, name) {
 		t.Errorf("without a horizon: damage %v", st.Damage)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A disk that is full makes room by dropping what is over its time, although no
+// manifest can be written; the next start misses nothing.
+func TestRetain_onAFullDisk(t *testing.T) {
+	fs := vfs.NewMem()
+	var now, full atomic.Int64
+	now.Store(1_790_000_000)
+	o := small(fs)
+	o.Retention = time.Hour
+	o.Now = func() time.Time { return time.Unix(now.Load(), 0) }
+	fs.Before(func(op vfs.Op) error {
+		if full.Load() > 0 && (op.Kind == "create" || op.Kind == "write") {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	s, err := local.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLedger()
+	if err := errors.Join(l.send(t, s, 5), s.Flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	full.Store(1)
+	now.Add(1_000_000_000)
+	s.Retain()
+	for _, name := range files(t, fs, "blocks") {
+		t.Errorf("%s is still there", name)
+	}
+	_ = s.Close() // it cannot write any more
+	full.Store(0)
+	if s, err = local.Open(o); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := s.Stats(t.Context()); err != nil || len(st.Damage) > 0 {
+		t.Errorf("damage %v, %v", st.Damage, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
