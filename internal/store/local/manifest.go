@@ -270,11 +270,11 @@ func aside(fsys vfs.FS, name string) string {
 		if n > 0 {
 			to = fmt.Sprintf("%s.damaged.%d", name, n)
 		}
-		if f, err := fsys.Open(to); errors.Is(err, fs.ErrNotExist) {
-			return to
-		} else if err == nil {
-			_ = f.Close()
+		f, err := fsys.Open(to)
+		if err != nil {
+			return to // there is none, or nothing can be done here at all
 		}
+		_ = f.Close() // it was only looked for
 	}
 }
 
