@@ -218,19 +218,18 @@ func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.I
 			}
 			v, err := s.view(&src, true, s.groups)
 			src.release()
-			switch {
-			case err == nil:
+			if err == nil {
 				if !yield(v.trace, nil) {
 					return
 				}
-			case notCorrupt(err) != nil:
-				yield(nil, fmt.Errorf("read trace %s: %w", id, err))
-				return
-			default:
-				damaged.IDs = append(damaged.IDs, id)
-				if len(damaged.IDs) <= mostReasons {
-					damaged.Err = errors.Join(damaged.Err, err)
-				}
+				continue
+			}
+			if notCorrupt(err) != nil { // whatever it is, it is this trace's
+				s.noteDamage(fmt.Errorf("trace %s: %w", id, err))
+			}
+			damaged.IDs = append(damaged.IDs, id)
+			if len(damaged.IDs) <= mostReasons {
+				damaged.Err = errors.Join(damaged.Err, err)
 			}
 		}
 		if len(damaged.IDs) > 0 {
