@@ -147,7 +147,7 @@ func (in *inspection) blocks() {
 		return // before the first start
 	}
 	if err != nil {
-		in.damage(vfs.Corrupt(dir, 0, "no block can be read: %w", err))
+		in.damage(vfs.Lost(dir, "no block can be read: %w", err))
 	}
 	files := blockFilesOf(dir, names, m, in.floor)
 	for _, d := range files.damage {

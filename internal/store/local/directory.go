@@ -98,13 +98,13 @@ func (d *directory) check() (fresh bool, err error) {
 		} else if m == nil && !d.evidence() {
 			return false, fmt.Errorf("data directory %s is not empty and holds no Fluoro data (found %q, no %s file): choose another directory", d.path, foreign, formatName)
 		}
-		d.damage = append(d.damage, vfs.Corrupt(d.sub(formatName), 0, "the file is missing"))
+		d.damage = append(d.damage, vfs.Lost(d.sub(formatName), "the file is missing"))
 	case err != nil:
 		if m == nil && !d.evidence() {
 			return false, fmt.Errorf("read data directory: %w", err)
 		}
 		d.badFormat = true
-		d.damage = append(d.damage, vfs.Corrupt(d.sub(formatName), 0, "the file cannot be read: %w", err))
+		d.damage = append(d.damage, vfs.Lost(d.sub(formatName), "the file cannot be read: %w", err))
 	default:
 		if err := d.refuse(string(text), m); err != nil {
 			return false, err

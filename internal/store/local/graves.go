@@ -115,12 +115,12 @@ func readGraves(fsys vfs.FS, name string, must bool) (all map[key]grave, damage 
 	b, err := readWhole(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if must {
-			damage = append(damage, vfs.Corrupt(name, 0, "the file is missing: deleted traces whose blocks were not rewritten yet are shown again"))
+			damage = append(damage, vfs.Lost(name, "the file is missing: deleted traces whose blocks were not rewritten yet are shown again"))
 		}
 		return nil, damage
 	}
 	if err != nil {
-		return nil, []error{vfs.Corrupt(name, 0, "the file cannot be read, so deleted traces may be shown again: %w", err)}
+		return nil, []error{vfs.Lost(name, "the file cannot be read, so deleted traces may be shown again: %w", err)}
 	}
 	half := len(b) / 2
 	for i, copied := range [][]byte{b[:half], b[half:]} {

@@ -116,10 +116,10 @@ func decodeManifest(b []byte) (*manifest, error) {
 func readManifest(fsys vfs.FS, name string) (m *manifest, damage []error) {
 	b, err := readAtMost(fsys, name, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, []error{vfs.Corrupt(name, 0, "the file is missing: it says which others must be there")}
+		return nil, []error{vfs.Lost(name, "the file is missing: it says which others must be there")}
 	}
 	if err != nil {
-		return nil, []error{vfs.Corrupt(name, 0, "the file cannot be read: %w", err)}
+		return nil, []error{vfs.Lost(name, "the file cannot be read: %w", err)}
 	}
 	for i, part := range copies(b) {
 		one, err := decodeManifest(part.bytes)
@@ -223,7 +223,7 @@ func blockFilesOf(dir string, names []string, m *manifest, horizon trace.Time) (
 		case block.IsTemp(name):
 			// A file that counts never had this name when its block did.
 			if must {
-				f.damage = append(f.damage, vfs.Corrupt(path, 0, "the file is unknown: it is kept"))
+				f.damage = append(f.damage, vfs.Lost(path, "the file is unknown: it is kept"))
 			} else {
 				f.remove = append(f.remove, path)
 			}
@@ -233,7 +233,7 @@ func blockFilesOf(dir string, names []string, m *manifest, horizon trace.Time) (
 		case m.superfluous(number):
 			f.remove = append(f.remove, path)
 		default:
-			f.damage = append(f.damage, vfs.Corrupt(path, 0, "there is no %s for it, and nothing says that it is superseded: it is kept", block.Name(number)))
+			f.damage = append(f.damage, vfs.Lost(path, "there is no %s for it, and nothing says that it is superseded: it is kept", block.Name(number)))
 		}
 	}
 	if m == nil {
@@ -243,7 +243,7 @@ func blockFilesOf(dir string, names []string, m *manifest, horizon trace.Time) (
 		f.next = max(f.next, l.Number+1)
 		if !there[block.Name(l.Number)] && l.Updated >= horizon {
 			f.lost = append(f.lost, l)
-			f.damage = append(f.damage, vfs.Corrupt(filepath.Join(dir, block.Name(l.Number)), 0, "the file is missing: %d traces cannot be read; what else there is of the block is kept", l.Traces))
+			f.damage = append(f.damage, vfs.Lost(filepath.Join(dir, block.Name(l.Number)), "the file is missing: %d traces cannot be read; what else there is of the block is kept", l.Traces))
 		}
 	}
 	return f
@@ -255,7 +255,7 @@ func checkFiles(fsys vfs.FS, b *block.Block, l listed, known bool) (damage []err
 		damage = append(damage, err)
 	}
 	if b.Rollup() == nil {
-		return append(damage, vfs.Corrupt(b.RollupFile(), 0, "the file is missing or cannot be opened: graphs read traces instead"))
+		return append(damage, vfs.Lost(b.RollupFile(), "the file is missing or cannot be opened: graphs read traces instead"))
 	}
 	if known && b.RollupSize() != l.Rollup {
 		damage = append(damage, vfs.Corrupt(b.RollupFile(), min(b.RollupSize(), l.Rollup), "the file has %d bytes, %d were written", b.RollupSize(), l.Rollup))

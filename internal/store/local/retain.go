@@ -39,11 +39,11 @@ func readFloor(fsys vfs.FS, name string, known trace.Time) (floor trace.Time, da
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if known != trace.MinTime {
-			damage = append(damage, vfs.Corrupt(name, 0, "the file is missing; the manifest says the same"))
+			damage = append(damage, vfs.Lost(name, "the file is missing; the manifest says the same"))
 		}
 		return known, damage
 	case err != nil:
-		return known, []error{vfs.Corrupt(name, 0, "the file cannot be read: %w", err)}
+		return known, []error{vfs.Lost(name, "the file cannot be read: %w", err)}
 	}
 	floor = known
 	for at := 0; at < 2*floorBytes; at += floorBytes {

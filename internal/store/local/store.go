@@ -205,7 +205,7 @@ func missingBeside(d *directory) (damage []error) {
 	for _, name := range d.manifest.Beside {
 		f, err := d.fs.Open(d.sub(name))
 		if errors.Is(err, fs.ErrNotExist) {
-			damage = append(damage, vfs.Corrupt(d.sub(name), 0, "the file is missing, with all that it held"))
+			damage = append(damage, vfs.Lost(d.sub(name), "the file is missing, with all that it held"))
 		} else if err == nil {
 			_ = f.Close() // whoever it belongs to reads it
 		}
@@ -236,7 +236,7 @@ func (s *Store) openBlocks() (next uint64, err error) {
 	dir, m := s.dir.sub(blockDir), s.dir.manifest
 	names, err := s.o.FS.List(dir)
 	if err != nil {
-		s.noteDamage(vfs.Corrupt(dir, 0, "no block can be read: %w", err))
+		s.noteDamage(vfs.Lost(dir, "no block can be read: %w", err))
 		if m != nil {
 			s.nextBlock, s.absent = max(m.Next, 1), m.Blocks
 		}

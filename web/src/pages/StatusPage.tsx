@@ -76,7 +76,7 @@ function Damage({ store }: { store: Status['store'] }) {
         <div className="fl-alarm" role="alert" data-testid="status-damage">
           <p>
             {formatCount(count)} {count === 1 ? 'place' : 'places'} of the data directory {count === 1 ? 'is' : 'are'} damaged or missing. Everything else is served;
-            nothing is removed. `fluoro store check` reads all of it.
+            nothing is removed. <code>fluoro store check</code> reads all of it.
           </p>
           <ul>
             {damage.map((text) => (

@@ -118,7 +118,7 @@ func Open(fsys vfs.FS, dir string, number uint64, codec *Codec) (*Block, error) 
 	b.refs.Store(1)
 	var err error
 	if b.file, err = fsys.Open(b.name); err != nil {
-		return nil, vfs.Corrupt(b.name, 0, "the file cannot be opened: %w", err)
+		return nil, vfs.Lost(b.name, "the file cannot be opened: %w", err)
 	}
 	if err := b.load(); err != nil {
 		return nil, errors.Join(err, b.file.Close())
@@ -140,12 +140,12 @@ func Open(fsys vfs.FS, dir string, number uint64, codec *Codec) (*Block, error) 
 func (b *Block) loadTable() (err error) {
 	name := b.Entities()
 	if b.entities, err = b.fs.Open(name); errors.Is(err, fs.ErrNotExist) {
-		return vfs.Corrupt(name, 0, "the file is missing")
+		return vfs.Lost(name, "the file is missing")
 	} else if err != nil {
-		return vfs.Corrupt(name, 0, "the file cannot be opened: %w", err)
+		return vfs.Lost(name, "the file cannot be opened: %w", err)
 	}
 	if b.entitiesSize, err = b.entities.Size(); err != nil {
-		return vfs.Corrupt(name, 0, "the file cannot be read: %w", err)
+		return vfs.Lost(name, "the file cannot be read: %w", err)
 	}
 	foot := b.index.foot
 	if foot.offset < 0 || foot.offset+int64(foot.stored) != b.entitiesSize {
@@ -206,7 +206,7 @@ func (b *Block) checked(buf []byte, c chunkRef) ([]byte, error) {
 
 func (b *Block) load() (err error) {
 	if b.size, err = b.file.Size(); err != nil {
-		return vfs.Corrupt(b.name, 0, "the file cannot be read: %w", err)
+		return vfs.Lost(b.name, "the file cannot be read: %w", err)
 	}
 	if b.size < headBytes+tailBytes {
 		return vfs.Corrupt(b.name, b.size, "the file has %d bytes, fewer than an empty block", b.size)
@@ -329,14 +329,14 @@ func (b *Block) checkTraces(whole bool) error {
 	name, want := pathOf(b.dir, b.number, tracesSuffix), b.index.traces
 	file, err := b.fs.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return vfs.Corrupt(name, 0, "the file is missing")
+		return vfs.Lost(name, "the file is missing")
 	} else if err != nil {
-		return vfs.Corrupt(name, 0, "the file cannot be opened: %w", err)
+		return vfs.Lost(name, "the file cannot be opened: %w", err)
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	size, err := file.Size()
 	if err != nil {
-		return vfs.Corrupt(name, 0, "the file cannot be read: %w", err)
+		return vfs.Lost(name, "the file cannot be read: %w", err)
 	}
 	if size != int64(want.stored) {
 		return vfs.Corrupt(name, min(size, int64(want.stored)), "the file has %d bytes, %d announced", size, want.stored)

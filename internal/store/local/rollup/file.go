@@ -182,7 +182,7 @@ func Open(data vfs.File, name string, cache *Cache) (*File, error) {
 	f := &File{name: name, data: data, cache: cache, id: cache.files.Add(1)}
 	size, err := data.Size()
 	if err != nil {
-		return nil, vfs.Corrupt(name, 0, "the file cannot be read: %w", err)
+		return nil, vfs.Lost(name, "the file cannot be read: %w", err)
 	}
 	return f, f.load(size)
 }

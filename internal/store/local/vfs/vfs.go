@@ -50,12 +50,15 @@ type File interface {
 // CorruptError says that a file does not hold what was written to it.
 type CorruptError struct {
 	File   string
-	Offset int64 // of the first byte of what cannot be read
+	Offset int64 // of the first byte of what cannot be read; -1 if it is all of the file
 	Err    error
 }
 
 // Error names the file and the offset.
 func (e *CorruptError) Error() string {
+	if e.Offset < 0 {
+		return fmt.Sprintf("%s: %v", e.File, e.Err)
+	}
 	return fmt.Sprintf("%s is damaged at byte %d: %v", e.File, e.Offset, e.Err)
 }
 
@@ -65,4 +68,9 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 // Corrupt makes a CorruptError.
 func Corrupt(file string, offset int64, format string, args ...any) error {
 	return &CorruptError{File: file, Offset: offset, Err: fmt.Errorf(format, args...)}
+}
+
+// Lost makes a CorruptError of a file that is missing or of no use.
+func Lost(file, format string, args ...any) error {
+	return &CorruptError{File: file, Offset: -1, Err: fmt.Errorf(format, args...)}
 }

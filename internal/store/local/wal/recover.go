@@ -78,7 +78,7 @@ const (
 func (r *recovery) run() error {
 	names, err := r.o.FS.List(r.o.Dir)
 	if err != nil && !isGone(err) { // before the first start there is none
-		r.damage(r.o.Dir, 0, "no log file can be read: %v", err)
+		r.damage(r.o.Dir, -1, "no log file can be read: %v", err)
 		return nil
 	}
 	var numbers []uint64
@@ -180,14 +180,14 @@ func (r *recovery) missing(numbers []uint64) {
 func (r *recovery) gap(from, to uint64) {
 	const most = 16 // named one by one
 	if to-from >= most {
-		r.damage(r.path(from), 0, "the log file is missing, and so are all up to %s", fileName(to))
+		r.damage(r.path(from), -1, "the log file is missing, and so are all up to %s", fileName(to))
 		return
 	}
 	for n := from; n <= to; n++ {
 		if s := r.synced[n]; s.bytes > fileStart {
-			r.damage(r.path(n), 0, "the log file is missing: %d bytes of it were acknowledged, up to entry %d", s.bytes, s.lsn-1)
+			r.damage(r.path(n), -1, "the log file is missing: %d bytes of it were acknowledged, up to entry %d", s.bytes, s.lsn-1)
 		} else {
-			r.damage(r.path(n), 0, "the log file is missing")
+			r.damage(r.path(n), -1, "the log file is missing")
 		}
 	}
 }
