@@ -44,7 +44,7 @@ present/console  : trace query/analytics
 backup           :
 demo             :
 config           :
-server           : trace config store store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
+server           : trace config decode store store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.

@@ -1,6 +1,7 @@
 package assemble
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -8,10 +9,20 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
+// MaxAttributes is how many values of attributes, each with its name, a summary
+// shows besides the annotations of documents: enough for what people look at, few
+// enough that a page of summaries is not megabytes.
+const MaxAttributes = 500
+
+// maxAttributeBytes is how long these may be together, with their names.
+const maxAttributeBytes = 64 << 10
+
 // Summary says of a trace what GetTraceSummaries shows.
 func Summary(t *trace.Trace) *trace.Summary {
-	s := Outline(t)
+	o := new(outline)
+	s := o.of(t)
 	Explain(t, s)
+	o.attributes(t)
 	return s
 }
 
@@ -22,7 +33,7 @@ func Explain(t *trace.Trace, s *trace.Summary) {
 	s.ResponseCauses = responseCauses(t)
 }
 
-// Outline is a summary without root causes.
+// Outline is a summary without root causes and attributes.
 func Outline(t *trace.Trace) *trace.Summary { return new(outline).of(t) }
 
 // outline is a summary with all that it points to.
@@ -94,13 +105,38 @@ func (o *outline) of(t *trace.Trace) *trace.Summary {
 	return s
 }
 
-// annotate adds a value to its key's, if it is not there yet.
-func (o *outline) annotate(a *trace.Annotation) {
+// attributes adds the first values of attributes to the annotations. Documents
+// may have any number of those, which do not count.
+func (o *outline) attributes(t *trace.Trace) {
+	room, bytes := MaxAttributes, maxAttributeBytes
+	t.EachAttribute(func(key string, v trace.Value) bool {
+		a, size := trace.Annotation{Key: key, Value: v}, len(key)+len(v.String)
+		if room == 0 || size > bytes {
+			o.AnnotationsCut = o.AnnotationsCut || !o.has(&a)
+			return room > 0 || !o.AnnotationsCut
+		}
+		if o.annotate(&a) {
+			room, bytes = room-1, bytes-size
+		}
+		return true
+	})
+}
+
+// has says whether a value is there.
+func (o *outline) has(a *trace.Annotation) bool {
+	return slices.ContainsFunc(o.Annotations, func(k trace.AnnotationValues) bool { return k.Key == a.Key && slices.Contains(k.Values, a.Value) })
+}
+
+// annotate adds a value to its key's, if it is not there yet, and says whether.
+func (o *outline) annotate(a *trace.Annotation) bool {
+	if n := a.Value.Number; math.IsNaN(n) || math.IsInf(n, 0) {
+		return false // OTLP has them, the API does not
+	}
 	at := o.key(a.Key)
 	k := &o.Annotations[at]
 	if len(k.Values) <= few {
 		if slices.Contains(k.Values, a.Value) {
-			return
+			return false
 		}
 	} else {
 		if o.seen == nil {
@@ -112,11 +148,12 @@ func (o *outline) annotate(a *trace.Annotation) {
 			}
 		}
 		if o.seen[keyValue{at, a.Value}] {
-			return
+			return false
 		}
 		o.seen[keyValue{at, a.Value}] = true
 	}
 	k.Values = o.values.Append(k.Values, a.Value)
+	return true
 }
 
 // key finds or makes a key.

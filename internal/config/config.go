@@ -24,23 +24,29 @@ import (
 
 // Config holds the settings of a server.
 type Config struct {
-	Data           string         // directory of the embedded store
-	HTTP           string         // X-Ray API, console, OTLP/HTTP, health and metrics
-	UDP            string         // X-Ray daemon datagrams
-	OTLPGRPC       string         // OTLP over gRPC
-	OTLPHTTP       string         // OTLP over HTTP
-	Account        string         // account of unsigned requests
-	Region         string         // region in ARNs
-	Insecure       bool           // allow addresses that are not loopback
-	AllowedHosts   []string       // names this server has besides the default ones: lower case, *.NAME, *
-	CORSOrigins    []string       // web pages that may send spans: SCHEME://HOST[:PORT], one * in each, or *
-	Settle         time.Duration  // idle time after which a trace moves to blocks
-	Retention      time.Duration  // how long traces are kept
-	RetentionFor   []RetentionFor // how long those of some accounts and groups are kept
-	Memory         int64          // bytes the process stays below; 0 for the default
-	RetentionBytes int64          // most bytes of blocks; 0 for no bound
-	LogLevel       string         // debug, info, warn or error
-	LogFormat      string         // text or json
+	Data         string         // directory of the embedded store
+	HTTP         string         // X-Ray API, console, OTLP/HTTP, health and metrics
+	UDP          string         // X-Ray daemon datagrams
+	OTLPGRPC     string         // OTLP over gRPC
+	OTLPHTTP     string         // OTLP over HTTP
+	Account      string         // account of unsigned requests
+	Region       string         // region in ARNs
+	Insecure     bool           // allow addresses that are not loopback
+	AllowedHosts []string       // names this server has besides the default ones: lower case, *.NAME, *
+	CORSOrigins  []string       // web pages that may send spans: SCHEME://HOST[:PORT], one * in each, or *
+	Settle       time.Duration  // idle time after which a trace moves to blocks
+	Retention    time.Duration  // how long traces are kept
+	RetentionFor []RetentionFor // how long those of some accounts and groups are kept
+	// SearchAttributes says which OpenTelemetry attributes are annotations for
+	// search (decode.ParsePatterns reads it), AnnotationKeys and AnnotationValues how
+	// many have an index.
+	SearchAttributes string
+	AnnotationKeys   int
+	AnnotationValues int
+	Memory           int64  // bytes the process stays below; 0 for the default
+	RetentionBytes   int64  // most bytes of blocks; 0 for no bound
+	LogLevel         string // debug, info, warn or error
+	LogFormat        string // text or json
 }
 
 // RetentionFor is how long the traces of an account or of a group are kept; one
@@ -74,6 +80,9 @@ var settings = []setting{
 	{"retention", "720h", "how long traces are kept, counted from receipt", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
 	{"retention-for", "", "other times for accounts and groups, such as account:123456789012=168h,group:checkout=2160h; a trace in several groups is kept for the longest, and groups win over accounts", retentionFor},
 	{"retention-bytes", "0", "most bytes that settled traces may take on disk, such as 500MB or 20GB; the oldest go first; 0 for no bound", size(func(c *Config) *int64 { return &c.RetentionBytes })},
+	{"search-attributes", "*", "OpenTelemetry attributes of spans and resources that filter expressions find as annotations: names with * for any characters, commas between them, ! before those to leave out, such as *,!http.request.header.*; the last that fits counts. listed: as X-Ray, only those that a span lists in aws.xray.annotations", text(func(c *Config) *string { return &c.SearchAttributes })},
+	{"annotation-keys", "5000", "how many keys of annotations and attributes of an account have an index for search; what has others is found, too, but more slowly, and told on the status page", count(func(c *Config) *int { return &c.AnnotationKeys })},
+	{"annotation-values", "10000000", "how many distinct values of each of these keys have an index, about; the same is true of others", count(func(c *Config) *int { return &c.AnnotationValues })},
 	{"memory", "0", "memory the process stays below, such as 512MB: bounds open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the machine's or the control group's, at most 2 GB; at least 128MB", memorySize},
 	{"log-level", "info", "least level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "form of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
@@ -122,6 +131,17 @@ func duration(at func(*Config) *time.Duration, least time.Duration) func(*Config
 			return fmt.Errorf("want a duration of at least %v, such as 90s or 24h", least)
 		}
 		*at(c) = d
+		return nil
+	}
+}
+
+func count(at func(*Config) *int) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 {
+			return fmt.Errorf("want a number, at least 1")
+		}
+		*at(c) = n
 		return nil
 	}
 }

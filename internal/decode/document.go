@@ -82,10 +82,16 @@ func Document(doc []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
 }
 
 // Documents decodes the documents of one request, whose segments share memory.
-type Documents struct{ memory memory }
+type Documents struct {
+	mapper *Mapper // of spans among them
+	memory memory
+}
 
-// NewDocuments begins a request.
-func NewDocuments() *Documents { return &Documents{newMemory()} }
+// NewDocuments begins a request, by the default Options.
+func NewDocuments() *Documents { return new(Mapper).Documents() }
+
+// Documents begins a request.
+func (m *Mapper) Documents() *Documents { return &Documents{m, newMemory()} }
 
 // Append is the function Document; it appends to a list, which is as it was after
 // a refusal.
@@ -94,7 +100,7 @@ func (r *Documents) Append(to []*trace.Segment, doc []byte, at trace.Time) ([]*t
 		return to, aSegment.refuseOur(codeTooLarge, fmt.Sprintf("%d bytes, at most %d are taken", len(doc), MaxDocument))
 	}
 	if len(doc) > 2 && doc[0] == 'T' && doc[1] == '1' {
-		segments, refusal := otlpDocument(doc[2:], at)
+		segments, refusal := r.mapper.document(doc[2:], at)
 		return append(to, segments...), refusal
 	}
 	d := documentReader{Reader: jsonscan.NewReader(doc), memory: &r.memory}
@@ -120,8 +126,8 @@ func (r *Documents) Append(to []*trace.Segment, doc []byte, at trace.Time) ([]*t
 	return append(to, s), nil
 }
 
-// otlpDocument decodes what follows "T1".
-func otlpDocument(text []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
+// document decodes what follows "T1".
+func (m *Mapper) document(text []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
 	sampled := true
 	if text[0] == 'S' || text[0] == 'U' {
 		sampled, text = text[0] == 'S', text[1:]
@@ -131,7 +137,7 @@ func otlpDocument(text []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
 	if err != nil {
 		return nil, anEntity.refuse("ParseError", "OTLP document is not base64: "+err.Error())
 	}
-	spans, err := OTLPProto(body[:n:n], at)
+	spans, err := m.Proto(body[:n:n], at)
 	if err == nil && len(spans.Rejected) > 0 {
 		err = fmt.Errorf("%s", spans.Rejected[0].Reason)
 	}
@@ -144,9 +150,15 @@ func otlpDocument(text []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
 	return spans.Segments, nil
 }
 
+// Restore makes a Segment again from what a store keeps of it, by the default
+// Options; see [Mapper.Restore].
+func Restore(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
+	return new(Mapper).Restore(source, raw, scope, part, at)
+}
+
 // Restore makes a Segment again from what a store keeps of it. The Segment owns
 // raw and shares scope.
-func Restore(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
+func (m *Mapper) Restore(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
 	var segments []*trace.Segment
 	switch source {
 	case trace.SourceDocument:
@@ -156,7 +168,7 @@ func Restore(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8
 		}
 	case trace.SourceOTLP:
 		var err error
-		if segments, err = spanSegments(raw, scope, at); err != nil {
+		if segments, err = m.Span(raw, scope, at); err != nil {
 			return nil, fmt.Errorf("restore span: %w", err)
 		}
 	default:

@@ -108,12 +108,6 @@ func OTLPJSON(body []byte, at trace.Time) (Spans, error) { return new(Mapper).JS
 // Text is the segment document of a span, by the default Options; see [Mapper.Text].
 func Text(seg *trace.Segment, opens bool) ([]byte, error) { return new(Mapper).Text(seg, opens) }
 
-// spanSegments makes the segments of one span again, by the default Options; see
-// [Mapper.Span].
-func spanSegments(raw []byte, scope *trace.OTLPScope, at trace.Time) ([]*trace.Segment, error) {
-	return new(Mapper).Span(raw, scope, at)
-}
-
 // Proto decodes an ExportTraceServiceRequest in protobuf
 // (opentelemetry.proto.collector.trace.v1). The segments own body, and their
 // strings are parts of it: it must not change after, and whoever keeps a string
@@ -316,7 +310,7 @@ func (d *decoder) add(raw []byte) {
 		seg := d.memory.segments.One()
 		d.mapper.mapSpan(&d.doc, &d.span, d.res, uint8(part))
 		d.mapper.fill(seg, &d.doc, &d.memory)
-		seg.Source, seg.Raw, seg.Scope = trace.SourceOTLP, raw, d.scope
+		seg.Source, seg.Raw, seg.Scope, seg.Attributes = trace.SourceOTLP, raw, d.scope, d.res.attributes()
 		seg.ReceivedAt, seg.Entity.ReceivedAt = d.at, d.at
 		d.out.Segments = append(d.out.Segments, seg)
 	}

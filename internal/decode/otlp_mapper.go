@@ -34,6 +34,10 @@ type Options struct {
 	// IndexAllAttributes makes an annotation of every attribute that is a string,
 	// number or bool.
 	IndexAllAttributes bool
+	// Searched says which attributes of spans and resources search finds as
+	// annotations, under the names they were sent with. The document does not
+	// depend on it. nil stands for all.
+	Searched *Patterns
 	// LogGroups are the CloudWatch log groups of services that name none.
 	LogGroups []string
 	// ReplaceDots writes _ for dots in annotation keys (the collector's gate

@@ -25,6 +25,10 @@ type resource struct {
 	identity trace.Resource
 	// instance and zone are those of the ec2 block, zone also that of the ecs block.
 	instance, zone string
+
+	// searched is which attributes search finds, found those of the resource.
+	searched *Patterns
+	found    []trace.Annotation
 }
 
 // parseResource reads the Resource message of scope.
@@ -70,6 +74,8 @@ func (m *Mapper) parseResource(scope *trace.OTLPScope) (*resource, error) {
 			r.arn = id
 		}
 	}
+	r.searched = m.options.Searched
+	r.find()
 	return r, nil
 }
 

@@ -21,6 +21,8 @@ type Bounds struct {
 	Users       []string
 	// Slow are services of which some entity must take at least so long.
 	Slow []SlowService
+	// Failed are services of which some entity must have an outcome.
+	Failed []FailedService
 	// Either are alternatives: of each list, one must hold.
 	Either [][]Bounds
 	// MinResponse and MaxResponse, if not nil, are inclusive bounds of the
@@ -37,9 +39,16 @@ type SlowService struct {
 	Least time.Duration
 }
 
+// FailedService says that an entity of a service had an outcome: Error, Fault or
+// Throttle. It may have had others, too.
+type FailedService struct {
+	Name    string
+	Outcome trace.Outcome
+}
+
 // everything says that the bounds allow all traces.
 func (b *Bounds) everything() bool {
-	return b.Services == nil && b.AnnotationKeys == nil && b.Annotations == nil && b.Users == nil && b.Slow == nil && b.Either == nil &&
+	return b.Services == nil && b.AnnotationKeys == nil && b.Annotations == nil && b.Users == nil && b.Slow == nil && b.Failed == nil && b.Either == nil &&
 		b.MinResponse == nil && b.MaxResponse == nil && b.MinDuration == nil && b.MaxDuration == nil && b.Fault == nil && b.Error == nil && b.Throttle == nil
 }
 
@@ -68,11 +77,12 @@ func (b *Bounds) restrict(n node) {
 	case *serviceNode:
 		b.service(n.sel)
 		if n.sel.name != nil {
-			b.slow(*n.sel.name, n.body)
+			b.inside(*n.sel.name, n.body)
 		}
 	case *edgeNode:
 		b.service(n.from)
 		b.service(n.to)
+		b.inCall(n.body)
 	case *groupNode:
 		if !n.negated && n.expr != nil && n.expr.root != nil {
 			b.restrict(n.expr.root)
@@ -99,20 +109,53 @@ func (b *Bounds) either(terms []node) {
 	b.Either = append(b.Either, list)
 }
 
-// slow adds what the body of a clause says of how long an entity takes.
-func (b *Bounds) slow(service string, n node) {
+// inside adds what the body of a clause says of one of a service's entities: how
+// long it takes, how it failed, what it has. That several things are true of one
+// entity says that they are true of the trace.
+func (b *Bounds) inside(service string, n node) {
 	switch n := n.(type) {
 	case *andNode:
 		for _, t := range n.terms {
-			b.slow(service, t)
+			b.inside(service, t)
+		}
+	case *orNode:
+		list := make([]Bounds, len(n.terms))
+		for i, t := range n.terms {
+			if list[i].inside(service, t); list[i].everything() {
+				return
+			}
+		}
+		b.Either = append(b.Either, list)
+	case *compareNode:
+		switch n.field {
+		case fieldResponseTime, fieldDuration:
+			var least, most *time.Duration
+			if narrow(&least, &most, n); least != nil {
+				b.Slow = append(b.Slow, SlowService{service, *least})
+			}
+		case fieldFault, fieldError, fieldThrottle:
+			if n.op == 0 || n.lit.typ == boolField && n.lit.yes == (n.op == opEqual) {
+				outcome := map[field]trace.Outcome{fieldFault: trace.Fault, fieldError: trace.Error, fieldThrottle: trace.Throttle}[n.field]
+				b.Failed = append(b.Failed, FailedService{service, outcome})
+			}
+		case fieldAnnotation, fieldUser:
+			b.compare(n)
+		}
+	}
+}
+
+// inCall adds what the body of a clause about calls says of annotations, of
+// whichever entity.
+func (b *Bounds) inCall(n node) {
+	switch n := n.(type) {
+	case *andNode:
+		for _, t := range n.terms {
+			b.inCall(t)
 		}
 	case *compareNode:
-		if n.field != fieldResponseTime && n.field != fieldDuration {
-			return
-		}
-		var least, most *time.Duration
-		if narrow(&least, &most, n); least != nil {
-			b.Slow = append(b.Slow, SlowService{service, *least})
+		switch n.field {
+		case fieldAnnotation, fieldSourceAnnotation, fieldDestinationAnnotation, fieldUser:
+			b.compare(n)
 		}
 	}
 }
@@ -123,7 +166,7 @@ func (b *Bounds) compare(n *compareNode) {
 		if n.op == opEqual && n.lit.typ == stringField {
 			b.Users = append(b.Users, n.lit.text)
 		}
-	case fieldAnnotation:
+	case fieldAnnotation, fieldSourceAnnotation, fieldDestinationAnnotation:
 		if n.op == opEqual {
 			b.Annotations = append(b.Annotations, trace.Annotation{Key: n.key, Value: n.lit.value()})
 		}

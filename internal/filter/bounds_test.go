@@ -87,7 +87,29 @@ func (g generator) trace(t testing.TB) *trace.Trace {
 		}
 		segments = append(segments, got...)
 	}
+	if g.chance(50) {
+		segments = append(segments, g.span(t, id, next)...)
+	}
 	return assemble.Trace(id, segments)
+}
+
+// span makes a span of a service, with attributes.
+func (g generator) span(t testing.TB, id trace.ID, below int) []*trace.Segment {
+	value := func() string {
+		return g.one(`{"stringValue":"x"}`, `{"intValue":"1"}`, `{"doubleValue":1}`, `{"boolValue":true}`)
+	}
+	parent := ""
+	if g.chance(70) {
+		parent = fmt.Sprintf(`"parentSpanId":"%016x",`, 1+g.IntN(below+1))
+	}
+	text := fmt.Sprintf(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":%q}},{"key":"l","value":%s}]},"scopeSpans":[{"spans":[
+		{"traceId":%q,"spanId":"00000000000000ff",%s"name":"b","kind":%d,"startTimeUnixNano":"0","endTimeUnixNano":"1000000000","attributes":[{"key":"k","value":%s}]}]}]}]}`,
+		g.one("a", "b"), value(), id.Hex(), parent, 1+g.IntN(5), value())
+	spans, err := decode.OTLPJSON([]byte(text), 5)
+	if err != nil || spans.RejectedSpans > 0 {
+		t.Fatalf("%s: %v, %s", text, err, spans.Message())
+	}
+	return spans.Segments
 }
 
 func (g generator) number() string { return g.one("0", "0.5", "1", "1.25", "2", "200", "404", "-1") }
@@ -148,7 +170,11 @@ func (g generator) expression(in string, depth int) string {
 	case 3:
 		return g.one("user", "http.url") + g.one(" = ", " != ", " CONTAINS ", " BEGINSWITH ") + g.text()
 	}
-	return "annotation." + g.one("k", "l") + g.one("", " = "+g.literal(), " != "+g.literal(), " > "+g.number())
+	from := ""
+	if in == "edge" {
+		from = g.one("", "source.", "destination.")
+	}
+	return from + "annotation." + g.one("k", "l") + g.one("", " = "+g.literal(), " != "+g.literal(), " > "+g.number())
 }
 
 // check holds three properties of one expression and one trace: bounds allow what

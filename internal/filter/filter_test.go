@@ -1,12 +1,15 @@
 package filter_test
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -212,6 +215,15 @@ func allows(b filter.Bounds, t *trace.Trace, s *trace.Summary) bool {
 			return false
 		}
 	}
+	for _, failed := range b.Failed {
+		if !slices.ContainsFunc(t.Nodes, func(n *trace.Node) bool {
+			return n.Name == failed.Name && slices.ContainsFunc(n.Entities, func(e *trace.Entity) bool {
+				return map[trace.Outcome]bool{trace.Fault: e.HasFault(), trace.Error: e.Error || e.HasError(), trace.Throttle: e.HasThrottle()}[failed.Outcome]
+			})
+		}) {
+			return false
+		}
+	}
 	for _, alternatives := range b.Either {
 		if !slices.ContainsFunc(alternatives, func(b filter.Bounds) bool { return allows(b, t, s) }) {
 			return false
@@ -332,11 +344,65 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// oddKeys are names of attributes as they are written in brackets.
+var oddKeys = []struct{ written, key string }{
+	{`a b`, "a b"}, {` a b `, "a b"}, {`"a b"`, "a b"}, {`" a "`, " a "}, {`a=b<c>d~e`, "a=b<c>d~e"}, {`"a=b"`, "a=b"}, {`"q\"q"`, `q"q`}, {`"a]b"`, "a]b"},
+	{`"back\\slash"`, `back\slash`}, {`back\slash`, `back\slash`}, {`日本 é`, "日本 é"}, {`"\u65e5\ud83d\ude00"`, "日😀"}, {`"tab\tline\n"`, "tab\tline\n"},
+	{"\"a\tb\nc\"", "a\tb\nc"}, {`a.b-c/d:e`, "a.b-c/d:e"}, {`1`, "1"}, {`and`, "and"}, {`"="`, "="}, {`{}()!,#`, "{}()!,#"}, {"\u2028", "\u2028"},
+}
+
+// An attribute is found by the name it was sent with, however that is written, also
+// after printing; a name that differs is not.
+func TestAnnotationKeys_areWrittenInManyWays(t *testing.T) {
+	for _, c := range oddKeys {
+		for key, want := range map[string]bool{c.key: true, c.key + "x": false, strings.ToUpper(c.key) + ".": false} {
+			body, err := json.Marshal(map[string]any{"resourceSpans": []any{map[string]any{"scopeSpans": []any{map[string]any{"spans": []any{map[string]any{
+				"traceId": "00000000000000000000000000000001", "spanId": "0000000000000002", "name": "a", "kind": 2, "endTimeUnixNano": "1",
+				"attributes": []any{map[string]any{"key": key, "value": map[string]any{"intValue": "1"}}}}}}}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			spans, err := decode.OTLPJSON(body, 1)
+			if err != nil || len(spans.Segments) != 1 {
+				t.Fatal(err)
+			}
+			tr := assemble.Trace(spans.Segments[0].TraceID, spans.Segments)
+			s := assemble.Summary(tr)
+			for _, text := range []string{"annotation[" + c.written + "] = 1", "annotation [" + c.written + "]", `service() { annotation[` + c.written + `] < 2 }`} {
+				e, err := filter.Parse(text)
+				if err != nil {
+					t.Errorf("%s: %v", text, err)
+					continue
+				}
+				again, err := filter.Parse(e.String())
+				if err != nil || again.String() != e.String() {
+					t.Errorf("%s: printed %s, %v", text, e, err)
+					continue
+				}
+				if e.Match(tr, s) != want || again.Match(tr, s) != want {
+					t.Errorf("%s and its print %s: with %q %v, %v, want %v", text, e, key, e.Match(tr, s), again.Match(tr, s), want)
+				}
+			}
+		}
+	}
+	for text, place := range map[string]string{
+		`annotation["a b" = 1`: "position 18 : missing ']'", `ok annotation[""]`: "position 15 : annotation key expected", `annotation["é" x]`: "position 16 : missing ']'",
+		`annotation["\x"]`: "position 12 : invalid escape", `annotation["a]`: "position 12 : unterminated string",
+	} {
+		if _, err := filter.Parse(text); err == nil || !strings.Contains(err.Error(), place) {
+			t.Errorf("%s: %v, want %s", text, err, place)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, c := range selections {
 		f.Add(c.expr)
 	}
 	f.Add(`annotation["a]b"] = "\ud83d\ude00" AND ((`)
+	for _, c := range oddKeys {
+		f.Add("service(\"a\") { annotation[" + c.written + "] = 1 }")
+	}
 	tr, s := shop()
 	f.Fuzz(func(t *testing.T, text string) {
 		if entities, err := filter.ParseEntities(text); err == nil {

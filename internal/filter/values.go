@@ -152,10 +152,17 @@ func (m *traceFields) strings(f field, yield func(string) bool) {
 
 func (m *traceFields) annotations(_ field, key string, yield func(trace.Value) bool) {
 	for i := range m.s.Annotations {
-		if m.s.Annotations[i].Key == key {
-			_ = slices.ContainsFunc(m.s.Annotations[i].Values, yield)
+		if m.s.Annotations[i].Key == key && slices.ContainsFunc(m.s.Annotations[i].Values, yield) {
+			return
 		}
 	}
+	// A summary may not show all attributes.
+	m.t.EachAttribute(named(key, yield))
+}
+
+// named is yield for the attributes of one name; it goes on until yield is true.
+func named(key string, yield func(trace.Value) bool) func(string, trace.Value) bool {
+	return func(name string, v trace.Value) bool { return name != key || !yield(v) }
 }
 
 func each(values []string, yield func(string) bool) { _ = slices.ContainsFunc(values, yield) }
@@ -256,7 +263,7 @@ func (f *entityFields) annotations(k field, key string, yield func(trace.Value) 
 					return true
 				}
 			}
-			return false
+			return !e.EachAttribute(named(key, yield))
 		}) {
 			return
 		}

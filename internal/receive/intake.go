@@ -37,6 +37,8 @@ type Options struct {
 	// UDPQueueBytes bounds the datagrams that were read and are not stored yet.
 	// 0 means 64 MB.
 	UDPQueueBytes int64
+	// Mapper makes segments of spans; nil means the default one.
+	Mapper *decode.Mapper
 	// Now is the clock; nil means the system's.
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -49,6 +51,7 @@ type Intake struct {
 	tally       *Tally
 	maxInFlight int64
 	udpQueue    int64
+	mapper      *decode.Mapper
 	inFlight    atomic.Int64
 	arrivals    arrivals
 	now         func() time.Time
@@ -58,13 +61,16 @@ type Intake struct {
 
 // New makes an Intake.
 func New(o Options) *Intake {
-	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, now: o.Now, log: o.Logger}
+	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, mapper: o.Mapper, now: o.Now, log: o.Logger}
 	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[netip.Prefix]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
 	}
 	if in.udpQueue == 0 {
 		in.udpQueue = 64 << 20
+	}
+	if in.mapper == nil {
+		in.mapper = new(decode.Mapper)
 	}
 	if in.now == nil {
 		in.now = time.Now
@@ -173,7 +179,7 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 	at := in.stamp()
 	batch := make([]*trace.Segment, 0, len(docs))
 	var refused []decode.Refusal
-	documents := decode.NewDocuments()
+	documents := in.mapper.Documents()
 	for _, d := range docs {
 		var refusal *decode.Refusal
 		if batch, refusal = documents.Append(batch, d, at); refusal != nil {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -135,7 +134,7 @@ func (g *otlpGRPC) export(ctx context.Context, m *incoming) (*coltrace.ExportTra
 		g.in.refuse(ProtocolOTLPGRPC, m.source, err)
 		return nil, grpcError(err)
 	}
-	spans, err := decode.OTLPProto(m.bytes, g.in.stamp())
+	spans, err := g.in.mapper.Proto(m.bytes, g.in.stamp())
 	if err != nil {
 		g.in.refuse(ProtocolOTLPGRPC, m.source, err)
 		return nil, grpcError(err)

@@ -63,9 +63,9 @@ func (h *otlpHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, typ, err)
 		return
 	}
-	parse := decode.OTLPProto
+	parse := h.in.mapper.Proto
 	if typ == jsonType {
-		parse = decode.OTLPJSON
+		parse = h.in.mapper.JSON
 	}
 	spans, err := parse(body, h.in.stamp())
 	if err == nil {

@@ -144,10 +144,14 @@ func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 		Store: console.StoreStatus{
 			Traces: stats.Traces, Segments: stats.Segments, OpenTraces: stats.OpenTraces, Blocks: stats.Blocks,
 			Bytes: stats.BlockBytes + stats.WALBytes, WALBytes: stats.WALBytes, ReadOnly: stats.ReadOnly,
+			Search: console.SearchStatus{Keys: stats.Keys.Keys, TracesBeyond: stats.Keys.TracesBeyond},
 		},
 	}
 	report.Store.Damage, report.Store.Damaged = s.damage(stats)
 	report.Store.Notes = append(slices.Clone(stats.Notes), s.leftovers...)
+	for _, k := range stats.Keys.Over {
+		report.Store.Search.ManyValues = append(report.Store.Search.ManyValues, string(k.Account)+" "+k.Key)
+	}
 	for _, c := range s.tally.Counts() {
 		report.Received = append(report.Received, console.Count(c))
 	}
@@ -197,6 +201,9 @@ func (s *server) measure() {
 		_, n := s.damage(st)
 		return float64(n)
 	})
+	gauge("fluoro_search_keys", "Keys of annotations and attributes with an index for search, since the start.", stat(func(st storeStats) int64 { return int64(st.Keys.Keys) }))
+	gauge("fluoro_search_traces_beyond", "Traces settled with a key for which there was no index left; they are found more slowly.", stat(func(st storeStats) int64 { return st.Keys.TracesBeyond }))
+	gauge("fluoro_search_keys_many_values", "Keys with more distinct values than have an index; they are found more slowly. At most 20 are counted.", stat(func(st storeStats) int64 { return int64(len(st.Keys.Over)) }))
 	gauge("fluoro_store_read_only", "1 while nothing can be written.", stat(func(st storeStats) int64 {
 		if st.ReadOnly != "" {
 			return 1

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
@@ -111,12 +112,22 @@ func (s *server) open() (err error) {
 			return busy(err, "--otlp-grpc")
 		}
 	}
+	searched, err := decode.ParsePatterns(c.SearchAttributes)
+	if err != nil {
+		return fmt.Errorf("--search-attributes: %w", err)
+	}
+	attributes := c.SearchAttributes
+	if searched == nil {
+		attributes = "" // all
+	}
+	mapper := decode.NewMapper(decode.Options{Searched: searched})
 	room := s.budget()
 	s.answers = query.NewRoom(room.answers)
 	s.store, err = local.Open(local.Options{
 		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush,
 		Dir: c.Data, SettleAfter: c.Settle, Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Logger: s.log,
 		Groups: s.groupVersions, Refused: s.contradicted,
+		Restore: mapper.Restore, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues,
 	})
 	if err != nil {
 		return err
@@ -129,7 +140,7 @@ func (s *server) open() (err error) {
 	}
 	s.groups = group.New(s.records, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
 	close(s.grouped)
-	s.intake = receive.New(receive.Options{Store: s.store, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
+	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
 	account := trace.Account(c.Account)
 	if c.UDP != config.Off {
 		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, account); err != nil {

@@ -199,6 +199,21 @@ type Event struct {
 	Time     trace.Time
 }
 
+// KeyStats says what of the keys of annotations and attributes is over its budget,
+// since the engine was opened: it is found, but more slowly.
+type KeyStats struct {
+	Keys         int   // counted, of all accounts
+	TracesBeyond int64 // settled with a key for which there was no room
+	// Over are keys with more distinct values than their budget, at most some.
+	Over []OverBudget
+}
+
+// OverBudget names a key of an account.
+type OverBudget struct {
+	Account trace.Account
+	Key     string
+}
+
 // Stats describes what an engine holds.
 type Stats struct {
 	Traces     int64 // known, open or settled
@@ -209,6 +224,7 @@ type Stats struct {
 	WALBytes   int64
 	// ReadOnly is "" while the engine can write, else why it cannot.
 	ReadOnly string
+	Keys     KeyStats
 	// Damage names what was found damaged, with file and offset; the rest is
 	// served. At most some hundred are kept. Damaged is how many places that are.
 	Damage  []string

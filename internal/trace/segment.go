@@ -47,6 +47,21 @@ type Segment struct {
 	Part uint8
 	// ReceivedAt is when the document was accepted; set by the receiver.
 	ReceivedAt Time
+	// Attributes finds what search treats as annotations beside those of the
+	// document; nil if there is nothing. All spans of a resource may share it.
+	Attributes Attributes
+}
+
+// Attributes reads the attributes of a span and of its resource that search
+// treats as annotations, each under the name it was sent with. They are read when
+// somebody asks: most spans are never asked for them. It is immutable.
+type Attributes interface {
+	// OfSpan yields the attributes of a span, Segment.Raw, and OfResource those of
+	// its resource, until yield is false; they say whether all were yielded. A name
+	// may come more than once. pass, if not nil, gets the bytes of each attribute
+	// first, and says which to pass over.
+	OfSpan(raw []byte, pass func(attribute []byte) bool, yield func(key string, v Value) bool) bool
+	OfResource(yield func(key string, v Value) bool) bool
 }
 
 // Entity is a segment or a subsegment: one node of a trace's tree.
@@ -246,11 +261,72 @@ const (
 )
 
 // Value is an annotation's value: string, number or bool. It is comparable.
+// Integers are numbers, as in the API: beyond 2^53 neighbours are one value.
 type Value struct {
 	Kind   ValueKind
 	String string
 	Number float64
 	Bool   bool
+}
+
+// EachAttribute yields the attributes that search treats as annotations of an
+// entity of an assembled trace, without those in Annotations, until yield is
+// false. It says whether all were yielded. A name may come more than once.
+func (e *Entity) EachAttribute(yield func(key string, v Value) bool) bool {
+	seg := e.Received
+	if seg == nil || seg.Attributes == nil {
+		return true
+	}
+	return seg.Attributes.OfSpan(seg.Raw, nil, yield) && seg.Attributes.OfResource(yield)
+}
+
+// EachAttribute yields the attributes of all entities, those of a resource once.
+func (t *Trace) EachAttribute(yield func(key string, v Value) bool) bool {
+	var seen resources
+	var space [32]*Entity // on the stack
+	for _, root := range t.Segments {
+		for stack := append(space[:0], root); len(stack) > 0; {
+			e := stack[len(stack)-1]
+			stack = append(stack[:len(stack)-1], e.Subsegments...)
+			seg := e.Received
+			if seg == nil || seg.Attributes == nil {
+				continue
+			}
+			if !seg.Attributes.OfSpan(seg.Raw, nil, yield) || seen.add(seg.Attributes) && !seg.Attributes.OfResource(yield) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// resources is a set: a trace has few, most of the time.
+type resources struct {
+	few  [8]Attributes
+	n    int
+	many map[Attributes]bool
+}
+
+// add says whether a resource is new.
+func (r *resources) add(a Attributes) bool {
+	for _, known := range r.few[:r.n] {
+		if known == a {
+			return false
+		}
+	}
+	if r.n < len(r.few) {
+		r.few[r.n] = a
+		r.n++
+		return true
+	}
+	if r.many[a] {
+		return false
+	}
+	if r.many == nil {
+		r.many = map[Attributes]bool{}
+	}
+	r.many[a] = true
+	return true
 }
 
 // Remote says whether the entity is a call to another service: a subsegment

@@ -100,27 +100,30 @@ type Edge struct {
 
 // Summary is what GetTraceSummaries says of a trace. Durations are nanoseconds.
 type Summary struct {
-	ID             ID
-	Start, End     Time           // End is 0 when nothing is completed
-	Duration       *time.Duration // nil while any entity is in progress
-	ResponseTime   *time.Duration // nil without a completed root
-	HasFault       bool
-	HasError       bool
-	HasThrottle    bool
-	Partial        bool
-	InProgress     bool
-	HTTP           HTTP   // of the root
-	Root           string // name of the root segment, "" without one
-	EntryPoint     *Service
-	Revision       int
-	FirstReceived  Time
-	Updated        Time
-	Services       []Service // every node, inferred and client included
-	Users          []string
-	ResourceARNs   []string
-	InstanceIDs    []string
-	Zones          []string
+	ID            ID
+	Start, End    Time           // End is 0 when nothing is completed
+	Duration      *time.Duration // nil while any entity is in progress
+	ResponseTime  *time.Duration // nil without a completed root
+	HasFault      bool
+	HasError      bool
+	HasThrottle   bool
+	Partial       bool
+	InProgress    bool
+	HTTP          HTTP   // of the root
+	Root          string // name of the root segment, "" without one
+	EntryPoint    *Service
+	Revision      int
+	FirstReceived Time
+	Updated       Time
+	Services      []Service // every node, inferred and client included
+	Users         []string
+	ResourceARNs  []string
+	InstanceIDs   []string
+	Zones         []string
+	// Annotations are those of documents, then as many attributes as a summary
+	// shows (assemble.Summary); AnnotationsCut says that there are more.
 	Annotations    []AnnotationValues
+	AnnotationsCut bool
 	FaultCauses    []RootCause
 	ErrorCauses    []RootCause
 	ResponseCauses []RootCause
@@ -133,6 +136,14 @@ func (c Clock) Of(s *Summary) Time {
 		return s.Updated
 	}
 	return s.Start
+}
+
+// OfTrace is Of for the trace of a summary.
+func (c Clock) OfTrace(t *Trace) Time {
+	if c == ClockEvent {
+		return t.Updated
+	}
+	return t.Start
 }
 
 // AnnotationValues holds the distinct values of one key over a whole trace.

@@ -112,6 +112,7 @@ type GetTraceSummariesResult struct {
 // TraceSummary describes one trace.
 type TraceSummary struct {
 	Annotations            map[string][]ValueWithServiceIds
+	AnnotationsCut         bool `json:",omitempty"` // ours: there are attributes that are not shown
 	AvailabilityZones      []AvailabilityZoneDetail
 	Duration               *float64
 	EntryPoint             *ServiceId

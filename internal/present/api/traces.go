@@ -99,7 +99,7 @@ func fixedRate(q *wire.GetTraceSummariesRequest) (*float64, error) {
 
 func summary(s *trace.Summary, clock trace.Clock) wire.TraceSummary {
 	out := wire.TraceSummary{
-		Annotations: map[string][]wire.ValueWithServiceIds{}, AvailabilityZones: []wire.AvailabilityZoneDetail{}, Duration: milliseconds(s.Duration),
+		Annotations: map[string][]wire.ValueWithServiceIds{}, AnnotationsCut: s.AnnotationsCut, AvailabilityZones: []wire.AvailabilityZoneDetail{}, Duration: milliseconds(s.Duration),
 		ErrorRootCauses: rootCauses(s.ErrorCauses), FaultRootCauses: rootCauses(s.FaultCauses), ResponseTimeRootCauses: responseCauses(s.ResponseCauses),
 		HasError: s.HasError, HasFault: s.HasFault, HasThrottle: s.HasThrottle, Id: s.ID.String(), InstanceIds: []wire.InstanceIdDetail{}, IsPartial: s.Partial,
 		Http:         wire.Http{ClientIp: text(s.HTTP.ClientIP), HttpMethod: text(s.HTTP.Method), HttpURL: text(s.HTTP.URL), UserAgent: text(s.HTTP.UserAgent)},

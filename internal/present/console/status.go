@@ -62,6 +62,16 @@ type StoreStatus struct {
 	Damage  []string `json:"damage"`
 	// Notes are what somebody may want to look at or tidy up.
 	Notes []string `json:"notes"`
+	// Search says what of annotations and attributes is beyond what has an index:
+	// found, but more slowly.
+	Search SearchStatus `json:"search"`
+}
+
+// SearchStatus counts since the start of the server.
+type SearchStatus struct {
+	Keys         int      `json:"keys"`          // that have an index
+	TracesBeyond int64    `json:"traces_beyond"` // settled with a key that has none
+	ManyValues   []string `json:"many_values"`   // keys with more values than have an index: "account key", at most 20
 }
 
 // statusHandler answers with the report of now. Lists are never null.
@@ -91,6 +101,9 @@ func statusHandler(status Status) http.Handler {
 		}
 		if whole.Store.Notes == nil {
 			whole.Store.Notes = []string{}
+		}
+		if whole.Store.Search.ManyValues == nil {
+			whole.Store.Search.ManyValues = []string{}
 		}
 		_ = json.NewEncoder(w).Encode(whole) // the client may be gone
 	})

@@ -27,12 +27,51 @@ func attributes(s *trace.Summary, t *trace.Trace, visit func(p pair)) {
 			visit(pair{name, v})
 		}
 	}
+	var seen distinct[pair]
+	annotations(s, t, func(key string, v trace.Value) {
+		if p := (pair{"annotation." + key, valueText(v)}); p.value != "" && seen.add(p) {
+			visit(p)
+		}
+	})
+}
+
+// annotations yields all annotations and attributes of a trace, some more than
+// once: a summary may not show all of them.
+func annotations(s *trace.Summary, t *trace.Trace, yield func(key string, v trace.Value)) {
 	for _, a := range s.Annotations {
-		name := "annotation." + a.Key
-		for _, v := range (Dimension{name: name, key: a.Key}).values(s, nil) {
-			visit(pair{name, v})
+		for _, v := range a.Values {
+			yield(a.Key, v)
 		}
 	}
+	if s.AnnotationsCut {
+		t.EachAttribute(func(key string, v trace.Value) bool {
+			yield(key, v)
+			return true
+		})
+	}
+}
+
+// distinct is a list without doubles.
+type distinct[T comparable] struct {
+	list []T
+	seen map[T]bool // nil while there are few
+}
+
+// add adds a value unless it is there, and says whether.
+func (d *distinct[T]) add(v T) bool {
+	const few = 16
+	if d.seen != nil && d.seen[v] || d.seen == nil && slices.Contains(d.list, v) {
+		return false
+	}
+	if d.list = append(d.list, v); d.seen != nil {
+		d.seen[v] = true
+	} else if len(d.list) > few {
+		d.seen = map[T]bool{}
+		for _, v := range d.list {
+			d.seen[v] = true
+		}
+	}
+	return true
 }
 
 func (d Dimension) named(name string) Dimension { d.name = name; return d }
@@ -72,11 +111,9 @@ func (a *Analytics) Facets(ctx context.Context, r FacetsRequest) (*Facets, error
 	counted, err := a.scan(ctx, r.Selection, func(s *trace.Summary, t *trace.Trace) {
 		var values []string
 		if r.All {
-			attributes(s, t, func(p pair) {
-				if !slices.Contains(values, p.name) {
-					values = append(values, p.name)
-				}
-			})
+			var names distinct[string]
+			attributes(s, t, func(p pair) { names.add(p.name) })
+			values = names.list
 		} else {
 			values = r.Of.values(s, t)
 		}

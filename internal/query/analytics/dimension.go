@@ -1,7 +1,6 @@
 package analytics
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -151,25 +150,24 @@ func ParseDimension(text string) (Dimension, error) {
 
 // values are the distinct values of a trace, without "".
 func (d Dimension) values(s *trace.Summary, t *trace.Trace) []string {
-	var all []string
+	var out distinct[string]
+	add := func(v string) {
+		if v != "" {
+			out.add(v)
+		}
+	}
 	if d.key != "" {
-		for _, a := range s.Annotations {
-			if a.Key == d.key {
-				for _, v := range a.Values {
-					all = append(all, valueText(v))
-				}
+		annotations(s, t, func(key string, v trace.Value) {
+			if key == d.key {
+				add(valueText(v))
 			}
-		}
+		})
 	} else {
-		all = d.of(s, t)
-	}
-	var out []string
-	for _, v := range all {
-		if v != "" && !slices.Contains(out, v) {
-			out = append(out, v)
+		for _, v := range d.of(s, t) {
+			add(v)
 		}
 	}
-	return out
+	return out.list
 }
 
 func valueText(v trace.Value) string {

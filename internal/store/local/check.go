@@ -199,6 +199,7 @@ func (in *inspection) block(b *block.Block) {
 	var memo block.Memo
 	if in.deep {
 		in.damage(b.CheckTraces())
+		in.damage(b.CheckPostings())
 	}
 	var segments float64
 	for i := range b.Len() {

@@ -132,6 +132,13 @@ func (s *Store) merge(sources []*sealed) error {
 	if err == nil {
 		b, err = w.Finish(roll)
 	}
+	if corrupt, ok := errors.AsType[*CorruptError](err); ok {
+		for _, m := range all { // postings are read last
+			if m.File() == corrupt.File {
+				err = s.readFailed(m.sealed, err)
+			}
+		}
+	}
 	if err != nil {
 		if w != nil {
 			w.Abort()

@@ -42,6 +42,10 @@ type Options struct {
 	MemoryLimit int64
 	// Patience is how long Append waits for room (1 s).
 	Patience time.Duration
+	// AnnotationKeys is how many keys of annotations and attributes of an account
+	// have an index (5,000), AnnotationValues how many distinct values of each (10
+	// million). Beyond that a question for one reads more traces.
+	AnnotationKeys, AnnotationValues int
 	// CacheBytes bounds the memory for assembled traces and for pages of rollups and
 	// of traces that were read (64 MB).
 	CacheBytes int64
@@ -64,8 +68,13 @@ type Options struct {
 	// before, where Append could not tell their sender. It must not block, nor keep
 	// what it gets.
 	Refused func(trace.Account, []trace.Refused)
-	// Restore makes a segment of what is kept of it (decode.Restore).
+	// Restore makes a segment of what is kept of it (that of a decode.Mapper with
+	// the default options).
 	Restore func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error)
+	// Attributes names which attributes the segments of Restore, and those that are
+	// appended, find; "" stands for all. Blocks that were written with another
+	// choice are not asked for annotations: their traces are read.
+	Attributes string
 	// FS is the file system (the operating system's).
 	FS vfs.FS
 	// Now is the clock (time.Now).
@@ -88,11 +97,17 @@ func (o Options) withDefaults() Options {
 	setBytes(&o.MemoryLimit, 256<<20)
 	setBytes(&o.CacheBytes, 64<<20)
 	setBytes(&o.LogFileBytes, 8<<20)
+	if o.AnnotationKeys <= 0 {
+		o.AnnotationKeys = 5000
+	}
+	if o.AnnotationValues <= 0 {
+		o.AnnotationValues = 10_000_000
+	}
 	if o.MergeBlocks < 2 {
 		o.MergeBlocks = 8
 	}
 	if o.Restore == nil {
-		o.Restore = decode.Restore
+		o.Restore = new(decode.Mapper).Restore
 	}
 	if o.FS == nil {
 		o.FS = vfs.OS{}

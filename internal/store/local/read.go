@@ -118,9 +118,27 @@ func (s *Store) view(src *source, rendered bool, keep block.Keeper) (*view, erro
 			return nil, fmt.Errorf("render: %w", err)
 		}
 	}
+	return s.summedUp(k, v), nil
+}
+
+// summedUp adds the summary to a view and keeps it in the cache.
+func (s *Store) summedUp(k viewKey, v *view) *view {
 	v.summary = assemble.Summary(v.trace)
+	for i := range v.summary.Annotations {
+		v.bytes += 48 + 80*int64(len(v.summary.Annotations[i].Values))
+	}
 	s.views.Put(k, v, v.bytes)
-	return v, nil
+	return v
+}
+
+// openView is the view of an open trace that is assembled already.
+func (s *Store) openView(src *source, t *trace.Trace) *view {
+	for _, rendered := range []bool{true, false} {
+		if v := s.views.Get(viewKey{src.key, src.lsn(), rendered}); v != nil {
+			return v
+		}
+	}
+	return s.summedUp(viewKey{src.key, src.lsn(), false}, &view{bytes: 512 + 2*src.weight(), trace: t})
 }
 
 // assembled is a trace without its summary. It does not go to the cache: a graph

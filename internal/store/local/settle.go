@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
-	"github.com/fluoro-io/fluoro/internal/slab"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -210,7 +209,7 @@ func (s *Store) flush(sources []source) error {
 	list := make([]settling, len(sources))
 	var memo block.Memo
 	var assembler assemble.Assembler
-	var describe describer
+	describe := describer{keys: s.keys}
 	var segments []*trace.Segment
 	roll := roller{store: s}
 	refused := map[trace.Account][]trace.Refused{}
@@ -300,69 +299,6 @@ func (s *Store) settledSegments(segments []*trace.Segment, src *source, keep blo
 	return segments, nil
 }
 
-// describer makes what the index says of traces. Its lists share memory.
-type describer struct {
-	names  slab.Slab[string]
-	slow   slab.Slab[uint8]
-	tokens slab.Slab[uint32]
-	of     block.Tokens // a trace
-}
-
-// info is what the index says of a trace.
-func (d *describer) info(src *source, t *trace.Trace, sum *trace.Summary) block.Info {
-	in := block.Info{
-		Account: src.account, ID: src.id, LSN: src.lsn(), Start: t.Start, End: t.End, Updated: t.Updated, First: t.FirstReceived,
-		Response: block.Unknown, Duration: block.Unknown,
-	}
-	if sum.ResponseTime != nil {
-		in.Response = *sum.ResponseTime
-	}
-	if sum.Duration != nil {
-		in.Duration = *sum.Duration
-	}
-	for _, f := range []struct {
-		on   bool
-		flag block.Flags
-	}{{sum.HasFault, block.Fault}, {sum.HasError, block.Error}, {sum.HasThrottle, block.Throttle}, {t.InProgress, block.InProgress}} {
-		if f.on {
-			in.Flags |= f.flag
-		}
-	}
-	for e := range assemble.All(t) {
-		if !e.InProgress && e.End < t.Start {
-			in.Flags |= block.Backward
-		}
-	}
-	in.Services, in.Slow, in.Keys = d.names.Take(len(t.Nodes)), d.slow.Take(len(t.Nodes)), d.names.Take(len(sum.Annotations))
-	for i, n := range t.Nodes {
-		in.Services[i], in.Slow[i] = n.Name, block.Slow(slowest(n))
-	}
-	d.of.List = d.of.List[:0]
-	for i := range sum.Annotations {
-		a := &sum.Annotations[i]
-		in.Keys[i] = a.Key
-		for _, v := range a.Values {
-			d.of.Annotation(a.Key, v)
-		}
-	}
-	for _, u := range sum.Users {
-		d.of.User(u)
-	}
-	in.Tokens = d.tokens.Take(len(d.of.List))
-	copy(in.Tokens, d.of.List)
-	return in
-}
-
-// slowest is how long the slowest completed entity of a node took.
-func slowest(n *trace.Node) (d time.Duration) {
-	for _, e := range n.Entities {
-		if !e.InProgress {
-			d = max(d, time.Duration(e.Duration()))
-		}
-	}
-	return d
-}
-
 func (s *Store) newBlockNumber() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -381,7 +317,7 @@ func (s *Store) writeBlock(list []settling, keep block.Keeper, roll []byte) (*bl
 }
 
 func (s *Store) buildBlock(number uint64, list []settling, keep block.Keeper, roll []byte) (*block.Block, error) {
-	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: number, Codec: s.codec})
+	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: number, Codec: s.codec, Choice: s.choice})
 	if err != nil {
 		if w != nil {
 			w.Abort()

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"hash/fnv"
 	"io/fs"
 	"path/filepath"
@@ -43,7 +44,10 @@ type Store struct {
 	codec *block.Codec
 	log   *wal.Log // appended to by the committer alone
 	queue queue
-	room  room
+	keys  *keys
+	// choice is which attributes have tokens.
+	choice block.Choice
+	room   room
 	// What questions read: assembled traces, pages of rollups and of row groups.
 	views  *lru.Cache[viewKey, *view]
 	pages  *rollup.Cache
@@ -109,9 +113,10 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		o: o, dir: dir, head: newHead(), table: newTable(), epoch: 1, nextBlock: 1, known: map[uint64]bool{}, leaving: map[uint64]bool{},
+		o: o, dir: dir, head: newHead(), keys: newKeys(o.AnnotationKeys, o.AnnotationValues), table: newTable(), epoch: 1, nextBlock: 1, known: map[uint64]bool{}, leaving: map[uint64]bool{},
 		closing: make(chan struct{}), kick: make(chan struct{}, 1), flushes: make(chan chan error), merges: make(chan struct{}, 1),
 	}
+	s.choice = choiceOf(o.Attributes)
 	s.queue.init()
 	s.room.limit = o.MemoryLimit
 	s.views = lru.New[viewKey, *view](o.CacheBytes/8, o.CacheBytes/32)
@@ -125,6 +130,15 @@ func Open(o Options) (*Store, error) {
 	s.tasks.Go(s.settleLoop)
 	s.tasks.Go(s.mergeLoop)
 	return s, nil
+}
+
+// choiceOf is the number of a choice of attributes.
+func choiceOf(text string) block.Choice {
+	if text == "" {
+		return block.AllAttributes
+	}
+	sum := crc32.ChecksumIEEE([]byte(text))
+	return block.Choice(max(1, min(sum, 1<<32-2)))
 }
 
 func (s *Store) open() (err error) {
@@ -413,12 +427,12 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
 		return store.Stats{}, err
 	}
-	wal := s.log.Size()
+	wal, keys := s.log.Size(), s.keys.stats()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	st := store.Stats{
 		Traces: s.table.count + int64(s.head.count) - s.head.reopened, Segments: s.head.segments, OpenTraces: int64(s.head.count),
-		Blocks: int64(len(s.blocks)), WALBytes: wal, ReadOnly: s.readOnly,
+		Blocks: int64(len(s.blocks)), WALBytes: wal, Keys: keys, ReadOnly: s.readOnly,
 		Damage: slices.Clone(s.damage), Damaged: int64(len(s.known)), Notes: s.notes,
 	}
 	for _, b := range s.blocks {

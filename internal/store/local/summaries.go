@@ -102,7 +102,11 @@ func (c *scan) begin(account trace.Account) {
 		if !r.possible() {
 			continue
 		}
-		if r.selector = b.Select(account, c.bounds); r.selector.Nothing() && c.q.Examined == nil {
+		var err error
+		if r.selector, err = b.Select(account, c.bounds, c.store.choice); err != nil {
+			_ = c.store.readFailed(b, err) // more traces are read
+		}
+		if r.selector.Nothing() && c.q.Examined == nil {
 			continue
 		}
 		if r.seek(); r.next() {
@@ -189,26 +193,48 @@ func (c *scan) advance(top *candidate) {
 
 // decide reads an open trace and puts it in its place, or drops it.
 func (c *scan) decide(top *candidate) error {
-	v, err := c.store.view(top.open, false, nil)
+	if lacks(top.open, &c.bounds) {
+		r := top.open.reach()
+		top.position = position{r.minStart, top.open.id}
+		if c.q.Clock == trace.ClockEvent {
+			top.time = r.received
+		}
+		if c.inside(top.position) {
+			c.examined(1)
+		}
+		heap.Pop(&c.heap)
+		return nil
+	}
+	t, err := c.store.assembled(top.open, nil)
 	if err != nil {
 		heap.Pop(&c.heap)
 		return notCorrupt(err)
 	}
-	top.position = position{c.q.Clock.Of(v.summary), v.trace.ID}
-	inside := c.q.Clock == trace.ClockService || c.q.Window.Contains(top.time)
-	if after := c.q.After; after != nil && top.compare(position{after.Time, after.ID}) >= 0 {
-		inside = false
-	}
+	top.position = position{c.q.Clock.OfTrace(t), t.ID}
+	inside := c.inside(top.position)
 	if inside {
 		c.examined(1)
 	}
-	if !inside || !c.match(v) {
+	if !inside || !hasServices(t, c.bounds.Services) {
+		heap.Pop(&c.heap)
+		return nil
+	}
+	v := c.store.openView(top.open, t)
+	if !c.match(v) {
 		heap.Pop(&c.heap)
 		return nil
 	}
 	top.view = v
 	heap.Fix(&c.heap, 0)
 	return nil
+}
+
+// inside says whether an open trace is in the window and behind the cursor.
+func (c *scan) inside(p position) bool {
+	if after := c.q.After; after != nil && p.compare(position{after.Time, after.ID}) >= 0 {
+		return false
+	}
+	return c.q.Clock == trace.ClockService || c.q.Window.Contains(p.time)
 }
 
 func (c *scan) match(v *view) bool {

@@ -3,10 +3,12 @@ package local_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/store"
@@ -85,6 +87,120 @@ func TestSummaries_ofAValueAreThoseOfALookAtAll(t *testing.T) {
 		direct, looking := ask(fmt.Sprintf(`annotation.tier = "t%d"`, tier)), ask(fmt.Sprintf(`annotation.tier BEGINSWITH "t%d"`, tier))
 		if direct != looking {
 			t.Fatalf("t%d in %v by clock %v behind %v:\n%s\n%s", tier, w, clock, after, direct, looking)
+		}
+	}
+}
+
+// What the index and a look at open traces pass over is nothing that a question
+// selects: annotations, attributes of spans and resources, users, failures, whether
+// traces are open, settled, merged, reopened, or have more keys and values than have
+// an index.
+func TestSummaries_passOverNothingThatIsSelected(t *testing.T) {
+	for _, limits := range []struct{ keys, values int }{{0, 0}, {3, 0}, {0, 2}} {
+		rnd := rand.New(rand.NewPCG(7, uint64(limits.keys*10+limits.values)))
+		o := small(vfs.NewMem())
+		o.AnnotationKeys, o.AnnotationValues = limits.keys, limits.values
+		now := time.Unix(rollupStart+1000, 0)
+		o.Now = func() time.Time { return now }
+		s, err := local.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const traces = 60
+		value := func() string {
+			return []string{`{"stringValue":"1"}`, `{"intValue":"1"}`, `{"doubleValue":1}`, `{"doubleValue":-0.0}`, `{"intValue":"0"}`, `{"boolValue":true}`, `{"boolValue":false}`, `{"stringValue":""}`}[rnd.IntN(8)]
+		}
+		key := func() string { return []string{"k", "k.l", "k l", "m"}[rnd.IntN(4)] }
+		received := trace.FromSeconds(rollupStart + 500)
+		for round := range 6 {
+			for range 25 {
+				n := rnd.IntN(traces)
+				start := int64(rollupStart+n) * 1e9
+				received++
+				var batch []*trace.Segment
+				if rnd.IntN(2) == 0 {
+					text := fmt.Sprintf(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s%d"}},{"key":%q,"value":%s}]},"scopeSpans":[{"spans":[
+						{"traceId":%q,"spanId":"%016x","name":"b","kind":2,"startTimeUnixNano":"%d","endTimeUnixNano":"%d","attributes":[{"key":%q,"value":%s},{"key":"http.response.status_code","value":{"intValue":"%d"}}]}]}]}]}`,
+						rnd.IntN(3), key(), value(), idOf(n).Hex(), rnd.Uint64()|1, start, start+1e9, key(), value(), []int{200, 404, 429, 500}[rnd.IntN(4)])
+					spans, err := decode.OTLPJSON([]byte(text), received)
+					if err != nil || spans.RejectedSpans > 0 {
+						t.Fatalf("%v %s", err, spans.Message())
+					}
+					batch = spans.Segments
+				} else {
+					doc := fmt.Sprintf(`{"trace_id":%q,"id":"%016x","name":"s%d","start_time":%d,"end_time":%d,"user":"u%d","annotations":{%q:%s},"subsegments":[{"id":"%016x","name":"t","namespace":"remote","start_time":%d,"in_progress":true,"fault":%v,"annotations":{"m":%d}}]}`,
+						idOf(n), rnd.Uint64()|1, rnd.IntN(3), rollupStart+n, rollupStart+n+1, rnd.IntN(3), key(), []string{"1", `"1"`, "true"}[rnd.IntN(3)], rnd.Uint64()|1, rollupStart+n, rnd.IntN(2) == 0, rnd.IntN(3))
+					list, refusal := decode.Document([]byte(doc), received)
+					if refusal != nil {
+						t.Fatal(refusal)
+					}
+					batch = list
+				}
+				if _, err := s.Append(context.Background(), owner, batch); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if round < 5 && round%2 == 0 {
+				if err := s.Flush(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if round == 4 {
+				s.Merge()
+			}
+		}
+		var ids []trace.ID
+		for n := range traces {
+			ids = append(ids, idOf(n))
+		}
+		selected := 0
+		for range 400 {
+			term := func() string {
+				literal := []string{"1", `"1"`, "true", "false", "0", `""`, "2"}[rnd.IntN(7)]
+				return []string{
+					fmt.Sprintf("annotation[%q] = %s", key(), literal), fmt.Sprintf("annotation[%q]", key()), fmt.Sprintf("annotation[%q] != %s", key(), literal),
+					fmt.Sprintf(`service("s%d") { annotation[%q] = %s }`, rnd.IntN(4), key(), literal), fmt.Sprintf(`user = "u%d"`, rnd.IntN(4)),
+					fmt.Sprintf(`service("%s") { %s }`, []string{"s0", "s1", "t"}[rnd.IntN(3)], []string{"fault", "error", "throttle = true", "fault OR error", "!fault", "error != true"}[rnd.IntN(6)]),
+				}[rnd.IntN(6)]
+			}
+			text := term()
+			for range rnd.IntN(3) {
+				text = []string{text + " AND " + term(), "(" + text + ") OR " + term(), "!(" + text + ")"}[rnd.IntN(3)]
+			}
+			e, err := filter.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, got := map[trace.ID]bool{}, map[trace.ID]bool{}
+			for tr, err := range s.Traces(context.Background(), owner, ids) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e.Match(tr, assemble.Summary(tr)) {
+					want[tr.ID] = true
+				}
+			}
+			q := &store.SummaryQuery{Window: trace.Window{Start: 0, End: trace.MaxTime}, Filter: e}
+			for sum, err := range s.Summaries(context.Background(), owner, q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got[sum.ID] = true
+			}
+			if !maps.Equal(got, want) {
+				t.Fatalf("budgets %v: %s selects %d traces, want %d: %v, %v", limits, text, len(got), len(want), got, want)
+			}
+			selected += len(got)
+		}
+		if selected < 2000 || selected > 20000 {
+			t.Errorf("%d traces selected by 400 questions: that tests little", selected)
+		}
+		st, err := s.Stats(context.Background())
+		if err != nil || limits.keys > 0 != (st.Keys.TracesBeyond > 0) || limits.values > 0 != (len(st.Keys.Over) > 0) {
+			t.Errorf("budgets %v: %+v, %v", limits, st.Keys, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

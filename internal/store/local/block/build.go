@@ -106,12 +106,12 @@ func (b *builder) setNumber(numbers []uint32) uint32 {
 
 // expect makes room for all entries of some blocks.
 func (b *builder) expect(blocks []*Block) {
-	entries, facts := 0, 0
+	entries, slow := 0, 0
 	for _, o := range blocks {
-		entries, facts = entries+len(o.index.entries), facts+len(o.index.facts.bytes)
+		entries, slow = entries+len(o.index.entries), slow+len(o.index.slow.bytes)
 	}
 	b.entries = slices.Grow(b.entries, entries)
-	b.facts.bytes, b.facts.ends = slices.Grow(b.facts.bytes, facts), slices.Grow(b.facts.ends, entries)
+	b.slow.bytes, b.slow.ends = slices.Grow(b.slow.bytes, slow), slices.Grow(b.slow.ends, entries)
 }
 
 func (b *builder) add(in *Info, chunk, pos uint32) error {
@@ -120,15 +120,11 @@ func (b *builder) add(in *Info, chunk, pos uint32) error {
 		return err
 	}
 	services, slow := b.slowSet(in.Services, in.Slow)
-	flags, tokens := in.Flags, in.Tokens
-	if len(tokens) > maxTokens {
-		flags, tokens = flags|Many, nil
-	}
-	b.facts.add(slow, tokens)
+	b.slow.add(slow)
 	b.entries = append(b.entries, Entry{
 		ID: in.ID, Start: in.Start, End: in.End, Updated: in.Updated, First: in.First, Response: in.Response, Duration: in.Duration,
 		LSN: in.LSN, chunk: chunk, pos: pos, Segments: uint32(in.Segments), services: services, keys: b.set(in.Keys),
-		account: account, Flags: flags,
+		account: account, Flags: in.Flags,
 	})
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"hash/crc32"
 	"math"
 	"math/bits"
-	"slices"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -13,21 +12,55 @@ import (
 
 // Facts of a trace let a question pass over it that asks for a value it does not
 // have or for a service that was not slow: a token, which is a checksum, for each
-// value of an annotation and each user, and how slow each service was at most.
-// Both may only be wrong in that a trace is read in vain.
+// value of an annotation and more (postings.go), and how slow each service was at
+// most. Both may only be wrong in that a trace is read in vain.
 
-// maxTokens is how many tokens of a trace are kept; those of a trace with more
-// say nothing, so that it is read for each question.
-const maxTokens = 4096
+// maxTokens is how many tokens of a trace are kept; one with more is read for each
+// question.
+const maxTokens = 1 << 20
 
-// Tokens collects tokens. The zero value is ready.
+// What a token is of, as the byte behind the first 0 of what is summed. Values of
+// annotations have their kinds, 1 to 3, behind the key.
+const (
+	ofKey      = 0 // behind the key: the trace has the annotation
+	ofAnyValue = 4 // behind the key: it has a value that has no token
+	ofAnyKey   = 5 // behind no key: it has annotations that have no tokens
+	ofUser     = 1 // in front
+	ofAnyUser  = 2 // in front: it has users that have no tokens
+	ofFailed   = 3 // in front, then the outcome: an entity of a service failed
+)
+
+// Tokens collects the distinct tokens of a trace. The zero value is ready.
 type Tokens struct {
 	List    []uint32
 	scratch []byte
+	// seen is a table of tokens, each with the round it is of above it.
+	seen  []uint64
+	round uint64
 }
 
-// Annotation adds the token of a value of an annotation.
-func (t *Tokens) Annotation(key string, v trace.Value) {
+// Reset begins with the next trace.
+func (t *Tokens) Reset() {
+	t.List = t.List[:0]
+	t.round++
+}
+
+// Add adds tokens that another Tokens has listed.
+func (t *Tokens) Add(list []uint32) {
+	for _, token := range list {
+		t.add(token)
+	}
+}
+
+// Annotation adds the token of a value of an annotation, and says which and
+// whether it is new.
+func (t *Tokens) Annotation(key string, v trace.Value) (token uint32, isNew bool) {
+	n := len(t.List)
+	token = t.add(t.annotation(key, v))
+	return token, len(t.List) > n
+}
+
+func (t *Tokens) annotation(key string, v trace.Value) uint32 {
 	b := append(append(t.scratch[:0], key...), 0, byte(v.Kind))
 	switch v.Kind {
 	case trace.NumberValue:
@@ -39,16 +72,91 @@ func (t *Tokens) Annotation(key string, v trace.Value) {
 	default:
 		b = append(b, v.String...)
 	}
-	t.add(b)
+	return t.sum(b)
 }
+
+// Key says that the trace has an annotation. Its token is the number of the key in
+// other tables, too.
+func (t *Tokens) Key(key string) uint32 { return t.add(t.key(key)) }
+
+func (t *Tokens) key(key string) uint32 {
+	return t.sum(append(append(t.scratch[:0], key...), 0, ofKey))
+}
+
+// AnyValue says that it has values of an annotation whose tokens are not kept.
+func (t *Tokens) AnyValue(key string) { t.add(t.anyValue(key)) }
+
+func (t *Tokens) anyValue(key string) uint32 {
+	return t.sum(append(append(t.scratch[:0], key...), 0, ofAnyValue))
+}
+
+func (t *Tokens) anyKey() uint32 { return t.sum(append(t.scratch[:0], 0, ofAnyKey)) }
 
 // User adds the token of a user.
-func (t *Tokens) User(user string) { t.add(append(append(t.scratch[:0], 1), user...)) }
+func (t *Tokens) User(user string) { t.add(t.user(user)) }
 
-func (t *Tokens) add(b []byte) {
-	t.List = append(t.List, crc32.Checksum(b, castagnoli()))
-	t.scratch = b
+func (t *Tokens) user(user string) uint32 {
+	return t.sum(append(append(t.scratch[:0], ofUser), user...))
 }
+
+func (t *Tokens) anyUser() uint32 { return t.sum(append(t.scratch[:0], ofAnyUser)) }
+
+// Failed says that an entity of a service had an outcome, which may be one of
+// several.
+func (t *Tokens) Failed(service string, o trace.Outcome) { t.add(t.failed(service, o)) }
+
+func (t *Tokens) failed(service string, o trace.Outcome) uint32 {
+	return t.sum(append(append(t.scratch[:0], ofFailed, byte(o)), service...))
+}
+
+func (t *Tokens) anyFailed() uint32 { return t.sum(append(t.scratch[:0], ofFailed)) }
+
+func (t *Tokens) sum(b []byte) uint32 {
+	t.scratch = b
+	return crc32.Checksum(b, castagnoli())
+}
+
+// add adds a token unless it is there.
+func (t *Tokens) add(token uint32) uint32 {
+	if 2*len(t.List) >= len(t.seen) {
+		t.grow()
+	}
+	mask := uint64(len(t.seen) - 1)
+	want := t.round<<32 | uint64(token)
+	for at := uint64(token) * 0x9e3779b97f4a7c15 >> 32 & mask; ; at = (at + 1) & mask {
+		switch {
+		case t.seen[at] == want:
+			return token
+		case t.seen[at]>>32 != t.round: // free
+			t.seen[at] = want
+			t.List = append(t.List, token)
+			return token
+		}
+	}
+}
+
+// grow makes the table twice as large.
+func (t *Tokens) grow() {
+	list := t.List
+	t.seen = make([]uint64, max(256, 2*len(t.seen)))
+	t.List = t.List[:0]
+	t.round = 1 // of the memory that is all 0
+	for _, token := range list {
+		t.add(token)
+	}
+}
+
+// Kept are the tokens of the trace, in place of too many those that make it be
+// read for each question.
+func (t *Tokens) Kept() []uint32 {
+	if len(t.List) <= maxTokens {
+		return t.List
+	}
+	return t.Whatever()
+}
+
+// Whatever are tokens of a trace that is read for each question.
+func (t *Tokens) Whatever() []uint32 { return []uint32{t.anyKey(), t.anyUser(), t.anyFailed()} }
 
 // Slow makes a time small: eight steps for each doubling from 1 us on, 0 for none.
 // It never decreases.
@@ -64,95 +172,3 @@ func Slow(d time.Duration) uint8 {
 
 // unknownSlow is of a service of which it is not known.
 const unknownSlow = 255
-
-// facts are those of all entries, one behind the other: for each name of the
-// entry's set of services how slow it was, then the tokens.
-type facts struct {
-	bytes []byte
-	ends  []uint32
-}
-
-func (f *facts) of(i int) []byte {
-	from := uint32(0)
-	if i > 0 {
-		from = f.ends[i-1]
-	}
-	return f.bytes[from:f.ends[i]]
-}
-
-// add adds an entry's facts.
-func (f *facts) add(slow []uint8, tokens []uint32) {
-	f.bytes = append(f.bytes, slow...)
-	for _, t := range tokens {
-		f.bytes = binary.LittleEndian.AppendUint32(f.bytes, t)
-	}
-	f.ends = append(f.ends, uint32(len(f.bytes)))
-}
-
-// hasToken says whether there is a token among the bytes of some.
-func hasToken(tokens []byte, want uint32) bool {
-	for ; len(tokens) >= 4; tokens = tokens[4:] {
-		if binary.LittleEndian.Uint32(tokens) == want {
-			return true
-		}
-	}
-	return false
-}
-
-// postings find the entries that have a token. They are made when a question
-// first asks for one, and take about 5 bytes for each token.
-type postings struct {
-	shift   int
-	begins  []uint32 // of each bucket, and behind them the end of the last
-	entries []uint32 // by bucket, which the upper bits of a token say; ascending
-	many    []uint32 // entries whose tokens are not kept
-}
-
-// bucket is about how many tokens share a bucket.
-const bucket = 4
-
-func (x *index) postings() *postings {
-	x.posted.Do(func() {
-		n, at := 0, 0
-		for i := range x.entries {
-			_, tokens := x.factsOf(i)
-			n += len(tokens) / 4
-		}
-		p := &postings{shift: 32 - bits.Len(uint(n/bucket)), entries: make([]uint32, n)}
-		p.begins = make([]uint32, 1<<(32-p.shift)+1)
-		each := func(visit func(entry int, to *uint32)) {
-			for i := range x.entries {
-				_, tokens := x.factsOf(i)
-				for ; len(tokens) >= 4; tokens = tokens[4:] {
-					visit(i, &p.begins[uint64(binary.LittleEndian.Uint32(tokens))>>p.shift])
-				}
-			}
-		}
-		each(func(_ int, to *uint32) { *to++ })
-		for i, count := range p.begins {
-			p.begins[i], at = uint32(at), at+int(count)
-		}
-		each(func(i int, to *uint32) {
-			p.entries[*to] = uint32(i)
-			*to++
-		})
-		// Each bucket begins now where it ended.
-		copy(p.begins[1:], p.begins)
-		p.begins[0] = 0
-		for i := range x.entries {
-			if x.entries[i].Flags&Many != 0 {
-				p.many = append(p.many, uint32(i))
-			}
-		}
-		x.posts = p
-	})
-	return x.posts
-}
-
-// find is the entries that may have a token, ascending; not all of them do.
-func (p *postings) find(token uint32) []uint32 {
-	at := uint64(token) >> p.shift
-	found := slices.Concat(p.entries[p.begins[at]:p.begins[at+1]], p.many)
-	slices.Sort(found)
-	return slices.Compact(found)
-}

@@ -46,15 +46,32 @@ func TestSelector_usesFacts(t *testing.T) {
 	}
 	gold, silver := trace.Value{Kind: trace.StringValue, String: "gold"}, trace.Value{Kind: trace.StringValue, String: "silver"}
 	w := create(1)
-	var tokens Tokens
-	tokens.Annotation("tier", gold)
-	tokens.User("ann")
-	tokens.Annotation("tier", silver)
-	many := make([]uint32, maxTokens+1)
+	tokens := func(fill func(t *Tokens)) []uint32 {
+		var t Tokens
+		t.Reset()
+		fill(&t)
+		return t.Kept()
+	}
+	first3 := [][]uint32{tokens(func(t *Tokens) {
+		t.Key("tier")
+		t.Annotation("tier", gold)
+		t.User("ann")
+	}), tokens(func(t *Tokens) {
+		t.Key("tier")
+		t.Annotation("tier", silver)
+		t.Failed("b", trace.Fault)
+	}), tokens(func(t *Tokens) {
+		for i := range maxTokens + 1 {
+			t.Annotation("n", trace.Value{Kind: trace.NumberValue, Number: float64(i)})
+		}
+	})}
+	if len(first3[0]) != 3 || len(first3[2]) != 3 {
+		t.Fatalf("%d and %d tokens, want 3 and 3", len(first3[0]), len(first3[2]))
+	}
 	for i, in := range []Info{
-		{Services: []string{"a", "b", "a"}, Slow: []uint8{Slow(time.Second), Slow(time.Millisecond), Slow(3 * time.Second)}, Keys: []string{"tier"}, Tokens: tokens.List[:2]},
-		{Services: []string{"b"}, Slow: []uint8{Slow(time.Second)}, Keys: []string{"tier"}, Tokens: tokens.List[2:], Flags: Fault},
-		{Services: []string{"b"}, Keys: []string{"tier"}, Tokens: many},
+		{Services: []string{"a", "b", "a"}, Slow: []uint8{Slow(time.Second), Slow(time.Millisecond), Slow(3 * time.Second)}, Tokens: first3[0]},
+		{Services: []string{"b"}, Slow: []uint8{Slow(time.Second)}, Tokens: first3[1], Flags: Fault},
+		{Services: []string{"b"}, Tokens: first3[2]},
 	} {
 		in.ID = trace.ID{15: byte(i)}
 		if err := w.Add(&in, []Record{{TraceID: in.ID, Source: trace.SourceDocument, Raw: []byte(`{"id":"1"}`)}}); err != nil {
@@ -97,6 +114,15 @@ func TestSelector_usesFacts(t *testing.T) {
 		{`annotation.tier = "tin"`, [3]bool{false, false, true}},
 		{`annotation.tier != "tin"`, [3]bool{true, true, true}},
 		{`user = "ann"`, [3]bool{true, false, true}},
+		{`annotation.other`, [3]bool{false, false, true}},
+		{`annotation.tier = "gold" OR annotation.tier = "silver"`, [3]bool{true, true, true}},
+		{`annotation.tier = "gold" OR service("c")`, [3]bool{true, false, true}},
+		{`(annotation.tier = "gold" OR annotation.tier = "silver") AND user = "bob"`, [3]bool{false, false, true}},
+		{`service("b") { annotation.tier = "gold" }`, [3]bool{true, false, true}},
+		{`service("b") { fault }`, [3]bool{false, true, true}},
+		{`service("b") { fault OR error = true }`, [3]bool{false, true, true}},
+		{`service("b") { error }`, [3]bool{false, false, true}},
+		{`service("b") { fault = false }`, [3]bool{true, true, true}},
 		{`service("a") { responsetime > 2.5 }`, [3]bool{true, false, false}},
 		{`service("a") { responsetime > 4 }`, [3]bool{}},
 		{`service("b") { responsetime >= 0.5 AND ok }`, [3]bool{false, true, true}},
@@ -108,7 +134,10 @@ func TestSelector_usesFacts(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, b := range []*Block{first, second, third} {
-			s := b.Select("", e.Bounds())
+			s, err := b.Select("", e.Bounds(), AllAttributes)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for i, want := range c.want {
 				if got := s.Match(i); got != want {
 					t.Errorf("block %d, %s: trace %d is %v, want %v", b.Number(), c.expr, i, got, want)
@@ -173,7 +202,13 @@ func TestSelector_ofOlderNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		inOld, inToday, inMerged := old.Select("", e.Bounds()), today.Select("", e.Bounds()), merged.Select("", e.Bounds())
+		var in [3]*Selector
+		for i, b := range []*Block{old, today, merged} {
+			if in[i], err = b.Select("", e.Bounds(), AllAttributes); err != nil {
+				t.Fatal(err)
+			}
+		}
+		inOld, inToday, inMerged := in[0], in[1], in[2]
 		if inOld.Match(0) != c.ofOld || inToday.Match(0) != c.ofToday || inMerged.Match(0) != c.ofOld || inMerged.Match(1) != c.ofToday {
 			t.Errorf("%s: %v, %v, merged %v, %v", c.expr, inOld.Match(0), inToday.Match(0), inMerged.Match(0), inMerged.Match(1))
 		}
@@ -183,43 +218,234 @@ func TestSelector_ofOlderNames(t *testing.T) {
 	}
 }
 
-// Each token finds all entries that have it, in order, and few others.
+// Each token finds all entries that have it and no others, in blocks that were
+// written and in one that was merged of them without some of their traces.
 func TestPostings_findEachToken(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
-	for n := range 60 {
-		x := &index{sets: sets{ends: []uint32{0}}}
-		has := map[uint32][]uint32{}
-		tokens := 0
-		for i := range uint32(n * n) {
-			e := Entry{}
-			var list []uint32
-			for range rnd.IntN(4) {
-				token := rnd.Uint32() >> (8 * rnd.IntN(4)) << (8 * rnd.IntN(4))
-				list = append(list, token)
-				has[token] = append(has[token], i)
-				tokens++
-			}
-			if rnd.IntN(50) == 0 {
-				e.Flags = Many
-			}
-			x.entries = append(x.entries, e)
-			x.facts.add(nil, list)
+	for _, n := range []int{1, 2, 3, 40, 3000} {
+		fs := vfs.NewMem()
+		if err := fs.MkdirAll("d"); err != nil {
+			t.Fatal(err)
 		}
-		for token, want := range has {
-			got := x.postings().find(token)
-			if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
-				t.Fatalf("not ascending: %v", got)
+		codec, err := NewCodec()
+		if err != nil {
+			t.Fatal(err)
+		}
+		number := uint64(0)
+		create := func() *Writer {
+			number++
+			w, err := Create(WriterOptions{FS: fs, Dir: "d", Number: number, Codec: codec})
+			if err != nil {
+				t.Fatal(err)
 			}
-			for _, i := range want {
-				if !slices.Contains(got, i) {
-					t.Fatalf("token %d of %d: %v, want %v", token, tokens, got, want)
+			return w
+		}
+		finish := func(w *Writer) *Block {
+			b, err := w.Finish(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		has := map[uint32]map[trace.ID]bool{}
+		var blocks []*Block
+		start := trace.Time(0)
+		for range 3 {
+			w := create()
+			for range n {
+				start++
+				in := Info{ID: trace.ID{byte(start), byte(start >> 8), 2: byte(start >> 16), 15: 1}, Start: start}
+				tokens := []uint32{7, 1<<32 - 1}
+				for token := range uint32(4) { // of many, not of all
+					if rnd.IntN(5) > int(token) {
+						tokens = append(tokens, 100+token)
+					}
+				}
+				for range rnd.IntN(6) {
+					tokens = append(tokens, rnd.Uint32()>>(8*rnd.IntN(4))<<(8*rnd.IntN(4)))
+				}
+				slices.Sort(tokens)
+				in.Tokens = slices.Compact(tokens)
+				for _, token := range in.Tokens {
+					if has[token] == nil {
+						has[token] = map[trace.ID]bool{}
+					}
+					has[token][in.ID] = true
+				}
+				if err := w.Add(&in, []Record{{TraceID: in.ID, Source: trace.SourceDocument, Raw: []byte(`{"id":"1"}`)}}); err != nil {
+					t.Fatal(err)
 				}
 			}
-			for i := range x.entries {
-				if x.entries[i].Flags&Many != 0 && !slices.Contains(got, uint32(i)) {
-					t.Fatalf("entry %d has more tokens than are kept and is not found", i)
+			blocks = append(blocks, finish(w))
+		}
+		left := map[trace.ID]bool{}
+		check := func(blocks ...*Block) {
+			for token, ids := range has {
+				want := 0
+				for id := range ids {
+					if !left[id] {
+						want++
+					}
 				}
+				got := 0
+				for _, b := range blocks {
+					entries, err := b.having(token)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !slices.IsSorted(entries) {
+						t.Fatalf("not ascending: %v", entries)
+					}
+					for _, i := range entries {
+						if id := b.Entry(int(i)).ID; !ids[id] || left[id] {
+							t.Fatalf("token %d is not of %s", token, id)
+						}
+						got++
+					}
+				}
+				if got != want {
+					t.Fatalf("%d traces a block, token %d: %d traces found, want %d", n, token, got, want)
+				}
+			}
+		}
+		check(blocks...)
+		w := create()
+		var memo Memo
+		for _, b := range blocks {
+			for i := range b.Len() {
+				if rnd.IntN(4) == 0 {
+					left[b.Entry(i).ID] = true
+				} else if err := w.Copy(b, i, &memo); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		merged := finish(w)
+		check(merged)
+		if err := merged.CheckPostings(); err != nil {
+			t.Fatal(err)
+		}
+		if entries, err := merged.having(8); err != nil || has[8] == nil && entries != nil {
+			t.Fatalf("a token that is not there: %v, %v", entries, err)
+		}
+	}
+}
+
+// Damaged postings are named, and everything is looked at without them; a merge of
+// their block fails.
+func TestPostings_damaged(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("d"); err != nil {
+		t.Fatal(err)
+	}
+	codec, err := NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := Create(WriterOptions{FS: fs, Dir: "d", Number: 1, Codec: codec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tokens Tokens
+	for i := range 3 {
+		tokens.Reset()
+		tokens.Key("k")
+		tokens.Annotation("k", trace.Value{Kind: trace.NumberValue, Number: float64(i)})
+		in := Info{ID: trace.ID{15: byte(i)}, Tokens: tokens.Kept()}
+		if err := w.Add(&in, []Record{{TraceID: in.ID, Source: trace.SourceDocument, Raw: []byte(`{"id":"1"}`)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := w.Finish(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fs.Damage(b.File(), func(p []byte) []byte { p[headBytes+2] ^= 4; return p }); err != nil {
+		t.Fatal(err)
+	}
+	b.Release()
+	if b, err = Open(fs, "d", 1, codec); err != nil {
+		t.Fatalf("the block is not served: %v", err)
+	}
+	named := func(err error) {
+		t.Helper()
+		if corrupt, ok := errors.AsType[*vfs.CorruptError](err); !ok || corrupt.File != b.File() || corrupt.Offset != headBytes {
+			t.Errorf("%v", err)
+		}
+	}
+	named(b.CheckPostings())
+	e, err := filter.Parse("annotation.k = 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := b.Select("", e.Bounds(), AllAttributes)
+	named(err)
+	for i := range b.Len() {
+		if !s.Match(i) {
+			t.Errorf("trace %d is passed over", i)
+		}
+	}
+	if w, err = Create(WriterOptions{FS: fs, Dir: "d", Number: 2, Codec: codec}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Copy(b, 1, &Memo{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Finish(nil)
+	named(err)
+	w.Abort()
+}
+
+func TestPairs_areSorted(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	for _, n := range []int{0, 1, 511, 512, 5000} {
+		for _, mask := range []uint64{^uint64(0), 0xffff0000ffff, 1 << 63, 0} {
+			list := make(pairs, n)
+			for i := range list {
+				list[i] = rnd.Uint64() & mask
+			}
+			want := slices.Clone(list)
+			slices.Sort(want)
+			if got, _ := list.sort(nil); !slices.Equal(got, want) {
+				t.Fatalf("%d values of %x are not sorted", n, mask)
 			}
 		}
 	}
+}
+
+// A bucket of bytes that are no bucket is refused, and one that is read gives
+// what was written.
+func FuzzBucket(f *testing.F) {
+	var count uint64
+	f.Add(appendBucket(nil, 0, pairs{pairOf(1, 0), pairOf(1, 1), pairOf(5, 3)}, 4, &count))
+	f.Add([]byte{2, 0, 3, 9})
+	f.Add([]byte{2, 1, 0x81, 1, 4, 1, 0xff, 0xff})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		const entries = 9
+		var list pairs
+		if decodeBucket(b, 0, entries, func(token uint32, found []uint32) bool {
+			for _, e := range found {
+				if e >= entries {
+					t.Fatalf("entry %d of %d", e, entries)
+				}
+				list = append(list, pairOf(token, int(e)))
+			}
+			return true
+		}) != nil {
+			return
+		}
+		list, _ = list.sort(nil)
+		want := slices.Compact(slices.Clone(list))
+		var again pairs
+		var count uint64
+		if err := decodeBucket(appendBucket(nil, 0, slices.Clone(want), entries, &count), 0, entries, func(token uint32, found []uint32) bool {
+			for _, e := range found {
+				again = append(again, pairOf(token, int(e)))
+			}
+			return true
+		}); err != nil || !slices.Equal(again, want) || count != uint64(len(want)) {
+			t.Fatalf("%x: %v, read again %v, %v", b, want, again, err)
+		}
+	})
 }

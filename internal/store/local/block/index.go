@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -23,8 +22,8 @@ const (
 	// Backward: an entity ends before the trace starts, so that Start bounds
 	// no end.
 	Backward
-	// Many: the trace has more tokens than are kept.
-	Many
+	// many is of blocks of version 4: the trace has tokens that were not kept.
+	_
 	// Named: Services are the names that nodes have today. An older program named
 	// callees otherwise: where this is missing, Services exclude nothing.
 	Named
@@ -50,7 +49,7 @@ type Info struct {
 	Services []string // names of all nodes
 	Keys     []string // of annotations
 	Slow     []uint8  // of each of Services; nil: not known
-	Tokens   []uint32 // of its annotations and users
+	Tokens   []uint32 // what Tokens.Kept says; not read again, postings have them
 }
 
 // Entry is an Info in memory, made small: names are numbers of the block's tables.
@@ -67,7 +66,7 @@ type Entry struct {
 	Flags              Flags
 }
 
-// EntryBytes is about what an entry costs in memory, facts included.
+// EntryBytes is about what an entry costs in memory.
 const EntryBytes = 144
 
 // chunkRef says where a row group of the table of entities is, or its footer.
@@ -85,10 +84,32 @@ type index struct {
 	foot     chunkRef
 	traces   chunkRef // all of the table of traces
 	entries  []Entry  // by start, then id
-	facts    facts
+	slow     slowest
+	buckets  []bucketRef // of postings
+	shift    int         // by how many bits a token is shifted for its bucket
+	tokens   uint64      // pairs of token and entry in all postings
+	choice   Choice
 	unnamed  bool // some entry is not Named
-	posted   sync.Once
-	posts    *postings
+	legacy   bool // of version 4: there are no postings
+}
+
+// slowest says of each entry how slow each member of its set of services was.
+type slowest struct {
+	bytes []byte
+	ends  []uint32
+}
+
+func (s *slowest) of(i int) []byte {
+	from := uint32(0)
+	if i > 0 {
+		from = s.ends[i-1]
+	}
+	return s.bytes[from:s.ends[i]:s.ends[i]]
+}
+
+func (s *slowest) add(codes []uint8) {
+	s.bytes = append(s.bytes, codes...)
+	s.ends = append(s.ends, uint32(len(s.bytes)))
 }
 
 // sets are sets of numbers of names, one behind the other, each ascending. There
@@ -113,24 +134,11 @@ func (s *sets) add(numbers []uint32) {
 // info is the long form of an entry.
 func (x *index) info(i int) Info {
 	e := &x.entries[i]
-	slow, packed := x.factsOf(i)
-	var tokens []uint32
-	for ; len(packed) >= 4; packed = packed[4:] {
-		tokens = append(tokens, binary.LittleEndian.Uint32(packed))
-	}
 	return Info{
 		Account: x.accounts[e.account], ID: e.ID, LSN: e.LSN, Start: e.Start, End: e.End, Updated: e.Updated, First: e.First,
 		Response: e.Response, Duration: e.Duration, Segments: int(e.Segments), Flags: e.Flags,
-		Services: x.strings(e.services), Keys: x.strings(e.keys), Slow: slices.Clone(slow), Tokens: tokens,
+		Services: x.strings(e.services), Keys: x.strings(e.keys), Slow: slices.Clone(x.slow.of(i)),
 	}
-}
-
-// factsOf are an entry's facts: how slow each member of its set of services was,
-// and its tokens.
-func (x *index) factsOf(i int) (slow, tokens []byte) {
-	b := x.facts.of(i)
-	n := len(x.sets.of(x.entries[i].services))
-	return b[:n:n], b[n:]
 }
 
 func (x *index) strings(set uint32) []string {
@@ -194,11 +202,17 @@ func (x *index) encode(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(e.services))
 		b = binary.AppendUvarint(b, uint64(e.keys))
 		b = binary.AppendUvarint(b, uint64(e.account))
-		slow, tokens := x.factsOf(i)
-		b = append(b, slow...)
-		b = binary.AppendUvarint(b, uint64(len(tokens)/4))
-		b = append(b, tokens...)
+		b = append(b, x.slow.of(i)...)
 		last = *e
+	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(x.choice))
+	b = append(b, byte(x.shift))
+	b = binary.AppendUvarint(b, x.tokens)
+	before := uint32(0)
+	for _, r := range x.buckets {
+		b = binary.AppendUvarint(b, uint64(r.end-before))
+		b = binary.LittleEndian.AppendUint32(b, r.sum)
+		before = r.end
 	}
 	return b
 }
@@ -209,10 +223,11 @@ func appendText(b []byte, s string) []byte {
 }
 
 // decodeIndex reads what encode wrote and checks every number that something
-// is looked up with.
-func decodeIndex(b []byte) (*index, error) {
+// is looked up with. An index of version 4 has tokens in place of postings: there
+// are none of attributes, so that they are left out.
+func decodeIndex(b []byte, version uint32) (*index, error) {
 	d := &Decoder{buf: b, end: len(b)}
-	x := &index{}
+	x := &index{legacy: version == oldVersion}
 	for range d.count(1) {
 		x.accounts = append(x.accounts, trace.Account(d.Blob()))
 	}
@@ -229,10 +244,9 @@ func decodeIndex(b []byte) (*index, error) {
 		x.chunks = append(x.chunks, d.chunkRef())
 	}
 	x.foot, x.traces = d.chunkRef(), d.chunkRef()
-	n := d.count(len(trace.ID{}) + 14)
+	n := d.count(len(trace.ID{}) + 13)
 	x.entries = make([]Entry, n)
-	x.facts.bytes = make([]byte, 0, max(0, d.end-d.at-n*encodedBytes))
-	x.facts.ends = make([]uint32, 0, n)
+	x.slow.ends = make([]uint32, 0, n)
 	var last Entry
 	for i := range x.entries {
 		e := &x.entries[i]
@@ -263,17 +277,47 @@ func decodeIndex(b []byte) (*index, error) {
 		if d.err != nil {
 			return nil, d.err
 		}
-		x.facts.bytes = append(x.facts.bytes, d.Bytes(uint64(len(x.sets.of(e.services))))...)
-		x.facts.bytes = append(x.facts.bytes, d.Bytes(4*uint64(d.count(4)))...)
-		x.facts.ends = append(x.facts.ends, uint32(len(x.facts.bytes)))
+		x.slow.add(d.Bytes(uint64(len(x.sets.of(e.services)))))
+		if x.legacy {
+			d.Bytes(4 * uint64(d.count(4)))
+		}
 		last = *e
 	}
+	if !x.legacy {
+		d.buckets(x)
+	}
 	// What is kept for long is as small as it can be.
-	x.facts.bytes, x.sets = slices.Clone(x.facts.bytes), sets{slices.Clone(x.sets.numbers), slices.Clone(x.sets.ends)}
+	x.slow.bytes, x.sets = slices.Clone(x.slow.bytes), sets{slices.Clone(x.sets.numbers), slices.Clone(x.sets.ends)}
 	if d.err == nil && d.at != d.end {
 		d.fail(fmt.Errorf("%d bytes behind the last entry", d.end-d.at))
 	}
 	return x, d.err
+}
+
+// buckets reads where the postings are.
+func (d *Decoder) buckets(x *index) {
+	if b := d.Bytes(5); b != nil {
+		x.choice, x.shift = Choice(binary.LittleEndian.Uint32(b)), int(b[4])
+	}
+	x.tokens = d.Uvarint()
+	if d.err != nil {
+		return
+	}
+	if x.shift > 32 || 1<<(32-x.shift) > min(maxBuckets, (d.end-d.at)/5) {
+		d.fail(fmt.Errorf("postings by %d bits", x.shift))
+		return
+	}
+	x.buckets = make([]bucketRef, 1<<(32-x.shift))
+	end := uint64(0)
+	for i := range x.buckets {
+		end += d.Uvarint()
+		sum := d.Bytes(4)
+		if d.err != nil || end > 1<<32-1 {
+			d.fail(errShort)
+			return
+		}
+		x.buckets[i] = bucketRef{uint32(end), binary.LittleEndian.Uint32(sum)}
+	}
 }
 
 func (d *Decoder) chunkRef() chunkRef {

@@ -215,7 +215,8 @@ func (b *Block) load() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := checkVersion(head[:12], head[8:12], head[12:16]); err != nil {
+	format, err := checkVersion(head[:12], head[8:12], head[12:16])
+	if err != nil {
 		return vfs.Corrupt(b.name, 0, "%w", err)
 	}
 	tailAt := b.size - tailBytes
@@ -226,8 +227,10 @@ func (b *Block) load() (err error) {
 	if string(head[:8]) != magic || string(tail[40:]) != magic {
 		return vfs.Corrupt(b.name, tailAt, "no block ends here")
 	}
-	if err := checkVersion(tail[:36], tail[32:36], tail[36:40]); err != nil {
+	if end, err := checkVersion(tail[:36], tail[32:36], tail[36:40]); err != nil {
 		return vfs.Corrupt(b.name, tailAt, "%w", err)
+	} else if end != format {
+		return vfs.Corrupt(b.name, tailAt, "version %d, the head has %d", end, format)
 	}
 	at, stored, raw := int64(binary.LittleEndian.Uint64(tail)), binary.LittleEndian.Uint32(tail[8:]), binary.LittleEndian.Uint32(tail[12:])
 	if at < headBytes || at+int64(stored) != tailAt {
@@ -244,8 +247,15 @@ func (b *Block) load() (err error) {
 	if err != nil {
 		return vfs.Corrupt(b.name, at, "index: %w", err)
 	}
-	if b.index, err = decodeIndex(plain); err != nil {
+	if b.index, err = decodeIndex(plain, format); err != nil {
 		return vfs.Corrupt(b.name, at, "index: %w", err)
+	}
+	end := int64(headBytes)
+	if n := len(b.index.buckets); n > 0 {
+		end += int64(b.index.buckets[n-1].end)
+	}
+	if end != at {
+		return vfs.Corrupt(b.name, at, "postings end at %d, the index begins at %d", end, at)
 	}
 	if n := binary.LittleEndian.Uint32(tail[20:]); len(b.index.entries) != int(n) {
 		return vfs.Corrupt(b.name, tailAt, "%d entries, %d announced", len(b.index.entries), n)
@@ -256,14 +266,15 @@ func (b *Block) load() (err error) {
 }
 
 // checkVersion checks the sum first: a version is only believed if it is right.
-func checkVersion(summed, number, sum []byte) error {
+func checkVersion(summed, number, sum []byte) (uint32, error) {
 	if crc32.Checksum(summed, castagnoli()) != binary.LittleEndian.Uint32(sum) {
-		return errors.New("wrong checksum")
+		return 0, errors.New("wrong checksum")
 	}
-	if v := binary.LittleEndian.Uint32(number); v != version {
-		return fmt.Errorf("version %d of the block format, this program knows %d", v, version)
+	v := binary.LittleEndian.Uint32(number)
+	if v != version && v != oldVersion {
+		return 0, fmt.Errorf("version %d of the block format, this program knows %d and %d", v, oldVersion, version)
 	}
-	return nil
+	return v, nil
 }
 
 func (b *Block) read(at int64, n int) ([]byte, error) { return read(b.file, b.name, at, n) }

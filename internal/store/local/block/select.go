@@ -11,14 +11,17 @@ import (
 // Selector prunes by an account and a filter's bounds. It says yes to every
 // trace that the filter can select. It is for one goroutine.
 type Selector struct {
+	block    *Block
 	x        *index
 	account  int // -1: none of this block
 	bounds   filter.Bounds
 	services *named
-	keys     *named
-	tokens   []uint32
 	slow     []slowService
 	either   [][]*Selector
+	// With listed, only these entries can be selected: postings say so.
+	listed  bool
+	entries []uint32
+	failed  error
 }
 
 // slowService is the number of a name, and how slow the service must have been.
@@ -27,23 +30,44 @@ type slowService struct {
 	code uint8
 }
 
-// Select prepares a selector for this block.
-func (b *Block) Select(account trace.Account, bounds filter.Bounds) *Selector {
-	s := b.index.selector(bounds)
-	s.account = slices.Index(b.index.accounts, account)
-	return s
+// Select prepares a selector for this block. It works, though slower, also if
+// there is an error: postings that cannot be read. Damage is a *vfs.CorruptError.
+// Values of annotations are only looked up if the block has those of the choice.
+func (b *Block) Select(account trace.Account, bounds filter.Bounds, choice Choice) (*Selector, error) {
+	number := slices.Index(b.index.accounts, account)
+	if number < 0 {
+		return &Selector{block: b, x: b.index, account: number}, nil
+	}
+	s := b.selector(bounds, b.index.choice.covers(choice))
+	s.account = number
+	return s, s.failed
 }
 
-func (x *index) selector(bounds filter.Bounds) *Selector {
-	s := &Selector{x: x, bounds: bounds, services: x.having(bounds.Services), keys: x.having(bounds.AnnotationKeys)}
-	var tokens Tokens
+func (b *Block) selector(bounds filter.Bounds, covered bool) *Selector {
+	x := b.index
+	s := &Selector{block: b, x: x, bounds: bounds, services: x.having(bounds.Services)}
+	if s.unknown() {
+		return s
+	}
+	var t Tokens
+	// What few traces have comes first: an empty list ends the search.
 	for _, a := range bounds.Annotations {
-		tokens.Annotation(a.Key, a.Value)
+		if !covered {
+			break
+		}
+		s.require(t.annotation(a.Key, a.Value), t.anyValue(a.Key), t.anyKey())
 	}
 	for _, u := range bounds.Users {
-		tokens.User(u)
+		s.require(t.user(u), t.anyUser())
 	}
-	s.tokens = tokens.List
+	for _, f := range bounds.Failed {
+		s.require(t.failed(f.Name, f.Outcome), t.anyFailed())
+	}
+	for _, key := range bounds.AnnotationKeys {
+		if covered && !slices.ContainsFunc(bounds.Annotations, func(a trace.Annotation) bool { return a.Key == key }) {
+			s.require(t.key(key), t.anyKey())
+		}
+	}
 	for _, slow := range bounds.Slow {
 		if n := slices.Index(x.names, slow.Name); n >= 0 { // else services says no
 			s.slow = append(s.slow, slowService{uint32(n), Slow(slow.Least)})
@@ -51,12 +75,70 @@ func (x *index) selector(bounds filter.Bounds) *Selector {
 	}
 	for _, alternatives := range bounds.Either {
 		var list []*Selector
-		for _, b := range alternatives {
-			list = append(list, x.selector(b))
+		for _, one := range alternatives {
+			list = append(list, b.selector(one, covered))
 		}
 		s.either = append(s.either, list)
+		s.oneOf(list)
 	}
 	return s
+}
+
+// require leaves only entries that have one of some tokens.
+func (s *Selector) require(tokens ...uint32) {
+	if s.x.legacy || s.listed && len(s.entries) == 0 {
+		return
+	}
+	have, err := s.block.having(tokens...)
+	if err != nil {
+		s.failed = err // and all are looked at
+		return
+	}
+	s.only(have)
+}
+
+// oneOf leaves only entries of alternatives, if all of them have a list.
+func (s *Selector) oneOf(alternatives []*Selector) {
+	var entries []uint32
+	listed := true
+	for _, a := range alternatives {
+		if a.failed != nil {
+			s.failed = a.failed
+		}
+		if !a.unknown() {
+			listed = listed && a.listed
+			entries = append(entries, a.entries...)
+		}
+	}
+	if listed {
+		slices.Sort(entries)
+		s.only(slices.Compact(entries))
+	}
+}
+
+// only leaves only some entries.
+func (s *Selector) only(entries []uint32) {
+	if s.listed {
+		entries = intersection(s.entries, entries)
+	}
+	s.listed, s.entries = true, entries
+}
+
+// intersection is what two ascending lists have in common, in the memory of the
+// shorter one.
+func intersection(a, b []uint32) []uint32 {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	both := a[:0]
+	for _, v := range a {
+		at, found := slices.BinarySearch(b, v)
+		if found {
+			both = append(both, v)
+		}
+		b = b[at:]
+	}
+	return both
 }
 
 // named finds the sets that have all of some names; nil allows all. There may be
@@ -106,45 +188,43 @@ func (n *named) in(set uint32) bool {
 	return n.known[set] == yes
 }
 
+// unknown says that no entry has some service.
+func (s *Selector) unknown() bool {
+	return s.services != nil && s.services.missing && !s.x.unnamed
+}
+
 // Nothing says that no entry of the block can be selected.
 func (s *Selector) Nothing() bool {
-	return s.account < 0 || s.services != nil && s.services.missing && !s.x.unnamed || s.keys != nil && s.keys.missing
+	return s.account < 0 || s.unknown() || s.listed && len(s.entries) == 0
 }
 
 // Account says whether an entry is of the account.
 func (s *Selector) Account(e *Entry) bool { return int(e.account) == s.account }
 
-// Entries is the only entries that Match can select, ascending, if they are few and
-// can be found without a look at the others.
-func (s *Selector) Entries() (entries []uint32, ok bool) {
-	for _, token := range s.tokens {
-		if found := s.x.postings().find(token); !ok || len(found) < len(entries) {
-			entries, ok = found, true
-		}
-	}
-	return entries, ok
-}
+// Entries is the only entries that Match can select, ascending, if postings say
+// which.
+func (s *Selector) Entries() (entries []uint32, ok bool) { return s.entries, s.listed }
 
 // Match says whether the filter can select the entry of a number.
 func (s *Selector) Match(i int) bool {
 	e := &s.x.entries[i]
-	if e.Flags&Named != 0 && !s.services.in(e.services) || !s.keys.in(e.keys) {
+	if e.Flags&Named != 0 && !s.services.in(e.services) {
 		return false
+	}
+	if s.listed {
+		if _, ok := slices.BinarySearch(s.entries, uint32(i)); !ok {
+			return false
+		}
 	}
 	b := &s.bounds
 	if !inside(e.Response, b.MinResponse, b.MaxResponse) || !inside(e.Duration, b.MinDuration, b.MaxDuration) ||
 		!agrees(b.Fault, e.Flags&Fault) || !agrees(b.Error, e.Flags&Error) || !agrees(b.Throttle, e.Flags&Throttle) {
 		return false
 	}
-	if s.slow != nil || s.tokens != nil {
-		slow, tokens := s.x.factsOf(i)
+	if s.slow != nil {
+		slow := s.x.slow.of(i)
 		for _, want := range s.slow {
 			if at, ok := slices.BinarySearch(s.x.sets.of(e.services), want.name); ok && slow[at] < want.code && e.Flags&Named != 0 {
-				return false
-			}
-		}
-		for _, want := range s.tokens {
-			if e.Flags&Many == 0 && !hasToken(tokens, want) {
 				return false
 			}
 		}

@@ -18,6 +18,7 @@ import (
 // are little-endian:
 //
 //	head    16 bytes: magic "FLUOBLK\n", version u32, crc32c u32 of the 12 before
+//	postings (postings.go), which the index knows
 //	index   stored bytes, zstd of index.encode
 //	tail    48 bytes:
 //	         0 offset of the index u64
@@ -30,7 +31,8 @@ import (
 //	        40 magic "FLUOBLK\n"
 const (
 	magic      = "FLUOBLK\n"
-	version    = 4
+	version    = 5
+	oldVersion = 4 // is read, too
 	headBytes  = 16
 	tailBytes  = 48
 	suffix     = ".blk"
@@ -81,6 +83,8 @@ type Writer struct {
 	page    struct{ rows, bytes int }
 	packed  []byte
 	highest uint64
+	pairs   pairs     // of traces that were added
+	merged  []mapping // of blocks whose traces were taken over
 	// footer is that of the block whose row groups are being taken over.
 	footer []columnar.Group
 	source *Block
@@ -93,11 +97,14 @@ type WriterOptions struct {
 	Number uint64
 	Codec  *Codec
 	Level  Level
+	// Choice is that of the tokens of traces that are added.
+	Choice Choice
 }
 
 // Create begins a block, under a temporary name.
 func Create(o WriterOptions) (*Writer, error) {
 	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder()}
+	w.index.choice = o.Choice
 	w.maker.to = w.codec.writer(o.Level)
 	if err := w.create(entitiesSuffix); err != nil {
 		return w, err
@@ -166,6 +173,9 @@ func (w *Writer) Add(in *Info, records []Record) error {
 		size += len(records[i].Raw)
 	}
 	w.maker.add(in.Account, in.ID, records)
+	for _, token := range in.Tokens {
+		w.pairs = append(w.pairs, pairOf(token, len(w.index.entries)))
+	}
 	return w.added(in, len(records), size)
 }
 
@@ -200,6 +210,7 @@ func (w *Writer) Copy(b *Block, i int, keep Keeper) error {
 		w.maker.put(r, w.maker.kinds, nil)
 		w.maker.putParent(int(r.Parent), int(r.ParentEntity), r.ParentID)
 	}
+	w.become(b, i)
 	return w.added(&in, len(rows), size)
 }
 
@@ -237,6 +248,7 @@ func (w *Writer) Refer(b *Block, i int, to Group) error {
 		return err
 	}
 	w.highest = max(w.highest, in.LSN)
+	w.become(b, i)
 	return w.index.add(&in, to.number, b.index.entries[i].pos)
 }
 
@@ -381,7 +393,10 @@ func (w *Writer) Finish(rollup []byte) (*Block, error) {
 	if err := w.write(binary.LittleEndian.AppendUint32(head, crc32.Checksum(head, castagnoli()))); err != nil {
 		return nil, err
 	}
-	raw := w.index.encode(make([]byte, 0, len(w.index.entries)*encodedBytes+len(w.index.facts.bytes)+2*len(w.index.sets.numbers)+1024))
+	if err := w.writePostings(); err != nil {
+		return nil, err
+	}
+	raw := w.index.encode(make([]byte, 0, len(w.index.entries)*encodedBytes+len(w.index.slow.bytes)+9*len(w.index.buckets)+2*len(w.index.sets.numbers)+1024))
 	stored := w.pack(raw)
 	tail := binary.LittleEndian.AppendUint64(nil, uint64(w.offset))
 	tail = binary.LittleEndian.AppendUint32(tail, uint32(len(stored)))
@@ -406,7 +421,7 @@ func (w *Writer) Finish(rollup []byte) (*Block, error) {
 		return nil, err
 	}
 	// What was written takes as much memory as what is read now.
-	w.index, w.groups, w.footer = nil, nil, nil
+	w.index, w.groups, w.footer, w.pairs, w.merged = nil, nil, nil, nil, nil
 	return Open(w.fs, w.dir, w.number, w.codec)
 }
 
