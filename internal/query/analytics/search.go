@@ -78,7 +78,7 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 				if ctx.Err() != nil {
 					return nil, ctx.Err()
 				}
-				if term.Matches(e.Raw) {
+				if term.Matches(e.Raw) || !e.EachAttribute(func(key string, v trace.Value) bool { return !term.MatchesAttribute(key, v) }) {
 					out.Traces = append(out.Traces, FoundTrace{s.ID.String(), s.Start.Seconds(), e.Name, hex.EncodeToString(e.ID[:])})
 					break
 				}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
+	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // Term is what is looked for in the documents of entities: a text anywhere in
@@ -26,9 +27,10 @@ const maxTerm = 1000
 // http.response.status) is KEY or ends with .KEY; != finds those with another
 // value, ~ those whose text contains VALUE whatever its case, <, <=, > and >=
 // compare numbers; KEY=* finds all that have the member. Blanks around the sign do not
-// count, and VALUE may stand in double quotes. Any other text is looked for as it
-// is, whatever its case; to look for a text with a sign in it, put it in double
-// quotes.
+// count. KEY and VALUE may stand in double quotes, where \" is a quote and \\ a
+// backslash: so must a KEY with a blank, a sign or a quote in it. Any other text is
+// looked for as it is, whatever its case; to look for a text with a sign in it, put
+// it in double quotes.
 func ParseTerm(text string) (*Term, error) {
 	text = strings.TrimSpace(text)
 	switch {
@@ -37,28 +39,37 @@ func ParseTerm(text string) (*Term, error) {
 	case len(text) > maxTerm:
 		return nil, invalid("text: is longer than %d bytes", maxTerm)
 	}
-	if plain, ok := unquote(text); ok {
-		if plain == "" {
+	plain := &Term{text: strings.ToLower(text)}
+	t := &Term{}
+	rest := text
+	if text[0] == '"' {
+		key, behind, ok := unquote(text)
+		if rest = strings.TrimSpace(behind); !ok {
+			return plain, nil
+		} else if rest == "" && key == "" {
 			return nil, invalid("text: is required")
+		} else if rest == "" {
+			return &Term{text: strings.ToLower(key)}, nil
 		}
-		return &Term{text: strings.ToLower(plain)}, nil
+		t.key = key
+	} else {
+		at := strings.IndexAny(text, "=!~<>\"")
+		if at <= 0 || strings.ContainsAny(strings.TrimSpace(text[:at]), " \t") {
+			return plain, nil
+		}
+		t.key, rest = strings.TrimSpace(text[:at]), text[at:]
 	}
-	at := strings.IndexAny(text, "=!~<>\"")
-	if at <= 0 || text[at] == '"' || strings.ContainsAny(strings.TrimSpace(text[:at]), " \t") {
-		return &Term{text: strings.ToLower(text)}, nil
-	}
-	t := &Term{key: strings.TrimSpace(text[:at])}
 	for _, op := range []string{"!=", "<=", ">=", "=", "~", "<", ">"} {
-		if rest, ok := strings.CutPrefix(text[at:], op); ok {
-			t.op, t.value = op, strings.TrimSpace(rest)
+		if value, ok := strings.CutPrefix(rest, op); ok {
+			t.op, t.value = op, strings.TrimSpace(value)
 			break
 		}
 	}
-	if t.op == "" { // a ! alone
-		return &Term{text: strings.ToLower(text)}, nil
+	if t.op == "" || t.key == "" { // a ! or a quote alone, or no name
+		return plain, nil
 	}
-	if plain, ok := unquote(t.value); ok {
-		t.value = plain
+	if value, behind, ok := unquote(t.value); ok && behind == "" {
+		t.value = value
 	} else if t.op == "=" && t.value == "*" {
 		t.op = ""
 	}
@@ -70,11 +81,31 @@ func ParseTerm(text string) (*Term, error) {
 	return t, nil
 }
 
-func unquote(text string) (string, bool) {
-	if len(text) < 2 || text[0] != '"' || text[len(text)-1] != '"' || strings.Contains(text[1:len(text)-1], `"`) {
-		return "", false
+// unquote reads what stands in double quotes at the beginning of a text, and what
+// is behind them.
+func unquote(text string) (plain, behind string, ok bool) {
+	if text == "" || text[0] != '"' {
+		return "", "", false
 	}
-	return text[1 : len(text)-1], true
+	var b strings.Builder
+	for i := 1; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			return b.String(), text[i+1:], true
+		case c == '\\' && i+1 < len(text) && (text[i+1] == '"' || text[i+1] == '\\'):
+			i++
+			b.WriteByte(text[i])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return "", "", false
+}
+
+// MatchesAttribute says whether an attribute is what is looked for, under the name
+// it was sent with: the document may show it under another one.
+func (t *Term) MatchesAttribute(key string, v trace.Value) bool {
+	return t.matches(key, valueText(v), map[trace.ValueKind]jsonscan.Kind{trace.StringValue: jsonscan.String, trace.NumberValue: jsonscan.Number, trace.BoolValue: jsonscan.Bool}[v.Kind])
 }
 
 // Matches says whether an entity's document, without its subsegments, has what
@@ -85,7 +116,7 @@ func (t *Term) Matches(document []byte) bool {
 	}
 	found := false
 	eachMember(jsonscan.Value(document), "", func(path string, v jsonscan.Value) bool {
-		found = t.matches(path, v)
+		found = t.matches(path, scalar(v), v.Kind())
 		return !found
 	})
 	return found
@@ -110,23 +141,22 @@ func ascii(s string) bool {
 	return true
 }
 
-func (t *Term) matches(path string, v jsonscan.Value) bool {
+func (t *Term) matches(path, value string, kind jsonscan.Kind) bool {
 	if t.text != "" {
-		return strings.Contains(strings.ToLower(path), t.text) || strings.Contains(strings.ToLower(scalar(v)), t.text)
+		return strings.Contains(strings.ToLower(path), t.text) || strings.Contains(strings.ToLower(value), t.text)
 	}
 	if path != t.key && !strings.HasSuffix(path, "."+t.key) {
 		return false
 	}
-	value := scalar(v)
 	switch t.op {
 	case "":
 		return true
 	case "~":
 		return strings.Contains(strings.ToLower(value), strings.ToLower(t.value))
 	case "=":
-		return t.equal(value, v)
+		return t.equal(value, kind == jsonscan.Number)
 	case "!=":
-		return v.Kind() != jsonscan.Null && !t.equal(value, v) // null is as good as missing
+		return kind != jsonscan.Null && !t.equal(value, kind == jsonscan.Number) // null is as good as missing
 	}
 	n, err := strconv.ParseFloat(value, 64)
 	switch {
@@ -142,11 +172,11 @@ func (t *Term) matches(path string, v jsonscan.Value) bool {
 	return n >= t.number
 }
 
-func (t *Term) equal(value string, v jsonscan.Value) bool {
+func (t *Term) equal(value string, isNumber bool) bool {
 	if value == t.value {
 		return true
 	}
-	if !t.isNum || v.Kind() != jsonscan.Number {
+	if !t.isNum || !isNumber {
 		return false
 	}
 	n, err := strconv.ParseFloat(value, 64)
@@ -168,7 +198,7 @@ func eachMember(v jsonscan.Value, path string, yield func(path string, v jsonsca
 	switch v.Kind() {
 	case jsonscan.Object:
 		for key, member := range v.Members() {
-			name := string(key)
+			name := jsonscan.Unquote(key)
 			if path == "" && name == "subsegments" {
 				continue
 			}
