@@ -134,5 +134,7 @@ export interface Status {
     damaged: number;
     damage: string[];
     notes: string[];
+    /** What of annotations and attributes is beyond what has an index: found, but more slowly. */
+    search: { keys: number; traces_beyond: number; many_values: string[] };
   };
 }

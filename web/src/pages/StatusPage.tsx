@@ -143,6 +143,15 @@ export default function StatusPage() {
         </p>
       )}
       <Damage store={status.store} />
+      {(status.store.search.traces_beyond > 0 || status.store.search.many_values.length > 0) && (
+        <p role="status">
+          Searches for some annotations are slower than for others.{' '}
+          {status.store.search.traces_beyond > 0 &&
+            `${formatCount(status.store.search.traces_beyond)} traces have keys beyond the ${formatCount(status.store.search.keys)} that have an index (--annotation-keys). `}
+          {status.store.search.many_values.length > 0 &&
+            `More values than have an index (--annotation-values): ${status.store.search.many_values.join(', ')}.`}
+        </p>
+      )}
       <Container>
         <Figures status={status} />
       </Container>
