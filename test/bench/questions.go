@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -26,6 +28,10 @@ func ask(r *result) (answers [][2]string, err error) {
 	client := &http.Client{}
 	window := fmt.Sprintf(`"StartTime":%d,"EndTime":%d`, r.began.Unix()-60, time.Now().Unix()+60)
 	rnd := rand.New(rand.NewPCG(1, 2))
+	orders, err := ordersOf(client, r)
+	if err != nil {
+		return nil, err
+	}
 	for _, q := range []struct {
 		name, path string
 		times      int
@@ -42,6 +48,19 @@ func ask(r *result) (answers [][2]string, err error) {
 		{"GetTraceSummaries, service, response time and annotation", "/TraceSummaries", 20, func() string {
 			return "{" + window + `,"FilterExpression":"service(\"cart\") { responsetime > 0.05 } AND http.url CONTAINS \"items\""}`
 		}},
+		{"GetTraceSummaries, an attribute's value that one trace has", "/TraceSummaries", 50, func() string {
+			return "{" + window + fmt.Sprintf(`,"FilterExpression":"annotation[app.order] = \"%s\""}`, orders[rnd.IntN(len(orders))])
+		}},
+		{"GetTraceSummaries, service, response time and attribute", "/TraceSummaries", 50, func() string {
+			service := services[rnd.IntN(len(services))]
+			return "{" + window + fmt.Sprintf(`,"FilterExpression":"service(\"%s\") { responsetime > 0.05 } AND annotation[server.address] = \"%s\""}`, service, services[rnd.IntN(len(services))])
+		}},
+		{"GetTraceSummaries, service and errors", "/TraceSummaries", 50, func() string {
+			return "{" + window + fmt.Sprintf(`,"FilterExpression":"service(\"%s\") AND (error = true OR fault = true)"}`, services[rnd.IntN(len(services))])
+		}},
+		{"GetTraceSummaries, a service's own errors", "/TraceSummaries", 50, func() string {
+			return "{" + window + fmt.Sprintf(`,"FilterExpression":"service(\"%s\") { fault }"}`, services[rnd.IntN(len(services))])
+		}},
 		{"GetServiceGraph, whole window", "/ServiceGraph", 50, func() string { return "{" + window + "}" }},
 	} {
 		var times []time.Duration
@@ -55,4 +74,24 @@ func ask(r *result) (answers [][2]string, err error) {
 		answers = append(answers, [2]string{q.name, percentiles(times)})
 	}
 	return answers, nil
+}
+
+var order = regexp.MustCompile(`order-[0-9a-z]+`)
+
+// ordersOf is the orders of some traces, each of one trace alone.
+func ordersOf(client *http.Client, r *result) (orders []string, err error) {
+	for i := range min(50, len(r.ids)) {
+		h := hex.EncodeToString(r.ids[i*len(r.ids)/50%len(r.ids)][:])
+		answer, err := post(client, "http://"+httpAddr+"/Traces", "application/json", fmt.Appendf(nil, `{"TraceIds":["1-%s-%s"]}`, h[:8], h[8:]))
+		if err != nil {
+			return nil, err
+		}
+		if found := order.Find(answer); found != nil {
+			orders = append(orders, string(found))
+		}
+	}
+	if len(orders) == 0 {
+		return nil, errors.New("no trace has an order")
+	}
+	return orders, nil
 }
