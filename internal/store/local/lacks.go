@@ -8,7 +8,7 @@ import (
 )
 
 // lacks says that an open trace cannot be selected, as it was never sent what the
-// bounds ask for. To see that costs a tenth of putting the trace together.
+// bounds ask for. The trace need not be put together to see that.
 func lacks(src *source, b *filter.Bounds) bool {
 	if src.base.block != nil {
 		return false // the other part is on disk
