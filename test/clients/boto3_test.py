@@ -222,7 +222,7 @@ class Operations(unittest.TestCase):
              "Member must have length greater than or equal to 24"),
             (lambda: xray.get_trace_summaries(**HOUR, TimeRangeType="Now"), "ValidationException",
              "1 validation error detected: Value 'Now' at 'timeRangeType' failed to satisfy constraint: "
-             "Member must satisfy enum value set: [TraceId, Event, Service]"),
+             "Member must satisfy enum value set: [TraceId, Service, Event]"),
             (lambda: unchecked.put_trace_segments(TraceSegmentDocuments=[42]), "SerializationException", "NUMBER_VALUE can not be converted to a String"),
             (lambda: unchecked.batch_get_traces(TraceIds=[{}]), "SerializationException", "Start of structure or map found where not expected."),
         ):
