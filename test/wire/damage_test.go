@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -255,6 +256,14 @@ func TestDamage_oneTraceOfFive(t *testing.T) {
 	}
 	if code, _, b := s.Post("/TraceGraph", map[string]any{"TraceIds": ids[:1]}); code != 500 || !bytes.Contains(b, []byte("damaged")) {
 		t.Errorf("GetTraceGraph of the damaged one: %d, %s", code, b)
+	}
+	res, err := http.Get(s.URL("/console/api/trace?id=" + ids[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if text, _ := io.ReadAll(res.Body); res.StatusCode != 500 || !bytes.Contains(text, []byte("damaged")) {
+		t.Errorf("its page: %d, %s", res.StatusCode, text)
 	}
 	var job struct{ RetrievalToken string }
 	s.Ask("/StartTraceRetrieval", map[string]any{"TraceIds": ids, "StartTime": 1779999000, "EndTime": 1780009000}, &job)
