@@ -201,6 +201,11 @@ func TestControl_damagedFile(t *testing.T) {
 		t.Error("a trace is not served")
 	}
 	harness.Eventually(t, "the trace settles", func() bool { return s.Metric("fluoro_store_open_traces") == 0 })
+	var graph struct{ Services []any }
+	s.Ask("/ServiceGraph", map[string]any{"StartTime": time.Now().Unix() - 600, "EndTime": time.Now().Unix() + 60}, &graph)
+	if len(graph.Services) != 2 { // the service and its client
+		t.Errorf("the graph has %v", graph.Services)
+	}
 	for _, path := range []string{"/CreateGroup", "/GetSamplingRules"} {
 		if code, h, b := s.Post(path, map[string]any{"GroupName": "a", "FilterExpression": "ok"}); code != 503 || h.Get("Retry-After") == "" || !bytes.Contains(b, []byte("meta.db")) {
 			t.Errorf("%s: %d, %s", path, code, b)
