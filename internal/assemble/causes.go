@@ -43,15 +43,20 @@ func causes(t *trace.Trace, flagged func(*trace.Entity) bool) []trace.RootCause 
 	var out []trace.RootCause
 	// A way to an owner may pass entities that are not flagged, behind which there
 	// are starts of their own: they are on that way already.
-	passed := map[*trace.Entity]bool{}
+	var passed map[*trace.Entity]bool
+	if w != nil && w.owners != nil {
+		passed = map[*trace.Entity]bool{}
+	}
 	for _, e := range starts {
 		if passed[e] {
 			continue
 		}
 		if path := w.path(e); path != nil {
 			out = append(out, trace.RootCause{Services: onServices(path, nil), ClientImpacting: e == t.Entry})
-			for _, p := range path {
-				passed[p] = true
+			if passed != nil {
+				for _, p := range path {
+					passed[p] = true
+				}
 			}
 		}
 	}
@@ -83,7 +88,7 @@ type walk struct {
 	// id and in the order of their places. It and places are nil without references.
 	owners map[string][]*trace.Entity
 	places map[*trace.Entity]place
-	// aboves is what above found for entities that are neither segments nor refer.
+	// aboves is what above found for some entities that are neither segments nor refer.
 	aboves map[*trace.Entity]*trace.Entity
 }
 
@@ -169,7 +174,8 @@ func (w *walk) explains(e *trace.Entity) bool {
 // above is the nearest entity above e that is a segment or refers to an exception,
 // nil if what lies between is not all flagged.
 func (w *walk) above(e *trace.Entity) (found *trace.Entity) {
-	var between []*trace.Entity
+	var between []*trace.Entity // what is worth remembering: most ways are short
+	steps := 0
 	for p := e.Parent; p != nil && w.flagged(p); p = p.Parent {
 		if !p.Subsegment || refers(p) {
 			found = p
@@ -179,7 +185,9 @@ func (w *walk) above(e *trace.Entity) (found *trace.Entity) {
 			found = known
 			break
 		}
-		between = append(between, p)
+		if steps++; steps > few {
+			between = append(between, p)
+		}
 	}
 	if len(between) > 0 && w.aboves == nil {
 		w.aboves = map[*trace.Entity]*trace.Entity{}
