@@ -83,6 +83,14 @@ func TestRecorded_durations(t *testing.T) {
 		if len(batch.Traces) != 1 || string(batch.Traces[0].Duration) != c.batch {
 			t.Errorf("end %s: BatchGetTraces has %s, want %s", c.end, batch.Traces, c.batch)
 		}
+		token := retrieve(t, s, time.Unix(1.7e9-60, 0), time.Unix(1.7e9+60, 0), fmt.Sprintf(recordedTrace, i))
+		got := "null"
+		if d := pages(t, s, token, "XRAY")[0].Traces[0].Duration; d != nil {
+			got = fmt.Sprint(*d)
+		}
+		if got != c.batch {
+			t.Errorf("end %s: ListRetrievedTraces has %s, want %s", c.end, got, c.batch)
+		}
 	}
 	// A filter compares what was sent, not what is shown.
 	for filter, want := range map[string]int{"annotation.k0 AND duration < 0.0038": 1, "annotation.k0 AND duration >= 0.004": 0, "annotation.k0 AND responsetime = 0.003707": 1, "annotation.k0 AND responsetime > 0.0037": 1} {
