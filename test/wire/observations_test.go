@@ -423,6 +423,7 @@ func TestObservations(t *testing.T) {
 		id string
 	}
 	var runs []run
+	var spans, documents float64
 	for i := range observationCases {
 		c := &observationCases[i]
 		list := observations(t, c.sent)
@@ -442,6 +443,13 @@ func TestObservations(t *testing.T) {
 			if n := sendAll(t, s, hex, base, list); n > 0 {
 				t.Errorf("%s, sent again: %d refused", c.name, n)
 			}
+			for _, o := range list {
+				if slices.Contains(kinds, o.kind) {
+					spans += 2
+				} else {
+					documents += 2
+				}
+			}
 			runs = append(runs, run{c, "1-" + hex[:8] + "-" + hex[8:]})
 		}
 	}
@@ -455,6 +463,11 @@ func TestObservations(t *testing.T) {
 		}
 	}
 	look("open")
+	// The ledger: all that was answered 200 is accepted, and shown, as nothing is refused.
+	const accepted = `fluoro_receive_segments_total{outcome="accepted",protocol=%q,reason=""}`
+	if a, b := s.Metric(fmt.Sprintf(accepted, "otlp-http")), s.Metric(fmt.Sprintf(accepted, "xray")); a != spans || b != documents {
+		t.Errorf("%v spans and %v documents are accepted, %v and %v were sent", a, b, spans, documents)
+	}
 	harness.Eventually(t, "all settle", func() bool { return s.Metric("fluoro_store_open_traces") == 0 })
 	look("settled")
 	s.Stop()
@@ -479,6 +492,9 @@ func TestObservations_contradiction(t *testing.T) {
 	answer := sendSpans(t, s, other.resourceSpans(hex, base))
 	if answer.RejectedSpans != 1 || !strings.Contains(answer.ErrorMessage, hex) || !strings.Contains(answer.ErrorMessage, idOf("a")) {
 		t.Errorf("%+v", answer)
+	}
+	if n := s.Metric(`fluoro_receive_segments_total{outcome="accepted",protocol="otlp-http",reason=""}`); n != 1 {
+		t.Errorf("%v accepted of two, of which one was refused", n)
 	}
 	const refusals = `fluoro_receive_refusals_total{outcome="rejected",protocol="otlp-http",reason="Contradiction",source=%q}`
 	if n := s.Metric(fmt.Sprintf(refusals, "127.0.0.1")); n != 1 {
