@@ -24,6 +24,12 @@ func NewGraph(window *trace.Window) *GraphBuilder {
 	return &GraphBuilder{window: window, sum: &Sum{}}
 }
 
+// Limited bounds how many names an empty graph tells apart.
+func (b *GraphBuilder) Limited(limit Limit) *GraphBuilder {
+	b.sum.Limit, b.sum.own = limit, limit > 0
+	return b
+}
+
 // Add counts those observations of a trace that belong to a group.
 func (b *GraphBuilder) Add(t *trace.Trace, member Member) {
 	Observe(t, func(received trace.Time) *Sum {
@@ -38,13 +44,18 @@ func (b *GraphBuilder) Add(t *trace.Trace, member Member) {
 		}
 		return b.sum
 	})
+	if b.sum.within == nil {
+		b.sum.Bound(false)
+	}
 }
 
 // Remove takes away what Add added.
 func (b *GraphBuilder) Remove(t *trace.Trace, member Member) {
-	gone := NewGraph(b.window)
+	gone := NewGraph(b.window).Limited(b.sum.Limit)
+	gone.sum.within = b.sum
 	gone.Add(t, member)
 	b.sum.Merge(gone.sum, -1)
+	b.sum.Bound(false)
 }
 
 // Sum is all that was added, for more to be added to it.
@@ -57,14 +68,23 @@ func (b *GraphBuilder) Entities() int64 { return b.sum.Entities }
 // by an older filter.
 func (b *GraphBuilder) Old() { b.old = true }
 
-// Linked lists the traces that links lead to. Call Resolve with those that exist.
-func (b *GraphBuilder) Linked() []trace.ID {
-	if b.linked == nil {
-		b.linked, b.linkedTo, b.links = map[trace.ID][]LinkKey{}, map[NodeKey]*NodeSum{}, map[EdgeKey]*trace.Histogram{}
-		for l := range b.sum.Links {
+// sort sorts the links by the traces they lead to, once.
+func (b *GraphBuilder) sort() {
+	if b.linked != nil {
+		return
+	}
+	b.linked, b.linkedTo, b.links = map[trace.ID][]LinkKey{}, map[NodeKey]*NodeSum{}, map[EdgeKey]*trace.Histogram{}
+	b.sum.Bound(true)
+	for l, n := range b.sum.Links {
+		if n > 0 { // else it is not among those that count
 			b.linked[l.TraceID] = append(b.linked[l.TraceID], l)
 		}
 	}
+}
+
+// Linked lists the traces that links lead to. Call Resolve with those that exist.
+func (b *GraphBuilder) Linked() []trace.ID {
+	b.sort()
 	var ids []trace.ID
 	for id := range b.linked {
 		ids = append(ids, id)
@@ -76,7 +96,7 @@ func (b *GraphBuilder) Linked() []trace.ID {
 // Resolve makes edges of the links that lead into a trace: from the node that
 // sent a message to the one that received it.
 func (b *GraphBuilder) Resolve(t *trace.Trace) {
-	b.Linked()
+	b.sort()
 	links := b.linked[t.ID]
 	if len(links) == 0 {
 		return
@@ -92,19 +112,25 @@ func (b *GraphBuilder) Resolve(t *trace.Trace) {
 	}
 	for _, l := range links {
 		e := farEnd(byID[l.ID], l.Child)
-		if e == nil || e.Segment == nil || !b.has(l.Node) {
+		if e == nil || e.Segment == nil {
 			continue
+		}
+		node := l.Node
+		if !b.has(node) {
+			if node = node.other(); !b.has(node) {
+				continue
+			}
 		}
 		other := sender(e)
 		if l.Child {
 			other = ofSegment(e.Segment)
 		}
-		if other == l.Node.Service {
+		if other == node.Service {
 			continue
 		}
 		for _, n := range t.Nodes {
 			if n.Service == other && !n.Client {
-				b.link(n, l, e, t)
+				b.link(n, node, l, e, t)
 			}
 		}
 	}
@@ -130,22 +156,26 @@ func (b *GraphBuilder) has(k NodeKey) bool {
 	return n != nil && !n.Empty()
 }
 
-// link makes an edge of a link that leads to an entity of a node.
-func (b *GraphBuilder) link(n *trace.Node, l LinkKey, e *trace.Entity, t *trace.Trace) {
-	key, count := EdgeKey{keyOf(n), l.Node}, b.sum.Links[l]
+// link makes an edge of a link that a node has to an entity of another one.
+func (b *GraphBuilder) link(n *trace.Node, node NodeKey, l LinkKey, e *trace.Entity, t *trace.Trace) {
+	far := keyOf(n)
+	if b.sum.Limit > 0 && !b.has(far) && b.linkedTo[far] == nil && len(b.sum.Nodes)+len(b.linkedTo) >= b.sum.Limit.Most() {
+		far = far.other()
+	}
+	key, count := EdgeKey{far, node}, b.sum.Links[l]
 	if l.Child {
-		key = EdgeKey{l.Node, keyOf(n)}
+		key = EdgeKey{node, far}
 		// What is in progress counts nothing, and what its receiver counts as well
 		// counts once.
 		if count -= b.received(e, l, t); e.InProgress || count <= 0 {
 			return
 		}
 	}
-	if k := keyOf(n); !b.has(k) { // its own trace is not in the window
-		if b.linkedTo[k] == nil {
-			b.linkedTo[k] = &NodeSum{}
+	if !b.has(far) { // its own trace is not in the window
+		if b.linkedTo[far] == nil {
+			b.linkedTo[far] = &NodeSum{}
 		}
-		b.linkedTo[k].appear(n, l.Second)
+		b.linkedTo[far].appear(n, l.Second)
 	}
 	ages, known := b.links[key]
 	if !l.Child && e.InProgress { // nobody knows yet how old the message was
@@ -183,6 +213,7 @@ func (b *GraphBuilder) received(e *trace.Entity, l LinkKey, t *trace.Trace) (n i
 // Graph is the graph of all that was added. The builder must not be used
 // afterwards.
 func (b *GraphBuilder) Graph() *trace.Graph {
+	b.sum.Bound(true)
 	g := &trace.Graph{OldGroupVersions: b.old}
 	services := map[NodeKey]*trace.GraphService{}
 	for _, nodes := range []map[NodeKey]*NodeSum{b.sum.Nodes, b.linkedTo} {
@@ -199,9 +230,31 @@ func (b *GraphBuilder) Graph() *trace.Graph {
 			g.Services = append(g.Services, s)
 		}
 	}
+	// A node may be at an end of edges alone, when its own counts are with Other.
+	end := func(k NodeKey, like *trace.GraphService) *trace.GraphService {
+		s := services[k]
+		if s == nil {
+			s = &trace.GraphService{Service: k.Service, State: trace.StateUnknown, Start: like.Start, End: like.End}
+			if !k.Client {
+				s.Statistics, s.Durations, s.ResponseTimes = &trace.Statistics{}, &trace.Histogram{}, &trace.Histogram{}
+			}
+			services[k] = s
+			g.Services = append(g.Services, s)
+		}
+		return s
+	}
 	add := func(k EdgeKey, e *trace.GraphEdge) {
-		from := services[k.From]
-		e.To, e.Start, e.End = services[k.To], from.Start, from.End
+		from, to := services[k.From], services[k.To]
+		switch {
+		case from == nil && to == nil:
+			from = end(k.From, &trace.GraphService{Start: g.Start, End: g.End + 1e9})
+			to = end(k.To, from)
+		case from == nil:
+			from = end(k.From, to)
+		case to == nil:
+			to = end(k.To, from)
+		}
+		e.To, e.Start, e.End = to, from.Start, from.End
 		slices.SortFunc(e.Aliases, byIdentity)
 		from.Edges = append(from.Edges, e)
 	}

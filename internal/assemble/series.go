@@ -1,6 +1,8 @@
 package assemble
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,6 +25,9 @@ type SeriesBuilder struct {
 	entities int64
 	traces   map[trace.Time]*Sum // by the end of their minute
 	points   map[trace.Time]*point
+	limit    int        // of points; 0: none
+	floor    trace.Time // points that end earlier are left for another page
+	waste    point      // takes what is left
 }
 
 // point is a bucket that is being filled.
@@ -37,6 +42,13 @@ type point struct {
 // edge; nil stands for all edges that lead from clients.
 func NewSeries(window trace.Window, period time.Duration, what *filter.Entities) *SeriesBuilder {
 	return &SeriesBuilder{window: window, period: period, what: what, traces: map[trace.Time]*Sum{}, points: map[trace.Time]*point{}}
+}
+
+// Limited bounds how many points an empty series has: the newest ones. Series.Next
+// says where to go on.
+func (b *SeriesBuilder) Limited(points int) *SeriesBuilder {
+	b.limit = points
+	return b
 }
 
 // Minutes are the minutes of receipt, by their starts, that a series over a
@@ -62,7 +74,7 @@ func (b *SeriesBuilder) Remove(t *trace.Trace, member Member) {
 	b.observe(gone, t, member)
 	for end, s := range gone {
 		if b.traces[end] == nil {
-			b.traces[end] = &Sum{}
+			b.traces[end] = &Sum{only: b}
 		}
 		b.traces[end].Merge(s, -1)
 	}
@@ -82,7 +94,7 @@ func (b *SeriesBuilder) observe(sums map[trace.Time]*Sum, t *trace.Trace, member
 			b.old = b.old || old
 		}
 		if sums[end] == nil {
-			sums[end] = &Sum{}
+			sums[end] = &Sum{only: b}
 		}
 		return sums[end]
 	})
@@ -127,9 +139,24 @@ func (b *SeriesBuilder) WantsEdge(k EdgeKey) bool {
 func (b *SeriesBuilder) point(start trace.Time) *point {
 	end := ceil(start, b.period)
 	p := b.points[end]
-	if p == nil {
-		p = &point{}
-		b.points[end] = p
+	switch {
+	case p != nil:
+		return p
+	case end < b.floor:
+		return &b.waste
+	}
+	p = &point{}
+	b.points[end] = p
+	if b.limit > 0 && len(b.points) > 2*b.limit {
+		ends := slices.Sorted(maps.Keys(b.points))
+		ends = ends[:len(ends)-b.limit]
+		for _, old := range ends {
+			delete(b.points, old)
+		}
+		b.floor = ends[len(ends)-1] + 1
+		if end < b.floor {
+			return &b.waste
+		}
 	}
 	return p
 }
@@ -155,15 +182,11 @@ func (b *SeriesBuilder) Series() *trace.Series {
 	for end, s := range b.traces {
 		start := end - minute
 		b.Minute(start, s.Entities, 1)
-		for k, n := range s.Nodes {
-			if b.WantsNode(k) {
-				b.Node(start, n, 1)
-			}
+		for _, n := range s.Nodes {
+			b.Node(start, n, 1)
 		}
-		for k, e := range s.Edges {
-			if b.WantsEdge(k) {
-				b.Edge(start, e, 1)
-			}
+		for _, e := range s.Edges {
+			b.Edge(start, e, 1)
 		}
 	}
 	out := &trace.Series{OldGroupVersions: b.old}
@@ -173,10 +196,18 @@ func (b *SeriesBuilder) Series() *trace.Series {
 		}
 		shown := &trace.SeriesPoint{End: end}
 		if p.counted > 0 {
+			if negativeTimes(&p.statistics, &p.responses) { // what was taken away stands with Other
+				floorTimes(&p.statistics, &p.responses)
+			}
 			shown.Statistics, shown.ResponseTimes = &p.statistics, &p.responses
 		}
 		out.Points = append(out.Points, shown)
 	}
-	slices.SortFunc(out.Points, func(x, y *trace.SeriesPoint) int { return int(max(-1, min(1, y.End-x.End))) })
+	slices.SortFunc(out.Points, func(x, y *trace.SeriesPoint) int { return cmp.Compare(y.End, x.End) })
+	out.Next = b.floor
+	if b.limit > 0 && len(out.Points) > b.limit {
+		out.Points = out.Points[:b.limit]
+		out.Next = out.Points[b.limit-1].End - trace.Time(b.period) + minute // the end of its first minute
+	}
 	return out
 }

@@ -14,6 +14,16 @@ type Sum struct {
 	Nodes    map[NodeKey]*NodeSum
 	Edges    map[EdgeKey]*EdgeSum
 	Links    map[LinkKey]int64
+	// Limit bounds how many of each there are (bound.go); 0 does not.
+	Limit  Limit
+	within *Sum // nil, or from which it is taken away: what is not there is with Other
+	own    bool // names are copied: they may outlive the traces that have them
+	links  linkSample
+	only   chooser // nil: everything is counted
+	rest   struct {
+		node NodeSum // of what is not to be counted
+		edge EdgeSum
+	}
 }
 
 // NodeKey tells nodes of a graph apart.
@@ -60,36 +70,31 @@ type EdgeSum struct {
 	Statistics    trace.Statistics
 	ResponseTimes trace.Histogram
 	Aliases       map[trace.Service]int64
+	most          int // half of how many aliases there may be; 0: no limit
 }
 
-// Node finds or makes a node.
+// Node finds or makes a node. Over the limit it is that of all others.
 func (s *Sum) Node(k NodeKey) *NodeSum {
-	n := s.Nodes[k]
-	if n == nil {
-		if s.Nodes == nil {
-			s.Nodes = map[NodeKey]*NodeSum{}
-		}
-		n = &NodeSum{}
-		s.Nodes[k] = n
+	if n := s.Nodes[k]; n != nil {
+		return n
 	}
-	return n
+	return s.newNode(k)
 }
 
-// Edge finds or makes an edge.
+// Edge finds or makes an edge, whose nodes must be there. Over the limit it is one
+// that leads to all others.
 func (s *Sum) Edge(k EdgeKey) *EdgeSum {
-	e := s.Edges[k]
-	if e == nil {
-		if s.Edges == nil {
-			s.Edges = map[EdgeKey]*EdgeSum{}
-		}
-		e = &EdgeSum{}
-		s.Edges[k] = e
+	if e := s.Edges[k]; e != nil {
+		return e
 	}
-	return e
+	return s.newEdge(k)
 }
 
 // Link counts a link.
 func (s *Sum) Link(k LinkKey, n int64) {
+	if s.Limit > 0 && !s.sampled(k) {
+		return
+	}
 	if s.Links == nil {
 		s.Links = map[LinkKey]int64{}
 	}
@@ -133,6 +138,9 @@ func (e *EdgeSum) Merge(o *EdgeSum, sign int64) {
 }
 
 func (e *EdgeSum) alias(a trace.Service, n int64) {
+	if _, known := e.Aliases[a]; !known && e.most > 0 && len(e.Aliases) >= 2*e.most {
+		a = Other
+	}
 	if e.Aliases == nil {
 		e.Aliases = map[trace.Service]int64{}
 	}
@@ -270,7 +278,8 @@ func (o *observation) edge(edge *trace.Edge) {
 	appear := func(s *Sum) {
 		if s != in {
 			key := EdgeKey{keyOf(edge.From), keyOf(edge.To)}
-			in, out, from, to = s, s.Edge(key), o.nodeSum(s, edge.From), o.nodeSum(s, edge.To)
+			in, from, to = s, o.nodeSum(s, edge.From), o.nodeSum(s, edge.To)
+			out = s.Edge(key) // behind its nodes
 		}
 		from.appear(edge.From, o.second)
 		to.appear(edge.To, o.second)

@@ -128,6 +128,11 @@ func (c *Counts) Bins() []Bin {
 	return c.bins
 }
 
+// Floor forgets the numbers of which more was taken away than there was.
+func (c *Counts) Floor() {
+	c.bins = slices.DeleteFunc(c.Bins(), func(b Bin) bool { return b.N < 0 })
+}
+
 // Total is how many numbers were counted.
 func (c *Counts) Total() int64 {
 	var n int64

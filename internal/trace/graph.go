@@ -19,6 +19,8 @@ type Series struct {
 	Points []*SeriesPoint // newest first; buckets in which nothing was received are absent
 	// OldGroupVersions is as in Graph.
 	OldGroupVersions bool
+	// Next is the end of the window of what is older and did not fit; 0 if all did.
+	Next Time
 }
 
 // SeriesPoint is one bucket of a Series. Statistics and ResponseTimes are nil if
