@@ -49,6 +49,11 @@ type Store interface {
 	// Traces yields them. It reads none of them.
 	Weigh(ctx context.Context, account trace.Account, ids []trace.ID) int64
 
+	// WeighGraph is about how many bytes of memory Graph takes, its answer included,
+	// and Heaviest those of the largest trace that a question about a window may read.
+	WeighGraph(ctx context.Context, account trace.Account, q GraphQuery) int64
+	Heaviest(ctx context.Context, account trace.Account, window trace.Window) int64
+
 	// Summaries yields the traces that a query selects, newest first. It, Graph and
 	// Series leave out what is damaged; Stats names it.
 	Summaries(ctx context.Context, account trace.Account, q *SummaryQuery) iter.Seq2[*trace.Summary, error]
@@ -139,6 +144,8 @@ type SeriesQuery struct {
 	// clients.
 	Of    *filter.Entities
 	Group *Group
+	// Limit is how many buckets the series has, the newest ones; 0: all.
+	Limit int
 }
 
 // Group is which observations belong to a group: a trace is in a group by the
@@ -222,6 +229,11 @@ type Stats struct {
 	Blocks     int64
 	BlockBytes int64
 	WALBytes   int64
+	// Names is how many services graphs tell apart; Folded is how often one more was
+	// met since the start, and counted with the node that is named Other.
+	Names  int
+	Folded int64
+	Other  string
 	// ReadOnly is "" while the engine can write, else why it cannot.
 	ReadOnly string
 	Keys     KeyStats

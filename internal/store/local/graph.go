@@ -1,8 +1,11 @@
 package local
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/store"
@@ -15,29 +18,74 @@ import (
 func (s *Store) Graph(ctx context.Context, account trace.Account, q store.GraphQuery) (*trace.Graph, error) {
 	var b *assemble.GraphBuilder
 	err := s.count(ctx, account, q.Window, q.Group, func(w trace.Window) counter {
-		b = assemble.NewGraph(&w)
+		b = assemble.NewGraph(&w).Limited(s.limit())
 		return graphCounter{b}
 	})
 	if err != nil {
 		return nil, err
 	}
-	for t, err := range s.Traces(ctx, account, b.Linked()) {
-		if err != nil {
-			if err := notCorrupt(err); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		b.Resolve(t)
+	if err := s.resolve(ctx, account, b); err != nil {
+		return nil, err
 	}
 	return b.Graph(), nil
+}
+
+// resolve makes edges of the links that lead into traces which are there. They are
+// read in the order in which blocks have them: neighbours are decompressed once.
+func (s *Store) resolve(ctx context.Context, account trace.Account, b *assemble.GraphBuilder) error {
+	var list []source
+	defer func() {
+		for i := range list {
+			list[i].release()
+		}
+	}()
+	ids := b.Linked()
+	s.mu.RLock()
+	for _, id := range ids {
+		if src, ok := s.locate(key{account, id}); ok {
+			list = append(list, src)
+		}
+	}
+	s.mu.RUnlock()
+	number := func(src *source) uint64 {
+		if src.base.block == nil {
+			return 0
+		}
+		return src.base.block.Number()
+	}
+	slices.SortFunc(list, func(x, y source) int {
+		return cmp.Or(cmp.Compare(number(&x), number(&y)), cmp.Compare(x.base.entry, y.base.entry))
+	})
+	var memo block.Memo
+	for i := range list {
+		if err := errors.Join(ctx.Err(), s.usable()); err != nil {
+			return err
+		}
+		if err := s.resolveOne(&list[i], &memo, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) resolveOne(src *source, memo *block.Memo, b *assemble.GraphBuilder) error {
+	if s.expired(src) {
+		return nil
+	}
+	defer s.alone(src)()
+	t, err := s.assembled(src, memo)
+	if err != nil {
+		return notCorrupt(err)
+	}
+	b.Resolve(t)
+	return nil
 }
 
 // Series counts what was received in the minutes of the window.
 func (s *Store) Series(ctx context.Context, account trace.Account, q store.SeriesQuery) (*trace.Series, error) {
 	var b *assemble.SeriesBuilder
 	err := s.count(ctx, account, assemble.Minutes(q.Window), q.Group, func(trace.Window) counter {
-		b = assemble.NewSeries(q.Window, q.Period, q.Of)
+		b = assemble.NewSeries(q.Window, q.Period, q.Of).Limited(q.Limit)
 		return seriesCounter{b}
 	})
 	if err != nil {
@@ -52,6 +100,8 @@ type counter interface {
 	Remove(*trace.Trace, assemble.Member)
 	// roll adds a rollup's seconds [from, to), times sign.
 	roll(f *rollup.File, o rollup.Owner, from, to, sign int64) error
+	// bound counts names as one if there are too many.
+	bound()
 	// Entities is how many completed entities were counted.
 	Entities() int64
 	// Old says that some of it belongs to a group by an older filter.
@@ -64,11 +114,15 @@ func (c graphCounter) roll(f *rollup.File, o rollup.Owner, from, to, sign int64)
 	return f.AddTo(c.Sum(), o, from, to, sign)
 }
 
+func (c graphCounter) bound() { c.Sum().Bound(false) }
+
 type seriesCounter struct{ *assemble.SeriesBuilder }
 
 func (c seriesCounter) roll(f *rollup.File, o rollup.Owner, from, to, sign int64) error {
 	return f.AddSeries(c.SeriesBuilder, o, from, to, sign)
 }
+
+func (c seriesCounter) bound() {}
 
 // counting is one run over what was received in a window. Whole seconds come
 // from the blocks' rollups, what is left at both ends, and what is open, from
@@ -127,12 +181,17 @@ func (s *Store) countOnce(ctx context.Context, account trace.Account, w trace.Wi
 	}
 	c.split()
 	c.own()
+	order := make([]int, len(c.snap.opens)) // so that names that are too many are the same each time
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(c.snap.opens[a].id[:], c.snap.opens[b].id[:]) })
 	for n := range c.snap.blocks {
 		if err := c.block(n); err != nil {
 			return err
 		}
 	}
-	for i := range c.snap.opens {
+	for _, i := range order {
 		if err := c.open(i); err != nil {
 			return err
 		}
@@ -225,6 +284,7 @@ func (c *counting) roll(b *sealed, plus, minus *rollup.File) error {
 				return c.unroll(b, err)
 			}
 		}
+		c.to.bound()
 		if o.old && c.to.Entities() > before {
 			c.to.Old()
 		}
@@ -285,6 +345,7 @@ func (c *counting) add(src *source, w trace.Window, keep block.Keeper, to func(*
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
+	defer c.store.alone(src)() // until it is counted
 	if c.group == nil {
 		t, err := c.store.assembled(src, keep)
 		if err != nil {
@@ -293,9 +354,12 @@ func (c *counting) add(src *source, w trace.Window, keep block.Keeper, to func(*
 		to(t, func(received trace.Time) (belongs, old bool) { return w.Contains(received), false })
 		return nil
 	}
-	v, err := c.store.view(src, false, keep)
-	if err != nil {
-		return notCorrupt(err)
+	v := c.store.viewed(src, false)
+	if v == nil {
+		var err error
+		if v, err = c.store.makeView(src, false, keep); err != nil {
+			return notCorrupt(err)
+		}
 	}
 	if member, any := c.group.Member(v.trace, v.summary); any {
 		to(v.trace, func(received trace.Time) (belongs, old bool) {

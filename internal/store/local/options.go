@@ -49,6 +49,9 @@ type Options struct {
 	// CacheBytes bounds the memory for assembled traces and for pages of rollups and
 	// of traces that were read (64 MB).
 	CacheBytes int64
+	// Names is how many nodes, and names of other kinds, service graphs tell apart
+	// of an account; what the others count is counted as one (10,000).
+	Names int
 	// LogFileBytes is the length at which a new log file is begun (8 MB).
 	LogFileBytes int64
 	// RetryAfter is how soon a failed write is tried again (1 s).
@@ -102,6 +105,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.AnnotationValues <= 0 {
 		o.AnnotationValues = 10_000_000
+	}
+	if o.Names <= 0 {
+		o.Names = 10_000
 	}
 	if o.MergeBlocks < 2 {
 		o.MergeBlocks = 8

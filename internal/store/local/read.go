@@ -85,20 +85,36 @@ type viewKey struct {
 
 // view assembles a trace, or takes it from the cache. Damage is a *CorruptError.
 func (s *Store) view(src *source, rendered bool, keep block.Keeper) (*view, error) {
+	if v := s.viewed(src, rendered); v != nil {
+		return v, nil
+	}
+	defer s.alone(src)()
+	return s.makeView(src, rendered, keep)
+}
+
+// alone lets large traces be assembled one at a time, until its result is called.
+func (s *Store) alone(src *source) (done func()) {
+	if src.weight() < bigView {
+		return func() {}
+	}
+	s.assembling.Lock()
+	return s.assembling.Unlock
+}
+
+// viewed takes a trace from the cache, or is nil.
+func (s *Store) viewed(src *source, rendered bool) *view {
 	k := viewKey{src.key, src.lsn(), true}
 	if v := s.views.Get(k); v != nil {
-		return v, nil
+		return v
 	}
 	if !rendered {
 		k.rendered = false
-		if v := s.views.Get(k); v != nil {
-			return v, nil
-		}
+		return s.views.Get(k)
 	}
-	if src.weight() >= bigView {
-		s.assembling.Lock()
-		defer s.assembling.Unlock()
-	}
+	return nil
+}
+
+func (s *Store) makeView(src *source, rendered bool, keep block.Keeper) (*view, error) {
 	segments, err := s.segments(src, keep)
 	if err != nil {
 		return nil, err
@@ -111,7 +127,7 @@ func (s *Store) view(src *source, rendered bool, keep block.Keeper) (*view, erro
 		bytes, _ := measure(seg)
 		v.bytes += 2 * bytes
 	}
-	k.rendered = rendered || plain
+	k := viewKey{src.key, src.lsn(), rendered || plain}
 	v.trace = assemble.Trace(src.id, segments)
 	if rendered {
 		if err := assemble.Render(v.trace, decode.Text); err != nil {
@@ -148,14 +164,8 @@ func (s *Store) assembled(src *source, keep block.Keeper) (*trace.Trace, error) 
 	if t := src.kept(); t != nil {
 		return t, nil
 	}
-	for _, rendered := range []bool{true, false} {
-		if v := s.views.Get(viewKey{src.key, src.lsn(), rendered}); v != nil {
-			return v.trace, nil
-		}
-	}
-	if src.weight() >= bigView {
-		s.assembling.Lock()
-		defer s.assembling.Unlock()
+	if v := s.viewed(src, false); v != nil {
+		return v.trace, nil
 	}
 	segments, err := s.segments(src, keep)
 	if err != nil {

@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/store"
@@ -30,6 +31,10 @@ func (r *roller) encode() []byte {
 		return rollup.Unusable()
 	}
 	return r.builder.Encode()
+}
+
+func (s *Store) roller() *roller {
+	return &roller{store: s, builder: rollup.Builder{Limit: s.limit()}}
 }
 
 // add counts a trace, for its account and for the groups it belongs to. Of its
@@ -95,6 +100,9 @@ func (s *Store) rollups(b *sealed, dead liveness, epoch uint32) (plus, minus *ro
 	return plus, b.minus, nil
 }
 
+// limit is how many names graphs tell apart.
+func (s *Store) limit() assemble.Limit { return assemble.Limit(s.o.Names) }
+
 // openRollup opens a block's rollup once. The block's rolling is held.
 func (s *Store) openRollup(b *sealed) (*rollup.File, error) {
 	if b.unrolled {
@@ -135,10 +143,10 @@ func (s *Store) subtract(b *sealed, dead liveness, epoch uint32) error {
 	}
 	count := b.minusCount + len(more)
 	if count < b.Len() && len(more) > 0 {
-		minus, err := s.rollupOf(b, more)
+		minus, err := s.part(b, more, b.plus)
 		if err == nil && b.minus != nil {
 			var sum []byte
-			if sum, err = rollup.Merge([]*rollup.File{b.minus, minus}, nil); err == nil {
+			if sum, _, err = rollup.Merge([]*rollup.File{b.minus, minus}, nil, 0); err == nil {
 				minus, err = rollup.InMemory(sum, s.pages)
 			}
 		}
@@ -164,12 +172,12 @@ func (s *Store) mergedRollup(inputs []*merging) ([]byte, error) {
 		whole, err := s.openRollup(m.sealed)
 		m.rolling.Unlock()
 		if err == nil && len(m.left) <= len(m.copied) {
-			if left, err := s.rollupOf(m.sealed, m.left); err == nil {
+			if left, err := s.part(m.sealed, m.left, whole); err == nil {
 				plus, minus = append(plus, whole), append(minus, left)
 				continue
 			}
 		}
-		copied, err := s.rollupOf(m.sealed, m.copied)
+		copied, err := s.rollupOf(m.sealed, m.copied, s.roller())
 		if errors.Is(err, rollup.ErrRules) {
 			return rollup.Unusable(), nil
 		}
@@ -178,12 +186,34 @@ func (s *Store) mergedRollup(inputs []*merging) ([]byte, error) {
 		}
 		plus = append(plus, copied)
 	}
-	return rollup.Merge(plus, minus)
+	merged, folded, err := rollup.Merge(plus, minus, s.limit())
+	s.noteFolded(folded)
+	return merged, err
+}
+
+// noteFolded counts names that are not told apart any more, and says so at times.
+func (s *Store) noteFolded(names int) {
+	if names == 0 {
+		return
+	}
+	s.folded.Add(int64(names))
+	now := s.o.Now().UnixNano()
+	if last := s.foldedSaid.Load(); now-last > int64(foldedPause) && s.foldedSaid.CompareAndSwap(last, now) {
+		s.o.Logger.Warn("more names of services than are told apart: graphs count the least frequent ones as one node", "node", assemble.Other.Name, "limit", s.o.Names, "names", names)
+	}
+}
+
+// foldedPause is how often that is said at most.
+const foldedPause = 10 * time.Minute
+
+// part is the rollup of some entries of a block, to be taken away from the block's:
+// it tells the same names apart.
+func (s *Store) part(b *sealed, entries []int, whole *rollup.File) (*rollup.File, error) {
+	return s.rollupOf(b, entries, &roller{store: s, builder: rollup.Builder{Keep: whole.Names()}})
 }
 
 // rollupOf is the rollup of some entries of a block. Damage is a *CorruptError.
-func (s *Store) rollupOf(b *sealed, entries []int) (*rollup.File, error) {
-	r := roller{store: s}
+func (s *Store) rollupOf(b *sealed, entries []int, r *roller) (*rollup.File, error) {
 	var memo block.Memo
 	for _, i := range entries {
 		v, err := s.view(&source{key: s.table.keyOf(place{b, i}), base: place{b, i}}, false, &memo)

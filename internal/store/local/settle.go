@@ -211,7 +211,7 @@ func (s *Store) flush(sources []source) error {
 	var assembler assemble.Assembler
 	describe := describer{keys: s.keys}
 	var segments []*trace.Segment
-	roll := roller{store: s}
+	roll := s.roller()
 	refused := map[trace.Account][]trace.Refused{}
 	for i := range sources {
 		src := &sources[i]
@@ -239,6 +239,7 @@ func (s *Store) flush(sources []source) error {
 	if err != nil {
 		return err
 	}
+	s.noteFolded(roll.builder.Folded)
 	s.install(b, list)
 	if s.o.Refused != nil {
 		for account, list := range refused {

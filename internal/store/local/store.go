@@ -25,6 +25,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/store/local/lru"
@@ -79,6 +80,8 @@ type Store struct {
 	beside     []string     // files of others
 	losses     []string     // found lost at some start
 	accepted   []string     // of these, what somebody has taken note of
+	folded     atomic.Int64 // names that graphs do not tell apart since the start
+	foldedSaid atomic.Int64 // when the log said so last
 	floor      atomic.Int64 // horizon that retention by bytes has reached; needs no mutex
 	readOnly   string       // why nothing can be written to the log, or ""
 	flushError string       // why nothing can be written to blocks, or ""
@@ -434,6 +437,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 		Traces: s.table.count + int64(s.head.count) - s.head.reopened, Segments: s.head.segments, OpenTraces: int64(s.head.count),
 		Blocks: int64(len(s.blocks)), WALBytes: wal, Keys: keys, ReadOnly: s.readOnly,
 		Damage: slices.Clone(s.damage), Damaged: int64(len(s.known)), Notes: s.notes,
+		Names: s.o.Names, Folded: s.folded.Load(), Other: assemble.Other.Name,
 	}
 	for _, b := range s.blocks {
 		st.Segments += b.segments

@@ -167,6 +167,7 @@ type sealed struct {
 	dead      liveness
 	deadCount int
 	segments  int64 // of entries that are not dead
+	heaviest  int64 // weight of the largest trace
 	// origin tells, while a merged block takes over from its sources, where each
 	// entry comes from: what kills the one kills the other.
 	origin []place

@@ -20,6 +20,7 @@ type builder struct {
 	numbers   []uint32
 	pairs     []uint64
 	codes     []uint8
+	text      int // bytes of all names
 }
 
 func newBuilder() *builder {
@@ -43,7 +44,13 @@ func (b *builder) account(a trace.Account) (uint16, error) {
 
 func (b *builder) name(s string) uint32 {
 	n, ok := b.nameOf[s]
+	if !ok && (len(b.names) >= maxNames || b.text+len(s) > maxNameBytes) {
+		s = bucketOf(s)
+		n, ok = b.nameOf[s]
+	}
 	if !ok {
+		b.text += len(s)
+		b.shared = b.shared || isBucket(s)
 		n = uint32(len(b.names))
 		b.names = append(b.names, s)
 		b.nameOf[s] = n

@@ -79,6 +79,7 @@ type chunkRef struct {
 type index struct {
 	accounts []trace.Account
 	names    []string
+	shared   bool // some names are shared by several
 	sets     sets
 	chunks   []chunkRef
 	foot     chunkRef
@@ -233,6 +234,7 @@ func decodeIndex(b []byte, version uint32) (*index, error) {
 	}
 	for range d.count(1) {
 		x.names = append(x.names, string(d.Blob()))
+		x.shared = x.shared || isBucket(x.names[len(x.names)-1])
 	}
 	for range d.count(1) {
 		for range d.count(1) {

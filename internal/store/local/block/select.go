@@ -24,10 +24,10 @@ type Selector struct {
 	failed  error
 }
 
-// slowService is the number of a name, and how slow the service must have been.
+// slowService is the numbers of a name, and how slow the service must have been.
 type slowService struct {
-	name uint32
-	code uint8
+	names []uint32
+	code  uint8
 }
 
 // Select prepares a selector for this block. It works, though slower, also if
@@ -69,8 +69,8 @@ func (b *Block) selector(bounds filter.Bounds, covered bool) *Selector {
 		}
 	}
 	for _, slow := range bounds.Slow {
-		if n := slices.Index(x.names, slow.Name); n >= 0 { // else services says no
-			s.slow = append(s.slow, slowService{uint32(n), Slow(slow.Least)})
+		if n := x.numbersOf(slow.Name); n != nil { // else services says no
+			s.slow = append(s.slow, slowService{n, Slow(slow.Least)})
 		}
 	}
 	for _, alternatives := range bounds.Either {
@@ -145,9 +145,9 @@ func intersection(a, b []uint32) []uint32 {
 // about as many sets as traces: each is looked at when it is first asked for.
 type named struct {
 	x       *index
-	names   []uint32
-	missing bool   // no set has some name
-	known   []byte // of each set: 0, no or yes
+	names   [][]uint32 // numbers of each, one of which will do
+	missing bool       // no set has some name
+	known   []byte     // of each set: 0, no or yes
 }
 
 const (
@@ -161,12 +161,12 @@ func (x *index) having(names []string) *named {
 	}
 	n := &named{x: x, known: make([]byte, x.sets.len())}
 	for _, name := range names {
-		i := slices.Index(x.names, name)
-		if i < 0 {
+		numbers := x.numbersOf(name)
+		if numbers == nil {
 			n.missing = true
 			return n
 		}
-		n.names = append(n.names, uint32(i))
+		n.names = append(n.names, numbers)
 	}
 	return n
 }
@@ -180,8 +180,11 @@ func (n *named) in(set uint32) bool {
 		return false
 	}
 	n.known[set] = yes
-	for _, name := range n.names {
-		if _, ok := slices.BinarySearch(n.x.sets.of(set), name); !ok {
+	for _, numbers := range n.names {
+		if !slices.ContainsFunc(numbers, func(number uint32) bool {
+			_, ok := slices.BinarySearch(n.x.sets.of(set), number)
+			return ok
+		}) {
 			n.known[set] = no
 		}
 	}
@@ -224,7 +227,12 @@ func (s *Selector) Match(i int) bool {
 	if s.slow != nil {
 		slow := s.x.slow.of(i)
 		for _, want := range s.slow {
-			if at, ok := slices.BinarySearch(s.x.sets.of(e.services), want.name); ok && slow[at] < want.code && e.Flags&Named != 0 {
+			known, enough := false, false
+			for _, name := range want.names {
+				at, ok := slices.BinarySearch(s.x.sets.of(e.services), name)
+				known, enough = known || ok, enough || ok && slow[at] >= want.code
+			}
+			if known && !enough && e.Flags&Named != 0 {
 				return false
 			}
 		}

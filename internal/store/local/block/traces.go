@@ -94,7 +94,11 @@ func addTrace(w *columnar.Writer, x *index, e *Entry) {
 		c := next()
 		numbers := x.sets.of(set)
 		for i, n := range numbers {
-			c.Element(i == 0, 0, x.names[n])
+			name := x.names[n]
+			if isBucket(name) {
+				name = othersName
+			}
+			c.Element(i == 0, 0, name)
 		}
 		if len(numbers) == 0 {
 			c.Null()

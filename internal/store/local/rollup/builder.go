@@ -12,11 +12,23 @@ import (
 
 // Builder makes a rollup of traces. The zero value is ready.
 type Builder struct {
+	// Limit is how many names are told apart of each account. Keep, if not nil, are
+	// those in place of the most frequent ones. Folded is how many are not.
+	Limit  assemble.Limit
+	Keep   *assemble.Names
+	Folded int
+
 	owners map[Owner]map[int64]*assemble.Sum // by Unix second of receipt
 	last   *assemble.Sum                     // that was asked for last
 	owner  Owner
 	second int64
+
+	added   int // since the names were counted
+	checkAt int // cells at which they are counted next
 }
+
+// checkEvery is after how many traces a look is taken whether there are too many names.
+const checkEvery = 256
 
 // Add counts those observations of a trace that were received in a window.
 func (b *Builder) Add(o Owner, t *trace.Trace, window trace.Window) {
@@ -26,6 +38,9 @@ func (b *Builder) Add(o Owner, t *trace.Trace, window trace.Window) {
 		}
 		return b.sum(o, Second(received))
 	})
+	if b.added++; b.added%checkEvery == 0 {
+		b.bound(false)
+	}
 }
 
 func (b *Builder) sum(o Owner, second int64) *assemble.Sum {
@@ -42,7 +57,7 @@ func (b *Builder) sum(o Owner, second int64) *assemble.Sum {
 	}
 	s := bySecond[second]
 	if s == nil {
-		s = &assemble.Sum{}
+		s = &assemble.Sum{Limit: b.Limit}
 		bySecond[second] = s
 	}
 	b.last, b.owner, b.second = s, o, second
@@ -51,6 +66,7 @@ func (b *Builder) sum(o Owner, second int64) *assemble.Sum {
 
 // Encode is the rollup of all that was added.
 func (b *Builder) Encode() []byte {
+	b.bound(true)
 	w := newWriter()
 	w.names.learn(b)
 	for _, o := range slices.SortedFunc(maps.Keys(b.owners), compareOwners) {
@@ -60,7 +76,7 @@ func (b *Builder) Encode() []byte {
 			for _, second := range slices.Sorted(maps.Keys(bySecond)) {
 				start := floor(second, l.length())
 				if pages[start] == nil {
-					pages[start] = newPage()
+					pages[start] = newPage(b.Limit)
 				}
 				part, s := int32((second-start)/l.step()), bySecond[second]
 				if l != links {
@@ -129,17 +145,40 @@ func compareNodes(a, b assemble.NodeKey) int {
 	return -1
 }
 
-// source is a file that Merge adds or takes away, with its numbers in the result.
+// source is a file that Merge adds or takes away, with its numbers in the result,
+// plus one; 0 where there is none yet.
 type source struct {
 	*File
 	sign         int64
+	names        *names // of the result
+	kept         *assemble.Names
 	nodes, edges []uint32
 }
 
+// into lets a source have the numbers of a result that tells some names apart.
+func (s *source) into(n *names, kept *assemble.Names) {
+	s.names, s.kept = n, kept
+	s.nodes, s.edges = make([]uint32, len(s.File.names.nodes)), make([]uint32, len(s.File.names.edges))
+}
+
+func (s *source) node(number uint32) uint32 {
+	if s.nodes[number] == 0 {
+		s.nodes[number] = s.names.node(s.kept.Node(s.File.names.nodeKey(number))) + 1
+	}
+	return s.nodes[number] - 1
+}
+
+func (s *source) edge(number uint32) uint32 {
+	if s.edges[number] == 0 {
+		s.edges[number] = s.names.edge(s.kept.Edge(s.File.names.edgeKey(number))) + 1
+	}
+	return s.edges[number] - 1
+}
+
 // Merge is a rollup of all that some rollups count, without what others do,
-// which must be part of it.
-func Merge(plus, minus []*File) ([]byte, error) {
-	w := newWriter()
+// which must be part of it. It tells so many names of each account apart; folded is
+// how many it does not.
+func Merge(plus, minus []*File, limit assemble.Limit) (b []byte, folded int, err error) {
 	var sources []source
 	kinds := map[pageKey]struct{}{}
 	for i, f := range append(plus[:len(plus):len(plus)], minus...) {
@@ -147,30 +186,38 @@ func Merge(plus, minus []*File) ([]byte, error) {
 		if i >= len(plus) {
 			s.sign = -1
 		}
-		for _, k := range f.names.services {
-			w.names.service(k)
-		}
-		for _, k := range f.names.nodes {
-			s.nodes = append(s.nodes, w.names.node(k))
-		}
-		for _, k := range f.names.edges {
-			s.edges = append(s.edges, w.names.edge(k))
-		}
 		for k := range f.refs {
 			kinds[k] = struct{}{}
 		}
 		sources = append(sources, s)
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(kinds), pageKey.compare) {
-		p := newPage()
+	w := newWriter()
+	var account trace.Account
+	var kept *assemble.Names
+	for i, k := range slices.SortedFunc(maps.Keys(kinds), pageKey.compare) {
+		if i == 0 || k.owner.Account != account {
+			account = k.owner.Account
+			var gone int
+			if kept, gone, err = choose(sources, account, limit); err != nil {
+				return nil, 0, err
+			}
+			folded += gone
+			for i := range sources {
+				sources[i].into(w.names, kept)
+			}
+		}
+		p := newPage(limit)
 		for i := range sources {
 			if err := sources[i].addTo(p, k); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
+		}
+		if kept != nil {
+			p.floor()
 		}
 		w.page(k.owner, k.level, k.start, p)
 	}
-	return w.finish(), nil
+	return w.finish(), folded, nil
 }
 
 // addTo adds one page of a source.
@@ -184,13 +231,16 @@ func (s *source) addTo(p *page, k pageKey) error {
 	}
 	for i := range from.nodes {
 		c := &from.nodes[i]
-		p.node(place{s.nodes[c.number], c.part}).Merge(&c.NodeSum, s.sign)
+		p.node(place{s.node(c.number), c.part}).Merge(&c.NodeSum, s.sign)
 	}
 	for i := range from.edges {
 		c := &from.edges[i]
-		p.edge(place{s.edges[c.number], c.part}).Merge(&c.EdgeSum, s.sign)
+		e := p.edge(place{s.edge(c.number), c.part})
+		e.Merge(&c.EdgeSum, s.sign)
+		s.kept.FoldAliases(e)
 	}
 	for _, c := range from.links {
+		c.key.Node = s.kept.Node(c.key.Node)
 		p.links[linkPlace{c.part, c.key}] += s.sign * c.n
 	}
 	return nil

@@ -10,7 +10,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -25,6 +24,9 @@ const (
 	rules = 2
 	// maxPage bounds what a damaged length can make us allocate.
 	maxPage = 256 << 20
+	// maxIndex is more than an index has since names are bounded. A larger one stays in
+	// memory too long.
+	maxIndex = 32 << 20
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -116,17 +118,13 @@ func (w *writer) index() []byte {
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(n.nodes)))
-	for _, k := range n.nodes {
-		client := uint64(0)
-		if k.Client {
-			client = 1
-		}
-		b = binary.AppendUvarint(b, uint64(n.service(k.Service))<<1|client)
+	for _, name := range n.nodes {
+		b = binary.AppendUvarint(b, uint64(name))
 	}
 	b = binary.AppendUvarint(b, uint64(len(n.edges)))
-	for _, k := range n.edges {
-		b = binary.AppendUvarint(b, uint64(n.node(k.From)))
-		b = binary.AppendUvarint(b, uint64(n.node(k.To)))
+	for _, name := range n.edges {
+		b = binary.AppendUvarint(b, uint64(name.from))
+		b = binary.AppendUvarint(b, uint64(name.to))
 	}
 	b = binary.AppendUvarint(b, uint64(len(w.pages)))
 	var owner Owner
@@ -235,6 +233,9 @@ func (f *File) load(size int64) error {
 	if r.at < headBytes || r.at+int64(r.stored) != tailAt {
 		return vfs.Corrupt(f.name, tailAt, "an index of %d bytes at %d does not end here", r.stored, r.at)
 	}
+	if r.raw > maxIndex {
+		return fmt.Errorf("rollup %s: more names than are told apart: %w", f.name, ErrRules)
+	}
 	raw, err := f.unpack(r)
 	if err != nil {
 		return err
@@ -273,16 +274,10 @@ func (f *File) loadIndex(b []byte, end int64) error {
 		n.services = append(n.services, trace.Service{Name: r.text(), Type: r.text(), Account: r.text()})
 	}
 	for range r.count(1) {
-		v := r.below(2 * len(n.services))
-		if r.err == nil {
-			n.nodes = append(n.nodes, assemble.NodeKey{Service: n.services[v>>1], Client: v&1 == 1})
-		}
+		n.nodes = append(n.nodes, nodeName(r.below(2*len(n.services))))
 	}
 	for range r.count(2) {
-		from, to := r.below(len(n.nodes)), r.below(len(n.nodes))
-		if r.err == nil {
-			n.edges = append(n.edges, assemble.EdgeKey{From: n.nodes[from], To: n.nodes[to]})
-		}
+		n.edges = append(n.edges, edgeName{r.below(len(n.nodes)), r.below(len(n.nodes))})
 	}
 	f.names, f.refs, f.starts = n, map[pageKey]ref{}, map[series][]int64{}
 	at := int64(headBytes)

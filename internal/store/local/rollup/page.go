@@ -8,10 +8,24 @@ import (
 	"maps"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
+
+// sampled are the links that count, in order: all, or those with the least hashes.
+// One of which less than nothing is left was not among those of a source.
+func (p *page) sampled() []linkPlace {
+	list := slices.Collect(maps.Keys(p.links))
+	list = slices.DeleteFunc(list, func(l linkPlace) bool { return p.links[l] <= 0 })
+	if most := p.limit.Links(); most > 0 && len(list) > most {
+		slices.SortFunc(list, func(a, b linkPlace) int { return cmp.Compare(a.key.Hash(), b.key.Hash()) })
+		list = list[:most]
+	}
+	slices.SortFunc(list, compareLinks)
+	return list
+}
 
 // encode writes a page (docs/format/store.md); start is its first second. What
 // adds up to nothing is left out. An empty page has no bytes.
@@ -33,8 +47,7 @@ func (p *page) encode(b []byte, n *names, start int64) []byte {
 	b = appendPlaces(b, nodes, func(b []byte, at place) []byte { return appendNode(b, p.nodes[at], start) })
 	edges := kept(p.edges, func(s *assemble.EdgeSum) bool { return s.Seen != 0 })
 	b = appendPlaces(b, edges, func(b []byte, at place) []byte { return appendEdge(b, p.edges[at], n) })
-	list := slices.SortedFunc(maps.Keys(p.links), compareLinks)
-	list = slices.DeleteFunc(list, func(l linkPlace) bool { return p.links[l] == 0 })
+	list := p.sampled()
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	for _, l := range list {
 		b = binary.AppendUvarint(b, uint64(l.part))
@@ -320,6 +333,12 @@ func (r *reader) place(last place, limit int, parts int32) place {
 	return place{uint32(at), int32(part)}
 }
 
+// What a cell of a page takes, without its bins.
+const (
+	nodeBytes = int64(unsafe.Sizeof(nodeCell{}))
+	edgeBytes = int64(unsafe.Sizeof(edgeCell{})) + 16
+)
+
 // decode reads what encode wrote and checks every number.
 func decode(b []byte, n *names, l level, start int64) (*decoded, error) {
 	r := &reader{b: b}
@@ -367,7 +386,7 @@ func decode(b []byte, n *names, l level, start int64) (*decoded, error) {
 		copy(c.key.TraceID[:], r.bytes(16))
 		copy(c.key.ID[:], r.bytes(8))
 		if number := r.below(len(n.nodes)); r.err == nil {
-			c.key.Node = n.nodes[number]
+			c.key.Node = n.nodeKey(number)
 		}
 		c.key.Time, c.key.Second, c.n = trace.Time(r.varint()+start*1e9), r.varint()+start, int64(r.uvarint())
 		if c.key.Child = r.below(2) == 1; c.key.Child {
@@ -378,6 +397,6 @@ func decode(b []byte, n *names, l level, start int64) (*decoded, error) {
 	if r.err == nil && len(r.b) > 0 {
 		r.fail(fmt.Errorf("%d bytes too many", len(r.b)))
 	}
-	p.bytes = r.made*16 + int64(len(p.nodes))*240 + int64(len(p.edges))*180 + int64(len(p.links))*190 + 1024
+	p.bytes = r.made*16 + int64(len(p.nodes))*nodeBytes + int64(len(p.edges))*edgeBytes + int64(len(p.links))*190 + 1024
 	return p, r.err
 }

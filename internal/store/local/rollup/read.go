@@ -90,7 +90,7 @@ func (p *decoded) addTo(sum *assemble.Sum, n *names, first, end int32, sign int6
 	for i := range p.nodes {
 		if c := &p.nodes[i]; first <= c.part && c.part < end {
 			if node == nil || c.number != number {
-				node, number = sum.Node(n.nodes[c.number]), c.number
+				node, number = sum.Node(n.nodeKey(c.number)), c.number
 			}
 			node.Merge(&c.NodeSum, sign)
 		}
@@ -99,7 +99,7 @@ func (p *decoded) addTo(sum *assemble.Sum, n *names, first, end int32, sign int6
 	for i := range p.edges {
 		if c := &p.edges[i]; first <= c.part && c.part < end {
 			if edge == nil || c.number != number {
-				edge, number = sum.Edge(n.edges[c.number]), c.number
+				edge, number = sum.Edge(n.edgeKey(c.number)), c.number
 			}
 			edge.Merge(&c.EdgeSum, sign)
 		}
@@ -114,11 +114,11 @@ func (f *File) AddSeries(b *assemble.SeriesBuilder, o Owner, from, to, sign int6
 		return nil
 	}
 	var nodes, edges []bool // which are selected
-	for _, k := range f.names.nodes {
-		nodes = append(nodes, b.WantsNode(k))
+	for i := range f.names.nodes {
+		nodes = append(nodes, b.WantsNode(f.names.nodeKey(uint32(i))))
 	}
-	for _, k := range f.names.edges {
-		edges = append(edges, b.WantsEdge(k))
+	for i := range f.names.edges {
+		edges = append(edges, b.WantsEdge(f.names.edgeKey(uint32(i))))
 	}
 	return f.each(o, minutes, from, to, func(p *decoded, first, end int32) {
 		at := func(part int32) trace.Time { return trace.Time(p.start+int64(part)*p.step) * 1e9 }

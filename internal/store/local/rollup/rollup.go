@@ -53,19 +53,27 @@ func Hours(first, last trace.Time) (from, to int64) {
 	return floor(Second(first), hours.step()), floor(Second(last), hours.step()) + hours.step()
 }
 
-// names gives nodes, edges and services their numbers in a file.
+// names gives nodes, edges and services their numbers in a file. Nodes and edges are
+// kept as numbers: files stay open.
 type names struct {
 	services []trace.Service
-	nodes    []assemble.NodeKey
-	edges    []assemble.EdgeKey
+	nodes    []nodeName
+	edges    []edgeName
 
 	serviceOf map[trace.Service]uint32
-	nodeOf    map[assemble.NodeKey]uint32
-	edgeOf    map[assemble.EdgeKey]uint32
+	nodeOf    map[nodeName]uint32
+	edgeOf    map[edgeName]uint32
 }
 
+// nodeName is twice the number of a service, and 1 more for its client. edgeName is
+// the numbers of two nodes.
+type (
+	nodeName uint32
+	edgeName struct{ from, to uint32 }
+)
+
 func newNames() *names {
-	return &names{serviceOf: map[trace.Service]uint32{}, nodeOf: map[assemble.NodeKey]uint32{}, edgeOf: map[assemble.EdgeKey]uint32{}}
+	return &names{serviceOf: map[trace.Service]uint32{}, nodeOf: map[nodeName]uint32{}, edgeOf: map[edgeName]uint32{}}
 }
 
 func numberOf[K comparable](of map[K]uint32, list *[]K, k K) uint32 {
@@ -81,14 +89,26 @@ func numberOf[K comparable](of map[K]uint32, list *[]K, k K) uint32 {
 func (n *names) service(s trace.Service) uint32 { return numberOf(n.serviceOf, &n.services, s) }
 
 func (n *names) node(k assemble.NodeKey) uint32 {
-	n.service(k.Service)
-	return numberOf(n.nodeOf, &n.nodes, k)
+	name := nodeName(n.service(k.Service)) << 1
+	if k.Client {
+		name++
+	}
+	return numberOf(n.nodeOf, &n.nodes, name)
 }
 
 func (n *names) edge(k assemble.EdgeKey) uint32 {
-	n.node(k.From)
-	n.node(k.To)
-	return numberOf(n.edgeOf, &n.edges, k)
+	return numberOf(n.edgeOf, &n.edges, edgeName{n.node(k.From), n.node(k.To)})
+}
+
+// nodeKey is the node of a number, edgeKey the edge.
+func (n *names) nodeKey(number uint32) assemble.NodeKey {
+	name := n.nodes[number]
+	return assemble.NodeKey{Service: n.services[name>>1], Client: name&1 == 1}
+}
+
+func (n *names) edgeKey(number uint32) assemble.EdgeKey {
+	name := n.edges[number]
+	return assemble.EdgeKey{From: n.nodeKey(name.from), To: n.nodeKey(name.to)}
 }
 
 // page is the sums of one owner over the parts of one page's time, while they
@@ -98,6 +118,7 @@ type page struct {
 	nodes    map[place]*assemble.NodeSum
 	edges    map[place]*assemble.EdgeSum
 	links    map[linkPlace]int64
+	limit    assemble.Limit
 }
 
 // place is a number of a node or edge, and a part.
@@ -111,8 +132,8 @@ type linkPlace struct {
 	key  assemble.LinkKey
 }
 
-func newPage() *page {
-	return &page{entities: map[int32]int64{}, nodes: map[place]*assemble.NodeSum{}, edges: map[place]*assemble.EdgeSum{}, links: map[linkPlace]int64{}}
+func newPage(limit assemble.Limit) *page {
+	return &page{limit: limit, entities: map[int32]int64{}, nodes: map[place]*assemble.NodeSum{}, edges: map[place]*assemble.EdgeSum{}, links: map[linkPlace]int64{}}
 }
 
 // add adds a sum to a part, but for its links.
@@ -142,4 +163,14 @@ func (p *page) edge(at place) *assemble.EdgeSum {
 		p.edges[at] = s
 	}
 	return s
+}
+
+// floor lets no count be below zero.
+func (p *page) floor() {
+	for _, n := range p.nodes {
+		n.Floor()
+	}
+	for _, e := range p.edges {
+		e.Floor()
+	}
 }

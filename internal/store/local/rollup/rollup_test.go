@@ -102,7 +102,7 @@ func TestRollups_sayWhatTheTracesSay(t *testing.T) {
 		}
 		plus := []*rollup.File{build(t, owner, append(slices.Clone(kept), gone...)), build(t, owner, other)}
 		minus := []*rollup.File{build(t, owner, gone)}
-		b, err := rollup.Merge(plus, minus)
+		b, _, err := rollup.Merge(plus, minus, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,6 +221,11 @@ func TestFile_findsDamage(t *testing.T) {
 func FuzzInMemory(f *testing.F) {
 	f.Add(sample())
 	f.Add([]byte("FLUOROL\n"))
+	folded := rollup.Builder{Limit: 2}
+	for i := range 20 {
+		folded.Add(rollup.Owner{Account: "1"}, randomTrace(rand.New(rand.NewPCG(uint64(i), 5)), i), trace.Window{Start: trace.MinTime, End: trace.MaxTime})
+	}
+	f.Add(folded.Encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := rollup.InMemory(b, rollup.NewCache(0))
 		if err != nil {
@@ -228,5 +233,11 @@ func FuzzInMemory(f *testing.F) {
 		}
 		var sum assemble.Sum
 		_ = r.AddTo(&sum, rollup.Owner{Account: "1"}, 0, 1<<40, 1) // damage is an error, never a panic
+		_ = r.Names()
+		if merged, _, err := rollup.Merge([]*rollup.File{r}, nil, 2); err == nil {
+			if _, err := rollup.InMemory(merged, rollup.NewCache(0)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 }
