@@ -21,10 +21,14 @@ const (
 	maxSource  = 8 << 10 // bytes of a resource or scope that is kept
 	maxSources = 4 << 20 // of all
 	maxScopes  = 32      // of a resource
+
+	sourceBytes = 1 << 10 // of what a resource is taken apart into, besides its texts
+	scopeBytes  = 128     // of a scope, likewise
 )
 
 // source is a resource and the scopes met with it.
 type source struct {
+	of     *sources
 	res    *resource
 	mu     sync.RWMutex
 	scopes []*trace.OTLPScope
@@ -42,7 +46,7 @@ func (m *Mapper) source(b []byte) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &source{res: res}
+	s = &source{of: &m.sources, res: res}
 	if len(b) > maxSource {
 		return s, nil
 	}
@@ -51,11 +55,16 @@ func (m *Mapper) source(b []byte) (*source, error) {
 	if same := m.sources.known[string(b)]; same != nil {
 		return same, nil // another request was faster
 	}
-	if m.sources.bytes += len(b) * 4; m.sources.known == nil || m.sources.bytes > maxSources { // apart it takes more
-		m.sources.known, m.sources.bytes = map[string]*source{}, len(b)*4
-	}
+	m.sources.take(len(b)*4 + sourceBytes) // apart it takes more
 	m.sources.known[string(b)] = s
 	return s, nil
+}
+
+// take counts what is kept, and forgets all if that is too much. The mutex is held.
+func (s *sources) take(n int) {
+	if s.bytes += n; s.known == nil || s.bytes > maxSources {
+		s.known, s.bytes = map[string]*source{}, n
+	}
 }
 
 // scope is the scope of spans, shared with earlier ones that are equal. b is not
@@ -88,5 +97,8 @@ func (s *source) scope(b []byte, resourceSchema, scopeSchema []byte) *trace.OTLP
 		s.scopes = nil // a new slice: others may look at the old one
 	}
 	s.scopes = append(s.scopes[:len(s.scopes):len(s.scopes)], o)
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	s.of.take(len(b) + len(resourceSchema) + len(scopeSchema) + scopeBytes)
 	return o
 }
