@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -25,6 +26,8 @@ const (
 	maxTraces = 5
 	// pageSize is how many summaries a page holds.
 	pageSize = 50
+	// seriesPoints is how many buckets a page of a series holds: a day of minutes.
+	seriesPoints = 1440
 	// maxGraphWindow bounds GetServiceGraph.
 	maxGraphWindow = 6 * time.Hour
 	// receiptSlack is how far ahead of a Service window's start its page reaches.
@@ -45,6 +48,8 @@ type Query struct {
 	// Room bounds the memory of answers; nil: nothing does. The context of a
 	// question must end when its answer has been sent.
 	Room *Room
+	// Names is how many nodes the graphs of traces tell apart; 0: all.
+	Names int
 }
 
 // History finds what belongs to an account's group, by name or by ARN; the other
@@ -166,7 +171,7 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 		if err != nil {
 			return nil, err
 		}
-		b := assemble.NewGraph(nil)
+		b := assemble.NewGraph(nil).Limited(assemble.Limit(q.Names))
 		if t.Root == nil || !t.Root.InProgress {
 			b.Add(t, nil)
 			b.Resolve(t)
@@ -204,62 +209,68 @@ type SeriesRequest struct {
 }
 
 // Series counts what a service or an edge answered, by the minute of receipt. of
-// says what was selected, nil if nothing was.
-func (q *Query) Series(ctx context.Context, account trace.Account, r SeriesRequest) (s *trace.Series, of *filter.Entities, err error) {
+// says what was selected, nil if nothing was; next is the token of the next page, ""
+// after the last.
+func (q *Query) Series(ctx context.Context, account trace.Account, r SeriesRequest) (s *trace.Series, of *filter.Entities, next string, err error) {
 	if err := checkWindow(r.Window); err != nil {
-		return nil, nil, err
+		return nil, nil, "", err
 	}
 	if r.Period == 0 {
 		r.Period = time.Minute
 	}
 	switch {
 	case r.Period != time.Minute && r.Period != 5*time.Minute:
-		return nil, nil, invalid("Time period must be one of [60, 300]")
-	case r.Token != "":
-		return nil, nil, invalid("Invalid token %s", r.Token) // there is one page
+		return nil, nil, "", invalid("Time period must be one of [60, 300]")
 	case r.Forecast && r.Selector == "":
-		return nil, nil, invalid("Forecast statistics need an entity selector expression") // not recorded
+		return nil, nil, "", invalid("Forecast statistics need an entity selector expression") // not recorded
+	}
+	asked := r
+	if r.Token != "" {
+		end, ok := r.openSeries()
+		if !ok {
+			return nil, nil, "", invalid("Invalid token %s", r.Token)
+		}
+		r.Window.End = end
 	}
 	if r.Selector != "" {
 		if of, err = filter.ParseEntities(r.Selector); err != nil {
-			return nil, nil, err
+			return nil, nil, "", err
 		}
 	}
 	group, err := q.history(ctx, account, r.Group)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, "", err
 	}
-	if err := q.Room.Scan(ctx); err != nil {
-		return nil, nil, err
+	if err := q.Scan(ctx, account, r.Window); err != nil {
+		return nil, nil, "", err
 	}
 	// Recorded: fractions of a second do not count for which buckets are answered.
 	r.Window = trace.Window{Start: r.Window.Start.FloorSecond(), End: r.Window.End.FloorSecond()}
-	if s, err = q.store.Series(ctx, account, store.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group}); err != nil {
-		return nil, nil, err
+	if s, err = q.store.Series(ctx, account, store.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group, Limit: seriesPoints}); err != nil {
+		return nil, nil, "", err
 	}
 	// The native service always says so of a group's entity.
 	s.OldGroupVersions = s.OldGroupVersions || group != nil && of != nil
-	return s, of, nil
+	if s.Next > 0 {
+		next = asked.sealSeries(s.Next)
+	}
+	return s, of, next, nil
 }
 
-// ServiceGraph is the graph of what was received of a group in a window of at
-// most 6 hours.
-func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, w trace.Window, name GroupName) (*trace.Graph, error) {
-	if err := checkWindow(w); err != nil {
-		return nil, err
+// A series' token holds the end of the window that is left and a hash of the question.
+func (r *SeriesRequest) sealSeries(end trace.Time) string {
+	b := binary.BigEndian.AppendUint64(nil, uint64(end))
+	sum := sha256.Sum256(fmt.Appendf(b[:8:8], "%d %d %d %q %q %q", r.Window.Start, r.Window.End, r.Period, r.Group.Name, r.Group.ARN, r.Selector))
+	return base64.RawURLEncoding.EncodeToString(append(b, sum[:8]...))
+}
+
+func (r *SeriesRequest) openSeries() (end trace.Time, ok bool) {
+	b, err := base64.RawURLEncoding.DecodeString(r.Token)
+	if err != nil || len(b) != 16 {
+		return 0, false
 	}
-	if w.End.Sub(w.Start) > maxGraphWindow {
-		return nil, invalid("Time range cannot be longer than 6 hours") // not recorded; a client of the service quotes it
-	}
-	group, err := q.history(ctx, account, name)
-	if err != nil {
-		return nil, err
-	}
-	if err := q.Room.Scan(ctx); err != nil {
-		return nil, err
-	}
-	w.End++ // the end is part of the window here
-	return q.store.Graph(ctx, account, store.GraphQuery{Window: w, Group: group})
+	end = trace.Time(binary.BigEndian.Uint64(b))
+	return end, r.sealSeries(end) == r.Token
 }
 
 func checkWindow(w trace.Window) error {
@@ -318,7 +329,7 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 		}
 		sq.After = &cursor
 	}
-	if err := q.Room.Scan(ctx); err != nil {
+	if err := q.Scan(ctx, account, trace.Window{Start: page.ReachedTime, End: r.Window.End}); err != nil {
 		return nil, err
 	}
 	for s, err := range q.store.Summaries(ctx, account, sq) {

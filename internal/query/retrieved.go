@@ -140,11 +140,11 @@ func (r *Retrievals) Graph(ctx context.Context, account trace.Account, token, pa
 	if err != nil || state != RetrievalComplete {
 		return &RetrievedGraph{State: state}, err
 	}
-	if err := r.query.Room.Scan(ctx); err != nil {
+	if err := r.query.admitEach(ctx, account, ids); err != nil {
 		return nil, err
 	}
 	out := &RetrievedGraph{State: state, Links: map[trace.Service][]RetrievedLink{}}
-	b := assemble.NewGraph(nil)
+	b := assemble.NewGraph(nil).Limited(assemble.Limit(r.query.Names))
 	for t, err := range readable(r.query.store.Traces(ctx, account, ids), nil) {
 		if err != nil {
 			return nil, err
@@ -161,7 +161,7 @@ func (r *Retrievals) Graph(ctx context.Context, account trace.Account, token, pa
 	out.Graph = b.Graph()
 	n := len(out.Graph.Services)
 	out.First = min(int(at.Item), n)
-	out.Last = min(out.First+retrievedServices, n)
+	out.Last = pageEnd(out.Graph, out.First, retrievedServices)
 	if out.Last < n {
 		out.Token = retrievalPlace{Item: uint32(out.Last)}.seal(of)
 	}

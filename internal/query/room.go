@@ -19,6 +19,8 @@ const (
 	// scanBytes is what a question that looks at many traces is counted with: it
 	// has one of them in hand at a time, with what it was read from, and its answer.
 	scanBytes = 16 << 20
+	// scanParts is how many times its weight a trace takes that is only looked at.
+	scanParts = 2
 	// answerParts is how many times the weight of a trace an answer with it takes:
 	// as it was read, assembled, as documents, as text.
 	answerParts = 4
@@ -51,8 +53,14 @@ func (r *Room) Take(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-// Scan is Take for a question that looks at many traces, one at a time.
-func (r *Room) Scan(ctx context.Context) error { return r.Take(ctx, scanBytes) }
+// Scan takes room for a question about a window that looks at many traces, one at a
+// time.
+func (q *Query) Scan(ctx context.Context, account trace.Account, w trace.Window) error {
+	if q.Room == nil {
+		return nil
+	}
+	return q.Room.Take(ctx, max(scanBytes, scanParts*q.store.Heaviest(ctx, account, w)))
+}
 
 // admit takes room for an answer with all of some traces.
 func (q *Query) admit(ctx context.Context, account trace.Account, ids []trace.ID) error {
@@ -60,4 +68,16 @@ func (q *Query) admit(ctx context.Context, account trace.Account, ids []trace.ID
 		return nil
 	}
 	return q.Room.Take(ctx, answerParts*q.store.Weigh(ctx, account, ids))
+}
+
+// admitEach takes room for an answer that is made of some traces, one at a time.
+func (q *Query) admitEach(ctx context.Context, account trace.Account, ids []trace.ID) error {
+	if q.Room == nil {
+		return nil
+	}
+	most := int64(0)
+	for _, id := range ids {
+		most = max(most, q.store.Weigh(ctx, account, []trace.ID{id}))
+	}
+	return q.Room.Take(ctx, max(scanBytes, answerParts*most))
 }

@@ -49,10 +49,20 @@ const program = 32 << 20
 // questions read, a 32nd for datagrams. With 2 GB that is 128, 512, 512, 128 and 64 MB. The
 // rest is for settling, merging and garbage, of which there is as much as makes the
 // heap a 5th of all.
-type budget struct{ total, heap, head, inFlight, answers, cache, flush, datagrams int64 }
+type budget struct {
+	total, heap, head, inFlight, answers, cache, flush, datagrams int64
+	names                                                         int
+}
+
+// Graphs tell up to mostNames services apart, which is what X-Ray's console shows at
+// most, and one for each nameBytes of memory.
+const (
+	mostNames = 10_000
+	nameBytes = 128 << 10
+)
 
 func cut(total int64) budget {
-	return budget{total: total, heap: total / 5, head: total / 16, inFlight: total / 4, answers: total / 4, cache: total / 16, flush: total / 64, datagrams: min(total/32, 64<<20)}
+	return budget{total: total, heap: total / 5, head: total / 16, inFlight: total / 4, answers: total / 4, cache: total / 16, flush: total / 64, datagrams: min(total/32, 64<<20), names: int(min(mostNames, total/nameBytes))}
 }
 
 func (s *server) budget() budget {

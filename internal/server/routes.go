@@ -37,7 +37,7 @@ func (s *server) routes() http.Handler {
 		Groups: s.groups, Tags: tag.New(s.records, s.config.Region), Policies: policy.New(s.records), Settings: setting.New(s.records),
 	}
 	questions := query.New(s.store)
-	questions.Room = s.answers
+	questions.Room, questions.Names = s.answers, s.names
 	questions.Groups, questions.History = control.Groups.Lookup, history(control.Groups)
 	questions.Indexed = func(ctx context.Context, account trace.Account) (func(trace.ID, trace.Time) bool, error) {
 		indexed, err := control.Settings.Indexed(ctx, account)
@@ -58,7 +58,7 @@ func (s *server) routes() http.Handler {
 			}
 			return traceView(whole), nil
 		},
-	}))
+	}), questions)
 	operations := api.New(api.Options{
 		Control: control, Retrievals: s.retrievals,
 		Query: questions, Intake: s.intake, Sampler: sample.New(s.records, s.config.Region), Account: account, Region: s.config.Region,
@@ -145,6 +145,7 @@ func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 			Traces: stats.Traces, Segments: stats.Segments, OpenTraces: stats.OpenTraces, Blocks: stats.Blocks,
 			Bytes: stats.BlockBytes + stats.WALBytes, WALBytes: stats.WALBytes, ReadOnly: stats.ReadOnly,
 			Search: console.SearchStatus{Keys: stats.Keys.Keys, TracesBeyond: stats.Keys.TracesBeyond},
+			Names:  stats.Names, NamesFolded: stats.Folded, OtherName: stats.Other,
 		},
 	}
 	report.Store.Damage, report.Store.Damaged = s.damage(stats)
@@ -204,6 +205,10 @@ func (s *server) measure() {
 	gauge("fluoro_search_keys", "Keys of annotations and attributes with an index for search, since the start.", stat(func(st storeStats) int64 { return int64(st.Keys.Keys) }))
 	gauge("fluoro_search_traces_beyond", "Traces settled with a key for which there was no index left; they are found more slowly.", stat(func(st storeStats) int64 { return st.Keys.TracesBeyond }))
 	gauge("fluoro_search_keys_many_values", "Keys with more distinct values than have an index; they are found more slowly. At most 20 are counted.", stat(func(st storeStats) int64 { return int64(len(st.Keys.Over)) }))
+	gauge("fluoro_store_names_limit", "How many names of services graphs tell apart.", stat(func(st storeStats) int64 { return int64(st.Names) }))
+	s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "fluoro_store_names_folded_total", Help: "How often a name was over that limit when blocks were written, and its counts went to the node of all others.",
+	}, stat(func(st storeStats) int64 { return st.Folded })))
 	gauge("fluoro_store_read_only", "1 while nothing can be written.", stat(func(st storeStats) int64 {
 		if st.ReadOnly != "" {
 			return 1

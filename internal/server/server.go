@@ -56,6 +56,7 @@ type server struct {
 	tally       *receive.Tally
 	answers     *query.Room
 	refused     *prometheus.CounterVec // by the doors
+	names       int                    // that graphs tell apart
 	live        *live
 	backingUp   sync.Mutex
 
@@ -122,9 +123,9 @@ func (s *server) open() (err error) {
 	}
 	mapper := decode.NewMapper(decode.Options{Searched: searched})
 	room := s.budget()
-	s.answers = query.NewRoom(room.answers)
+	s.answers, s.names = query.NewRoom(room.answers), room.names
 	s.store, err = local.Open(local.Options{
-		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush,
+		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush, Names: room.names,
 		Dir: c.Data, SettleAfter: c.Settle, Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Logger: s.log,
 		Groups: s.groupVersions, Refused: s.contradicted,
 		Restore: mapper.Restore, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues,

@@ -19,7 +19,7 @@ func (a *API) getTraceGraph(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wire.GetTraceGraphResult{Services: services(g, false)}, nil
+	return wire.GetTraceGraphResult{Services: services(g, 0, len(g.Services), false)}, nil
 }
 
 func (a *API) getServiceGraph(ctx context.Context, r *request) (any, error) {
@@ -27,14 +27,16 @@ func (a *API) getServiceGraph(ctx context.Context, r *request) (any, error) {
 	if err := parse(r.body, &q); err != nil {
 		return nil, err
 	}
-	if q.NextToken != nil {
-		return nil, trace.Errorf(trace.KindInvalid, "NextToken is currently not supported")
-	}
-	g, err := a.Query.ServiceGraph(ctx, a.Account, window(q.StartTime, q.EndTime), query.GroupName{Name: value(q.GroupName), ARN: value(q.GroupARN)})
+	page, err := a.Query.ServiceGraph(ctx, a.Account, query.GraphRequest{
+		Window: window(q.StartTime, q.EndTime), Group: query.GroupName{Name: value(q.GroupName), ARN: value(q.GroupARN)}, Token: value(q.NextToken),
+	})
 	if err != nil {
 		return nil, err
 	}
-	answer := wire.GetServiceGraphResult{ContainsOldGroupVersions: g.OldGroupVersions, Services: services(g, true)}
+	g := page.Graph
+	answer := wire.GetServiceGraphResult{
+		ContainsOldGroupVersions: g.OldGroupVersions, NextToken: text(page.Token), Services: services(g, page.First, page.Last, true),
+	}
 	if len(g.Services) > 0 {
 		start, end := timestamp(g.Start), timestamp(g.End)
 		answer.StartTime, answer.EndTime = &start, &end
@@ -42,9 +44,9 @@ func (a *API) getServiceGraph(ctx context.Context, r *request) (any, error) {
 	return answer, nil
 }
 
-// services shows a graph; edges refer to nodes by their number. The graph of one
-// trace shows no times.
-func services(g *trace.Graph, times bool) []wire.Service {
+// services shows a part of a graph; edges refer to nodes of all of it by their number.
+// The graph of one trace shows no times.
+func services(g *trace.Graph, first, last int, times bool) []wire.Service {
 	number := map[*trace.GraphService]int{}
 	for i, s := range g.Services {
 		number[s] = i
@@ -57,7 +59,8 @@ func services(g *trace.Graph, times bool) []wire.Service {
 		return &at
 	}
 	out := []wire.Service{}
-	for i, s := range g.Services {
+	for i := first; i < last; i++ {
+		s := g.Services[i]
 		v := wire.Service{
 			AccountId: text(s.Account), DurationHistogram: histogram(s.Durations), Edges: []wire.Edge{}, EndTime: bound(s.End), Name: s.Name, Names: []string{s.Name},
 			ReferenceId: i, ResponseTimeHistogram: histogram(s.ResponseTimes), StartTime: bound(s.Start), State: string(s.State), Type: text(s.Type),

@@ -66,7 +66,7 @@ func (a *API) getRetrievedTracesGraph(ctx context.Context, r *request) (any, err
 		if page.Graph == nil {
 			return answer, nil
 		}
-		for i, s := range services(page.Graph, true)[page.First:page.Last] {
+		for i, s := range services(page.Graph, page.First, page.Last, true) {
 			out := wire.RetrievedService{Links: []wire.GraphLink{}, Service: s}
 			for _, l := range page.Links[page.Graph.Services[page.First+i].Service] {
 				link := wire.GraphLink{DestinationTraceIds: []string{}, ReferenceType: "parent", SourceTraceId: l.Source.String()}

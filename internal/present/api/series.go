@@ -22,11 +22,11 @@ func (a *API) getTimeSeriesServiceStatistics(ctx context.Context, r *request) (a
 				request.Period = time.Nanosecond // 0 is refused; absent is a minute
 			}
 		}
-		s, of, err := a.Query.Series(ctx, a.Account, request)
+		s, of, next, err := a.Query.Series(ctx, a.Account, request)
 		if err != nil {
 			return nil, err
 		}
-		answer := wire.GetTimeSeriesServiceStatisticsResult{ContainsOldGroupVersions: s.OldGroupVersions, TimeSeriesServiceStatistics: []wire.TimeSeriesServiceStatistics{}}
+		answer := wire.GetTimeSeriesServiceStatisticsResult{ContainsOldGroupVersions: s.OldGroupVersions, NextToken: text(next), TimeSeriesServiceStatistics: []wire.TimeSeriesServiceStatistics{}}
 		for _, p := range s.Points {
 			point := wire.TimeSeriesServiceStatistics{Timestamp: timestamp(p.End), ResponseTimeHistogram: histogram(p.ResponseTimes)}
 			switch {

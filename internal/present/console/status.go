@@ -62,6 +62,11 @@ type StoreStatus struct {
 	Damage  []string `json:"damage"`
 	// Notes are what somebody may want to look at or tidy up.
 	Notes []string `json:"notes"`
+	// Names is how many services graphs tell apart. NamesFolded is how often there was
+	// one more since the start, which is counted in the node OtherName.
+	Names       int    `json:"names"`
+	NamesFolded int64  `json:"names_folded"`
+	OtherName   string `json:"other_name"`
 	// Search says what of annotations and attributes is beyond what has an index:
 	// found, but more slowly.
 	Search SearchStatus `json:"search"`

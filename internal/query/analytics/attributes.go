@@ -14,6 +14,10 @@ import (
 // counting; what appears first after that many is left out.
 const maxValues = 20_000
 
+// maxValueBytes is how many bytes their texts may have. They are copies: a text that
+// is kept would keep the trace in memory that it comes from.
+const maxValueBytes = 8 << 20
+
 // pair is an attribute, named as a Dimension is, and one of its values.
 type pair struct{ name, value string }
 
@@ -106,7 +110,7 @@ func (a *Analytics) Facets(ctx context.Context, r FacetsRequest) (*Facets, error
 	if r.Top < 1 || r.Top > 1000 {
 		return nil, invalid("top: must be 1 to 1000")
 	}
-	counts := map[string]int64{}
+	counts, bytes := map[string]int64{}, 0
 	out := &Facets{Values: []Facet{}}
 	counted, err := a.scan(ctx, r.Selection, func(s *trace.Summary, t *trace.Trace) {
 		var values []string
@@ -121,9 +125,12 @@ func (a *Analytics) Facets(ctx context.Context, r FacetsRequest) (*Facets, error
 			if !strings.HasPrefix(v, r.Prefix) {
 				continue
 			}
-			if _, known := counts[v]; !known && len(counts) >= maxValues {
-				out.More = true
-				continue
+			if _, known := counts[v]; !known {
+				if bytes += len(v); len(counts) >= maxValues || bytes > maxValueBytes {
+					out.More = true
+					continue
+				}
+				v = strings.Clone(v)
 			}
 			counts[v]++
 		}
@@ -180,7 +187,7 @@ func (a *Analytics) Compare(ctx context.Context, r CompareRequest) (*Comparison,
 	if r.Top < 1 || r.Top > 1000 {
 		return nil, invalid("top: must be 1 to 1000")
 	}
-	counts := map[pair]*[2]int64{}
+	counts, bytes := map[pair]*[2]int64{}, 0
 	out := &Comparison{Differences: []Difference{}}
 	for i, side := range []struct {
 		Selection
@@ -190,12 +197,12 @@ func (a *Analytics) Compare(ctx context.Context, r CompareRequest) (*Comparison,
 			attributes(s, t, func(p pair) {
 				n := counts[p]
 				if n == nil {
-					if len(counts) >= maxValues {
+					if bytes += len(p.name) + len(p.value); len(counts) >= maxValues || bytes > maxValueBytes {
 						out.More = true
 						return
 					}
 					n = &[2]int64{}
-					counts[p] = n
+					counts[pair{strings.Clone(p.name), strings.Clone(p.value)}] = n
 				}
 				n[i]++
 			})

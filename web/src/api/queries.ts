@@ -69,8 +69,16 @@ export function useServiceGraph(range: TimeRange): UseQueryResult<GraphOfWindow>
     queryKey: [keys.graph, formatTimeRange(range)],
     queryFn: async ({ signal }) => {
       const { window, clamped } = clampToGraph(resolveRange(range, serverNow()));
-      const graph = await post<ServiceGraph>('/ServiceGraph', { StartTime: window.start, EndTime: window.end }, signal);
-      return { graph, window, clamped };
+      const body = { StartTime: window.start, EndTime: window.end };
+      const graph = await post<ServiceGraph>('/ServiceGraph', body, signal);
+      const services = [...(graph.Services ?? [])];
+      let token = graph.NextToken;
+      while (token) {
+        const page = await post<ServiceGraph>('/ServiceGraph', { ...body, NextToken: token }, signal);
+        services.push(...(page.Services ?? []));
+        token = page.NextToken;
+      }
+      return { graph: { ...graph, Services: services }, window, clamped };
     },
     placeholderData: keepPreviousData,
   });

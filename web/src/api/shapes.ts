@@ -93,6 +93,7 @@ export interface ServiceGraph {
   StartTime?: number | null;
   EndTime?: number | null;
   Services?: GraphService[] | null;
+  NextToken?: string | null;
 }
 
 /** A JSON value of a segment document. */
@@ -136,5 +137,9 @@ export interface Status {
     notes: string[];
     /** What of annotations and attributes is beyond what has an index: found, but more slowly. */
     search: { keys: number; traces_beyond: number; many_values: string[] };
+    /** How many services graphs tell apart, how often there was one more, and the node that counts those. */
+    names?: number;
+    names_folded?: number;
+    other_name?: string;
   };
 }

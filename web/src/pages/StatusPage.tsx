@@ -49,6 +49,11 @@ function Figures({ status }: { status: Status }) {
     ['Segments', formatCount(store.segments), ''],
     ['On disk', formatBytes(store.bytes), `in ${formatCount(store.blocks)} blocks`],
     ['Write-ahead log', formatBytes(store.wal_bytes), 'not yet in blocks'],
+    [
+      'Services told apart',
+      formatCount(store.names ?? 0),
+      store.names_folded ? `at most; ${formatCount(store.names_folded)} times there was one more, see "${store.other_name}"` : 'at most',
+    ],
     ['Up for', formatDuration(Math.max(0, serverNow() - status.started)), `since ${formatFullTime(status.started)}`],
     ['Version', status.version, `account ${status.account}, ${status.region}`],
   ];

@@ -1,0 +1,147 @@
+package query
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+const (
+	// graphServices is how many services a page of a graph holds. The native service
+	// answers with one page: so do we up to here.
+	graphServices = 1000
+	// graphBytes ends a page of services with very many edges early; one service always
+	// fits.
+	graphBytes = 8 << 20
+)
+
+// GraphRequest asks for a page of the graph of what was received of a group in a
+// window.
+type GraphRequest struct {
+	Window trace.Window // its end is part of it; at most 6 hours
+	Group  GroupName
+	Token  string // of the page before, "" for the first
+}
+
+// GraphPage is a page of a graph.
+type GraphPage struct {
+	Graph *trace.Graph // of everything
+	// First and Last bound the services of this page.
+	First, Last int
+	Token       string // of the next page, "" after the last
+}
+
+// ServiceGraph is a page of the graph of what was received of a group in a window.
+func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, r GraphRequest) (*GraphPage, error) {
+	w := r.Window
+	if err := checkWindow(w); err != nil {
+		return nil, err
+	}
+	if w.End.Sub(w.Start) > maxGraphWindow {
+		return nil, invalid("Time range cannot be longer than 6 hours") // not recorded; a client of the service quotes it
+	}
+	from, names, err := openGraphToken(r)
+	if err != nil {
+		return nil, err
+	}
+	group, err := q.history(ctx, account, r.Group)
+	if err != nil {
+		return nil, err
+	}
+	w.End++ // the end is part of the window here
+	gq := store.GraphQuery{Window: w, Group: group}
+	if q.Room != nil {
+		if err := q.Room.Take(ctx, max(scanBytes, q.store.WeighGraph(ctx, account, gq))); err != nil {
+			return nil, err
+		}
+	}
+	g, err := q.store.Graph(ctx, account, gq)
+	if err != nil {
+		return nil, err
+	}
+	p := &GraphPage{Graph: g, First: from}
+	if p.First > len(g.Services) || r.Token != "" && names != namesOf(g) {
+		return nil, invalid("The services of the graph have changed since the page before; ask for the first page again") // our own words: natively there is one page
+	}
+	p.Last = pageEnd(g, p.First, graphServices)
+	if p.Last < len(g.Services) {
+		p.Token = r.seal(p.Last, namesOf(g))
+	}
+	return p, nil
+}
+
+// pageEnd is where a page of a graph's services ends.
+func pageEnd(g *trace.Graph, first, most int) int {
+	last, bytes := first, 0
+	for last < len(g.Services) && last < first+most {
+		if bytes += sizeOf(g.Services[last]); bytes > graphBytes && last > first {
+			break
+		}
+		last++
+	}
+	return last
+}
+
+// sizeOf is about how many bytes of text a service with its edges is at most.
+func sizeOf(s *trace.GraphService) int {
+	const (
+		plain = 800 // without histograms
+		entry = 40  // of a histogram
+		most  = 180 // entries of a histogram
+	)
+	bytes := plain
+	add := func(h *trace.Histogram) {
+		if h != nil {
+			bytes += entry * min(most, len(h.Counts().Bins()))
+		}
+	}
+	add(s.Durations)
+	add(s.ResponseTimes)
+	for _, e := range s.Edges {
+		bytes += plain + 200*len(e.Aliases)
+		add(e.ResponseTimes)
+		add(e.EventAges)
+	}
+	return bytes
+}
+
+// A token holds the number of a page's first service, a hash of the names of all
+// services, as edges refer to services of other pages by their numbers, and a hash of
+// both and of the question.
+const graphTokenSize = 4 + 8 + 8
+
+type graphNames [8]byte
+
+func namesOf(g *trace.Graph) (n graphNames) {
+	h := sha256.New()
+	for _, s := range g.Services {
+		fmt.Fprintf(h, "%q %q %q %v\n", s.Name, s.Type, s.Account, s.Statistics == nil)
+	}
+	copy(n[:], h.Sum(nil))
+	return n
+}
+
+func (r *GraphRequest) seal(first int, names graphNames) string {
+	b := append(binary.BigEndian.AppendUint32(nil, uint32(first)), names[:]...)
+	sum := sha256.Sum256(fmt.Appendf(b[:len(b):len(b)], "%d %d %q %q", r.Window.Start, r.Window.End, r.Group.Name, r.Group.ARN))
+	return base64.RawURLEncoding.EncodeToString(append(b, sum[:8]...))
+}
+
+func openGraphToken(r GraphRequest) (first int, names graphNames, err error) {
+	if r.Token == "" {
+		return 0, names, nil
+	}
+	if b, err := base64.RawURLEncoding.DecodeString(r.Token); err == nil && len(b) == graphTokenSize {
+		first = int(binary.BigEndian.Uint32(b))
+		copy(names[:], b[4:])
+		if r.seal(first, names) == r.Token {
+			return first, names, nil
+		}
+	}
+	return 0, names, invalid("NextToken is currently not supported") // natively of every token
+}
