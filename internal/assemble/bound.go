@@ -14,7 +14,7 @@ import (
 
 // Names are made by senders, and there is no end to them: hosts, customers, ids in
 // a name by mistake. So a sum tells a limited number of them apart, and counts all
-// others as one node (docs/adr/0009-distinct-names.md). Nothing is lost of the
+// others as one node (docs/adr/0010-distinct-names.md). Nothing is lost of the
 // totals, and traces themselves stay as they are.
 
 // Other is the identity of the node that stands for all nodes that a graph does
