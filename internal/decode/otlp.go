@@ -359,7 +359,7 @@ func (m *Mapper) fill(seg *trace.Segment, d *mapped, memory *memory) {
 	}
 	e.Subsegment = d.subsegment
 	e.Span = memory.spans.One()
-	*e.Span = trace.Span{Kind: d.kind(), Name: s.name, Resource: &d.res.identity}
+	*e.Span = trace.Span{Kind: d.kind(), Name: s.name, Resource: &d.res.kept.identity}
 	e.Error, e.Fault, e.Throttle = d.error, d.fault, d.thrott
 	if h := &d.http; h.present {
 		e.HTTP = trace.HTTP{URL: h.url, Method: h.method, UserAgent: h.userAgent, ClientIP: h.clientIP, Status: int(h.status)}

@@ -22,10 +22,16 @@ type resource struct {
 	language string
 	service  string
 	account  string
-	identity trace.Resource
 	// instance and zone are those of the ec2 block, zone also that of the ecs block.
 	instance, zone string
 
+	kept *keptResource
+}
+
+// keptResource is what a segment keeps of its resource for as long as it is in
+// memory.
+type keptResource struct {
+	identity trace.Resource
 	// searched is which attributes search finds, found those of the resource.
 	searched *Patterns
 	found    []trace.Annotation
@@ -67,14 +73,14 @@ func (m *Mapper) parseResource(scope *trace.OTLPScope) (*resource, error) {
 	r.language = r.str(keyTelemetrySDKLanguage)
 	r.service = r.str(keyServiceName)
 	r.account = r.str(keyCloudAccountID)
-	r.identity = trace.Resource{Service: r.service, Namespace: r.str(keyServiceNamespace), Instance: r.str(keyServiceInstanceID)}
+	r.kept = &keptResource{identity: trace.Resource{Service: r.service, Namespace: r.str(keyServiceNamespace), Instance: r.str(keyServiceInstanceID)}}
 	if m.native() {
 		r.arn = r.str(keyAWSXRayResourceARN)
 		if id := r.str(keyCloudResourceID); r.arn == "" && strings.HasPrefix(id, "arn:") {
 			r.arn = id
 		}
 	}
-	r.searched = m.options.Searched
+	r.kept.searched = m.options.Searched
 	r.find()
 	return r, nil
 }

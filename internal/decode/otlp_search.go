@@ -85,25 +85,25 @@ func fits(form, name string) bool {
 
 // find makes the list of the resource's attributes that search finds.
 func (r *resource) find() {
-	r.found = make([]trace.Annotation, 0, len(r.list))
+	r.kept.found = make([]trace.Annotation, 0, len(r.list))
 	for i := range r.list {
-		if a := &r.list[i]; a.value.isScalar() && r.searched.know(a.name()) {
-			r.found = append(r.found, trace.Annotation{Key: a.name(), Value: a.value.annotation()})
+		if a := &r.list[i]; a.value.isScalar() && r.kept.searched.know(a.name()) {
+			r.kept.found = append(r.kept.found, trace.Annotation{Key: a.name(), Value: a.value.annotation()})
 		}
 	}
 }
 
 // attributes is the resource as what finds attributes, nil if search knows none.
 func (r *resource) attributes() trace.Attributes {
-	if r.searched != nil && r.searched.none {
+	if r.kept.searched != nil && r.kept.searched.none {
 		return nil
 	}
-	return r
+	return r.kept
 }
 
 // OfSpan is of trace.Attributes: the scalars of a Span message, which was checked
 // when it was received.
-func (r *resource) OfSpan(raw []byte, pass func([]byte) bool, yield func(key string, v trace.Value) bool) bool {
+func (r *keptResource) OfSpan(raw []byte, pass func([]byte) bool, yield func(key string, v trace.Value) bool) bool {
 	var f wireField
 	var err error
 	for b := raw; len(b) > 0; {
@@ -125,7 +125,7 @@ func (r *resource) OfSpan(raw []byte, pass func([]byte) bool, yield func(key str
 }
 
 // OfResource is of trace.Attributes: the scalars of the resource.
-func (r *resource) OfResource(yield func(key string, v trace.Value) bool) bool {
+func (r *keptResource) OfResource(yield func(key string, v trace.Value) bool) bool {
 	for i := range r.found {
 		if !yield(r.found[i].Key, r.found[i].Value) {
 			return false

@@ -94,6 +94,7 @@ func newCommit(account trace.Account, batch []*trace.Segment) *commit {
 	if len(batch) > 8 {
 		places = make(map[trace.ID]int, len(batch))
 	}
+	var scope *trace.OTLPScope
 	for _, s := range batch {
 		at := -1
 		if places != nil {
@@ -116,6 +117,11 @@ func newCommit(account trace.Account, batch []*trace.Segment) *commit {
 		}
 		p := &c.parts[at]
 		bytes, r := measure(s)
+		if s.Scope != nil && s.Scope != scope {
+			// Spans of one sender follow each other, and share this.
+			bytes += scopeBytes + 2*int64(len(s.Scope.Resource)+len(s.Scope.Scope))
+			scope = s.Scope
+		}
 		p.segments = append(p.segments, s)
 		p.bytes += bytes
 		p.reach.join(r)

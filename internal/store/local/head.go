@@ -64,6 +64,9 @@ func (r *reach) join(o reach) {
 // entityBytes is about what one entity costs in memory, strings included.
 const entityBytes = 700
 
+// scopeBytes is about what spans keep of their resource and scope, texts not counted.
+const scopeBytes = 512
+
 // measure is what a segment costs in memory and where its times reach.
 func measure(s *trace.Segment) (bytes int64, r reach) {
 	r = reach{s.Start, s.Start, s.ReceivedAt}

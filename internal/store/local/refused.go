@@ -86,7 +86,8 @@ func (s *Store) newlyRefused(src *source, t *trace.Trace) (refused []trace.Refus
 
 // idSet is a set of segment ids. The zero value is empty.
 type idSet struct {
-	slots []uint64 // 0: free
+	few   [8]uint64 // all there are, up to so many: most traces need no table
+	slots []uint64  // 0: free
 	n     int
 	zero  bool
 }
@@ -102,17 +103,24 @@ func (s *idSet) add(segment trace.SegmentID) (was bool) {
 		was, s.zero = s.zero, true
 		return was
 	}
-	if s.n >= maxIDs {
-		return false
-	}
-	if 2*s.n >= len(s.slots) {
-		old := s.slots
-		s.slots = make([]uint64, max(8, 2*len(old)))
-		for _, id := range old {
-			if id != 0 {
-				s.slots[s.slot(id)] = id
+	if s.slots == nil {
+		for _, known := range s.few[:s.n] {
+			if known == id {
+				return true
 			}
 		}
+		if s.n < len(s.few) {
+			s.few[s.n] = id
+			s.n++
+			return false
+		}
+		s.grow(s.few[:])
+	}
+	switch {
+	case s.n >= maxIDs:
+		return false
+	case 2*s.n >= len(s.slots):
+		s.grow(s.slots)
 	}
 	at := s.slot(id)
 	if s.slots[at] == id {
@@ -121,6 +129,16 @@ func (s *idSet) add(segment trace.SegmentID) (was bool) {
 	s.slots[at] = id
 	s.n++
 	return false
+}
+
+// grow makes a table twice as large as that of some ids, of 32 places at least.
+func (s *idSet) grow(ids []uint64) {
+	s.slots = make([]uint64, max(32, 2*len(ids)))
+	for _, id := range ids {
+		if id != 0 {
+			s.slots[s.slot(id)] = id
+		}
+	}
 }
 
 // slot is where an id is, or belongs.
