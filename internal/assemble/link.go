@@ -86,7 +86,7 @@ func (j *joiner) parent(p *piece) *piece {
 		return p.around
 	}
 	e := p.entity
-	if j.shared && !e.Subsegment {
+	if j.shared && answers(e) {
 		// A call and who answered it have one id, and the same parent (B3).
 		for o := j.first(e.ID); o != nil; o = j.following(o) {
 			if o != p && calls(o.entity) && (e.ParentID == o.entity.ParentID || e.ParentID == e.ID) {
@@ -104,6 +104,11 @@ func (j *joiner) parent(p *piece) *piece {
 		}
 	}
 	return best
+}
+
+// answers says whether an entity is what a call of another service led to.
+func answers(e *trace.Entity) bool {
+	return !e.Subsegment || e.Span != nil && e.Span.Kind == trace.SpanConsumer
 }
 
 // calls says whether an entity is a call of another service.

@@ -56,6 +56,15 @@ var observationCases = []observationCase{
 		summary: "front responsetime",
 	},
 	{
+		name: "a message and who receives it share an id, without a parent",
+		sent: `shop PRODUCER a 0..1 name=send
+			mail CONSUMER a 2..4 name=process status=500
+			mail INTERNAL b<a 3..4 name=work`,
+		tree:    "mail/a(work/b) shop/?(send/a)",
+		graph:   "mail! shop client→shop shop→mail",
+		summary: "shop responsetime",
+	},
+	{
 		name: "two tries with one id, as an agent outside the process sees them",
 		sent: `front SERVER a 0..9
 			front CLIENT b<a 1..2 name=GET status=503

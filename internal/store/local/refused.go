@@ -12,23 +12,34 @@ import (
 // block: when an id comes a second time while its trace is open. All others are
 // found when the trace settles.
 
-// maxRepeated bounds the traces that are joined while their sender waits: a larger
-// one is looked at when it settles.
+// maxRepeated bounds the segments of a trace that are looked through while their
+// sender waits: a larger trace is looked at when it settles.
 const maxRepeated = 20_000
 
 // refusedOf lists what of a batch contradicts what was open of its traces before.
 func (s *Store) refusedOf(c *commit) (refused []trace.Refused) {
 	for _, r := range c.repeated {
-		var segments []*trace.Segment
-		for i := range r.parts {
-			segments = append(segments, r.parts[i].segments...)
+		own := inParts(r.parts[len(r.parts)-1:])
+		ids := make(map[trace.SegmentID]bool, len(own))
+		for seg := range own {
+			ids[seg.ID] = true
 		}
-		if len(segments) > maxRepeated {
+		// Only what has the same id can be contradicted.
+		var same []*trace.Segment
+		n := 0
+		for i := range r.parts {
+			n += len(r.parts[i].segments)
+			for _, seg := range r.parts[i].segments {
+				if ids[seg.ID] {
+					same = append(same, seg)
+				}
+			}
+		}
+		if n > maxRepeated {
 			continue
 		}
-		own := inParts(r.parts[len(r.parts)-1:])
 		from := len(refused)
-		for _, x := range assemble.Trace(r.id, segments).Refused {
+		for _, x := range assemble.Trace(r.id, same).Refused {
 			if own[x.In] {
 				refused = append(refused, x)
 			}
