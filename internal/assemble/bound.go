@@ -170,12 +170,6 @@ func (k LinkKey) Hash() uint64 {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// aliasKey is an alias of an edge.
-type aliasKey struct {
-	EdgeKey
-	alias trace.Service
-}
-
 // Names are the nodes, edges and aliases that are told apart. A nil Names is all
 // there are.
 type Names struct {

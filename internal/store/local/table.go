@@ -187,6 +187,7 @@ func newSealed(b *block.Block) *sealed {
 	for i := range b.Len() {
 		s.segments += int64(b.Entry(i).Segments)
 	}
+	s.heaviest = heaviest(s)
 	return s
 }
 

@@ -152,6 +152,9 @@ func weights(t *testing.T, e Engine) {
 			return f.store.Weigh(f.ctx, home, ids)
 		}
 		// Traces that are kept close together may have to share their weight.
+		if most := f.store.Heaviest(f.ctx, home, everything()); most < max(weigh(1), weigh(2)) {
+			t.Errorf("%s: the largest trace weighs %d, one of them %d", state, most, weigh(2))
+		}
 		if small, large, both := weigh(1), weigh(2), weigh(1, 2); small < 100 || large < 250_000 || both < 500_000 || both > 5_000_000 || weigh(3, 99) != 0 {
 			t.Errorf("%s: a small trace weighs %d, one of 550 KB %d, both %d, others %d", state, small, large, both, weigh(3, 99))
 		}

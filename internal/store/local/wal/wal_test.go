@@ -118,7 +118,7 @@ func TestOpen_missingFile(t *testing.T) {
 // lies beside it harms nothing.
 func TestOpen_lastFileByteByByte(t *testing.T) {
 	last := filepath.Join("wal", wal.Name(3))
-	fs, mark := filled(t)
+	fs, _ := filled(t)
 	var size int
 	if err := fs.Damage(last, func(b []byte) []byte { size = len(b); return b }); err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestOpen_lastFileByteByByte(t *testing.T) {
 			func(b []byte) []byte { return b[:at] },
 			func(b []byte) []byte { b[at] ^= 1 << (at % 8); return b },
 		} {
-			fs, mark = filled(t)
+			fs, mark := filled(t)
 			if err := fs.Damage(last, change); err != nil {
 				t.Fatal(err)
 			}
