@@ -134,7 +134,7 @@ func FuzzOTLPProto(f *testing.F) {
 func FuzzOTLPJSON(f *testing.F) {
 	addCorpus(f, "input.otlp.json", "otlp/*/input.otlp.json", "zipkin/*/input.otlp.json", "otlp-invalid/*.json")
 	for _, s := range []string{
-		"{}", `{"resourceSpans":[{}]}`, `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174"}]}]}]}`,
+		"{}", `{"resourceSpans":[{}]}`, `{"resourceSpans":[{"":[{}]}]}`, `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174"}]}]}]}`,
 		`{"resource_spans":[{"instrumentation_library_spans":[{"instrumentation_library":{"name":"l"},"spans":[{"trace_id":"5b8efff798038103d269b633813fc60c","span_id":"eee19b7ec3c1b174"}]}]}]}`, `{"resource_spans":[{"scope_spans":[{"spans":[{"trace_id":"AA","attributes":[{"key":"k","value":{"arrayValue":{"values":[null,{}]}}}]}]}]}]}`,
 		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"66669980b3d1d84e16ac2f7e15c3bd0a","spanId":"00f067aa0ba902b7","kind":"SPAN_KIND_CLIENT","startTimeUnixNano":1e18,"attributes":[{"key":"a\u0000","value":{"doubleValue":"Infinity"}}]}]}]}]}`,
 	} {

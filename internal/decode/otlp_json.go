@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -194,10 +195,10 @@ func (e *jsonError) Error() string { return e.place() + ": " + e.reason }
 func (e *jsonError) place() string {
 	var b strings.Builder
 	for _, p := range slices.Backward(e.path) {
-		if b.Len() > 0 && p[0] != '[' {
+		if b.Len() > 0 && !strings.HasPrefix(p, "[") {
 			b.WriteByte('.')
 		}
-		b.WriteString(p)
+		b.WriteString(cmp.Or(p, `""`)) // members may have no name
 	}
 	return b.String()
 }
