@@ -217,7 +217,15 @@ func accounted(t *testing.T, tr *trace.Trace, s *trace.Segment, state string) {
 	}
 	for e := range assemble.All(tr) {
 		// A repetition, an earlier version, or a translation of what is shown.
-		if e.ID == s.ID && e.Gap == trace.NoGap && (e.Name == s.Name || e.Start == s.Start || s.InProgress) {
+		if e.ID != s.ID || e.Gap != trace.NoGap {
+			continue
+		}
+		switch spans := e.Span != nil && s.Span != nil; {
+		case spans && e.Span.Kind == s.Span.Kind && !e.Span.Resource.Differs(s.Span.Resource) && e.Start == s.Start && (e.Span.Name == s.Span.Name || s.InProgress):
+			return
+		case !spans && (e.Name == s.Name || e.Start == s.Start && s.Subsegment):
+			return
+		case e.Span == nil && s.Span == nil && s.InProgress && (e.Start == s.Start || s.Subsegment && e.Subsegment && (e.ParentID == s.ParentID || e.Parent.ID == s.ParentID)):
 			return
 		}
 	}

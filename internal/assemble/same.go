@@ -12,38 +12,49 @@ import (
 // Ids are not all of an observation's identity: a client and its server share one
 // where B3 is spoken, and agents outside a process use those that they see go by.
 //
-//   - Spans are the same observation when id, kind, service, name and start are.
+//   - Spans are the same observation when id, kind, service, name and start are. One
+//     in progress may have another name: spans are renamed while they run.
 //   - Segments are the same when id, name and start are.
 //   - Subsegments are the same when id and start are, and parent or name. (Natively
 //     the id alone decides. Recorded are subsegments of one parent under two names.)
-//   - While one of two is in progress it is an earlier version of the other also when
-//     it has another name or another start, but not both: spans are renamed while
-//     they run.
+//   - A document in progress is an earlier version of another also when it has
+//     another name or another start, but not both.
 //   - A document and a span are the same when one may be the other's translation:
-//     both segments, or both subsegments, that start in the same microsecond.
+//     both segments, or both subsegments, of one name, that start in the same
+//     microsecond.
 
 // same says whether a piece is the same observation as an entity of the same id.
 // around is what embeds the entity, nil if it came alone.
 func same(p *piece, e *trace.Entity, around *piece) bool {
 	o := p.entity
 	name, start := o.Name == e.Name, o.Start == e.Start
+	open := o.InProgress || e.InProgress
 	switch {
 	case o.Span != nil && e.Span != nil:
 		if o.Span.Kind != e.Span.Kind || o.Span.Resource.Differs(e.Span.Resource) {
 			return false
 		}
-		name = o.Span.Name == e.Span.Name
+		return start && (open || o.Span.Name == e.Span.Name)
 	case o.Subsegment != e.Subsegment:
 		return false
 	case o.Span != nil || e.Span != nil:
-		return o.Start-e.Start < 1000 && e.Start-o.Start < 1000 // what seconds in a float64 lose
+		near := o.Start-e.Start < 1000 && e.Start-o.Start < 1000 // what seconds in a float64 lose
+		return near && (name || spanName(o) == spanName(e))
 	case o.Subsegment:
 		name = name || parentID(o, p.around) == parentID(e, around)
 	}
-	if o.InProgress || e.InProgress {
+	if open {
 		return name || start
 	}
 	return name && start
+}
+
+// spanName is a span's own name, of documents the name they have.
+func spanName(e *trace.Entity) string {
+	if e.Span != nil {
+		return e.Span.Name
+	}
+	return e.Name
 }
 
 func parentID(e *trace.Entity, around *piece) trace.SegmentID {

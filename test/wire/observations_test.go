@@ -93,6 +93,23 @@ var observationCases = []observationCase{
 		summary: "front fault responsetime",
 	},
 	{
+		name: "two tries with one id, of which one is still running",
+		sent: `front SERVER a 0..9
+			front INTERNAL b<a 1.. name=try
+			front INTERNAL b<a 3..4 name=try`,
+		tree:    "front/a(try/b… try/b)",
+		graph:   "front client→front",
+		summary: "front responsetime",
+	},
+	{
+		name: "a document of one service and a span of another with one id and start",
+		sent: `one SEGMENT a 0..9
+			two SERVER a 0..5 status=500`,
+		tree:    "one/a two/a",
+		graph:   "one two! client→one client→two",
+		summary: "one responsetime",
+	},
+	{
 		name:    "a span that is still running",
 		sent:    `front SERVER a 0..`,
 		tree:    "front/a…",
