@@ -15,6 +15,8 @@ const policy = `
 trace            :
 jsonscan         :
 slab             :
+vfs              :
+wal              : trace vfs
 filter           : trace
 decode           : trace jsonscan slab
 assemble         : trace jsonscan filter slab
@@ -29,13 +31,11 @@ setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
 store/storetest  : trace filter store decode assemble
-store/local      : trace jsonscan slab filter store decode assemble store/local/wal store/local/block store/local/lru store/local/rollup store/local/vfs
-store/local/wal  : trace store/local/vfs
-store/local/block: trace filter store/local/columnar store/local/lru store/local/vfs
+store/local      : trace jsonscan slab filter store decode assemble wal store/local/block store/local/lru store/local/rollup vfs
+store/local/block: trace filter store/local/columnar store/local/lru vfs
 store/local/columnar:
-store/local/rollup: trace assemble store/local/lru store/local/vfs
+store/local/rollup: trace assemble store/local/lru vfs
 store/local/lru  :
-store/local/vfs  :
 query            : trace jsonscan filter store assemble decode
 query/analytics  : trace jsonscan filter store assemble
 receive          : trace decode
@@ -56,7 +56,7 @@ go.yaml.in/yaml                : config
 github.com/spf13/pflag         : config
 github.com/parquet-go          : store/local/columnar
 github.com/rs/cors             : server
-github.com/klauspost/compress  : receive store/local store/local/wal store/local/block store/local/columnar store/local/rollup present/console
+github.com/klauspost/compress  : receive store/local wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo

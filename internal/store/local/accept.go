@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // Accept takes out of the manifest what is missing and will not come back, so that

@@ -10,7 +10,7 @@ import (
 	"path"
 	"path/filepath"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/wal"
+	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
 // Backup gives every file of the data directory to add, with its name relative

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // copyTo backs a store up into a file system of its own.

@@ -10,9 +10,9 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
-	"github.com/fluoro-io/fluoro/internal/store/local/wal"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
+	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
 // Report is what Inspect found in a data directory.

@@ -16,8 +16,8 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // The directory of TestDamagedDirectory: traces 0 to 2 are in the first block, 3

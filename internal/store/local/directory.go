@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
-	"github.com/fluoro-io/fluoro/internal/store/local/wal"
+	"github.com/fluoro-io/fluoro/internal/vfs"
+	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
 // The data directory (docs/format/store.md).

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 func waitWritable(t *testing.T, s *local.Store) {

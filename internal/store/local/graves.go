@@ -9,8 +9,8 @@ import (
 	"io/fs"
 	"math"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // grave remembers that a trace was deleted: whatever has an LSN below does not

@@ -11,8 +11,8 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/store/storetest"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // inMemory is a store on a file system that can crash, with a clock of its own.

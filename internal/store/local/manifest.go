@@ -13,9 +13,9 @@ import (
 	"slices"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
-	"github.com/fluoro-io/fluoro/internal/store/local/wal"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
+	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
 // The manifest says which files a data directory must hold, so that one that is

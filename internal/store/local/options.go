@@ -7,8 +7,8 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/store"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // Options say where a store is and how it behaves. Only Dir is required; zero

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 func TestPlan(t *testing.T) {

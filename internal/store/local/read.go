@@ -10,8 +10,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // source says where all of one trace is, at one moment: what a block holds,

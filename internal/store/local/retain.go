@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 const (

@@ -11,8 +11,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // The oldest traces go first, and stay gone when the bound is lifted.

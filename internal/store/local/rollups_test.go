@@ -12,8 +12,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 const rollupStart = 1_780_000_000 // some 13 minutes into an hour

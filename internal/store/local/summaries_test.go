@@ -13,8 +13,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // A question for a value goes straight to the traces that have it. It finds what one

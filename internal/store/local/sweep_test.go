@@ -10,8 +10,8 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // putAt appends one segment to trace n, received at a time; odd traces fail.

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/filter"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 func TestSlow_neverDecreases(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	otlptrace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // Whatever members and fields neighbours have or lack, every row gives back its

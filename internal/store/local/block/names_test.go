@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/filter"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // However many names senders make, an index has a bounded number of them, and a

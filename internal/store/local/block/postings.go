@@ -8,7 +8,7 @@ import (
 	"math/bits"
 	"slices"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // Postings say which entries of a block have a token. They lie in the block's file

@@ -19,8 +19,8 @@ import (
 	"encoding/binary"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // Block is an open block. Its methods may be called by many goroutines; it is

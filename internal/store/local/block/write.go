@@ -8,8 +8,8 @@ import (
 	"hash/crc32"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // A block is four files (docs/format/store.md): <n>.entities.parquet and

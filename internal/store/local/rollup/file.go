@@ -10,8 +10,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // Entry is one entry found by Open.

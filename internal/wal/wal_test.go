@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
-	"github.com/fluoro-io/fluoro/internal/store/local/wal"
+	"github.com/fluoro-io/fluoro/internal/vfs"
+	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
 // filled is a log of some entries in three files, and what it says of itself. It was

@@ -17,7 +17,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/vfs"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // Options say where a log is and how large its files get.
