@@ -15,6 +15,7 @@ const policy = `
 trace            :
 jsonscan         :
 slab             :
+lru              :
 vfs              :
 wal              : trace vfs
 filter           : trace
@@ -30,21 +31,23 @@ policy           : trace meta jsonscan
 setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
-store/storetest  : trace filter store decode assemble
-store/local      : trace jsonscan slab filter store decode assemble wal store/local/block store/local/lru store/local/rollup vfs
-store/local/block: trace filter store/local/columnar store/local/lru vfs
+store/facts      : trace filter assemble
+store/answer     : trace filter assemble decode lru store store/facts
+store/storetest  : trace filter store store/answer decode assemble
+store/local      : trace jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
+store/local/block: trace filter store/local/columnar lru vfs
 store/local/columnar:
-store/local/rollup: trace assemble store/local/lru vfs
-store/local/lru  :
-query            : trace jsonscan filter store assemble decode
-query/analytics  : trace jsonscan filter store assemble
+store/local/rollup: trace assemble lru vfs
+lru  :
+query            : trace jsonscan filter store store/answer assemble decode
+query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace decode
 present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
 present/console  : trace query/analytics
 backup           :
 demo             :
 config           :
-server           : trace config decode store store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
+server           : trace config decode store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.

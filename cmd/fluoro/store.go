@@ -11,6 +11,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/server"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/spf13/cobra"
@@ -59,7 +60,7 @@ read (the reason is on standard error), 2 wrong usage.`,
 	}
 	data := dataFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		r, err := local.Inspect(local.Options{Dir: *data}, true)
+		r, err := local.Inspect(engine(*data), true)
 		if err != nil {
 			return err
 		}
@@ -104,7 +105,7 @@ Exit codes: 0 done, 1 the directory cannot be read, 2 wrong usage.`,
 	}
 	data := dataFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		gone, err := local.Accept(local.Options{Dir: *data})
+		gone, err := local.Accept(engine(*data))
 		if err != nil {
 			return err
 		}
@@ -136,7 +137,7 @@ copies are not counted.`,
 	data := dataFlag(cmd)
 	asJSON := cmd.Flags().Bool("json", false, "print JSON; times are RFC 3339, sizes are bytes")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		r, err := local.Inspect(local.Options{Dir: *data}, false)
+		r, err := local.Inspect(engine(*data), false)
 		if err != nil {
 			return err
 		}
@@ -187,4 +188,9 @@ func statsJSON(out io.Writer, r *local.Report) error {
 	e := json.NewEncoder(out)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// engine is how a data directory is looked at that no server has open.
+func engine(dir string) local.Options {
+	return local.Options{Dir: dir, Rules: answer.NewRules(answer.Options{Retention: -1})}
 }

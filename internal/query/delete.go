@@ -3,7 +3,7 @@ package query
 import (
 	"context"
 
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -32,10 +32,10 @@ func (q *Query) Delete(ctx context.Context, account trace.Account, r DeleteReque
 		return 0, err
 	}
 	if !r.DryRun {
-		return q.store.Delete(ctx, account, store.DeleteQuery{Window: r.Window, Filter: expr})
+		return q.store.Delete(ctx, account, answer.DeleteQuery{Window: r.Window, Filter: expr})
 	}
 	n := 0
-	for _, err := range q.store.Summaries(ctx, account, &store.SummaryQuery{Window: r.Window, Clock: trace.ClockTraceID, Filter: expr}) {
+	for _, err := range q.store.Summaries(ctx, account, &answer.SummaryQuery{Window: r.Window, Clock: trace.ClockTraceID, Filter: expr}) {
 		if err != nil {
 			return 0, err
 		}
@@ -60,7 +60,7 @@ func (q *Query) deleteIDs(ctx context.Context, account trace.Account, r DeleteRe
 		ids = append(ids, id)
 	}
 	if !r.DryRun {
-		return q.store.Delete(ctx, account, store.DeleteQuery{IDs: ids})
+		return q.store.Delete(ctx, account, answer.DeleteQuery{IDs: ids})
 	}
 	n := 0
 	var unread []trace.ID

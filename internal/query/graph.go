@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -54,9 +54,13 @@ func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, r Graph
 		return nil, err
 	}
 	w.End++ // the end is part of the window here
-	gq := store.GraphQuery{Window: w, Group: group}
+	gq := answer.GraphQuery{Window: w, Group: group}
 	if q.Room != nil {
-		if err := q.Room.Take(ctx, max(scanBytes, q.store.WeighGraph(ctx, account, gq))); err != nil {
+		weight, err := q.store.WeighGraph(ctx, account, gq)
+		if err == nil {
+			err = q.Room.Take(ctx, max(scanBytes, weight))
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

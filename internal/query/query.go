@@ -18,6 +18,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -36,7 +37,7 @@ const (
 
 // Query answers questions about one store.
 type Query struct {
-	store store.Store
+	store Answers
 	// Groups finds the filters of groups that expressions name; nil: there are
 	// no groups but Default. It is set before the first question.
 	Groups Groups
@@ -52,16 +53,33 @@ type Query struct {
 	Names int
 }
 
+// Answers is what a Query asks of a store; answer.Store is one.
+type Answers interface {
+	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
+	Summaries(ctx context.Context, account trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error]
+	Graph(ctx context.Context, account trace.Account, q answer.GraphQuery) (*trace.Graph, error)
+	Series(ctx context.Context, account trace.Account, q answer.SeriesQuery) (*trace.Series, error)
+	Delete(ctx context.Context, account trace.Account, q answer.DeleteQuery) (int, error)
+	Weights
+}
+
+// Weights tell about how many bytes of memory answers take, before they are made.
+type Weights interface {
+	Weigh(ctx context.Context, account trace.Account, ids []trace.ID) (all, largest int64, err error)
+	WeighGraph(ctx context.Context, account trace.Account, q answer.GraphQuery) (int64, error)
+	Heaviest(ctx context.Context, account trace.Account, w trace.Window) (int64, error)
+}
+
 // History finds what belongs to an account's group, by name or by ARN; the other
 // is "". Default is a nil group.
-type History func(ctx context.Context, account trace.Account, name, arn string) (g *store.Group, found bool, err error)
+type History func(ctx context.Context, account trace.Account, name, arn string) (g *answer.Group, found bool, err error)
 
 // Groups finds the filter of an account's group by its name or its ARN; the other
 // is "".
 type Groups func(account trace.Account, name, arn string) (e *filter.Expr, found bool)
 
 // New makes a Query.
-func New(s store.Store) *Query { return &Query{store: s} }
+func New(s Answers) *Query { return &Query{store: s} }
 
 // Filter reads a filter expression and looks up the groups that it names.
 func (q *Query) Filter(account trace.Account, text string) (*filter.Expr, error) {
@@ -185,7 +203,7 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 type GroupName struct{ Name, ARN string }
 
 // history is what belongs to a group.
-func (q *Query) history(ctx context.Context, account trace.Account, n GroupName) (*store.Group, error) {
+func (q *Query) history(ctx context.Context, account trace.Account, n GroupName) (*answer.Group, error) {
 	if n == (GroupName{}) {
 		return nil, nil
 	}
@@ -246,7 +264,7 @@ func (q *Query) Series(ctx context.Context, account trace.Account, r SeriesReque
 	}
 	// Recorded: fractions of a second do not count for which buckets are answered.
 	r.Window = trace.Window{Start: r.Window.Start.FloorSecond(), End: r.Window.End.FloorSecond()}
-	if s, err = q.store.Series(ctx, account, store.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group, Limit: seriesPoints}); err != nil {
+	if s, err = q.store.Series(ctx, account, answer.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group, Limit: seriesPoints}); err != nil {
 		return nil, nil, "", err
 	}
 	// The native service always says so of a group's entity.
@@ -321,7 +339,7 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 	if r.Clock == trace.ClockService {
 		page.ReachedTime -= trace.Time(receiptSlack)
 	}
-	sq := &store.SummaryQuery{Window: r.Window, Clock: r.Clock, Filter: expr, Examined: &page.Examined}
+	sq := &answer.SummaryQuery{Window: r.Window, Clock: r.Clock, Filter: expr, Examined: &page.Examined}
 	if r.Token != "" {
 		cursor, ok := r.open(r.Token)
 		if !ok {
@@ -341,7 +359,7 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 		}
 		if len(page.Summaries) == pageSize {
 			last := page.Summaries[pageSize-1]
-			cursor := store.Cursor{Time: r.Clock.Of(last), ID: last.ID}
+			cursor := answer.Cursor{Time: r.Clock.Of(last), ID: last.ID}
 			page.Token, page.ReachedTime = r.seal(cursor), cursor.Time.FloorSecond()
 			break
 		}
@@ -354,14 +372,14 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 // for another one.
 const tokenSize = 8 + 16 + 8
 
-func (r *SummariesRequest) seal(c store.Cursor) string {
+func (r *SummariesRequest) seal(c answer.Cursor) string {
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, tokenSize), uint64(c.Time))
 	b = append(b, c.ID[:]...)
 	b = append(b, r.hash(b)...)
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func (r *SummariesRequest) open(token string) (c store.Cursor, ok bool) {
+func (r *SummariesRequest) open(token string) (c answer.Cursor, ok bool) {
 	b, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil || len(b) != tokenSize || string(r.hash(b[:24])) != string(b[24:]) {
 		return c, false

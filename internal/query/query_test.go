@@ -7,14 +7,14 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/query"
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // one is a store with one trace, which has an error.
-type one struct{ store.Store }
+type one struct{ query.Answers }
 
-func (one) Summaries(_ context.Context, _ trace.Account, q *store.SummaryQuery) iter.Seq2[*trace.Summary, error] {
+func (one) Summaries(_ context.Context, _ trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error] {
 	return func(yield func(*trace.Summary, error) bool) {
 		s := &trace.Summary{HasError: true}
 		if q.Filter.Match(&trace.Trace{}, s) {

@@ -12,14 +12,13 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/query"
-	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // shelf is a store of traces by id. Reading waits until held is closed, if it is
 // not nil.
 type shelf struct {
-	store.Store
+	query.Answers
 	traces map[trace.ID]*trace.Trace
 	held   chan struct{}
 	failed error

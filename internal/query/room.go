@@ -59,7 +59,11 @@ func (q *Query) Scan(ctx context.Context, account trace.Account, w trace.Window)
 	if q.Room == nil {
 		return nil
 	}
-	return q.Room.Take(ctx, max(scanBytes, scanParts*q.store.Heaviest(ctx, account, w)))
+	heaviest, err := q.store.Heaviest(ctx, account, w)
+	if err != nil {
+		return err
+	}
+	return q.Room.Take(ctx, max(scanBytes, scanParts*heaviest))
 }
 
 // admit takes room for an answer with all of some traces.
@@ -67,7 +71,11 @@ func (q *Query) admit(ctx context.Context, account trace.Account, ids []trace.ID
 	if q.Room == nil || len(ids) == 0 {
 		return nil
 	}
-	return q.Room.Take(ctx, answerParts*q.store.Weigh(ctx, account, ids))
+	all, _, err := q.store.Weigh(ctx, account, ids)
+	if err != nil {
+		return err
+	}
+	return q.Room.Take(ctx, answerParts*all)
 }
 
 // admitEach takes room for an answer that is made of some traces, one at a time.
@@ -75,9 +83,9 @@ func (q *Query) admitEach(ctx context.Context, account trace.Account, ids []trac
 	if q.Room == nil {
 		return nil
 	}
-	most := int64(0)
-	for _, id := range ids {
-		most = max(most, q.store.Weigh(ctx, account, []trace.ID{id}))
+	_, most, err := q.store.Weigh(ctx, account, ids)
+	if err != nil {
+		return err
 	}
 	return q.Room.Take(ctx, max(scanBytes, answerParts*most))
 }

@@ -12,19 +12,20 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/backup"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // WriteBackup writes a backup of a store and its control-plane records.
-func WriteBackup(ctx context.Context, w io.Writer, store *local.Store, records *sqlite.Store) (err error) {
+func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *sqlite.Store) (err error) {
 	dir, err := os.MkdirTemp("", "fluoro-backup-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b := backup.NewWriter(w, time.Now())
-	if err := store.Backup(ctx, b.Add); err != nil {
+	if err := shelf.Backup(ctx, b.Add); err != nil {
 		return err
 	}
 	// After the store: what a record tells of what was received is in it.
@@ -52,17 +53,17 @@ func BackupDirectory(ctx context.Context, w io.Writer, dir string) (err error) {
 	if _, err := os.Stat(filepath.Join(dir, "FORMAT")); err != nil {
 		return fmt.Errorf("directory %s holds no Fluoro data: %w", dir, err)
 	}
-	store, err := local.Open(local.Options{Dir: dir, Retention: -1})
+	shelf, err := local.Open(local.Options{Dir: dir, Rules: answer.NewRules(answer.Options{Retention: -1})})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, shelf.Close()) }()
 	records, err := sqlite.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, records.Close()) }()
-	return WriteBackup(ctx, w, store, records)
+	return WriteBackup(ctx, w, shelf, records)
 }
 
 // backup answers GET /console/api/backup with a backup, one at a time.
@@ -80,7 +81,7 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-tar")
 	w.Header().Set("Content-Disposition", `attachment; filename="fluoro-backup.tar"`)
 	began := time.Now()
-	err := WriteBackup(r.Context(), out, s.store, s.meta)
+	err := WriteBackup(r.Context(), out, s.shelf, s.meta)
 	switch {
 	case err == nil:
 		s.log.Info("a backup was made", "bytes", out.bytes, "seconds", time.Since(began).Seconds())

@@ -14,7 +14,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/sample"
 	"github.com/fluoro-io/fluoro/internal/setting"
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/tag"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -26,9 +26,6 @@ func (s *server) openRecords() {
 	var err error
 	if s.meta, err = sqlite.Open(s.config.Data); err == nil {
 		s.records = s.meta
-		if err := s.store.Keep(sqlite.FileName); err != nil {
-			s.log.Warn("if the control-plane records go missing, that will not be noticed", "error", err)
-		}
 		return
 	}
 	s.meta, s.recordsLost = nil, err.Error()
@@ -37,7 +34,7 @@ func (s *server) openRecords() {
 }
 
 // damage is all that is known to be damaged, as texts and as their number.
-func (s *server) damage(st store.Stats) (texts []string, n int64) {
+func (s *server) damage(st answer.Stats) (texts []string, n int64) {
 	texts, n = slices.Clone(st.Damage), st.Damaged
 	if s.recordsLost != "" {
 		texts, n = append(texts, s.recordsLost), n+1

@@ -2,19 +2,18 @@ package server
 
 import (
 	"context"
-	"errors"
 
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/store"
-	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // history tells queries what belongs to a group: the filters that it has had,
 // each for what was received while it was valid.
 func history(groups *group.Groups) query.History {
-	return func(ctx context.Context, account trace.Account, name, arn string) (*store.Group, bool, error) {
+	return func(ctx context.Context, account trace.Account, name, arn string) (*answer.Group, bool, error) {
 		d := groups.Default(account)
 		if (name == "" || name == d.Name) && (arn == "" || arn == d.ARN) {
 			return nil, true, nil
@@ -23,28 +22,23 @@ func history(groups *group.Groups) query.History {
 		if err != nil || len(versions) == 0 {
 			return nil, false, err
 		}
-		return &store.Group{Versions: versionsOf(versions)}, true, nil
+		return &answer.Group{Versions: versionsOf(versions)}, true, nil
 	}
 }
 
-// groupVersions tells the store what to sum up for groups. It waits until they
-// are known, for the store opens first.
-func (s *server) groupVersions(account trace.Account) ([]store.GroupVersion, error) {
-	<-s.grouped
-	if s.groups == nil {
-		return nil, errors.New("the server did not start")
-	}
+// groupVersions tells the store what to sum up for groups.
+func (s *server) groupVersions(ctx context.Context, account trace.Account) ([]answer.GroupVersion, error) {
 	if s.meta == nil {
-		return nil, local.ErrGroupsLost
+		return nil, store.ErrOwnersUnknown
 	}
-	versions, err := s.groups.Versions(context.Background(), account)
+	versions, err := s.groups.Versions(ctx, account)
 	return versionsOf(versions), err
 }
 
-func versionsOf(versions []group.Version) []store.GroupVersion {
-	out := make([]store.GroupVersion, 0, len(versions))
+func versionsOf(versions []group.Version) []answer.GroupVersion {
+	out := make([]answer.GroupVersion, 0, len(versions))
 	for _, v := range versions {
-		out = append(out, store.GroupVersion{ID: v.ID, Filter: v.Filter, Received: trace.Window{Start: v.From, End: v.Until}, Old: v.Until != trace.MaxTime})
+		out = append(out, answer.GroupVersion{ID: v.ID, Filter: v.Filter, Received: trace.Window{Start: v.From, End: v.Until}, Old: v.Until != trace.MaxTime})
 	}
 	return out
 }

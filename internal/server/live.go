@@ -7,7 +7,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/receive"
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 )
 
 // live hands what happens to the consoles that are open. A console that does not
@@ -59,7 +59,7 @@ func (l *live) refused(r receive.Refused) {
 
 // follow publishes what is stored until ctx ends, and then ends all streams: the
 // server waits for them when it stops.
-func (l *live) follow(ctx context.Context, s store.Store) error {
+func (l *live) follow(ctx context.Context, s *answer.Store) error {
 	for e := range s.Follow(ctx) {
 		l.segments += int64(e.Segments)
 		l.publish(console.Event{Traces: &console.Traces{Segments: l.segments, Time: float64(time.Now().UnixMilli()) / 1000}})
@@ -73,4 +73,4 @@ func (l *live) follow(ctx context.Context, s store.Store) error {
 }
 
 // storeStats is what gauges look at.
-type storeStats = store.Stats
+type storeStats = answer.Stats

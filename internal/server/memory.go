@@ -50,8 +50,8 @@ const program = 32 << 20
 // rest is for settling, merging and garbage, of which there is as much as makes the
 // heap a 5th of all.
 type budget struct {
-	total, heap, head, inFlight, answers, cache, flush, datagrams int64
-	names                                                         int
+	total, heap, head, inFlight, answers, cache, views, flush, datagrams int64
+	names                                                                int
 }
 
 // Graphs tell up to mostNames services apart, which is what X-Ray's console shows at
@@ -62,7 +62,7 @@ const (
 )
 
 func cut(total int64) budget {
-	return budget{total: total, heap: total / 5, head: total / 16, inFlight: total / 4, answers: total / 4, cache: total / 16, flush: total / 64, datagrams: min(total/32, 64<<20), names: int(min(mostNames, total/nameBytes))}
+	return budget{total: total, heap: total / 5, head: total / 16, inFlight: total / 4, answers: total / 4, cache: total / 128 * 7, views: total / 128, flush: total / 64, datagrams: min(total/32, 64<<20), names: int(min(mostNames, total/nameBytes))}
 }
 
 func (s *server) budget() budget {

@@ -4,8 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/fluoro-io/fluoro/internal/store"
-	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -20,24 +19,23 @@ func (s *server) longest() time.Duration {
 
 // keep tells the store how long the traces of an account are kept; nil if all are
 // kept for the same time.
-func (s *server) keep() func(trace.Account) (local.Keep, error) {
+func (s *server) keep() func(context.Context, trace.Account) (answer.Keep, error) {
 	if len(s.config.RetentionFor) == 0 {
 		return nil
 	}
-	return func(account trace.Account) (local.Keep, error) {
-		<-s.grouped
-		k := local.Keep{Default: s.config.Retention}
+	return func(ctx context.Context, account trace.Account) (answer.Keep, error) {
+		k := answer.Keep{Default: s.config.Retention}
 		for _, r := range s.config.RetentionFor {
 			switch {
 			case r.Account == string(account):
 				k.Default = r.For
-			case r.Group != "" && s.groups != nil:
-				versions, err := s.groups.History(context.Background(), account, r.Group, "")
+			case r.Group != "":
+				versions, err := s.groups.History(ctx, account, r.Group, "")
 				if err != nil {
-					return local.Keep{}, err
+					return answer.Keep{}, err
 				}
 				if len(versions) > 0 {
-					k.Groups = append(k.Groups, local.GroupKeep{Group: &store.Group{Versions: versionsOf(versions)}, For: r.For})
+					k.Groups = append(k.Groups, answer.GroupKeep{Group: &answer.Group{Versions: versionsOf(versions)}, For: r.For})
 				}
 			}
 		}

@@ -17,19 +17,18 @@ func TestKeep_ofAccountsAndGroups(t *testing.T) {
 	defer records.Close()
 	s := &server{config: &config.Config{Retention: 2 * time.Hour, RetentionFor: []config.RetentionFor{
 		{Account: "111122223333", For: time.Hour}, {Group: "slow", For: 5 * time.Hour}, {Group: "unknown", For: 9 * time.Hour},
-	}}, groups: group.New(records, group.Options{Region: "eu-west-1"}), grouped: make(chan struct{})}
-	close(s.grouped)
+	}}, groups: group.New(records, group.Options{Region: "eu-west-1"})}
 	if _, err := s.groups.Create(t.Context(), "111122223333", "slow", group.Change{Filter: "duration > 5"}, nil, 1); err != nil {
 		t.Fatal(err)
 	}
 	if s.longest() != 9*time.Hour {
 		t.Errorf("blocks are kept for %v", s.longest())
 	}
-	k, err := s.keep()("111122223333")
+	k, err := s.keep()(t.Context(), "111122223333")
 	if err != nil || k.Default != time.Hour || len(k.Groups) != 1 || k.Groups[0].For != 5*time.Hour || len(k.Groups[0].Group.Versions) != 1 {
 		t.Errorf("%+v, %v", k, err)
 	}
-	if k, err = s.keep()("999999999999"); err != nil || k.Default != 2*time.Hour || len(k.Groups) != 0 {
+	if k, err = s.keep()(t.Context(), "999999999999"); err != nil || k.Default != 2*time.Hour || len(k.Groups) != 0 {
 		t.Errorf("another account: %+v, %v", k, err)
 	}
 	s.config.RetentionFor = nil

@@ -15,6 +15,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/sample"
 	"github.com/fluoro-io/fluoro/internal/setting"
+	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/tag"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/wire"
@@ -142,8 +143,8 @@ func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 		Version: Version(), Account: s.config.Account, Region: s.config.Region, Started: float64(s.started.UnixMilli()) / 1000,
 		Listeners: s.listeners,
 		Store: console.StoreStatus{
-			Traces: stats.Traces, Segments: stats.Segments, OpenTraces: stats.OpenTraces, Blocks: stats.Blocks,
-			Bytes: stats.BlockBytes + stats.WALBytes, WALBytes: stats.WALBytes, ReadOnly: stats.ReadOnly,
+			Traces: stats.Traces, Segments: stats.Segments, OpenTraces: stats.Gauge(local.GaugeOpenTraces), Blocks: stats.Gauge(local.GaugeBlocks),
+			Bytes: stats.Gauge(local.GaugeBlockBytes) + stats.Gauge(local.GaugeLogBytes), WALBytes: stats.Gauge(local.GaugeLogBytes), ReadOnly: stats.ReadOnly,
 			Search: console.SearchStatus{Keys: stats.Keys.Keys, TracesBeyond: stats.Keys.TracesBeyond},
 			Names:  stats.Names, NamesFolded: stats.Folded, OtherName: stats.Other,
 		},
@@ -190,10 +191,12 @@ func (s *server) measure() {
 		}
 	}
 	gauge("fluoro_store_traces", "Traces held.", stat(func(st storeStats) int64 { return st.Traces }))
-	gauge("fluoro_store_open_traces", "Traces still in memory.", stat(func(st storeStats) int64 { return st.OpenTraces }))
 	gauge("fluoro_store_segments", "Segment documents and spans held.", stat(func(st storeStats) int64 { return st.Segments }))
-	gauge("fluoro_store_block_bytes", "Bytes of settled traces on disk.", stat(func(st storeStats) int64 { return st.BlockBytes }))
-	gauge("fluoro_store_wal_bytes", "Bytes of the write-ahead log on disk.", stat(func(st storeStats) int64 { return st.WALBytes }))
+	if st, err := s.store.Stats(context.Background()); err == nil { // those of the engine
+		for _, g := range st.Gauges {
+			gauge("fluoro_store_"+g.Name, g.Help, stat(func(st storeStats) int64 { return st.Gauge(g.Name) }))
+		}
+	}
 	gauge("fluoro_store_damaged_places", "Places of the data directory that are known to be damaged or missing.", func() float64 {
 		st, err := s.store.Stats(context.Background())
 		if err != nil {

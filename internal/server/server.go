@@ -22,6 +22,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,13 +46,13 @@ type server struct {
 	log         *slog.Logger
 	started     time.Time
 	registry    *prometheus.Registry
-	store       *local.Store
+	shelf       *local.Shelf
+	store       *answer.Store // answers from the shelf
 	meta        *sqlite.Store // nil if it cannot be opened
 	records     meta.Store    // meta, or what says why it cannot
 	recordsLost string
 	leftovers   []string // found at start
 	groups      *group.Groups
-	grouped     chan struct{} // closed when groups is set, or never will be
 	intake      *receive.Intake
 	retrievals  *query.Retrievals
 	tally       *receive.Tally
@@ -74,7 +76,7 @@ type server struct {
 // listens on to out and logs to logs. Errors are for people: a busy port, a
 // directory that cannot be used.
 func Run(ctx context.Context, c *config.Config, out, logs io.Writer) (err error) {
-	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry(), grouped: make(chan struct{})}
+	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry()}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.live = newLive()
 	s.tally = receive.NewTally(s.registry, time.Now, s.live.refused)
@@ -124,23 +126,36 @@ func (s *server) open() (err error) {
 	mapper := decode.NewMapper(decode.Options{Searched: searched})
 	room := s.budget()
 	s.answers, s.names = query.NewRoom(room.answers), room.names
-	s.store, err = local.Open(local.Options{
-		MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush, Names: room.names,
-		Dir: c.Data, SettleAfter: c.Settle, Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Logger: s.log,
-		Groups: s.groupVersions, Refused: s.contradicted,
-		Restore: mapper.Restore, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues,
+	// The lock comes first: it says that the directory is ours. The store asks the
+	// records for groups while it opens.
+	dir, err := local.Lock(c.Data)
+	if err != nil {
+		return err
+	}
+	s.openRecords()
+	s.groups = group.New(s.records, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
+	s.store, err = answer.Open(context.Background(), answer.Options{
+		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Groups: s.groupVersions, Refused: s.contradicted,
+		Names: room.names, CacheBytes: room.views, Restore: mapper.Restore, Logger: s.log,
+	}, func(rules store.Rules) (store.Shelf, error) {
+		s.shelf, err = local.Open(local.Options{
+			Directory: dir, Rules: rules, MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush, SettleAfter: c.Settle,
+			BoundBytes: c.RetentionBytes, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues, Logger: s.log,
+		})
+		return s.shelf, err
 	})
 	if err != nil {
 		return err
 	}
-	// The store comes first: it checks that the directory is ours, and locks it.
-	s.openRecords()
+	if s.meta != nil {
+		if err := s.shelf.Keep(sqlite.FileName); err != nil {
+			s.log.Warn("if the control-plane records go missing, that will not be noticed", "error", err)
+		}
+	}
 	s.leftovers = leftovers(c.Data)
 	for _, note := range s.leftovers {
 		s.log.Warn("something is left over", "note", note)
 	}
-	s.groups = group.New(s.records, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
-	close(s.grouped)
 	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
 	account := trace.Account(c.Account)
 	if c.UDP != config.Off {
@@ -258,25 +273,21 @@ func (s *server) close() error {
 	if s.udp != nil {
 		_ = s.udp.Close()
 	}
-	if s.store == nil {
-		return nil
-	}
-	if s.groups == nil {
-		close(s.grouped) // the store may wait for them
-	}
 	if s.retrievals != nil {
 		s.retrievals.Close() // they read the store
 	}
 	var failed error
 	// The store goes before the records: what it still writes asks them for the groups.
 	// Its lock of the directory goes with it; SQLite has a lock of its own.
-	if err := s.store.Close(); err != nil {
-		failed = fmt.Errorf("close the store: %w", err)
+	if s.store != nil {
+		if err := s.store.Close(); err != nil {
+			failed = fmt.Errorf("close the store: %w", err)
+		}
 	}
 	if s.meta != nil {
 		failed = errors.Join(failed, s.meta.Close())
 	}
-	if failed != nil {
+	if failed != nil || s.store == nil {
 		return failed
 	}
 	s.log.Info("stopped: everything is on disk")

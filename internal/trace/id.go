@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -54,6 +55,9 @@ func (id ID) Share() float64 {
 	sum := sha256.Sum256(id[:])
 	return float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
 }
+
+// Compare orders ids by their bytes.
+func (id ID) Compare(o ID) int { return bytes.Compare(id[:], o[:]) }
 
 // IsZero says whether all bits are zero, which OpenTelemetry calls invalid.
 func (id ID) IsZero() bool { return id == ID{} }

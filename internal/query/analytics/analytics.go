@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/filter"
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -21,7 +21,7 @@ const deadline = 10 * time.Second
 
 // Source is what is asked of a store.
 type Source interface {
-	Summaries(ctx context.Context, account trace.Account, q *store.SummaryQuery) iter.Seq2[*trace.Summary, error]
+	Summaries(ctx context.Context, account trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error]
 	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
 }
 
@@ -74,7 +74,7 @@ func (a *Analytics) scan(ctx context.Context, s Selection, visit func(s *trace.S
 		return c, err
 	}
 	var seen *trace.Trace
-	q := &store.SummaryQuery{Window: s.Window, Filter: expr, Examined: &c.Examined, Seen: func(t *trace.Trace) { seen = t }}
+	q := &answer.SummaryQuery{Window: s.Window, Filter: expr, Examined: &c.Examined, Seen: func(t *trace.Trace) { seen = t }}
 	for sum, err := range a.source.Summaries(limited, a.account, q) {
 		if err != nil {
 			return partial(err)

@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/filter"
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // list is a source of summaries alone.
 type list []*trace.Summary
 
-func (l list) Summaries(ctx context.Context, _ trace.Account, q *store.SummaryQuery) iter.Seq2[*trace.Summary, error] {
+func (l list) Summaries(ctx context.Context, _ trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error] {
 	return func(yield func(*trace.Summary, error) bool) {
 		for _, s := range l {
 			if err := ctx.Err(); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -55,7 +56,7 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 		return nil, err
 	}
 	out := &Found{Traces: []FoundTrace{}}
-	q := &store.SummaryQuery{Window: r.Window, Filter: expr, Examined: &out.Examined}
+	q := &answer.SummaryQuery{Window: r.Window, Filter: expr, Examined: &out.Examined}
 	if r.Token != "" {
 		if q.After = open(r.Token); q.After == nil {
 			return nil, invalid("token: %.80q is none", r.Token)
@@ -85,7 +86,7 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 			}
 		}
 		if len(out.Traces) == r.Top || time.Now().After(until) {
-			out.Token = seal(store.Cursor{Time: s.Start, ID: s.ID})
+			out.Token = seal(answer.Cursor{Time: s.Start, ID: s.ID})
 			return out, nil
 		}
 	}
@@ -93,13 +94,13 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 	return out, errors.Join(ctx.Err())
 }
 
-func seal(c store.Cursor) string {
+func seal(c answer.Cursor) string {
 	return hex.EncodeToString(append(binary.BigEndian.AppendUint64(nil, uint64(c.Time)), c.ID[:]...))
 }
 
-func open(token string) *store.Cursor {
+func open(token string) *answer.Cursor {
 	b, err := hex.DecodeString(token)
-	c := &store.Cursor{}
+	c := &answer.Cursor{}
 	if err != nil || len(b) != 8+len(c.ID) {
 		return nil
 	}

@@ -16,7 +16,7 @@ import (
 // open.
 func Accept(o Options) (gone []string, err error) {
 	o = o.withDefaults()
-	d := &directory{fs: o.FS, path: o.Dir}
+	d := &Directory{fs: o.FS, path: o.Dir}
 	if fresh, err := d.check(); err != nil {
 		return nil, err
 	} else if fresh {

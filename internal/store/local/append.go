@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -25,7 +26,7 @@ func encodeBatch(e *block.Encoder, account trace.Account, batch []*trace.Segment
 	e.Text(string(account))
 	e.Uvarint(uint64(len(batch)))
 	for _, s := range batch {
-		r := block.RecordOf(s)
+		r := trace.RecordOf(s)
 		e.Bytes(r.TraceID[:])
 		e.Record(&r)
 	}
@@ -62,7 +63,8 @@ func decodeBatch(b []byte) (trace.Account, []block.Record, error) {
 type commit struct {
 	account trace.Account
 	payload []byte
-	bytes   int64 // of memory in the head
+	bytes   int64  // of memory in the head
+	lsn     uint64 // once it is in the log
 	parts   []tracePart
 	done    chan error // nil if nobody waits
 	probe   bool
@@ -131,40 +133,38 @@ func newCommit(account trace.Account, batch []*trace.Segment) *commit {
 }
 
 // Append keeps a batch.
-func (s *Store) Append(ctx context.Context, account trace.Account, batch []*trace.Segment) ([]trace.Refused, error) {
-	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
-		return nil, err
-	}
-	if len(batch) == 0 {
-		return nil, nil
+func (s *Shelf) Append(ctx context.Context, account trace.Account, b store.Batch) (done store.Appended, err error) {
+	batch := b.Segments
+	if err := errors.Join(ctx.Err(), s.usable()); err != nil || len(batch) == 0 {
+		return done, err
 	}
 	if reason := s.unwritable(); reason != "" {
-		return nil, unavailable(reason)
+		return done, unavailable(reason)
 	}
 	c := newCommit(account, batch)
 	if err := s.reserve(ctx, c.bytes); err != nil {
-		return nil, err
+		return done, err
 	}
 	encoder := encoders.Get().(*block.Encoder)
 	c.payload = encodeBatch(encoder, account, batch)
 	c.done = make(chan error, 1)
 	if !s.queue.push(c) {
 		s.room.give(c.bytes)
-		return nil, errClosed()
+		return done, errClosed()
 	}
 	select {
 	case err := <-c.done:
 		encoders.Put(encoder)
 		if err != nil {
-			return nil, err
+			return done, err
 		}
-		return s.refusedOf(c), nil
+		return store.Appended{Seq: store.Seq(c.lsn), Repeated: s.repeatedOf(c)}, nil
 	case <-ctx.Done():
-		return nil, ctx.Err() // the batch may be kept: it was not acknowledged
+		return done, ctx.Err() // the batch may be kept: it was not acknowledged
 	}
 }
 
-func (s *Store) unwritable() string {
+func (s *Shelf) unwritable() string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.readOnly
@@ -175,7 +175,7 @@ func unavailable(reason string) error {
 }
 
 // reserve waits until the head has room, which it makes by settling early.
-func (s *Store) reserve(ctx context.Context, bytes int64) error {
+func (s *Shelf) reserve(ctx context.Context, bytes int64) error {
 	var timer *time.Timer
 	for {
 		freed, ok := s.room.tryTake(bytes)
@@ -326,7 +326,7 @@ func (q *queue) take() []*commit {
 
 // commitLoop is the only writer of the log. Batches are applied in the order in
 // which the log has them, so that a restart gives the same order.
-func (s *Store) commitLoop() {
+func (s *Shelf) commitLoop() {
 	for group := s.queue.take(); group != nil; group = s.queue.take() {
 		if s.unwritable() != "" {
 			probed := slices.ContainsFunc(group, func(c *commit) bool { return c.probe })
@@ -352,7 +352,7 @@ func (s *Store) commitLoop() {
 }
 
 // repair begins a new log file; a file that failed is never trusted again.
-func (s *Store) repair() bool {
+func (s *Shelf) repair() bool {
 	if err := s.log.Rotate(); err != nil {
 		s.setReadOnly(err)
 		return false
@@ -364,7 +364,7 @@ func (s *Store) repair() bool {
 	return true
 }
 
-func (s *Store) setReadOnly(err error) {
+func (s *Shelf) setReadOnly(err error) {
 	s.mu.Lock()
 	was := s.readOnly
 	s.readOnly = err.Error()
@@ -374,7 +374,7 @@ func (s *Store) setReadOnly(err error) {
 	}
 }
 
-func (s *Store) refuse(group []*commit) {
+func (s *Shelf) refuse(group []*commit) {
 	reason := s.unwritable()
 	for _, c := range group {
 		s.room.give(c.bytes)
@@ -385,15 +385,11 @@ func (s *Store) refuse(group []*commit) {
 }
 
 // write makes a group durable, shows it to readers, then acknowledges it.
-func (s *Store) write(group []*commit) error {
+func (s *Shelf) write(group []*commit) error {
 	var payloads [][]byte
-	segments := map[trace.Account]int{}
 	for _, c := range group {
 		if !c.probe {
 			payloads = append(payloads, c.payload)
-			for i := range c.parts {
-				segments[c.account] += len(c.parts[i].segments)
-			}
 		}
 	}
 	if len(payloads) == 0 {
@@ -411,6 +407,7 @@ func (s *Store) write(group []*commit) error {
 			} else {
 				s.apply(c, lsn, file)
 			}
+			c.lsn = lsn
 			lsn++
 		}
 	}
@@ -420,12 +417,11 @@ func (s *Store) write(group []*commit) error {
 			c.done <- nil
 		}
 	}
-	s.followers.tell(segments, trace.TimeOf(s.o.Now()))
 	return nil
 }
 
 // apply adds a batch to the head. The mutex is held, or nobody else knows the store.
-func (s *Store) apply(c *commit, lsn, file uint64) {
+func (s *Shelf) apply(c *commit, lsn, file uint64) {
 	now := s.o.Now()
 	for i := range c.parts {
 		p := c.parts[i].part
@@ -437,7 +433,7 @@ func (s *Store) apply(c *commit, lsn, file uint64) {
 	s.appliedFile = max(s.appliedFile, file)
 }
 
-func (s *Store) isSettled(k key) bool {
+func (s *Shelf) isSettled(k key) bool {
 	_, ok := s.table.get(k)
 	return ok
 }

@@ -17,7 +17,7 @@ import (
 // to it, as they were at one moment: all that was acknowledged before the call is
 // in them. The store goes on meanwhile; files that it drops are kept until they
 // were read. Errors: KindUnavailable while nothing can be written.
-func (s *Store) Backup(ctx context.Context, add func(name string, size int64, r io.Reader) error) (err error) {
+func (s *Shelf) Backup(ctx context.Context, add func(name string, size int64, r io.Reader) error) (err error) {
 	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ type keptFile struct {
 }
 
 // open keeps a file. One that need not be there may be missing.
-func (b *keptFiles) open(s *Store, name string, optional bool) error {
+func (b *keptFiles) open(s *Shelf, name string, optional bool) error {
 	f, err := s.o.FS.Open(s.dir.sub(filepath.FromSlash(name)))
 	if optional && errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -79,7 +79,7 @@ func (b *keptFiles) close() error {
 
 // keepFiles opens all files while no block is made or dropped. What is not in a
 // block then is in the log files before a new one.
-func (s *Store) keepFiles(ctx context.Context, b *keptFiles) error {
+func (s *Shelf) keepFiles(ctx context.Context, b *keptFiles) error {
 	s.merging.Lock()
 	defer s.merging.Unlock()
 	s.settling.Lock()
@@ -133,7 +133,7 @@ func (s *Store) keepFiles(ctx context.Context, b *keptFiles) error {
 
 // newLogFile begins a new log file behind all that waits to be written, and is
 // its number.
-func (s *Store) newLogFile(ctx context.Context) (uint64, error) {
+func (s *Shelf) newLogFile(ctx context.Context) (uint64, error) {
 	c := &commit{probe: true, rotate: true, done: make(chan error, 1)}
 	if !s.queue.push(c) {
 		return 0, errClosed()

@@ -6,15 +6,14 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // copyTo backs a store up into a file system of its own.
-func copyTo(t *testing.T, s *local.Store) *vfs.Mem {
+func copyTo(t *testing.T, s *opened) *vfs.Mem {
 	t.Helper()
 	fs := vfs.NewMem()
-	err := s.Backup(context.Background(), func(name string, size int64, r io.Reader) error {
+	err := s.shelf.Backup(context.Background(), func(name string, size int64, r io.Reader) error {
 		to := filepath.Join("data", name)
 		if err := fs.MkdirAll(filepath.Dir(to)); err != nil {
 			return err
@@ -44,7 +43,7 @@ func copyTo(t *testing.T, s *local.Store) *vfs.Mem {
 // Whatever the state of a store, its backup opens without damage and has all that
 // was acknowledged, deletions included.
 func TestBackup_hasWhatWasAcknowledged(t *testing.T) {
-	s, err := local.Open(small(vfs.NewMem()))
+	s, err := open(small(vfs.NewMem()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +67,7 @@ func TestBackup_hasWhatWasAcknowledged(t *testing.T) {
 		if err := remove(s, 1000+round); err != nil {
 			t.Fatal(err)
 		}
-		copied, err := local.Open(small(copyTo(t, s)))
+		copied, err := open(small(copyTo(t, s)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +86,7 @@ func TestBackup_hasWhatWasAcknowledged(t *testing.T) {
 // What is dropped while a backup reads is read to its end.
 func TestBackup_keepsWhatIsDroppedMeanwhile(t *testing.T) {
 	fs := vfs.NewMem()
-	s, err := local.Open(small(fs))
+	s, err := open(small(fs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +101,7 @@ func TestBackup_keepsWhatIsDroppedMeanwhile(t *testing.T) {
 		}
 	}
 	merged := false
-	err = s.Backup(context.Background(), func(_ string, size int64, r io.Reader) error {
+	err = s.shelf.Backup(context.Background(), func(_ string, size int64, r io.Reader) error {
 		if !merged {
 			s.Merge() // removes the blocks that the backup has begun to copy
 			merged = true

@@ -49,7 +49,7 @@ type inspected struct {
 
 type inspection struct {
 	o       Options
-	dir     *directory
+	dir     *Directory
 	deep    bool
 	codec   *block.Codec
 	graves  graves
@@ -67,7 +67,7 @@ type inspection struct {
 // foreign, newer or in use.
 func Inspect(o Options, deep bool) (*Report, error) {
 	o = o.withDefaults()
-	d := &directory{fs: o.FS, path: o.Dir}
+	d := &Directory{fs: o.FS, path: o.Dir}
 	fresh, err := d.check()
 	if err != nil {
 		return nil, err
@@ -222,8 +222,8 @@ func (in *inspection) records(b *block.Block, i int, keep block.Keeper) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range records {
-		if _, err := in.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt); err != nil {
+	for n := range records {
+		if _, err := in.o.Rules.Restore(&records[n]); err != nil {
 			return vfs.Corrupt(b.File(), b.Offset(i), "trace %s: %w", b.Entry(i).ID, err)
 		}
 	}
@@ -270,7 +270,7 @@ func (in *inspection) entry(e wal.Entry) error {
 	}
 	for i := range records {
 		r := &records[i]
-		if _, err := in.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt); err != nil {
+		if _, err := in.o.Rules.Restore(r); err != nil {
 			in.damage(vfs.Corrupt(file, e.At, "entry %d, trace %s: %w", e.LSN, r.TraceID, err))
 			continue
 		}

@@ -7,15 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/fluoro-io/fluoro/internal/store/local"
 )
 
 // filled is a directory with two blocks, a log and deletions, and its options.
-func filled(t *testing.T) local.Options {
+func filled(t *testing.T) options {
 	t.Helper()
-	o := local.Options{Dir: t.TempDir(), Retention: -1}
-	s, err := local.Open(o)
+	o := options{Dir: t.TempDir(), Retention: -1}
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +36,7 @@ func filled(t *testing.T) local.Options {
 func TestInspect_countsWhatReadersSee(t *testing.T) {
 	o := filled(t)
 	for _, deep := range []bool{false, true} {
-		r, err := local.Inspect(o, deep)
+		r, err := inspect(o, deep)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +73,7 @@ func TestInspect_namesEveryDamage(t *testing.T) {
 			if err := os.WriteFile(name, bad, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			r, err := local.Inspect(o, true)
+			r, err := inspect(o, true)
 			if err != nil {
 				t.Fatalf("%s, byte %d: %v", name, at, err)
 			}
@@ -92,17 +90,17 @@ func TestInspect_namesEveryDamage(t *testing.T) {
 
 func TestInspect_refusals(t *testing.T) {
 	o := filled(t)
-	s, err := local.Open(o)
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := local.Inspect(o, true); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := inspect(o, true); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("while it is open: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := local.Inspect(local.Options{Dir: filepath.Join(t.TempDir(), "none")}, true); err == nil || !strings.Contains(err.Error(), "holds no Fluoro data") {
+	if _, err := inspect(options{Dir: filepath.Join(t.TempDir(), "none")}, true); err == nil || !strings.Contains(err.Error(), "holds no Fluoro data") {
 		t.Errorf("a directory that is missing: %v", err)
 	}
 }

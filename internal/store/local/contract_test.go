@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/fluoro-io/fluoro/internal/store"
@@ -9,38 +10,31 @@ import (
 	"github.com/fluoro-io/fluoro/internal/store/storetest"
 )
 
-// onDisk is the engine on the real file system. Reopen needs to know the
-// directory of a store, so it is kept beside it.
-type onDisk struct {
-	*local.Store
-	options local.Options
-}
-
+// engine is the shelf on the real file system. Reopen needs to know the directory of
+// a shelf, so it is kept beside it.
 func engine(change func(*local.Options)) storetest.Engine {
-	open := func(t testing.TB, o local.Options) store.Store {
+	var dirs sync.Map // of shelves
+	open := func(t testing.TB, dir string, rules store.Rules) store.Shelf {
 		t.Helper()
+		o := local.Options{Dir: dir, Rules: rules}
+		if change != nil {
+			change(&o)
+		}
 		s, err := local.Open(o)
 		if err != nil {
 			t.Fatalf("Open: %v", err)
 		}
-		return &onDisk{s, o}
+		dirs.Store(s, dir)
+		return s
 	}
 	return storetest.Engine{
-		Open: func(t testing.TB) store.Store {
-			o := local.Options{Dir: t.TempDir(), Retention: -1}
-			if change != nil {
-				change(&o)
-			}
-			return open(t, o)
+		Open: func(t testing.TB, rules store.Rules) store.Shelf { return open(t, t.TempDir(), rules) },
+		Reopen: func(t testing.TB, closed store.Shelf, rules store.Rules) store.Shelf {
+			dir, _ := dirs.Load(closed.(*local.Shelf))
+			return open(t, dir.(string), rules)
 		},
-		Reopen: func(t testing.TB, s store.Store) store.Store {
-			if err := s.Close(); err != nil {
-				t.Fatalf("Close: %v", err)
-			}
-			return open(t, s.(*onDisk).options)
-		},
-		Settle: func(t testing.TB, s store.Store) {
-			if err := s.(*onDisk).Flush(context.Background()); err != nil {
+		Settle: func(t testing.TB, s store.Shelf) {
+			if err := s.(*local.Shelf).Flush(context.Background()); err != nil {
 				t.Fatalf("Flush: %v", err)
 			}
 		},

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
@@ -23,14 +24,14 @@ import (
 // The directory of TestDamagedDirectory: traces 0 to 2 are in the first block, 3
 // to 5 in the second, 6 and 7 in the first log file that is needed, 8 and 9 in the
 // last one, which was closed. Trace 2 was deleted.
-func damagedOptions(dir string) local.Options { return local.Options{Dir: dir, Retention: -1} }
+func damagedOptions(dir string) options { return options{Dir: dir, Retention: -1} }
 
 func buildDirectory(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
-	step := func(do func(s *local.Store) error) {
+	step := func(do func(s *opened) error) {
 		t.Helper()
-		s, err := local.Open(damagedOptions(dir))
+		s, err := open(damagedOptions(dir))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,11 +39,11 @@ func buildDirectory(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	step(func(s *local.Store) error {
+	step(func(s *opened) error {
 		return errors.Join(put(s, 0, 1), put(s, 1, 1), put(s, 2, 1), s.Flush(t.Context()), remove(s, 2), put(s, 3, 1), put(s, 4, 1), put(s, 5, 1), s.Flush(t.Context()))
 	})
-	step(func(s *local.Store) error { return errors.Join(put(s, 6, 1), put(s, 7, 1)) })
-	step(func(s *local.Store) error { return errors.Join(put(s, 8, 1), put(s, 9, 1)) })
+	step(func(s *opened) error { return errors.Join(put(s, 6, 1), put(s, 7, 1)) })
+	step(func(s *opened) error { return errors.Join(put(s, 8, 1), put(s, 9, 1)) })
 	return dir
 }
 
@@ -155,7 +156,7 @@ func TestDamagedDirectory(t *testing.T) {
 				way.do(t, path)
 				before := contents(t, dir)
 
-				r, err := local.Inspect(damagedOptions(dir), true)
+				r, err := inspect(damagedOptions(dir), true)
 				must(t, err)
 				if !names(r.Damage, path) {
 					t.Errorf("a check does not name %s: %v, %v", path, r.Damage, r.Notes)
@@ -165,7 +166,7 @@ func TestDamagedDirectory(t *testing.T) {
 				}
 
 				for start := 1; start <= 2; start++ {
-					s, err := local.Open(damagedOptions(dir))
+					s, err := open(damagedOptions(dir))
 					if err != nil {
 						t.Fatalf("start %d: %v", start, err)
 					}
@@ -220,10 +221,10 @@ func names(texts []string, path string) bool {
 }
 
 // servedBy is which traces a store serves by each way to ask.
-func servedBy(t *testing.T, s *local.Store) (served []int) {
+func servedBy(t *testing.T, s *opened) (served []int) {
 	t.Helper()
 	summaries := map[trace.ID]bool{}
-	for sum, err := range s.Summaries(t.Context(), owner, &store.SummaryQuery{Window: everything}) {
+	for sum, err := range s.Summaries(t.Context(), owner, &answer.SummaryQuery{Window: everything}) {
 		must(t, err)
 		summaries[sum.ID] = true
 	}
@@ -242,7 +243,7 @@ func servedBy(t *testing.T, s *local.Store) (served []int) {
 			t.Errorf("trace %s has no summary", tr.ID)
 		}
 	}
-	g, err := s.Graph(t.Context(), owner, store.GraphQuery{Window: everything})
+	g, err := s.Graph(t.Context(), owner, answer.GraphQuery{Window: everything})
 	must(t, err)
 	var counted int64
 	for _, service := range g.Services {
@@ -274,7 +275,7 @@ func contents(t *testing.T, dir string) (list []string) {
 
 func FuzzManifest(f *testing.F) {
 	dir := filepath.Join(f.TempDir(), "data")
-	s, err := local.Open(damagedOptions(dir))
+	s, err := open(damagedOptions(dir))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -305,7 +306,7 @@ func TestAccept(t *testing.T) {
 	must(t, os.Remove(blocks[0]))
 	must(t, os.Remove(logs[1]))
 	damage := func() []string {
-		s, err := local.Open(damagedOptions(dir))
+		s, err := open(damagedOptions(dir))
 		must(t, err)
 		st, err := s.Stats(t.Context())
 		must(t, errors.Join(err, s.Close()))
@@ -316,7 +317,7 @@ func TestAccept(t *testing.T) {
 			t.Fatalf("damage %v", d)
 		}
 	}
-	gone, err := local.Accept(damagedOptions(dir))
+	gone, err := accept(damagedOptions(dir))
 	if err != nil || !names(gone, blocks[0]) || !names(gone, logs[1]) {
 		t.Errorf("accepted %v, %v", gone, err)
 	}
@@ -331,7 +332,7 @@ func TestAccept(t *testing.T) {
 	if err != nil || len(tables) != 3 {
 		t.Errorf("left are %v, %v", tables, err)
 	}
-	if again, err := local.Accept(damagedOptions(dir)); err != nil || len(again) > 0 {
+	if again, err := accept(damagedOptions(dir)); err != nil || len(again) > 0 {
 		t.Errorf("accepted again: %v, %v", again, err)
 	}
 }
@@ -381,7 +382,7 @@ func TestDamage_readErrors(t *testing.T) {
 				}
 				o := damagedOptions(dir)
 				o.FS, o.CacheBytes = disk, 1
-				s, err := local.Open(o)
+				s, err := open(o)
 				must(t, err)
 				disk.bad = bad
 				served := servedBy(t, s)
@@ -397,7 +398,7 @@ func TestDamage_readErrors(t *testing.T) {
 				}
 				s.Merge()
 				must(t, s.Close())
-				s, err = local.Open(damagedOptions(dir))
+				s, err = open(damagedOptions(dir))
 				must(t, err)
 				if served := servedBy(t, s); len(served) != 9 {
 					t.Errorf("on a good disk %v are served", served)
@@ -418,7 +419,7 @@ func TestDamage_directories(t *testing.T) {
 		t.Run(sub, func(t *testing.T) {
 			dir := buildDirectory(t)
 			must(t, os.Rename(filepath.Join(dir, sub), filepath.Join(dir, "away")))
-			s, err := local.Open(damagedOptions(dir))
+			s, err := open(damagedOptions(dir))
 			must(t, err)
 			st, err := s.Stats(t.Context())
 			must(t, err)
@@ -439,7 +440,7 @@ func TestDamage_directories(t *testing.T) {
 				}
 				must(t, os.Rename(filepath.Join(dir, "away", e.Name()), filepath.Join(dir, sub, e.Name())))
 			}
-			s, err = local.Open(damagedOptions(dir))
+			s, err = open(damagedOptions(dir))
 			must(t, err)
 			if served := servedBy(t, s); sub == "blocks" && len(served) != 10 {
 				t.Errorf("when the files are back, %v are served", served)

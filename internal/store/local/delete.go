@@ -20,12 +20,14 @@ import (
 // writers never wait long for it.
 const deletionStep = 4096
 
-// deletion is a deletion on its way; found is how many of the traces existed.
+// deletion is a deletion on its way.
 type deletion struct {
-	ids   []trace.ID
-	upTo  []uint64 // of each id the LSN that it must not have passed; nil: delete in any case
-	at    trace.Time
-	found int
+	ids  []trace.ID
+	upTo []uint64 // of each id the LSN that it must not have passed; nil: delete in any case
+	at   trace.Time
+	// found is how many of them existed and were last received since the horizon.
+	horizon trace.Time
+	found   int
 }
 
 func encodeDeletion(account trace.Account, del *deletion) []byte {
@@ -75,43 +77,32 @@ func decodeDeletion(b []byte) (account trace.Account, del *deletion, ok bool) {
 	return account, del, d.Err() == nil && d.Done() && len(del.ids) > 0
 }
 
-// Delete removes traces.
-func (s *Store) Delete(ctx context.Context, account trace.Account, q store.DeleteQuery) (int, error) {
+// Bury deletes traces, some thousand with each entry of the log.
+func (s *Shelf) Bury(ctx context.Context, account trace.Account, stones []store.Tombstone, horizon trace.Time) (int, error) {
 	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
 		return 0, err
 	}
-	ids, deleted := q.IDs, 0
-	switch {
-	case len(ids) > 0 && (q.Filter != nil || q.Window != trace.Window{}):
-		return 0, trace.Errorf(trace.KindInvalid, "a deletion names ids or a window, not both")
-	case len(ids) == 0 && q.Window.Start >= q.Window.End:
-		return 0, trace.Errorf(trace.KindInvalid, "a deletion names ids, or a window that ends after it starts")
-	case len(ids) == 0:
-		for sum, err := range s.Summaries(ctx, account, &store.SummaryQuery{Window: q.Window, Clock: trace.ClockTraceID, Filter: q.Filter}) {
-			if err != nil {
-				return deleted, err
+	buried := 0
+	for len(stones) > 0 {
+		// An entry is conditional or it is not.
+		conditional := stones[0].UpTo > 0
+		d := deletion{horizon: horizon}
+		for len(stones) > 0 && len(d.ids) < deletionStep && stones[0].UpTo > 0 == conditional {
+			d.ids = append(d.ids, stones[0].ID)
+			if conditional {
+				d.upTo = append(d.upTo, uint64(stones[0].UpTo))
 			}
-			if ids = append(ids, sum.ID); len(ids) == deletionStep {
-				found, err := s.deleteSome(ctx, account, deletion{ids: ids})
-				if deleted += found; err != nil {
-					return deleted, err
-				}
-				ids = nil // the ones before are the log's now
-			}
+			stones = stones[1:]
+		}
+		n, err := s.deleteSome(ctx, account, d)
+		if buried += n; err != nil {
+			return buried, err
 		}
 	}
-	for len(ids) > 0 {
-		n := min(len(ids), deletionStep)
-		found, err := s.deleteSome(ctx, account, deletion{ids: ids[:n]})
-		if deleted += found; err != nil {
-			return deleted, err
-		}
-		ids = ids[n:]
-	}
-	return deleted, nil
+	return buried, nil
 }
 
-func (s *Store) deleteSome(ctx context.Context, account trace.Account, d deletion) (int, error) {
+func (s *Shelf) deleteSome(ctx context.Context, account trace.Account, d deletion) (int, error) {
 	if reason := s.unwritable(); reason != "" {
 		return 0, undeletable(reason)
 	}
@@ -137,7 +128,7 @@ func undeletable(reason string) error {
 
 // applyDeletion takes traces out of every answer. The mutex is held, or nobody
 // else knows the store.
-func (s *Store) applyDeletion(account trace.Account, d *deletion, lsn, file uint64) {
+func (s *Shelf) applyDeletion(account trace.Account, d *deletion, lsn, file uint64) {
 	s.epoch++
 	var freed int64
 	for i, id := range d.ids {
@@ -145,7 +136,7 @@ func (s *Store) applyDeletion(account trace.Account, d *deletion, lsn, file uint
 		if d.upTo != nil && s.newestLSN(k) > d.upTo[i] {
 			continue
 		}
-		bytes, found, visible := s.erase(k, lsn)
+		bytes, found, visible := s.erase(k, lsn, d.horizon)
 		freed += bytes
 		if visible {
 			d.found++
@@ -159,7 +150,7 @@ func (s *Store) applyDeletion(account trace.Account, d *deletion, lsn, file uint
 }
 
 // newestLSN is that of the last batch that brought something for a trace.
-func (s *Store) newestLSN(k key) (lsn uint64) {
+func (s *Shelf) newestLSN(k key) (lsn uint64) {
 	if p, ok := s.table.get(k); ok {
 		lsn = p.block.Entry(p.entry).LSN
 	}
@@ -170,8 +161,7 @@ func (s *Store) newestLSN(k key) (lsn uint64) {
 }
 
 // erase takes one trace out of the head and its settled copy out of the table.
-func (s *Store) erase(k key, lsn uint64) (freed int64, found, visible bool) {
-	horizon := s.horizon()
+func (s *Shelf) erase(k key, lsn uint64, horizon trace.Time) (freed int64, found, visible bool) {
 	if o := s.head.get(k); o != nil {
 		found, visible = true, true
 		freed = s.head.settle(o, len(o.parts))
@@ -186,7 +176,7 @@ func (s *Store) erase(k key, lsn uint64) (freed int64, found, visible bool) {
 }
 
 // rotate begins a new log file, so that the ones before can go.
-func (s *Store) rotate() error {
+func (s *Shelf) rotate() error {
 	if err := s.log.Rotate(); err != nil {
 		s.setReadOnly(err)
 		return unavailable(err.Error())

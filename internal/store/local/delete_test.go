@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
@@ -30,7 +30,7 @@ func idOf(n int) trace.ID {
 }
 
 // put appends one segment to trace n.
-func put(s *local.Store, n, segment int) error {
+func put(s *opened, n, segment int) error {
 	doc, err := json.Marshal(map[string]any{"trace_id": idOf(n).String(), "id": fmt.Sprintf("%016x", segment+1), "name": "svc", "start_time": 1780000000.5, "end_time": 1780000001.5})
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func put(s *local.Store, n, segment int) error {
 }
 
 // has is how many segments trace n has.
-func has(t testing.TB, s *local.Store, n int) int {
+func has(t testing.TB, s *opened, n int) int {
 	t.Helper()
 	for tr, err := range s.Traces(context.Background(), owner, []trace.ID{idOf(n)}) {
 		if err != nil {
@@ -55,12 +55,12 @@ func has(t testing.TB, s *local.Store, n int) int {
 	return 0
 }
 
-func remove(s *local.Store, numbers ...int) error {
+func remove(s *opened, numbers ...int) error {
 	var ids []trace.ID
 	for _, n := range numbers {
 		ids = append(ids, idOf(n))
 	}
-	_, err := s.Delete(context.Background(), owner, store.DeleteQuery{IDs: ids})
+	_, err := s.Delete(context.Background(), owner, answer.DeleteQuery{IDs: ids})
 	return err
 }
 
@@ -83,7 +83,7 @@ func TestDelete_crashAtEveryOperation(t *testing.T) {
 		least, most := map[int]int{}, map[int]int{}
 		o := small(fs)
 		o.PurgeAfter = time.Nanosecond
-		s, err := local.Open(o)
+		s, err := open(o)
 		if err == nil {
 			add := func(n, segment int) {
 				most[n]++
@@ -119,7 +119,7 @@ func TestDelete_crashAtEveryOperation(t *testing.T) {
 		survived := fs.Ops() <= k
 		o.FS = fs.Crash(rand.New(rand.NewPCG(uint64(k), 1)))
 		for start := range 2 {
-			if s, err = local.Open(o); err != nil {
+			if s, err = open(o); err != nil {
 				t.Fatalf("operation %d: open: %v", k, err)
 			}
 			for n := range 6 {
@@ -143,8 +143,8 @@ func TestDelete_crashAtEveryOperation(t *testing.T) {
 // without its record nothing comes back.
 func TestDelete_leavesTheDisk(t *testing.T) {
 	var ahead atomic.Int64
-	o := local.Options{Dir: t.TempDir(), Retention: -1, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}
-	s, err := local.Open(o)
+	o := options{Dir: t.TempDir(), Retention: -1, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestDelete_leavesTheDisk(t *testing.T) {
 	if err := errors.Join(s.Close(), os.Remove(filepath.Join(o.Dir, "deleted"))); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = local.Open(o); err != nil {
+	if s, err = open(o); err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
@@ -187,7 +187,7 @@ func TestDelete_leavesTheDisk(t *testing.T) {
 // One damaged copy of the deletions costs nothing and is named.
 func TestDelete_bitFlips(t *testing.T) {
 	fs := vfs.NewMem()
-	s, err := local.Open(small(fs))
+	s, err := open(small(fs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestDelete_bitFlips(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := local.Open(small(fs))
+		s, err := open(small(fs))
 		if err != nil {
 			// A newer version is refused, which names the file.
 			t.Fatalf("byte %d: %v", at, err)

@@ -3,10 +3,9 @@ package local
 import (
 	"hash/maphash"
 	"slices"
-	"time"
 
-	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/slab"
+	"github.com/fluoro-io/fluoro/internal/store/facts"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -25,41 +24,38 @@ type describer struct {
 	known     int // tokens in it
 	made      int // tokens of all traces
 	scratch   block.Tokens
+	adding    adding // of the trace at hand
 }
 
-// info is what the index says of a trace.
+// info makes what the index says of a trace.
 func (d *describer) info(src *source, t *trace.Trace, sum *trace.Summary) block.Info {
+	f := facts.Of(t, sum)
 	in := block.Info{
-		Account: src.account, ID: src.id, LSN: src.lsn(), Start: t.Start, End: t.End, Updated: t.Updated, First: t.FirstReceived,
+		Account: src.account, ID: src.id, LSN: src.lsn(), Start: f.Start, End: f.End, Updated: f.Updated, First: f.First,
 		Response: block.Unknown, Duration: block.Unknown,
 	}
-	if sum.ResponseTime != nil {
-		in.Response = *sum.ResponseTime
+	if f.Response != nil {
+		in.Response = *f.Response
 	}
-	if sum.Duration != nil {
-		in.Duration = *sum.Duration
+	if f.Duration != nil {
+		in.Duration = *f.Duration
 	}
 	for _, f := range []struct {
 		on   bool
 		flag block.Flags
-	}{{sum.HasFault, block.Fault}, {sum.HasError, block.Error}, {sum.HasThrottle, block.Throttle}, {t.InProgress, block.InProgress}} {
+	}{{f.Fault, block.Fault}, {f.Error, block.Error}, {f.Throttle, block.Throttle}, {f.InProgress, block.InProgress}, {f.EndsBeforeStart, block.Backward}} {
 		if f.on {
 			in.Flags |= f.flag
 		}
 	}
-	for e := range assemble.All(t) {
-		if !e.InProgress && e.End < t.Start {
-			in.Flags |= block.Backward
-		}
-	}
 	in.Services, in.Slow, in.Keys = d.names.Take(len(t.Nodes)), d.slow.Take(len(t.Nodes)), d.names.Take(len(sum.Annotations))
 	for i, n := range t.Nodes {
-		in.Services[i], in.Slow[i] = n.Name, block.Slow(slowest(n))
+		in.Services[i], in.Slow[i] = n.Name, block.Slow(facts.Slowest(n))
 	}
 	for i := range sum.Annotations {
 		in.Keys[i] = sum.Annotations[i].Key
 	}
-	d.tokensOf(src.account, t, sum)
+	d.collect(src.account, t, sum)
 	kept := d.of.Kept()
 	if d.made += len(kept); d.made > maxMade {
 		kept = d.of.Whatever()
@@ -69,25 +65,17 @@ func (d *describer) info(src *source, t *trace.Trace, sum *trace.Summary) block.
 	return in
 }
 
-// tokensOf collects the tokens of a trace.
-func (d *describer) tokensOf(account trace.Account, t *trace.Trace, sum *trace.Summary) {
+// collect collects the tokens of a trace. Most attributes of a trace were there
+// before, letter by letter.
+func (d *describer) collect(account trace.Account, t *trace.Trace, sum *trace.Summary) {
 	d.of.Reset()
-	d.annotations(account, t, sum)
-	for _, u := range sum.Users {
-		d.of.User(u)
-	}
-	for _, n := range t.Nodes {
-		for _, e := range n.Entities {
-			if e.HasFault() {
-				d.of.Failed(n.Name, trace.Fault)
-			}
-			if e.Error || e.HasError() {
-				d.of.Failed(n.Name, trace.Error)
-			}
-			if e.HasThrottle() {
-				d.of.Failed(n.Name, trace.Throttle)
-			}
-		}
+	d.seen.reset()
+	d.keys.mu.Lock()
+	defer d.keys.mu.Unlock()
+	d.adding = adding{d: d, to: &d.of, account: account, uses: d.keys.of(account)}
+	facts.Each(t, sum, &d.adding)
+	if d.adding.beyond {
+		d.keys.beyond++
 	}
 }
 
@@ -114,37 +102,6 @@ const (
 	maxMade = 2 << 20
 )
 
-// annotations adds the tokens of annotations and attributes. Most attributes of a
-// trace were there before, letter by letter.
-func (d *describer) annotations(account trace.Account, t *trace.Trace, sum *trace.Summary) {
-	d.keys.mu.Lock()
-	defer d.keys.mu.Unlock()
-	a := adding{d: d, to: &d.of, account: account, uses: d.keys.of(account)}
-	for i := range sum.Annotations {
-		of := &sum.Annotations[i]
-		for _, v := range of.Values {
-			a.add(of.Key, v)
-		}
-	}
-	d.seen.reset()
-	before, add := d.seen.before, a.add // once, as each is an allocation
-	var last trace.Attributes
-	for e := range assemble.All(t) {
-		seg := e.Received
-		if seg == nil || seg.Attributes == nil {
-			continue
-		}
-		seg.Attributes.OfSpan(seg.Raw, before, add)
-		if seg.Attributes != last {
-			last = seg.Attributes
-			d.of.Add(a.resource(last))
-		}
-	}
-	if a.beyond {
-		d.keys.beyond++
-	}
-}
-
 // adding adds the tokens of a trace.
 type adding struct {
 	d       *describer
@@ -154,8 +111,20 @@ type adding struct {
 	beyond  bool
 }
 
-// add adds an annotation.
-func (a *adding) add(key string, v trace.Value) bool {
+// Before tells whether an attribute was added before, by its encoded form.
+func (a *adding) Before(encoded []byte) bool { return a.d.seen.before(encoded) }
+
+// User adds a user.
+func (a *adding) User(user string) { a.to.User(user) }
+
+// Failed adds that an entity of a service had an outcome.
+func (a *adding) Failed(service string, o trace.Outcome) { a.to.Failed(service, o) }
+
+// Resource adds the attributes of a resource.
+func (a *adding) Resource(r trace.Attributes) { a.to.Add(a.resource(r)) }
+
+// Value adds a value of an annotation.
+func (a *adding) Value(key string, v trace.Value) bool {
 	keys := a.d.keys
 	number := a.to.Key(key)
 	u := a.uses[number]
@@ -183,7 +152,7 @@ func (a *adding) resource(r trace.Attributes) []uint32 {
 	}
 	d.scratch.Reset()
 	one := adding{d: d, to: &d.scratch, account: a.account, uses: a.uses}
-	r.OfResource(one.add)
+	r.OfResource(one.Value)
 	a.uses, a.beyond = one.uses, a.beyond || one.beyond
 	if d.known += 1 + len(d.scratch.List); d.resources == nil || d.known > maxKnown {
 		d.resources, d.known = map[resourceOf]resourceTokens{}, 1+len(d.scratch.List)
@@ -237,14 +206,4 @@ func (s *seen) add(hash uint64) (was bool) {
 			return false
 		}
 	}
-}
-
-// slowest is how long the slowest completed entity of a node took.
-func slowest(n *trace.Node) (d time.Duration) {
-	for _, e := range n.Entities {
-		if !e.InProgress {
-			d = max(d, time.Duration(e.Duration()))
-		}
-	}
-	return d
 }

@@ -30,8 +30,8 @@ const (
 	tempSuffix = ".tmp"
 )
 
-// directory is a data directory that this process alone may write.
-type directory struct {
+// Directory is a data directory that this process alone may write: it is locked.
+type Directory struct {
 	fs   vfs.FS
 	path string
 	lock io.Closer
@@ -44,13 +44,16 @@ type directory struct {
 	badFormat, badManifest bool
 }
 
-// openDirectory checks that a directory is ours before it changes anything in
-// it, and locks it.
-func openDirectory(fsys vfs.FS, path string) (*directory, error) {
+// Lock checks that a directory is ours before it changes anything in it, makes it if
+// it is missing, and locks it. Others may then open what is theirs in it, before the
+// shelf is opened.
+func Lock(path string) (*Directory, error) { return lockDirectory(vfs.OS{}, path) }
+
+func lockDirectory(fsys vfs.FS, path string) (*Directory, error) {
 	if path == "" {
 		return nil, errors.New("data directory: no name given")
 	}
-	d := &directory{fs: fsys, path: path}
+	d := &Directory{fs: fsys, path: path}
 	fresh, err := d.check()
 	if err != nil {
 		return nil, err
@@ -76,7 +79,7 @@ func openDirectory(fsys vfs.FS, path string) (*directory, error) {
 // check says whether the directory is new, refuses one that is not ours, and reads
 // the manifest. What is damaged of a directory that is ours is named and does not
 // keep it from opening.
-func (d *directory) check() (fresh bool, err error) {
+func (d *Directory) check() (fresh bool, err error) {
 	d.old, d.manifest, d.damage, d.badFormat, d.badManifest = false, nil, nil, false, false
 	names, err := d.fs.List(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -123,7 +126,7 @@ func (d *directory) check() (fresh bool, err error) {
 
 // foreign is a file that a first start which was cut short cannot have left
 // behind; "" if there is none.
-func (d *directory) foreign(names []string, m *manifest) string {
+func (d *Directory) foreign(names []string, m *manifest) string {
 	for _, n := range names {
 		switch n {
 		case lockName, "lost+found", formatName + tempSuffix, manifestName + tempSuffix:
@@ -140,7 +143,7 @@ func (d *directory) foreign(names []string, m *manifest) string {
 
 // refuse is an error unless a format file that is not ours can only be a damaged
 // one. What a checksum confirms, or nothing contradicts, is taken at its word.
-func (d *directory) refuse(text string, m *manifest) error {
+func (d *Directory) refuse(text string, m *manifest) error {
 	line, _, _ := strings.Cut(text, "\n")
 	name, number, _ := strings.Cut(line, " version ")
 	version, err := strconv.Atoi(number)
@@ -159,7 +162,7 @@ func (d *directory) refuse(text string, m *manifest) error {
 }
 
 // evidence says whether some log file or block shows that the directory is ours.
-func (d *directory) evidence() bool {
+func (d *Directory) evidence() bool {
 	for _, sub := range []string{logDir, blockDir} {
 		names, err := d.fs.List(d.sub(sub))
 		if err != nil {
@@ -192,7 +195,7 @@ func formatOf(version int) string {
 
 // prepare writes the manifest and the format file of a new directory, makes those
 // below, and replaces a format file that cannot be read.
-func (d *directory) prepare() error {
+func (d *Directory) prepare() error {
 	// Asked again under the lock: another process may have been faster.
 	fresh, err := d.check()
 	if err != nil {
@@ -221,7 +224,7 @@ func (d *directory) prepare() error {
 }
 
 // claim writes the manifest and then the format file, before anything else is made.
-func (d *directory) claim() error {
+func (d *Directory) claim() error {
 	d.manifest = &manifest{Next: 1, Blocks: []listed{}}
 	b, err := d.manifest.encode()
 	if err != nil {
@@ -238,13 +241,13 @@ func (d *directory) claim() error {
 	return nil
 }
 
-func (d *directory) writeFormat() error {
+func (d *Directory) writeFormat() error {
 	return replace(d.fs, d.sub(formatName), []byte(formatOf(formatVersion)))
 }
 
 // heal puts a good format file in the place of one that cannot be read, which is
 // kept. If it cannot, the next start tries again.
-func (d *directory) heal() {
+func (d *Directory) heal() {
 	name := d.sub(formatName)
 	if text, err := readFile(d.fs, name); err == nil && string(text) == formatOf(formatVersion) {
 		return
@@ -257,9 +260,9 @@ func (d *directory) heal() {
 	}
 }
 
-func (d *directory) sub(name string) string { return filepath.Join(d.path, name) }
+func (d *Directory) sub(name string) string { return filepath.Join(d.path, name) }
 
-func (d *directory) close() error { return d.lock.Close() }
+func (d *Directory) close() error { return d.lock.Close() }
 
 func readFile(fsys vfs.FS, name string) ([]byte, error) {
 	f, err := fsys.Open(name)

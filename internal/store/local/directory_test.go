@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/fluoro-io/fluoro/internal/store/local"
 )
 
 // TestDirectory_sharedWithOtherFiles: the format file, written first, is what
@@ -19,7 +17,7 @@ import (
 func TestDirectory_sharedWithOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	open := func() error {
-		s, err := local.Open(local.Options{Dir: dir, Retention: -1})
+		s, err := open(options{Dir: dir, Retention: -1})
 		if err == nil {
 			err = s.Close()
 		}
@@ -83,14 +81,14 @@ func TestDirectory_format(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
-			o := local.Options{Dir: dir, Retention: -1}
-			s, err := local.Open(o)
+			o := options{Dir: dir, Retention: -1}
+			s, err := open(o)
 			must(t, err)
 			must(t, errors.Join(put(s, 1, 1), s.Flush(t.Context()), put(s, 2, 1), s.Close()))
 			must(t, os.Remove(filepath.Join(dir, "manifest")))
 			must(t, os.WriteFile(filepath.Join(dir, "FORMAT"), []byte(c.format), 0o600))
 			for start := 1; start <= 2; start++ {
-				s, err = local.Open(o)
+				s, err = open(o)
 				if c.refused != "" {
 					if err == nil || !strings.Contains(err.Error(), c.refused) {
 						t.Fatalf("Open: %v", err)

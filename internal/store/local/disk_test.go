@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-func waitWritable(t *testing.T, s *local.Store) {
+func waitWritable(t *testing.T, s *opened) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for time.Now().Before(deadline) {
@@ -43,7 +42,7 @@ func TestDiskFails_readsGoOnAndWritesComeBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			fs := vfs.NewMem()
-			s, err := local.Open(small(fs))
+			s, err := open(small(fs))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +76,7 @@ func TestDiskFails_readsGoOnAndWritesComeBack(t *testing.T) {
 			if err := errors.Join(l.send(t, s, 5), l.verify(s), s.Close()); err != nil {
 				t.Fatal(err)
 			}
-			if s, err = local.Open(small(fs.Crash(rand.New(rand.NewPCG(1, 1))))); err != nil {
+			if s, err = open(small(fs.Crash(rand.New(rand.NewPCG(1, 1))))); err != nil {
 				t.Fatal(err)
 			}
 			if err := errors.Join(l.verify(s), s.Close()); err != nil {

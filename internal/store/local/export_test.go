@@ -8,19 +8,16 @@ import (
 )
 
 // Merge merges blocks until the plan is empty, now.
-func (s *Store) Merge() { s.mergeAll() }
+func (s *Shelf) Merge() { s.mergeAll() }
 
 // Retain drops blocks that are over their time, now.
-func (s *Store) Retain() { s.retain() }
-
-// Sweep deletes what is over the time of its account or groups, now.
-func (s *Store) Sweep() { s.sweep() }
+func (s *Shelf) Retain() { s.retain() }
 
 // Purge rewrites what holds deleted traces that are due, now.
-func (s *Store) Purge() { s.purge() }
+func (s *Shelf) Purge() { s.purge() }
 
 // Graves is how many deletions are remembered.
-func (s *Store) Graves() int { s.mu.RLock(); defer s.mu.RUnlock(); return len(s.graves.byKey) }
+func (s *Shelf) Graves() int { s.mu.RLock(); defer s.mu.RUnlock(); return len(s.graves.byKey) }
 
 // ReadGraves and ReadDeletion read what a disk may hold.
 func ReadGraves(b []byte) (int, error) { list, err := decodeGraves(b); return len(list), err }
@@ -39,14 +36,14 @@ func Plan(enough int, blocks [][4]int64) []uint64 {
 func Largest(o Options) int64 { return o.largest() }
 
 // SettleDue settles what is due by now, as the settler would.
-func (s *Store) SettleDue() {
+func (s *Shelf) SettleDue() {
 	for s.dueNow() > 0 {
 		s.wake()
 		time.Sleep(time.Millisecond)
 	}
 }
 
-func (s *Store) dueNow() int {
+func (s *Shelf) dueNow() int {
 	list := s.due()
 	for i := range list {
 		list[i].release()
@@ -55,15 +52,15 @@ func (s *Store) dueNow() int {
 }
 
 // LSN is that of the last batch that brought something for a trace.
-func (s *Store) LSN(account trace.Account, id trace.ID) uint64 {
+func (s *Shelf) LSN(account trace.Account, id trace.ID) uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.newestLSN(key{account, id})
 }
 
 // DeleteUpTo deletes a trace unless it has something newer than an LSN.
-func (s *Store) DeleteUpTo(account trace.Account, id trace.ID, lsn uint64) (int, error) {
-	return s.deleteSome(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}})
+func (s *Shelf) DeleteUpTo(account trace.Account, id trace.ID, lsn uint64) (int, error) {
+	return s.deleteSome(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}, horizon: s.horizon()})
 }
 
 // ReadManifest reads one copy of what a disk may hold.

@@ -14,8 +14,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
-	"github.com/fluoro-io/fluoro/internal/store"
-	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
@@ -47,7 +46,7 @@ type ledger struct {
 func newLedger() *ledger { return &ledger{acked: map[int]int{}, maybe: map[int]int{}} }
 
 // send appends a batch of n segments spread over some traces.
-func (l *ledger) send(t testing.TB, s *local.Store, n int) error {
+func (l *ledger) send(t testing.TB, s *opened, n int) error {
 	var batch []*trace.Segment
 	numbers := map[int]int{}
 	for range n {
@@ -69,7 +68,7 @@ func (l *ledger) send(t testing.TB, s *local.Store, n int) error {
 
 // verify checks that every acknowledged segment is there, once, by each way to
 // ask, and nothing that was not sent, and that no damage is told of.
-func (l *ledger) verify(s *local.Store) error {
+func (l *ledger) verify(s *opened) error {
 	if err := l.verifyData(s); err != nil {
 		return err
 	}
@@ -83,11 +82,11 @@ func (l *ledger) verify(s *local.Store) error {
 	return nil
 }
 
-func (l *ledger) verifyData(s *local.Store) error {
+func (l *ledger) verifyData(s *opened) error {
 	found := map[int]int{}
 	var ids []trace.ID
 	traces := 0
-	for sum, err := range s.Summaries(context.Background(), account, &store.SummaryQuery{Window: everything}) {
+	for sum, err := range s.Summaries(context.Background(), account, &answer.SummaryQuery{Window: everything}) {
 		if err != nil {
 			return fmt.Errorf("summaries: %w", err)
 		}
@@ -121,7 +120,7 @@ func (l *ledger) verifyData(s *local.Store) error {
 			return fmt.Errorf("segment %d was never sent", seg)
 		}
 	}
-	g, err := s.Graph(context.Background(), account, store.GraphQuery{Window: everything})
+	g, err := s.Graph(context.Background(), account, answer.GraphQuery{Window: everything})
 	if err != nil {
 		return fmt.Errorf("graph: %w", err)
 	}
@@ -142,12 +141,12 @@ func (l *ledger) verifyData(s *local.Store) error {
 }
 
 // small are options under which little data makes many files.
-func small(fs vfs.FS) local.Options {
-	return local.Options{Dir: "data", FS: fs, LogFileBytes: 3000, Retention: -1, RetryAfter: time.Millisecond, SettleAfter: time.Hour, MergeBlocks: 4}
+func small(fs vfs.FS) options {
+	return options{Dir: "data", FS: fs, LogFileBytes: 3000, Retention: -1, RetryAfter: time.Millisecond, SettleAfter: time.Hour, MergeBlocks: 4}
 }
 
 // cycle appends, settles, flushes and merges; errors are the test's business.
-func cycle(t testing.TB, s *local.Store, l *ledger) []error {
+func cycle(t testing.TB, s *opened, l *ledger) []error {
 	var errs []error
 	for round := range 7 {
 		for i := range 4 {
@@ -164,7 +163,7 @@ func cycle(t testing.TB, s *local.Store, l *ledger) []error {
 // sound checks that what a crash left holds no damage for a check, which takes
 // neither what was torn nor what is superfluous for that.
 func sound(fs *vfs.Mem) error {
-	r, err := local.Inspect(small(fs), true)
+	r, err := inspect(small(fs), true)
 	if err != nil && strings.Contains(err.Error(), "holds no Fluoro data") {
 		return nil // the first start did not get that far
 	}
@@ -192,7 +191,7 @@ func TestCrash_atEveryOperation(t *testing.T) {
 			return nil
 		})
 		l := newLedger()
-		s, err := local.Open(small(fs))
+		s, err := open(small(fs))
 		if err == nil {
 			cycle(t, s, l)
 			_ = s.Close()
@@ -211,7 +210,7 @@ func TestCrash_atEveryOperation(t *testing.T) {
 				}
 				return nil
 			})
-			if s, err := local.Open(small(after)); err == nil {
+			if s, err := open(small(after)); err == nil {
 				_ = s.Flush(context.Background())
 				_ = s.Close()
 			}
@@ -220,7 +219,7 @@ func TestCrash_atEveryOperation(t *testing.T) {
 				t.Fatalf("operation %d: after the second crash: %v", k, err)
 			}
 		}
-		s, err = local.Open(small(after))
+		s, err = open(small(after))
 		if err != nil {
 			t.Fatalf("operation %d: open after the crash: %v", k, err)
 		}
@@ -235,7 +234,7 @@ func TestCrash_atEveryOperation(t *testing.T) {
 		if err := errors.Join(l.verify(s), s.Close()); err != nil {
 			t.Fatalf("operation %d: after going on: %v", k, err)
 		}
-		s, err = local.Open(small(after))
+		s, err = open(small(after))
 		if err != nil {
 			t.Fatalf("operation %d: open again: %v", k, err)
 		}
@@ -260,7 +259,7 @@ func TestManifest_isWrittenInEveryCycle(t *testing.T) {
 		}
 		return nil
 	})
-	s, err := local.Open(small(fs))
+	s, err := open(small(fs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +317,7 @@ func TestFail_everyOperation(t *testing.T) {
 		l, told := newLedger(), &recorder{}
 		o := small(fs)
 		o.Logger = slog.New(told)
-		s, err := local.Open(o)
+		s, err := open(o)
 		errs := 0
 		if err != nil {
 			errs++
@@ -327,7 +326,7 @@ func TestFail_everyOperation(t *testing.T) {
 			}
 			for range 4 {
 				if err != nil {
-					s, err = local.Open(o)
+					s, err = open(o)
 				}
 			}
 			if err != nil {
@@ -370,7 +369,7 @@ func TestFail_everyOperation(t *testing.T) {
 			t.Errorf("operation %d %+v failed and nobody was told", k, failed)
 		}
 		// What the failed syncs let go is gone after a crash.
-		s, err = local.Open(small(fs.Crash(rnd)))
+		s, err = open(small(fs.Crash(rnd)))
 		if err != nil {
 			t.Fatalf("operation %d %+v: open: %v", k, failed, err)
 		}
@@ -402,7 +401,7 @@ func files(t *testing.T, fs vfs.FS, dir string) []string {
 func TestDamage_isNamedAndTheRestServed(t *testing.T) {
 	build := func() (*vfs.Mem, *ledger) {
 		fs, l := vfs.NewMem(), newLedger()
-		s, err := local.Open(small(fs))
+		s, err := open(small(fs))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -450,12 +449,12 @@ func TestDamage_isNamedAndTheRestServed(t *testing.T) {
 				if err := fs.Damage(name, func(b []byte) []byte { b[min(at, int64(len(b))-1)] ^= 1 << (at % 8); return b }); err != nil {
 					t.Fatal(err)
 				}
-				s, err := local.Open(small(fs))
+				s, err := open(small(fs))
 				if err != nil {
 					t.Fatalf("%s byte %d: Open: %v", name, at, err)
 				}
 				served := 0
-				for _, err := range s.Summaries(context.Background(), account, &store.SummaryQuery{Window: everything}) {
+				for _, err := range s.Summaries(context.Background(), account, &answer.SummaryQuery{Window: everything}) {
 					if err != nil {
 						t.Fatalf("%s byte %d: Summaries: %v", name, at, err)
 					}

@@ -159,7 +159,7 @@ func readAtMost(fsys vfs.FS, name string, most int64) ([]byte, error) {
 	return b, nil
 }
 
-func (s *Store) openGraves() {
+func (s *Shelf) openGraves() {
 	m := s.dir.manifest
 	all, damage := readGraves(s.o.FS, s.dir.sub(gravesName), m != nil && m.Deleted)
 	for _, d := range damage {
@@ -175,7 +175,7 @@ func (s *Store) openGraves() {
 
 // saveGraves writes the deletions down, before log files that hold some are
 // deleted. The caller has decided before which files these are.
-func (s *Store) saveGraves() error {
+func (s *Shelf) saveGraves() error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	s.mu.Lock()
@@ -210,7 +210,7 @@ func (s *Store) saveGraves() error {
 // purge takes deleted traces off the disk once they are due: it lets the log
 // files go that hold them, rewrites their blocks, and forgets the deletions of
 // which nothing is left.
-func (s *Store) purge() {
+func (s *Shelf) purge() {
 	s.mu.RLock()
 	due := map[key]grave{}
 	limit := trace.TimeOf(s.o.Now().Add(-s.o.PurgeAfter))
@@ -263,7 +263,7 @@ func (s *Store) purge() {
 	}
 }
 
-func (s *Store) acquireBlocks() []*sealed {
+func (s *Shelf) acquireBlocks() []*sealed {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, b := range s.blocks {
@@ -284,7 +284,7 @@ func holding(b *sealed, due map[key]grave) (keys []key) {
 }
 
 // rewrite writes a block anew without what is dead in it. Damaged blocks stay.
-func (s *Store) rewrite(b *sealed) bool {
+func (s *Shelf) rewrite(b *sealed) bool {
 	s.mu.RLock()
 	damaged := b.damaged
 	s.mu.RUnlock()

@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/facts"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -51,34 +53,51 @@ type part struct {
 	reach    reach
 }
 
-// reach bounds the times of some segments: the least and the greatest start of
-// any entity, and the last receipt.
-type reach struct{ minStart, maxStart, received trace.Time }
+// reach bounds the times of some segments.
+type reach struct {
+	minStart, maxStart trace.Time // of any entity
+	minEnd, maxEnd     trace.Time // of those that are completed
+	received           trace.Time // the last one
+}
 
-func noReach() reach { return reach{trace.MaxTime, trace.MinTime, trace.MinTime} }
+func noReach() reach {
+	return reach{trace.MaxTime, trace.MinTime, trace.MaxTime, trace.MinTime, trace.MinTime}
+}
 
 func (r *reach) join(o reach) {
 	r.minStart, r.maxStart, r.received = min(r.minStart, o.minStart), max(r.maxStart, o.maxStart), max(r.received, o.received)
+	r.minEnd, r.maxEnd = min(r.minEnd, o.minEnd), max(r.maxEnd, o.maxEnd)
 }
 
-// entityBytes is about what one entity costs in memory, strings included.
-const entityBytes = 700
+func (r *reach) entity(e *trace.Entity) {
+	r.minStart, r.maxStart = min(r.minStart, e.Start), max(r.maxStart, e.Start)
+	if !e.InProgress {
+		r.minEnd, r.maxEnd = min(r.minEnd, e.End), max(r.maxEnd, e.End)
+	}
+}
+
+// touches tells whether something of the segments can have been completed in a window.
+func (r *reach) touches(w trace.Window) bool {
+	return r.maxEnd > trace.MinTime && facts.Touches(w, r.minStart, r.maxEnd, r.minEnd < r.minStart)
+}
 
 // scopeBytes is about what spans keep of their resource and scope, texts not counted.
 const scopeBytes = 512
 
 // measure is what a segment costs in memory and where its times reach.
 func measure(s *trace.Segment) (bytes int64, r reach) {
-	r = reach{s.Start, s.Start, s.ReceivedAt}
+	r = noReach()
+	r.received = s.ReceivedAt
+	r.entity(&s.Entity)
 	entities := int64(1)
 	stack := append(make([]*trace.Entity, 0, 16), s.Subsegments...)
 	for len(stack) > 0 {
 		e := stack[len(stack)-1]
 		stack = append(stack[:len(stack)-1], e.Subsegments...)
 		entities++
-		r.minStart, r.maxStart = min(r.minStart, e.Start), max(r.maxStart, e.Start)
+		r.entity(e)
 	}
-	return entities*entityBytes + int64(len(s.Raw))*3/2, r
+	return entities*store.EntityBytes + store.TextBytes(len(s.Raw)), r
 }
 
 func newHead() *head { return &head{accounts: map[trace.Account]map[trace.ID]*open{}} }

@@ -15,17 +15,17 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// inMemory is a store on a file system that can crash, with a clock of its own.
+// inMemory is a shelf on a file system that can crash, with a clock of its own.
 type inMemory struct {
-	*local.Store
+	*local.Shelf
 	fs  *vfs.Mem
 	now *atomic.Int64
 }
 
-func openInMemory(t testing.TB, fs *vfs.Mem, now *atomic.Int64) store.Store {
+func openInMemory(t testing.TB, fs *vfs.Mem, now *atomic.Int64, rules store.Rules) store.Shelf {
 	t.Helper()
 	s, err := local.Open(local.Options{
-		Dir: "data", FS: fs, LogFileBytes: 20_000, Retention: -1, SettleAfter: time.Minute, FlushAfter: time.Minute,
+		Rules: rules, Dir: "data", FS: fs, LogFileBytes: 20_000, SettleAfter: time.Minute, FlushAfter: time.Minute,
 		Now: func() time.Time { return time.Unix(1_790_000_000, now.Load()) },
 	})
 	if err != nil {
@@ -57,14 +57,13 @@ func TestHistory_givesTheAnswersOfTheModel(t *testing.T) {
 		count = min(count, 10)
 	}
 	engine := storetest.Engine{
-		Open: func(t testing.TB) store.Store { return openInMemory(t, vfs.NewMem(), &atomic.Int64{}) },
-		Reopen: func(t testing.TB, s store.Store) store.Store {
-			if err := s.Close(); err != nil {
-				t.Fatalf("Close: %v", err)
-			}
-			return openInMemory(t, s.(*inMemory).fs, s.(*inMemory).now)
+		Open: func(t testing.TB, rules store.Rules) store.Shelf {
+			return openInMemory(t, vfs.NewMem(), &atomic.Int64{}, rules)
 		},
-		Settle: func(t testing.TB, s store.Store) {
+		Reopen: func(t testing.TB, closed store.Shelf, rules store.Rules) store.Shelf {
+			return openInMemory(t, closed.(*inMemory).fs, closed.(*inMemory).now, rules)
+		},
+		Settle: func(t testing.TB, s store.Shelf) {
 			if err := s.(*inMemory).Flush(context.Background()); err != nil {
 				t.Fatalf("Flush: %v", err)
 			}
@@ -73,7 +72,7 @@ func TestHistory_givesTheAnswersOfTheModel(t *testing.T) {
 	first := setting(t, "FLUORO_HISTORY_SEED", 0)
 	for seed := first; seed < first+count; seed++ {
 		ok := t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
-			storetest.History(t, engine, seed, func(rnd *rand.Rand, s store.Store) store.Store {
+			storetest.History(t, engine, seed, func(rnd *rand.Rand, s store.Shelf) func(store.Rules) store.Shelf {
 				m := s.(*inMemory)
 				switch rnd.IntN(7) {
 				case 0, 1:
@@ -84,13 +83,12 @@ func TestHistory_givesTheAnswersOfTheModel(t *testing.T) {
 				case 4:
 					m.Merge()
 				case 5:
-					return engine.Reopen(t, s)
+					return func(rules store.Rules) store.Shelf { return engine.Reopen(t, s, rules) }
 				case 6:
 					m.fs.Before(func(vfs.Op) error { return vfs.ErrCrashed })
-					_ = m.Close() // it cannot write any more
-					return openInMemory(t, m.fs.Crash(rnd), m.now)
+					return func(rules store.Rules) store.Shelf { return openInMemory(t, m.fs.Crash(rnd), m.now, rules) }
 				}
-				return s
+				return nil
 			})
 		})
 		if !ok {

@@ -110,8 +110,8 @@ func (u *keyUse) estimate() float64 {
 }
 
 // stats says how many keys there are and which are over their budget.
-func (k *keys) stats() store.KeyStats {
+func (k *keys) stats() store.KeyStatus {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return store.KeyStats{Keys: k.count, TracesBeyond: k.beyond, Over: slices.Clone(k.over)}
+	return store.KeyStatus{Keys: k.count, TracesBeyond: k.beyond, Over: slices.Clone(k.over)}
 }

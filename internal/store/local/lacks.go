@@ -28,13 +28,6 @@ func lacks(src *source, b *filter.Bounds) bool {
 	})
 }
 
-// hasServices says whether a trace has nodes of all names.
-func hasServices(t *trace.Trace, names []string) bool {
-	return !slices.ContainsFunc(names, func(name string) bool {
-		return !slices.ContainsFunc(t.Nodes, func(n *trace.Node) bool { return n.Name == name })
-	})
-}
-
 // sent says whether something that was sent of an open trace has an annotation
 // with a value that is wanted.
 func (src *source) sent(key string, wanted func(trace.Value) bool) bool {

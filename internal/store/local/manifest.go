@@ -294,7 +294,7 @@ func replace(fsys vfs.FS, name string, b []byte) error {
 }
 
 // listing is the manifest of what the store has now.
-func (s *Store) listing() *manifest {
+func (s *Shelf) listing() *manifest {
 	mark := s.log.Mark()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -330,7 +330,7 @@ func listedOf(b *block.Block) listed {
 }
 
 // saveManifest makes what the store has now durable in the manifest.
-func (s *Store) saveManifest() error {
+func (s *Shelf) saveManifest() error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	b, err := s.listing().encode()
@@ -354,7 +354,7 @@ func (s *Store) saveManifest() error {
 
 // Keep says that a file of somebody else is in the data directory from now on: if
 // it is missing at a later start, that is damage.
-func (s *Store) Keep(name string) error {
+func (s *Shelf) Keep(name string) error {
 	s.mu.Lock()
 	known := slices.Contains(s.beside, name)
 	if !known {

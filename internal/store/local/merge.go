@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"container/heap"
 	"errors"
 	"fmt"
@@ -12,11 +13,10 @@ import (
 )
 
 // mergeLoop keeps the number of blocks small and drops what is over its time.
-func (s *Store) mergeLoop() {
+func (s *Shelf) mergeLoop() {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
-		s.sweep()
 		s.retain()
 		s.mergeAll()
 		s.purge()
@@ -30,7 +30,7 @@ func (s *Store) mergeLoop() {
 }
 
 // mergeAll merges until the plan is empty. A failure waits for the next call.
-func (s *Store) mergeAll() {
+func (s *Shelf) mergeAll() {
 	s.merging.Lock()
 	defer s.merging.Unlock()
 	for {
@@ -55,7 +55,7 @@ func (s *Store) mergeAll() {
 }
 
 // planned are the blocks of the next merge, with a reference each.
-func (s *Store) planned() []*sealed {
+func (s *Shelf) planned() []*sealed {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	states := make([]state, len(s.blocks))
@@ -93,7 +93,7 @@ type mergings []*merging
 func (h mergings) Len() int { return len(h) }
 func (h mergings) Less(i, j int) bool {
 	a, b := h[i].Entry(h[i].entry()), h[j].Entry(h[j].entry())
-	return position{a.Start, a.ID}.compare(position{b.Start, b.ID}) < 0
+	return cmp.Or(cmp.Compare(a.Start, b.Start), a.ID.Compare(b.ID)) < 0
 }
 func (h mergings) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h *mergings) Push(m any)   { *h = append(*h, m.(*merging)) }
@@ -105,7 +105,7 @@ func (h *mergings) Pop() any {
 }
 
 // merge writes the live entries of some blocks to one and lets it take over.
-func (s *Store) merge(sources []*sealed) error {
+func (s *Shelf) merge(sources []*sealed) error {
 	var inputs mergings
 	var all []*merging
 	for _, b := range sources {
@@ -126,7 +126,7 @@ func (s *Store) merge(sources []*sealed) error {
 		origin, err = s.copyAll(w, inputs)
 	}
 	if err == nil {
-		roll, err = s.mergedRollup(all)
+		roll, err = s.mergedRollup(s.ctx, all)
 	}
 	var b *block.Block
 	if err == nil {
@@ -155,7 +155,7 @@ const surveyStep = 4096
 
 // survey decides which entries of a block a merge takes over. What dies later is
 // dead in the result, too.
-func (s *Store) survey(b *sealed) *merging {
+func (s *Shelf) survey(b *sealed) *merging {
 	m := &merging{sealed: b, taken: map[int]block.Group{}}
 	for from := 0; from < b.Len(); from += surveyStep {
 		s.mu.RLock()
@@ -174,7 +174,7 @@ func (s *Store) survey(b *sealed) *merging {
 // copyAll writes what a merge takes over, and says of each entry where it was.
 // Row groups that are large enough and hold nothing else go over as they are:
 // most of what is merged is not read, let alone compressed again.
-func (s *Store) copyAll(w *block.Writer, inputs mergings) (origin []place, err error) {
+func (s *Shelf) copyAll(w *block.Writer, inputs mergings) (origin []place, err error) {
 	var blocks []*block.Block
 	entries := 0
 	for _, m := range inputs {
@@ -225,7 +225,7 @@ func (s *Store) copyAll(w *block.Writer, inputs mergings) (origin []place, err e
 }
 
 // going is an error when the store is being closed.
-func (s *Store) going() error {
+func (s *Shelf) going() error {
 	select {
 	case <-s.closing:
 		return errStopped
@@ -236,7 +236,7 @@ func (s *Store) going() error {
 
 // isOver says whether an entry is over its time and nothing continues it. The
 // mutex is held.
-func (s *Store) isOver(b *sealed, i int) bool {
+func (s *Shelf) isOver(b *sealed, i int) bool {
 	return b.Entry(i).Updated < s.horizon() && s.head.get(s.table.keyOf(place{b, i})) == nil
 }
 
@@ -247,7 +247,7 @@ const takeOverStep = 2048
 // entry, which is right at any moment, as both copies are equal; scans go over
 // in one step at the end. In between, what supersedes the one copy supersedes
 // the other.
-func (s *Store) takeOver(merged *sealed, origin []place, sources []*sealed) {
+func (s *Shelf) takeOver(merged *sealed, origin []place, sources []*sealed) {
 	s.mu.Lock()
 	s.table.register(merged)
 	merged.origin = origin
@@ -284,7 +284,7 @@ func withoutBlocks(blocks, gone []*sealed) []*sealed {
 
 // drop deletes blocks that hold nothing that is still wanted. Sequences that
 // read them may finish.
-func (s *Store) drop(blocks []*sealed) error {
+func (s *Shelf) drop(blocks []*sealed) error {
 	s.mu.Lock()
 	s.epoch++
 	s.blocks = withoutBlocks(s.blocks, blocks)
@@ -313,7 +313,7 @@ func (s *Store) drop(blocks []*sealed) error {
 
 // removeDoomed removes the files of blocks that were dropped, once the manifest
 // does not ask for them any more. What cannot be removed now waits.
-func (s *Store) removeDoomed() error {
+func (s *Shelf) removeDoomed() error {
 	s.mu.RLock()
 	doomed := slices.Clone(s.doomed)
 	s.mu.RUnlock()
@@ -359,7 +359,7 @@ func (s *Store) removeDoomed() error {
 }
 
 // forgetGone forgets the numbers of blocks whose files are gone for good.
-func (s *Store) forgetGone() error {
+func (s *Shelf) forgetGone() error {
 	s.mu.RLock()
 	var gone []uint64
 	for number, making := range s.leaving {
@@ -397,7 +397,7 @@ func (s *Store) forgetGone() error {
 const mostGivenUp = 32
 
 // gaveUp notes that a block that was being made will not be.
-func (s *Store) gaveUp(number uint64) {
+func (s *Shelf) gaveUp(number uint64) {
 	s.mu.Lock()
 	s.leaving[number] = false
 	many := len(s.leaving) > mostGivenUp
@@ -411,11 +411,10 @@ func (s *Store) gaveUp(number uint64) {
 
 // retain drops the blocks all of whose traces are over their time. Traces that
 // are over theirs in other blocks are not shown, and go with the next merge.
-func (s *Store) retain() {
+func (s *Shelf) retain() {
 	if err := s.removeDoomed(); err != nil {
 		s.o.Logger.Warn("blocks not removed", "error", err)
 	}
-	s.shrink()
 	s.mu.RLock()
 	var over []*sealed
 	for _, b := range s.blocks {
@@ -435,7 +434,7 @@ func (s *Store) retain() {
 
 // continued says whether an open trace has its older part in a block. The
 // mutex is held.
-func (s *Store) continued(b *sealed) bool {
+func (s *Shelf) continued(b *sealed) bool {
 	if s.head.reopened == 0 {
 		return false
 	}

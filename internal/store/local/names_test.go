@@ -9,8 +9,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
-	"github.com/fluoro-io/fluoro/internal/store"
-	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
@@ -90,7 +89,7 @@ func namesKeep(t *testing.T, rnd *rand.Rand, limit int) {
 	now := time.Unix(rollupStart+400, 0)
 	o := small(fs)
 	o.Names, o.Now = limit, func() time.Time { return now }
-	s, err := local.Open(o)
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +109,7 @@ func namesKeep(t *testing.T, rnd *rand.Rand, limit int) {
 					o.FS = fs.Crash(rnd)
 					fs = o.FS.(*vfs.Mem)
 				}
-				s, err = local.Open(o)
+				s, err = open(o)
 			}
 		default:
 			var batch []*trace.Segment
@@ -132,7 +131,7 @@ func namesKeep(t *testing.T, rnd *rand.Rand, limit int) {
 	}
 }
 
-func compareTotals(t *testing.T, s *local.Store, w trace.Window, limit int) {
+func compareTotals(t *testing.T, s *opened, w trace.Window, limit int) {
 	t.Helper()
 	graph, series := assemble.NewGraph(&w), assemble.NewSeries(w, time.Minute, nil)
 	for n := range 30 {
@@ -144,7 +143,7 @@ func compareTotals(t *testing.T, s *local.Store, w trace.Window, limit int) {
 			series.Add(tr, nil)
 		}
 	}
-	got, err := s.Graph(context.Background(), owner, store.GraphQuery{Window: w})
+	got, err := s.Graph(context.Background(), owner, answer.GraphQuery{Window: w})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +154,7 @@ func compareTotals(t *testing.T, s *local.Store, w trace.Window, limit int) {
 	if have.edges != want.edges {
 		t.Errorf("%v: edges count %+v; want %+v", w, have.edges, want.edges)
 	}
-	points, err := s.Series(context.Background(), owner, store.SeriesQuery{Window: w, Period: time.Minute})
+	points, err := s.Series(context.Background(), owner, answer.SeriesQuery{Window: w, Period: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

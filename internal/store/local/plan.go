@@ -13,7 +13,7 @@ const (
 	smallestTier = 1 << 20
 	tierGrowth   = 8
 	// largestBlock bounds what a merge makes; where all blocks together are bounded,
-	// none is more than an eighth, as retention drops whole blocks.
+	// none is more than an eighth.
 	largestBlock = 512 << 20
 	blocksKept   = 8
 	// mostEntries bounds what a merge makes, too: the index of what it reads and of
@@ -34,10 +34,10 @@ type state struct {
 	damaged bool
 }
 
-// largest is how large a merge may make a block.
+// largest returns how large a merge may make a block.
 func (o *Options) largest() int64 {
-	if o.RetentionBytes > 0 {
-		return min(largestBlock, o.RetentionBytes/blocksKept)
+	if o.BoundBytes > 0 {
+		return min(largestBlock, o.BoundBytes/blocksKept)
 	}
 	return largestBlock
 }

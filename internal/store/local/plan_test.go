@@ -43,7 +43,7 @@ func TestPlan(t *testing.T) {
 // What retention by bytes drops at once is a small part of what it keeps.
 func TestLargest_isAPartOfWhatIsKept(t *testing.T) {
 	for bytes, want := range map[int64]int64{0: 512 << 20, 800 << 20: 100 << 20, 1 << 40: 512 << 20} {
-		if got := local.Largest(local.Options{RetentionBytes: bytes}); got != want {
+		if got := local.Largest(local.Options{BoundBytes: bytes}); got != want {
 			t.Errorf("%d bytes kept: blocks of %d, want %d", bytes, got, want)
 		}
 	}
@@ -56,7 +56,7 @@ func TestSettle_waitsForWhatIsOpen(t *testing.T) {
 	o := small(vfs.NewMem())
 	o.SettleAfter, o.FlushAfter = 5*time.Second, time.Hour
 	o.Now = func() time.Time { return time.Unix(rollupStart+now.Load(), 0) }
-	s, err := local.Open(o)
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,8 +64,8 @@ func TestSettle_waitsForWhatIsOpen(t *testing.T) {
 	blocks := func(want int64) {
 		t.Helper()
 		s.SettleDue()
-		if st, err := s.Stats(t.Context()); err != nil || st.Blocks != want {
-			t.Fatalf("%d s: %d blocks, %v, want %d", now.Load(), st.Blocks, err, want)
+		if st, err := s.Stats(t.Context()); err != nil || st.Gauge(local.GaugeBlocks) != want {
+			t.Fatalf("%d s: %d blocks, %v, want %d", now.Load(), st.Gauge(local.GaugeBlocks), err, want)
 		}
 	}
 	for n := range 2 {

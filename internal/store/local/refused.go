@@ -3,7 +3,7 @@ package local
 import (
 	"encoding/binary"
 
-	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -16,15 +16,14 @@ import (
 // sender waits: a larger trace is looked at when it settles.
 const maxRepeated = 20_000
 
-// refusedOf lists what of a batch contradicts what was open of its traces before.
-func (s *Store) refusedOf(c *commit) (refused []trace.Refused) {
+// repeatedOf lists the traces of a batch that were open with the same segments.
+func (s *Shelf) repeatedOf(c *commit) (list []store.Repeated) {
 	for _, r := range c.repeated {
 		own := inParts(r.parts[len(r.parts)-1:])
 		ids := make(map[trace.SegmentID]bool, len(own))
 		for seg := range own {
 			ids[seg.ID] = true
 		}
-		// Only what has the same id can be contradicted.
 		var same []*trace.Segment
 		n := 0
 		for i := range r.parts {
@@ -38,15 +37,12 @@ func (s *Store) refusedOf(c *commit) (refused []trace.Refused) {
 		if n > maxRepeated {
 			continue
 		}
-		from := len(refused)
-		for _, x := range assemble.Trace(r.id, same).Refused {
-			if own[x.In] {
-				refused = append(refused, x)
-			}
-		}
-		s.tell(key{c.account, r.id}, refused[from:])
+		list = append(list, store.Repeated{
+			ID: r.id, Segments: same, New: func(seg *trace.Segment) bool { return own[seg] },
+			Told: func(refused []trace.Refused) { s.tell(key{c.account, r.id}, refused) },
+		})
 	}
-	return refused
+	return list
 }
 
 func inParts(parts []part) map[*trace.Segment]bool {
@@ -60,10 +56,7 @@ func inParts(parts []part) map[*trace.Segment]bool {
 }
 
 // tell notes that the sender of some observations is told.
-func (s *Store) tell(k key, refused []trace.Refused) {
-	if len(refused) == 0 {
-		return
-	}
+func (s *Shelf) tell(k key, refused []trace.Refused) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.head.get(k)
@@ -80,7 +73,7 @@ func (s *Store) tell(k key, refused []trace.Refused) {
 
 // newlyRefused lists what a trace that settles does not show, of which nobody was
 // told yet: what its open parts brought that contradicts anything.
-func (s *Store) newlyRefused(src *source, t *trace.Trace) (refused []trace.Refused) {
+func (s *Shelf) newlyRefused(src *source, t *trace.Trace) (refused []trace.Refused) {
 	if len(t.Refused) == 0 {
 		return nil
 	}

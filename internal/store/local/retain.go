@@ -1,13 +1,13 @@
 package local
 
 import (
-	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
 	"io/fs"
-	"slices"
 
+	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
@@ -20,7 +20,7 @@ const (
 
 // openFloor reads the horizon that retention by bytes has reached: twice magic,
 // i64 time in nanoseconds, u32 CRC-32C of both.
-func (s *Store) openFloor() {
+func (s *Shelf) openFloor() {
 	known := trace.MinTime
 	if m := s.dir.manifest; m != nil && m.Horizon != 0 {
 		known = m.Horizon
@@ -63,61 +63,45 @@ func decodeFloor(b []byte) (trace.Time, bool) {
 	return trace.Time(binary.LittleEndian.Uint64(b[8:])), true
 }
 
-// raiseFloor makes a horizon durable, then lets it count.
-func (s *Store) raiseFloor(t trace.Time) error {
+// Floor returns the horizon that Expire has reached.
+func (s *Shelf) Floor(ctx context.Context) (trace.Time, error) {
+	return trace.Time(s.floor.Load()), errors.Join(ctx.Err(), s.usable())
+}
+
+// Expire makes a horizon durable, then lets it count. Blocks that lie below it are
+// dropped; what other blocks hold from before it is hidden.
+func (s *Shelf) Expire(ctx context.Context, t trace.Time) error {
+	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
+		return err
+	}
 	b := binary.LittleEndian.AppendUint64([]byte(floorMagic), uint64(t))
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	if err := replace(s.o.FS, s.dir.sub(floorName), append(b, b...)); err != nil {
 		return err
 	}
 	s.floor.Store(int64(t))
+	select {
+	case s.merges <- struct{}{}: // the merger drops what is over
+	default:
+	}
 	return nil
 }
 
-// shrink raises the horizon over the oldest blocks when all of them together
-// are larger than they may be; retain then drops them. What other blocks hold
-// from before the horizon is hidden with them, so that an answer never has
-// gaps in the middle.
-func (s *Store) shrink() {
-	limit := s.o.RetentionBytes
-	if limit <= 0 {
-		return
-	}
-	type size struct {
-		bytes   int64
-		updated trace.Time
-	}
-	var sizes []size
-	var sum int64
+// Portions lists the blocks: retention drops whole ones. Damaged ones stay.
+func (s *Shelf) Portions(ctx context.Context) (list []store.Portion, err error) {
 	s.mu.RLock()
+	defer s.mu.RUnlock()
 	for _, b := range s.blocks {
-		if !b.damaged && b.Range.MaxUpdated >= s.horizon() {
-			sizes = append(sizes, size{b.Size(), b.Range.MaxUpdated})
-			sum += b.Size()
+		if !b.damaged {
+			list = append(list, store.Portion{Bytes: b.Size(), Updated: b.Range.MaxUpdated})
 		}
 	}
-	s.mu.RUnlock()
-	slices.SortFunc(sizes, func(a, b size) int { return cmp.Compare(a.updated, b.updated) })
-	floor := trace.MinTime
-	for _, b := range sizes {
-		if sum <= limit {
-			break
-		}
-		sum -= b.bytes
-		floor = b.updated + 1
-	}
-	if floor == trace.MinTime {
-		return
-	}
-	s.o.Logger.Info("the oldest traces go: blocks are larger than --retention-bytes", "limit", limit)
-	if err := s.raiseFloor(floor); err != nil {
-		s.o.Logger.Warn("blocks stay larger than they may be", "error", err)
-	}
+	return list, errors.Join(ctx.Err(), s.usable())
 }
 
 // forgetReplayed takes out of the head what the log brought back although
 // retention by bytes dropped its block: the log may outlive a block a little.
-func (s *Store) forgetReplayed() {
+func (s *Shelf) forgetReplayed() {
 	var freed int64
 	for o := s.head.first; o != nil; {
 		next := o.next

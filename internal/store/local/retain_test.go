@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
@@ -19,7 +19,7 @@ import (
 func TestRetain_byBytes(t *testing.T) {
 	fs := vfs.NewMem()
 	o := small(fs)
-	s, err := local.Open(o)
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,13 +30,13 @@ func TestRetain_byBytes(t *testing.T) {
 		}
 	}
 	st, err := s.Stats(t.Context())
-	if err != nil || st.Blocks != blocks {
+	if err != nil || st.Gauge(local.GaugeBlocks) != blocks {
 		t.Fatalf("%+v, %v", st, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o.RetentionBytes = st.BlockBytes - 1
+	o.RetentionBytes = st.Gauge(local.GaugeBlockBytes) - 1
 	check := func(state string) {
 		t.Helper()
 		for n, want := range []int{0, 1, 1} {
@@ -45,19 +45,19 @@ func TestRetain_byBytes(t *testing.T) {
 			}
 		}
 	}
-	if s, err = local.Open(o); err != nil {
+	if s, err = open(o); err != nil {
 		t.Fatal(err)
 	}
 	s.Retain()
 	check("bounded")
-	if st, _ := s.Stats(t.Context()); st.BlockBytes > o.RetentionBytes {
-		t.Errorf("blocks have %d bytes, may have %d", st.BlockBytes, o.RetentionBytes)
+	if st, _ := s.Stats(t.Context()); st.Gauge(local.GaugeBlockBytes) > o.RetentionBytes {
+		t.Errorf("blocks have %d bytes, may have %d", st.Gauge(local.GaugeBlockBytes), o.RetentionBytes)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	o.RetentionBytes = 0
-	if s, err = local.Open(o); err != nil {
+	if s, err = open(o); err != nil {
 		t.Fatal(err)
 	}
 	check("reopened without a bound")
@@ -84,7 +84,7 @@ func TestRetain_byBytes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s, err = local.Open(o); err != nil {
+		if s, err = open(o); err != nil {
 			t.Fatal(err)
 		}
 		check("damaged horizon")
@@ -99,7 +99,7 @@ func TestRetain_byBytes(t *testing.T) {
 	if err := fs.Remove(name); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = local.Open(o); err != nil {
+	if s, err = open(o); err != nil {
 		t.Fatal(err)
 	}
 	check("without a horizon")
@@ -126,7 +126,7 @@ func TestRetain_onAFullDisk(t *testing.T) {
 		}
 		return nil
 	})
-	s, err := local.Open(o)
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestRetain_onAFullDisk(t *testing.T) {
 	}
 	_ = s.Close() // it cannot write any more
 	full.Store(0)
-	if s, err = local.Open(o); err != nil {
+	if s, err = open(o); err != nil {
 		t.Fatal(err)
 	}
 	if st, err := s.Stats(t.Context()); err != nil || len(st.Damage) > 0 {
@@ -163,7 +163,7 @@ func TestRetain_graphsOfWhatIsLeftReadNoTrace(t *testing.T) {
 		restored++
 		return decode.Restore(source, raw, scope, part, at)
 	}
-	s, err := local.Open(o)
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,8 +186,8 @@ func TestRetain_graphsOfWhatIsLeftReadNoTrace(t *testing.T) {
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	o.RetentionBytes = st.BlockBytes - 1
-	if s, err = local.Open(o); err != nil {
+	o.RetentionBytes = st.Gauge(local.GaugeBlockBytes) - 1
+	if s, err = open(o); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
@@ -195,7 +195,7 @@ func TestRetain_graphsOfWhatIsLeftReadNoTrace(t *testing.T) {
 	graph := func(from float64) *trace.Graph {
 		t.Helper()
 		w := trace.Window{Start: trace.FromSeconds(rollupStart + from), End: trace.FromSeconds(rollupStart + 60)}
-		g, err := s.Graph(t.Context(), owner, store.GraphQuery{Window: w})
+		g, err := s.Graph(t.Context(), owner, answer.GraphQuery{Window: w})
 		if err != nil {
 			t.Fatal(err)
 		}

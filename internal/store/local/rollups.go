@@ -1,9 +1,9 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/store"
@@ -19,13 +19,14 @@ import (
 
 // roller makes a rollup of assembled traces.
 type roller struct {
-	store    *Store
-	builder  rollup.Builder
-	versions map[trace.Account][]store.GroupVersion
-	lost     bool // it is not known what belongs to groups
+	shelf   *Shelf
+	ctx     context.Context
+	builder rollup.Builder
+	owners  map[trace.Account]func(*trace.Trace, *trace.Summary) []store.Owner
+	lost    bool // it is not known what counts for owners
 }
 
-// encode is the rollup; one that is never used if groups would be missing in it.
+// encode returns the rollup; one that is never used if owners would be missing in it.
 func (r *roller) encode() []byte {
 	if r.lost {
 		return rollup.Unusable()
@@ -33,40 +34,31 @@ func (r *roller) encode() []byte {
 	return r.builder.Encode()
 }
 
-func (s *Store) roller() *roller {
-	return &roller{store: s, builder: rollup.Builder{Limit: s.limit()}}
+func (s *Shelf) roller(ctx context.Context) *roller {
+	return &roller{shelf: s, ctx: ctx, builder: rollup.Builder{Limit: s.o.Rules.Limit()}}
 }
 
-// add counts a trace, for its account and for the groups it belongs to. Of its
+// add counts a trace, for its account and for the owners it counts for. Of its
 // summary the outline is enough.
 func (r *roller) add(account trace.Account, t *trace.Trace, sum *trace.Summary) error {
 	r.builder.Add(rollup.Owner{Account: account}, t, trace.Window{Start: trace.MinTime, End: trace.MaxTime})
-	if r.store.o.Groups == nil {
-		return nil
-	}
-	versions, known := r.versions[account]
+	owners, known := r.owners[account]
 	if !known {
-		// Asked for after what is counted was received: no version that concerns
-		// it is missing.
+		// Asked for after what is counted was received: no owner is missing.
 		var err error
-		if versions, err = r.store.o.Groups(account); errors.Is(err, ErrGroupsLost) {
+		if owners, err = r.shelf.o.Rules.Owners(r.ctx, account); errors.Is(err, store.ErrOwnersUnknown) {
 			r.lost = true
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("groups of account %s: %w", account, err)
+			return err
 		}
-		if r.versions == nil {
-			r.versions = map[trace.Account][]store.GroupVersion{}
+		if r.owners == nil {
+			r.owners = map[trace.Account]func(*trace.Trace, *trace.Summary) []store.Owner{}
 		}
-		r.versions[account] = versions
+		r.owners[account] = owners
 	}
-	if len(versions) > 0 && sum.ResponseCauses == nil {
-		assemble.Explain(t, sum) // groups may ask for root causes
-	}
-	for i := range versions {
-		if v := &versions[i]; v.Has(t, sum) {
-			r.builder.Add(rollup.Owner{Account: account, Version: v.ID}, t, v.Received)
-		}
+	for _, o := range owners(t, sum) {
+		r.builder.Add(rollup.Owner{Account: account, Version: o.ID}, t, o.Received)
 	}
 	return nil
 }
@@ -77,7 +69,7 @@ var errNoRollup = errors.New("no rollup")
 // rollups are what all entries of a block count and what those count of them that
 // were dead in an epoch; both are nil if all are. errNoRollup says that they
 // cannot be used, errStale that a later epoch was asked for already.
-func (s *Store) rollups(b *sealed, dead liveness, epoch uint32) (plus, minus *rollup.File, err error) {
+func (s *Shelf) rollups(ctx context.Context, b *sealed, dead liveness, epoch uint32) (plus, minus *rollup.File, err error) {
 	b.rolling.Lock()
 	defer b.rolling.Unlock()
 	if plus, err = s.openRollup(b); err != nil {
@@ -87,7 +79,7 @@ func (s *Store) rollups(b *sealed, dead liveness, epoch uint32) (plus, minus *ro
 		return nil, nil, errStale
 	}
 	if b.minusEpoch < epoch && dead != nil {
-		if err := s.subtract(b, dead, epoch); err != nil {
+		if err := s.subtract(ctx, b, dead, epoch); err != nil {
 			if _, corrupt := errors.AsType[*CorruptError](err); corrupt || errors.Is(err, rollup.ErrRules) {
 				err = s.noRollup(b, err)
 			}
@@ -100,11 +92,8 @@ func (s *Store) rollups(b *sealed, dead liveness, epoch uint32) (plus, minus *ro
 	return plus, b.minus, nil
 }
 
-// limit is how many names graphs tell apart.
-func (s *Store) limit() assemble.Limit { return assemble.Limit(s.o.Names) }
-
 // openRollup opens a block's rollup once. The block's rolling is held.
-func (s *Store) openRollup(b *sealed) (*rollup.File, error) {
+func (s *Shelf) openRollup(b *sealed) (*rollup.File, error) {
 	if b.unrolled {
 		return nil, errNoRollup
 	}
@@ -122,7 +111,7 @@ func (s *Store) openRollup(b *sealed) (*rollup.File, error) {
 }
 
 // noRollup gives a rollup up. A merge makes a new one.
-func (s *Store) noRollup(b *sealed, err error) error {
+func (s *Shelf) noRollup(b *sealed, err error) error {
 	b.unrolled = true
 	if errors.Is(err, rollup.ErrRules) {
 		s.o.Logger.Info("a rollup that other rules made is not used: graphs read traces instead", "file", b.RollupFile())
@@ -134,7 +123,7 @@ func (s *Store) noRollup(b *sealed, err error) error {
 
 // subtract adds to what is taken away of a block's rollup what entries count that
 // died up to an epoch. The block's rolling is held.
-func (s *Store) subtract(b *sealed, dead liveness, epoch uint32) error {
+func (s *Shelf) subtract(ctx context.Context, b *sealed, dead liveness, epoch uint32) error {
 	var more []int
 	for i := range dead {
 		if dead.gone(i, epoch) && !dead.gone(i, b.minusEpoch) {
@@ -143,7 +132,7 @@ func (s *Store) subtract(b *sealed, dead liveness, epoch uint32) error {
 	}
 	count := b.minusCount + len(more)
 	if count < b.Len() && len(more) > 0 {
-		minus, err := s.part(b, more, b.plus)
+		minus, err := s.part(ctx, b, more, b.plus)
 		if err == nil && b.minus != nil {
 			var sum []byte
 			if sum, _, err = rollup.Merge([]*rollup.File{b.minus, minus}, nil, 0); err == nil {
@@ -162,7 +151,7 @@ func (s *Store) subtract(b *sealed, dead liveness, epoch uint32) error {
 // mergedRollup is the rollup of what a merge copied: the sum of those of its
 // sources, without what the entries count that were left behind. Where that
 // cannot be read, or is more than what was copied, what was copied is read.
-func (s *Store) mergedRollup(inputs []*merging) ([]byte, error) {
+func (s *Shelf) mergedRollup(ctx context.Context, inputs []*merging) ([]byte, error) {
 	var plus, minus []*rollup.File
 	for _, m := range inputs {
 		if len(m.copied) == 0 {
@@ -172,12 +161,12 @@ func (s *Store) mergedRollup(inputs []*merging) ([]byte, error) {
 		whole, err := s.openRollup(m.sealed)
 		m.rolling.Unlock()
 		if err == nil && len(m.left) <= len(m.copied) {
-			if left, err := s.part(m.sealed, m.left, whole); err == nil {
+			if left, err := s.part(ctx, m.sealed, m.left, whole); err == nil {
 				plus, minus = append(plus, whole), append(minus, left)
 				continue
 			}
 		}
-		copied, err := s.rollupOf(m.sealed, m.copied, s.roller())
+		copied, err := s.rollupOf(m.sealed, m.copied, s.roller(ctx))
 		if errors.Is(err, rollup.ErrRules) {
 			return rollup.Unusable(), nil
 		}
@@ -186,41 +175,28 @@ func (s *Store) mergedRollup(inputs []*merging) ([]byte, error) {
 		}
 		plus = append(plus, copied)
 	}
-	merged, folded, err := rollup.Merge(plus, minus, s.limit())
-	s.noteFolded(folded)
+	merged, folded, err := rollup.Merge(plus, minus, s.o.Rules.Limit())
+	s.o.Rules.Folded(folded)
 	return merged, err
 }
 
-// noteFolded counts names that are not told apart any more, and says so at times.
-func (s *Store) noteFolded(names int) {
-	if names == 0 {
-		return
-	}
-	s.folded.Add(int64(names))
-	now := s.o.Now().UnixNano()
-	if last := s.foldedSaid.Load(); now-last > int64(foldedPause) && s.foldedSaid.CompareAndSwap(last, now) {
-		s.o.Logger.Warn("more names of services than are told apart: graphs count the least frequent ones as one node", "node", assemble.Other.Name, "limit", s.o.Names, "names", names)
-	}
-}
-
-// foldedPause is how often that is said at most.
-const foldedPause = 10 * time.Minute
-
 // part is the rollup of some entries of a block, to be taken away from the block's:
 // it tells the same names apart.
-func (s *Store) part(b *sealed, entries []int, whole *rollup.File) (*rollup.File, error) {
-	return s.rollupOf(b, entries, &roller{store: s, builder: rollup.Builder{Keep: whole.Names()}})
+func (s *Shelf) part(ctx context.Context, b *sealed, entries []int, whole *rollup.File) (*rollup.File, error) {
+	return s.rollupOf(b, entries, &roller{shelf: s, ctx: ctx, builder: rollup.Builder{Keep: whole.Names()}})
 }
 
 // rollupOf is the rollup of some entries of a block. Damage is a *CorruptError.
-func (s *Store) rollupOf(b *sealed, entries []int, r *roller) (*rollup.File, error) {
+func (s *Shelf) rollupOf(b *sealed, entries []int, r *roller) (*rollup.File, error) {
 	var memo block.Memo
+	var assembler assemble.Assembler
 	for _, i := range entries {
-		v, err := s.view(&source{key: s.table.keyOf(place{b, i}), base: place{b, i}}, false, &memo)
+		segments, err := s.segments(&source{key: s.table.keyOf(place{b, i}), base: place{b, i}}, &memo)
 		if err != nil {
 			return nil, err
 		}
-		if err := r.add(b.Account(i), v.trace, v.summary); err != nil {
+		t := assembler.Trace(b.Entry(i).ID, segments)
+		if err := r.add(b.Account(i), t, assembler.Outline(t)); err != nil {
 			return nil, err
 		}
 	}

@@ -10,8 +10,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/filter"
-	"github.com/fluoro-io/fluoro/internal/store"
-	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
@@ -35,16 +34,16 @@ func call(t testing.TB, n, segment, parent int, at float64) *trace.Segment {
 	return list[0]
 }
 
-func groupOf(t testing.TB) *store.Group {
+func groupOf(t testing.TB) *answer.Group {
 	t.Helper()
-	version := func(id, text string, from, until float64, old bool) store.GroupVersion {
+	version := func(id, text string, from, until float64, old bool) answer.GroupVersion {
 		e, err := filter.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return store.GroupVersion{ID: id, Filter: e, Received: trace.Window{Start: trace.FromSeconds(from), End: trace.FromSeconds(until)}, Old: old}
+		return answer.GroupVersion{ID: id, Filter: e, Received: trace.Window{Start: trace.FromSeconds(from), End: trace.FromSeconds(until)}, Old: old}
 	}
-	return &store.Group{Versions: []store.GroupVersion{
+	return &answer.Group{Versions: []answer.GroupVersion{
 		version("g.1", `service("svc-1")`, rollupStart+20, rollupStart+90.25, true),
 		version("g.2", `fault`, rollupStart+90.25, 1e10, false),
 	}}
@@ -62,9 +61,9 @@ func rollupsFollow(t *testing.T, rnd *rand.Rand) {
 	fs, group := vfs.NewMem(), groupOf(t)
 	now := time.Unix(rollupStart+400, 0)
 	o := small(fs)
-	o.Groups = func(trace.Account) ([]store.GroupVersion, error) { return group.Versions, nil }
+	o.Groups = func(context.Context, trace.Account) ([]answer.GroupVersion, error) { return group.Versions, nil }
 	o.Now = func() time.Time { return now }
-	s, err := local.Open(o)
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +83,7 @@ func rollupsFollow(t *testing.T, rnd *rand.Rand) {
 					o.FS = fs.Crash(rnd)
 					fs = o.FS.(*vfs.Mem)
 				}
-				s, err = local.Open(o)
+				s, err = open(o)
 			}
 		default:
 			var batch []*trace.Segment
@@ -109,7 +108,7 @@ func rollupsFollow(t *testing.T, rnd *rand.Rand) {
 }
 
 // compareCounts compares Graph and Series with what all traces say.
-func compareCounts(t *testing.T, s *local.Store, w trace.Window, g *store.Group) {
+func compareCounts(t *testing.T, s *opened, w trace.Window, g *answer.Group) {
 	t.Helper()
 	graph, series := assemble.NewGraph(&w), assemble.NewSeries(w, time.Minute, nil)
 	for n := range 30 {
@@ -123,14 +122,14 @@ func compareCounts(t *testing.T, s *local.Store, w trace.Window, g *store.Group)
 			}
 		}
 	}
-	got, err := s.Graph(context.Background(), owner, store.GraphQuery{Window: w, Group: g})
+	got, err := s.Graph(context.Background(), owner, answer.GraphQuery{Window: w, Group: g})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, want := graphText(got), graphText(graph.Graph()); got != want {
 		t.Fatalf("graph of %v:\n got %s\nwant %s", w, got, want)
 	}
-	points, err := s.Series(context.Background(), owner, store.SeriesQuery{Window: w, Period: time.Minute, Group: g})
+	points, err := s.Series(context.Background(), owner, answer.SeriesQuery{Window: w, Period: time.Minute, Group: g})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ const (
 )
 
 // wake makes the settler look now.
-func (s *Store) wake() {
+func (s *Shelf) wake() {
 	select {
 	case s.kick <- struct{}{}:
 	default:
@@ -37,7 +37,7 @@ func (s *Store) wake() {
 }
 
 // settleLoop moves settled traces to blocks, and tries failed writes again.
-func (s *Store) settleLoop() {
+func (s *Shelf) settleLoop() {
 	tick := time.NewTicker(max(10*time.Millisecond, min(s.o.SettleAfter/4, time.Second)))
 	defer tick.Stop()
 	retry := time.NewTicker(s.o.RetryAfter)
@@ -61,7 +61,7 @@ func (s *Store) settleLoop() {
 }
 
 // settle flushes until nothing is due. After a failure it waits for the next tick.
-func (s *Store) settle() {
+func (s *Shelf) settle() {
 	for {
 		due := s.due()
 		if len(due) == 0 {
@@ -81,7 +81,7 @@ func (s *Store) settle() {
 }
 
 // tidyLog lets the log go that nothing needs any more, the last file included.
-func (s *Store) tidyLog() {
+func (s *Shelf) tidyLog() {
 	s.mu.RLock()
 	idle := s.head.count == 0 && s.readOnly == ""
 	s.mu.RUnlock()
@@ -96,7 +96,7 @@ func (s *Store) tidyLog() {
 	}
 }
 
-func (s *Store) flushFailed(err error) {
+func (s *Shelf) flushFailed(err error) {
 	s.mu.Lock()
 	was := s.flushError
 	s.flushError = err.Error()
@@ -107,7 +107,7 @@ func (s *Store) flushFailed(err error) {
 }
 
 // Flush settles every trace and writes all of them to blocks.
-func (s *Store) Flush(ctx context.Context) error {
+func (s *Shelf) Flush(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
 	case s.flushes <- done:
@@ -119,7 +119,7 @@ func (s *Store) Flush(ctx context.Context) error {
 	return <-done
 }
 
-func (s *Store) flushAll() error {
+func (s *Shelf) flushAll() error {
 	for {
 		s.mu.RLock()
 		all := s.pick(func(*open) bool { return true }, blockMemory)
@@ -136,7 +136,7 @@ func (s *Store) flushAll() error {
 
 // pick takes open traces, longest idle first, while want says so and up to the
 // limits of one flush. The mutex is held.
-func (s *Store) pick(want func(*open) bool, memory int64) []source {
+func (s *Shelf) pick(want func(*open) bool, memory int64) []source {
 	var list []source
 	for o := s.head.first; o != nil && len(list) < blockTraces && memory > 0; o = o.next {
 		if !want(o) {
@@ -154,7 +154,7 @@ func (s *Store) pick(want func(*open) bool, memory int64) []source {
 // due is what should be flushed now: settled traces when there are enough, one has
 // waited long enough or no other is open; the longest idle ones when memory is short; and
 // those that keep the log from being cut.
-func (s *Store) due() []source {
+func (s *Shelf) due() []source {
 	if excess := s.room.excess(); excess > 0 {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
@@ -198,7 +198,7 @@ type settling struct {
 
 // flush writes traces to a block and puts it in place of what the head holds of
 // them. It gives the sources' references back.
-func (s *Store) flush(sources []source) error {
+func (s *Shelf) flush(sources []source) error {
 	s.settling.Lock()
 	defer s.settling.Unlock()
 	defer func() {
@@ -211,7 +211,7 @@ func (s *Store) flush(sources []source) error {
 	var assembler assemble.Assembler
 	describe := describer{keys: s.keys}
 	var segments []*trace.Segment
-	roll := s.roller()
+	roll := s.roller(s.ctx)
 	refused := map[trace.Account][]trace.Refused{}
 	for i := range sources {
 		src := &sources[i]
@@ -239,12 +239,10 @@ func (s *Store) flush(sources []source) error {
 	if err != nil {
 		return err
 	}
-	s.noteFolded(roll.builder.Folded)
+	s.o.Rules.Folded(roll.builder.Folded)
 	s.install(b, list)
-	if s.o.Refused != nil {
-		for account, list := range refused {
-			s.o.Refused(account, list)
-		}
+	for account, list := range refused {
+		s.o.Rules.Refused(account, list)
 	}
 	if err := s.trimLog(); err != nil {
 		s.o.Logger.Warn("log not cut", "error", err)
@@ -258,7 +256,7 @@ func (s *Store) flush(sources []source) error {
 
 // settledRecords appends what a block will hold of a trace. What was settled
 // before and is damaged now is left behind, in the damaged block, which stays.
-func (s *Store) settledRecords(records []block.Record, src *source, keep block.Keeper) ([]block.Record, error) {
+func (s *Shelf) settledRecords(records []block.Record, src *source, keep block.Keeper) ([]block.Record, error) {
 	if src.base.block != nil {
 		settled, err := src.base.block.Records(src.base.entry, keep)
 		records = append(records, settled...)
@@ -270,14 +268,14 @@ func (s *Store) settledRecords(records []block.Record, src *source, keep block.K
 	}
 	for i := range src.parts {
 		for _, seg := range src.parts[i].segments {
-			records = append(records, block.RecordOf(seg))
+			records = append(records, trace.RecordOf(seg))
 		}
 	}
 	return records, nil
 }
 
 // settledSegments is the same, decoded.
-func (s *Store) settledSegments(segments []*trace.Segment, src *source, keep block.Keeper) ([]*trace.Segment, error) {
+func (s *Shelf) settledSegments(segments []*trace.Segment, src *source, keep block.Keeper) ([]*trace.Segment, error) {
 	if src.base.block != nil {
 		settled := source{key: src.key, base: src.base}
 		records, err := s.settledRecords(nil, &settled, keep)
@@ -285,8 +283,7 @@ func (s *Store) settledSegments(segments []*trace.Segment, src *source, keep blo
 			return nil, err
 		}
 		for i := range records {
-			r := &records[i]
-			seg, err := s.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt)
+			seg, err := s.o.Rules.Restore(&records[i])
 			if err != nil {
 				s.noteDamage(fmt.Errorf("reopen trace %s: %w", src.id, err))
 				continue
@@ -300,7 +297,7 @@ func (s *Store) settledSegments(segments []*trace.Segment, src *source, keep blo
 	return segments, nil
 }
 
-func (s *Store) newBlockNumber() uint64 {
+func (s *Shelf) newBlockNumber() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextBlock++
@@ -308,7 +305,7 @@ func (s *Store) newBlockNumber() uint64 {
 	return s.nextBlock - 1
 }
 
-func (s *Store) writeBlock(list []settling, keep block.Keeper, roll []byte) (*block.Block, error) {
+func (s *Shelf) writeBlock(list []settling, keep block.Keeper, roll []byte) (*block.Block, error) {
 	number := s.newBlockNumber()
 	b, err := s.buildBlock(number, list, keep, roll)
 	if err != nil {
@@ -317,7 +314,7 @@ func (s *Store) writeBlock(list []settling, keep block.Keeper, roll []byte) (*bl
 	return b, err
 }
 
-func (s *Store) buildBlock(number uint64, list []settling, keep block.Keeper, roll []byte) (*block.Block, error) {
+func (s *Shelf) buildBlock(number uint64, list []settling, keep block.Keeper, roll []byte) (*block.Block, error) {
 	w, err := block.Create(block.WriterOptions{FS: s.o.FS, Dir: s.dir.sub(blockDir), Number: number, Codec: s.codec, Choice: s.choice})
 	if err != nil {
 		if w != nil {
@@ -344,7 +341,7 @@ func (s *Store) buildBlock(number uint64, list []settling, keep block.Keeper, ro
 }
 
 // install makes a flushed block part of the store, in one step for readers.
-func (s *Store) install(b *block.Block, list []settling) {
+func (s *Shelf) install(b *block.Block, list []settling) {
 	sealed := newSealed(b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -373,7 +370,7 @@ func (s *Store) install(b *block.Block, list []settling) {
 
 // trimLog deletes the log files whose content is in blocks, once the manifest asks
 // for these blocks and not for the files.
-func (s *Store) trimLog() error {
+func (s *Shelf) trimLog() error {
 	s.mu.Lock()
 	// A batch that is being written now goes to a file that is not older than
 	// that of the newest applied one.

@@ -11,13 +11,12 @@ type snapshot struct {
 	opens   []source
 	scanned []*sealed          // of each open trace, which of the blocks has its settled part, or nil
 	masked  map[place]struct{} // entries that an open trace continues
-	horizon trace.Time
 }
 
-func (s *Store) snapshot(account trace.Account) *snapshot {
+func (s *Shelf) snapshot(account trace.Account) *snapshot {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	snap := &snapshot{epoch: s.epoch, masked: map[place]struct{}{}, horizon: s.horizon()}
+	snap := &snapshot{epoch: s.epoch, masked: map[place]struct{}{}}
 	for _, b := range s.blocks {
 		b.Acquire()
 		snap.blocks = append(snap.blocks, b)

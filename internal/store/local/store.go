@@ -19,16 +19,16 @@ import (
 	"hash/crc32"
 	"hash/fnv"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
-	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
-	"github.com/fluoro-io/fluoro/internal/store/local/lru"
 	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
@@ -38,10 +38,10 @@ import (
 // CorruptError says which file is damaged and where.
 type CorruptError = vfs.CorruptError
 
-// Store is an open store.
-type Store struct {
+// Shelf is an open data directory.
+type Shelf struct {
 	o     Options
-	dir   *directory
+	dir   *Directory
 	codec *block.Codec
 	log   *wal.Log // appended to by the committer alone
 	queue queue
@@ -49,8 +49,7 @@ type Store struct {
 	// choice is which attributes have tokens.
 	choice block.Choice
 	room   room
-	// What questions read: assembled traces, pages of rollups and of row groups.
-	views  *lru.Cache[viewKey, *view]
+	// What questions read: pages of rollups and of row groups.
 	pages  *rollup.Cache
 	groups *block.Cache
 
@@ -80,53 +79,54 @@ type Store struct {
 	beside     []string     // files of others
 	losses     []string     // found lost at some start
 	accepted   []string     // of these, what somebody has taken note of
-	folded     atomic.Int64 // names that graphs do not tell apart since the start
-	foldedSaid atomic.Int64 // when the log said so last
-	floor      atomic.Int64 // horizon that retention by bytes has reached; needs no mutex
+	floor      atomic.Int64 // horizon that Expire has reached; needs no mutex
 	readOnly   string       // why nothing can be written to the log, or ""
 	flushError string       // why nothing can be written to blocks, or ""
 
-	followers followers
-	closing   chan struct{} // closed when Close begins
-	closed    atomic.Bool
-	kick      chan struct{} // wakes the settler
-	flushes   chan chan error
-	merges    chan struct{} // wakes the merger
-	settling  sync.Mutex    // one flush at a time
-	merging   sync.Mutex    // one merge at a time
-	swept     trace.Time    // up to which sweep has looked; the merger's own
-	saving    sync.Mutex    // one save of the manifest or the deletions at a time
-	saved     []byte        // the manifest as it is on disk; saving guards it
-	// assembling lets large traces be assembled one at a time.
-	assembling sync.Mutex
-	tasks      sync.WaitGroup
-	writers    sync.WaitGroup
+	// ctx is that of what runs by itself; it ends a while after Close begins.
+	ctx      context.Context
+	cancel   context.CancelFunc
+	closing  chan struct{} // closed when Close begins
+	closed   atomic.Bool
+	kick     chan struct{} // wakes the settler
+	flushes  chan chan error
+	merges   chan struct{} // wakes the merger
+	settling sync.Mutex    // one flush at a time
+	merging  sync.Mutex    // one merge at a time
+	saving   sync.Mutex    // one save of the manifest or the deletions at a time
+	saved    []byte        // the manifest as it is on disk; saving guards it
+	tasks    sync.WaitGroup
+	writers  sync.WaitGroup
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Shelf = (*Shelf)(nil)
 
 // Open opens a data directory and takes back what its log holds. Damage, files that
 // are missing or cannot be read included, is logged, shown in Stats and does not
 // keep it from opening; a directory that is foreign, newer, locked or cannot be
 // written does.
-func Open(o Options) (*Store, error) {
+func Open(o Options) (*Shelf, error) {
 	o = o.withDefaults()
-	dir, err := openDirectory(o.FS, o.Dir)
-	if err != nil {
-		return nil, err
+	dir := o.Directory
+	if dir == nil {
+		var err error
+		if dir, err = lockDirectory(o.FS, o.Dir); err != nil {
+			return nil, err
+		}
 	}
-	s := &Store{
+	s := &Shelf{
 		o: o, dir: dir, head: newHead(), keys: newKeys(o.AnnotationKeys, o.AnnotationValues), table: newTable(), epoch: 1, nextBlock: 1, known: map[uint64]bool{}, leaving: map[uint64]bool{},
 		closing: make(chan struct{}), kick: make(chan struct{}, 1), flushes: make(chan chan error), merges: make(chan struct{}, 1),
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.choice = choiceOf(o.Attributes)
 	s.queue.init()
 	s.room.limit = o.MemoryLimit
-	s.views = lru.New[viewKey, *view](o.CacheBytes/8, o.CacheBytes/32)
-	s.pages = rollup.NewCache(o.CacheBytes * 3 / 8)
-	s.groups = block.NewCache(o.CacheBytes / 2)
+	s.pages = rollup.NewCache(o.CacheBytes * 3 / 7)
+	s.groups = block.NewCache(o.CacheBytes * 4 / 7)
 	if err := s.open(); err != nil {
 		s.release()
+		s.cancel()
 		return nil, errors.Join(err, dir.close())
 	}
 	s.writers.Go(s.commitLoop)
@@ -144,7 +144,7 @@ func choiceOf(text string) block.Choice {
 	return block.Choice(max(1, min(sum, 1<<32-2)))
 }
 
-func (s *Store) open() (err error) {
+func (s *Shelf) open() (err error) {
 	if s.codec, err = block.NewCodec(); err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (s *Store) open() (err error) {
 
 // remember lists what was lost at this or an earlier start. It cannot be found
 // again when new files have taken the place of what is missing.
-func (s *Store) remember(losses []string) {
+func (s *Shelf) remember(losses []string) {
 	for _, text := range losses {
 		if s.dir.manifest.accepted(text) {
 			s.accepted = append(s.accepted, text)
@@ -211,14 +211,14 @@ func (s *Store) remember(losses []string) {
 }
 
 // openBeside looks for files that others said are in the directory.
-func (s *Store) openBeside() {
+func (s *Shelf) openBeside() {
 	for _, d := range missingBeside(s.dir) {
 		s.remember([]string{d.Error()})
 	}
 }
 
 // missingBeside names files of others that are gone.
-func missingBeside(d *directory) (damage []error) {
+func missingBeside(d *Directory) (damage []error) {
 	for _, name := range d.manifest.Beside {
 		f, err := d.fs.Open(d.sub(name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -231,9 +231,9 @@ func missingBeside(d *directory) (damage []error) {
 }
 
 // leftBehind names files that were found damaged and replaced earlier.
-func (s *Store) leftBehind() []string { return damagedAside(s.dir) }
+func (s *Shelf) leftBehind() []string { return damagedAside(s.dir) }
 
-func damagedAside(d *directory) (notes []string) {
+func damagedAside(d *Directory) (notes []string) {
 	for _, sub := range []string{"", logDir, blockDir} {
 		names, err := d.fs.List(d.sub(sub))
 		if err != nil {
@@ -249,7 +249,7 @@ func damagedAside(d *directory) (notes []string) {
 }
 
 // openBlocks loads all indexes and is the least LSN that no block knows.
-func (s *Store) openBlocks() (next uint64, err error) {
+func (s *Shelf) openBlocks() (next uint64, err error) {
 	dir, m := s.dir.sub(blockDir), s.dir.manifest
 	names, err := s.o.FS.List(dir)
 	if err != nil {
@@ -302,7 +302,7 @@ func (s *Store) openBlocks() (next uint64, err error) {
 // take adds a block that was found at start. The copy with the highest LSN
 // wins; of two equal ones, which a merge leaves when it is cut short, the one
 // in the newer block.
-func (s *Store) take(b *sealed) {
+func (s *Shelf) take(b *sealed) {
 	s.table.register(b)
 	s.blocks = append(s.blocks, b)
 	for i := range b.Len() {
@@ -324,7 +324,7 @@ func (s *Store) take(b *sealed) {
 }
 
 // replay takes back one batch from the log, without what blocks hold already.
-func (s *Store) replay(e wal.Entry) error {
+func (s *Shelf) replay(e wal.Entry) error {
 	if account, d, ok := decodeDeletion(e.Data); ok {
 		s.applyDeletion(account, d, e.LSN, e.File)
 		return nil
@@ -341,7 +341,7 @@ func (s *Store) replay(e wal.Entry) error {
 		if p, ok := s.table.get(k); ok && p.block.Entry(p.entry).LSN >= e.LSN || s.graves.hold(k, e.LSN) {
 			continue
 		}
-		seg, err := s.o.Restore(r.Source, r.Raw, r.Scope, r.Part, r.ReceivedAt)
+		seg, err := s.o.Rules.Restore(r)
 		if err != nil {
 			s.noteDamage(vfs.Corrupt(filepath.Join(s.dir.sub(logDir), wal.Name(e.File)), e.At, "entry %d, trace %s: %w", e.LSN, r.TraceID, err))
 			continue
@@ -356,13 +356,19 @@ func (s *Store) replay(e wal.Entry) error {
 	return nil
 }
 
+// closePatience is how long what is being written may still ask others.
+const closePatience = 10 * time.Second
+
 // Close stops taking segments, makes the last state durable and releases the
 // directory. Sequences that are running may still be read to their end.
-func (s *Store) Close() error {
+func (s *Shelf) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
 	close(s.closing)
+	patience := time.AfterFunc(closePatience, s.cancel)
+	defer s.cancel()
+	defer patience.Stop()
 	s.queue.close()
 	s.writers.Wait()
 	s.tasks.Wait()
@@ -376,7 +382,7 @@ func (s *Store) Close() error {
 }
 
 // release gives back the blocks; those that a sequence reads stay open for it.
-func (s *Store) release() {
+func (s *Shelf) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range s.blocks {
@@ -388,7 +394,7 @@ func (s *Store) release() {
 func errClosed() error { return trace.Errorf(trace.KindUnavailable, "the store is shut down") }
 
 // usable is the error of a call on a store that is closed.
-func (s *Store) usable() error {
+func (s *Shelf) usable() error {
 	if s.closed.Load() {
 		return errClosed()
 	}
@@ -402,7 +408,7 @@ const (
 )
 
 // noteDamage counts damage once, and keeps and logs it as far as there is room.
-func (s *Store) noteDamage(err error) {
+func (s *Shelf) noteDamage(err error) {
 	text := err.Error()
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(text)) // never fails
@@ -425,23 +431,60 @@ func (s *Store) noteDamage(err error) {
 	}
 }
 
-// Stats says how much is kept.
-func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
+// Capabilities tells what blocks and their rollups are good for.
+func (s *Shelf) Capabilities() store.Capabilities {
+	return store.Capabilities{Sums: true, Prunes: true, Drops: true}
+}
+
+// Accounts lists the accounts of blocks and of open traces.
+func (s *Shelf) Accounts(ctx context.Context) ([]trace.Account, error) {
 	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
-		return store.Stats{}, err
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := map[trace.Account]bool{}
+	for _, b := range s.blocks {
+		for _, account := range b.Accounts() {
+			all[account] = true
+		}
+	}
+	for account := range s.head.accounts {
+		all[account] = true
+	}
+	return slices.Sorted(maps.Keys(all)), nil
+}
+
+// Status tells how much is stored.
+func (s *Shelf) Status(ctx context.Context) (store.Status, error) {
+	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
+		return store.Status{}, err
 	}
 	wal, keys := s.log.Size(), s.keys.stats()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	st := store.Stats{
-		Traces: s.table.count + int64(s.head.count) - s.head.reopened, Segments: s.head.segments, OpenTraces: int64(s.head.count),
-		Blocks: int64(len(s.blocks)), WALBytes: wal, Keys: keys, ReadOnly: s.readOnly,
+	st := store.Status{
+		Traces: s.table.count + int64(s.head.count) - s.head.reopened, Segments: s.head.segments, Keys: keys, ReadOnly: s.readOnly,
 		Damage: slices.Clone(s.damage), Damaged: int64(len(s.known)), Notes: s.notes,
-		Names: s.o.Names, Folded: s.folded.Load(), Other: assemble.Other.Name,
 	}
+	var bytes int64
 	for _, b := range s.blocks {
 		st.Segments += b.segments
-		st.BlockBytes += b.Size()
+		bytes += b.Size()
+	}
+	st.Gauges = []store.Gauge{
+		{Name: GaugeOpenTraces, Help: "Traces still in memory.", Value: int64(s.head.count)},
+		{Name: GaugeBlocks, Help: "Blocks of settled traces on disk.", Value: int64(len(s.blocks))},
+		{Name: GaugeBlockBytes, Help: "Bytes of settled traces on disk.", Value: bytes},
+		{Name: GaugeLogBytes, Help: "Bytes of the write-ahead log on disk.", Value: wal},
 	}
 	return st, nil
 }
+
+// The gauges of Status.
+const (
+	GaugeOpenTraces = "open_traces"
+	GaugeBlocks     = "blocks"
+	GaugeBlockBytes = "block_bytes"
+	GaugeLogBytes   = "wal_bytes"
+)

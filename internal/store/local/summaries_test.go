@@ -11,8 +11,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/filter"
-	"github.com/fluoro-io/fluoro/internal/store"
-	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
@@ -24,7 +23,7 @@ func TestSummaries_ofAValueAreThoseOfALookAtAll(t *testing.T) {
 	o := small(vfs.NewMem())
 	now := time.Unix(rollupStart+1000, 0)
 	o.Now = func() time.Time { return now }
-	s, err := local.Open(o)
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +58,9 @@ func TestSummaries_ofAValueAreThoseOfALookAtAll(t *testing.T) {
 		from := rollupStart + float64(rnd.IntN(500))
 		w := trace.Window{Start: trace.FromSeconds(from), End: trace.FromSeconds(from + float64(rnd.IntN(500)))}
 		clock := []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService}[rnd.IntN(3)]
-		var after *store.Cursor
+		var after *answer.Cursor
 		if rnd.IntN(2) == 0 {
-			after = &store.Cursor{Time: trace.FromSeconds(from + float64(rnd.IntN(500))), ID: idOf(rnd.IntN(300))}
+			after = &answer.Cursor{Time: trace.FromSeconds(from + float64(rnd.IntN(500))), ID: idOf(rnd.IntN(300))}
 		}
 		limit := 1 + rnd.IntN(40)
 		ask := func(text string) string {
@@ -70,7 +69,7 @@ func TestSummaries_ofAValueAreThoseOfALookAtAll(t *testing.T) {
 				t.Fatal(err)
 			}
 			var examined int64
-			q := &store.SummaryQuery{Window: w, Clock: clock, Filter: e, After: after, Examined: &examined}
+			q := &answer.SummaryQuery{Window: w, Clock: clock, Filter: e, After: after, Examined: &examined}
 			found := ""
 			n := 0
 			for sum, err := range s.Summaries(context.Background(), owner, q) {
@@ -102,7 +101,7 @@ func TestSummaries_passOverNothingThatIsSelected(t *testing.T) {
 		o.AnnotationKeys, o.AnnotationValues = limits.keys, limits.values
 		now := time.Unix(rollupStart+1000, 0)
 		o.Now = func() time.Time { return now }
-		s, err := local.Open(o)
+		s, err := open(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +179,7 @@ func TestSummaries_passOverNothingThatIsSelected(t *testing.T) {
 					want[tr.ID] = true
 				}
 			}
-			q := &store.SummaryQuery{Window: trace.Window{Start: 0, End: trace.MaxTime}, Filter: e}
+			q := &answer.SummaryQuery{Window: trace.Window{Start: 0, End: trace.MaxTime}, Filter: e}
 			for sum, err := range s.Summaries(context.Background(), owner, q) {
 				if err != nil {
 					t.Fatal(err)

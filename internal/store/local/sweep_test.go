@@ -4,18 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
-	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // putAt appends one segment to trace n, received at a time; odd traces fail.
-func putAt(t *testing.T, s *local.Store, n, segment int, at time.Time) {
+func putAt(t *testing.T, s *opened, n, segment int, at time.Time) {
 	t.Helper()
 	doc, err := json.Marshal(map[string]any{"trace_id": idOf(n).String(), "id": fmt.Sprintf("%016x", segment+1), "name": "svc", "start_time": 1780000000.5, "end_time": 1780000001.5, "fault": n%2 == 1})
 	if err != nil {
@@ -40,10 +40,10 @@ func TestSweep(t *testing.T) {
 	o := small(fs)
 	o.Retention = 1000 * time.Hour
 	o.Now = func() time.Time { return now }
-	o.Keep = func(trace.Account) (local.Keep, error) {
-		return local.Keep{Default: time.Hour, Groups: []local.GroupKeep{{Group: group, For: 3 * time.Hour}}}, nil
+	o.Keep = func(context.Context, trace.Account) (answer.Keep, error) {
+		return answer.Keep{Default: time.Hour, Groups: []answer.GroupKeep{{Group: group, For: 3 * time.Hour}}}, nil
 	}
-	s, err := local.Open(o)
+	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestSweep(t *testing.T) {
 	crashed := fs.Crash(rand.New(rand.NewPCG(1, 1)))
 	_ = s.Close()
 	o.FS = crashed
-	if s, err = local.Open(o); err != nil {
+	if s, err = open(o); err != nil {
 		t.Fatal(err)
 	}
 	expect("after a crash", 1, 1, 2, 1)
@@ -101,7 +101,7 @@ func TestSweep(t *testing.T) {
 // A trace that is continued between the look at it and its deletion stays.
 func TestDelete_conditional(t *testing.T) {
 	fs := vfs.NewMem()
-	s, err := local.Open(small(fs))
+	s, err := open(small(fs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestDelete_conditional(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = local.Open(small(fs)); err != nil {
+	if s, err = open(small(fs)); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()

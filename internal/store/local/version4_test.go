@@ -10,8 +10,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/filter"
-	"github.com/fluoro-io/fluoro/internal/store"
-	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -24,7 +23,7 @@ func TestOpen_version4(t *testing.T) {
 		t.Fatal(err)
 	}
 	for round := range 3 {
-		s, err := local.Open(local.Options{Dir: dir, Retention: -1, MergeBlocks: 2})
+		s, err := open(options{Dir: dir, Retention: -1, MergeBlocks: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +37,7 @@ func TestOpen_version4(t *testing.T) {
 					t.Fatal(err)
 				}
 				n := 0
-				for sum, err := range s.Summaries(context.Background(), "000000000000", &store.SummaryQuery{Window: trace.Window{End: trace.MaxTime}, Filter: e}) {
+				for sum, err := range s.Summaries(context.Background(), "000000000000", &answer.SummaryQuery{Window: trace.Window{End: trace.MaxTime}, Filter: e}) {
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/filter"
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -44,7 +44,7 @@ func readYourWrites(t *testing.T, e Engine) {
 		f.append(home, segment(f, received(), i%7, segmentID(i), "svc", float64(i), float64(i)+0.5, nil))
 		f.compare(fmt.Sprintf("after batch %d", i), home)
 		if i%11 == 10 {
-			e.Settle(f, f.store)
+			f.settle()
 		}
 	}
 }
@@ -60,7 +60,7 @@ func oneChangeABatch(t *testing.T, e Engine) {
 		}
 		f.append(home, segments...)
 		if batch == 1 {
-			e.Settle(f, f.store)
+			f.settle()
 		}
 	}
 	f.states(func(state string) {
@@ -98,10 +98,10 @@ func accountsAreApart(t *testing.T, e Engine) {
 		if got := f.traces("222222222222", traceID(0)); len(got) != 0 {
 			t.Errorf("%s: a stranger sees %d traces", state, len(got))
 		}
-		if got := f.summaries("222222222222", &store.SummaryQuery{Window: everything()}); len(got) != 0 {
+		if got := f.summaries("222222222222", &answer.SummaryQuery{Window: everything()}); len(got) != 0 {
 			t.Errorf("%s: a stranger sees %d summaries", state, len(got))
 		}
-		if g := f.graph("222222222222", store.GraphQuery{Window: everything()}); len(g.Services) != 0 {
+		if g := f.graph("222222222222", answer.GraphQuery{Window: everything()}); len(g.Services) != 0 {
 			t.Errorf("%s: a stranger sees %d services", state, len(g.Services))
 		}
 	})
@@ -149,10 +149,14 @@ func weights(t *testing.T, e Engine) {
 			for _, n := range numbers {
 				ids = append(ids, traceID(n))
 			}
-			return f.store.Weigh(f.ctx, home, ids)
+			all, _, err := f.store.Weigh(f.ctx, home, ids)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return all
 		}
 		// Traces that are kept close together may have to share their weight.
-		if most := f.store.Heaviest(f.ctx, home, everything()); most < max(weigh(1), weigh(2)) {
+		if most, err := f.store.Heaviest(f.ctx, home, everything()); err != nil || most < max(weigh(1), weigh(2)) {
 			t.Errorf("%s: the largest trace weighs %d, one of them %d", state, most, weigh(2))
 		}
 		if small, large, both := weigh(1), weigh(2), weigh(1, 2); small < 100 || large < 250_000 || both < 500_000 || both > 5_000_000 || weigh(3, 99) != 0 {
@@ -180,7 +184,7 @@ func summariesInOrder(t *testing.T, e Engine) {
 	for _, n := range rand.New(rand.NewPCG(3, 4)).Perm(60) {
 		f.append(home, segment(f, received(), n, segmentID(n), "svc", float64(n/10), float64(n/10)+float64(n%3), nil))
 		if n%17 == 0 {
-			e.Settle(f, f.store)
+			f.settle()
 		}
 	}
 	f.states(func(state string) { f.compare(state, home) })
@@ -202,7 +206,7 @@ func windows(t *testing.T, e Engine) {
 			{trace.ClockEvent, 1020, 1040, 2}, {trace.ClockEvent, 20, 40, 0}, {trace.ClockEvent, 1090, 1090.001, 1},
 			{trace.ClockService, 25, 45, 2}, {trace.ClockService, 20, 25, 0}, {trace.ClockService, 0, 5.001, 1},
 		} {
-			q := &store.SummaryQuery{Window: trace.Window{Start: second(c.start), End: second(c.end)}, Clock: c.clock}
+			q := &answer.SummaryQuery{Window: trace.Window{Start: second(c.start), End: second(c.end)}, Clock: c.clock}
 			if got := f.summaries(home, q); len(got) != c.want {
 				t.Errorf("%s: clock %d from %v to %v: %d traces, want %d", state, c.clock, c.start, c.end, len(got), c.want)
 			}
@@ -234,7 +238,7 @@ func pruning(t *testing.T, e Engine) {
 		for _, text := range expressions() {
 			for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
 				for _, w := range []trace.Window{everything(), {Start: second(100), End: second(400)}, {Start: second(1000), End: second(1008)}} {
-					f.compareSummaries(state, home, &store.SummaryQuery{Window: w, Clock: clock, Filter: parse(f, text)})
+					f.compareSummaries(state, home, &answer.SummaryQuery{Window: w, Clock: clock, Filter: parse(f, text)})
 				}
 			}
 		}
@@ -245,21 +249,21 @@ func paging(t *testing.T, e Engine) {
 	for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
 		f := newFixture(t, e)
 		fill(f, 50)
-		e.Settle(f, f.store)
+		f.settle()
 		received := clockOf(3000)
 		// What exists now must come once and in order, whatever arrives meanwhile.
 		w := trace.Window{Start: 0, End: second(2000)}
-		first := f.model.summaries(home, &store.SummaryQuery{Window: w, Clock: clock})
+		first := f.model.summaries(home, &answer.SummaryQuery{Window: w, Clock: clock})
 		var seen []trace.ID
-		var after *store.Cursor
+		var after *answer.Cursor
 		for page := 0; ; page++ {
 			n := 0
-			for s, err := range f.store.Summaries(f.ctx, home, &store.SummaryQuery{Window: w, Clock: clock, After: after}) {
+			for s, err := range f.store.Summaries(f.ctx, home, &answer.SummaryQuery{Window: w, Clock: clock, After: after}) {
 				if err != nil {
 					t.Fatal(err)
 				}
 				seen = append(seen, s.ID)
-				after = &store.Cursor{Time: clock.Of(s), ID: s.ID}
+				after = &answer.Cursor{Time: clock.Of(s), ID: s.ID}
 				if n++; n == 7 {
 					break
 				}
@@ -272,7 +276,7 @@ func paging(t *testing.T, e Engine) {
 				f.append(home, segment(f, received(), 10_000+page*10+i, segmentID(i), "late", float64(600-page*60-i), float64(620-page*60-i), nil))
 			}
 			if page%3 == 1 {
-				e.Settle(f, f.store)
+				f.settle()
 			}
 		}
 		at := map[trace.ID]int{}
@@ -301,7 +305,7 @@ func examined(t *testing.T, e Engine) {
 	f.states(func(state string) {
 		for _, text := range []string{"", "fault", `annotation.nothing = 1`} {
 			var n int64
-			q := &store.SummaryQuery{Window: everything(), Filter: parse(f, text), Examined: &n}
+			q := &answer.SummaryQuery{Window: everything(), Filter: parse(f, text), Examined: &n}
 			got := f.summaries(home, q)
 			if n < int64(len(got)) || n > 30 || n == 0 && len(got) > 0 {
 				t.Errorf("%s: %q: %d traces, %d looked at, 30 exist", state, text, len(got), n)
@@ -316,7 +320,7 @@ func examined(t *testing.T, e Engine) {
 func lateSegments(t *testing.T, e Engine) {
 	f := newFixture(t, e)
 	fill(f, 20)
-	f.engine.Settle(f, f.store)
+	f.settle()
 	received := clockOf(90_000)
 	for round := range 3 {
 		for n := 0; n < 20; n += 3 {
@@ -327,11 +331,11 @@ func lateSegments(t *testing.T, e Engine) {
 			t.Errorf("round %d: stats %+v", round, st)
 		}
 		if round == 1 {
-			f.store = e.Reopen(f, f.store)
+			f.reopen()
 			f.compare("reopened traces after a restart", home)
 		}
 		if round != 0 {
-			e.Settle(f, f.store)
+			f.settle()
 			f.compare("settled again", home)
 		}
 	}
@@ -363,7 +367,7 @@ func firstCompletionWins(t *testing.T, e Engine) {
 	if refused := send(113, 0, -1, "three"); refused != nil {
 		t.Errorf("an earlier version: refused %v", refused)
 	}
-	e.Settle(f, f.store)
+	f.settle()
 	send(105, 0, 2, "three")
 	f.states(func(state string) {
 		f.compare(state, home)
@@ -379,7 +383,7 @@ func duplicates(t *testing.T, e Engine) {
 	one := func() *trace.Segment { return segment(f, second(5), 1, segmentID(1), "svc", 1, 2, nil) }
 	f.append(home, one(), one())
 	f.append(home, one())
-	e.Settle(f, f.store)
+	f.settle()
 	f.append(home, segment(f, second(9), 1, segmentID(1), "svc", 1, 2, nil))
 	f.states(func(state string) {
 		f.compare(state, home)
@@ -399,7 +403,7 @@ func subsegmentsJoin(t *testing.T, e Engine) {
 			slices.Reverse(order)
 		}
 		f.append(home, order[0])
-		e.Settle(f, f.store)
+		f.settle()
 		f.compare("first half", home)
 		f.append(home, order[1])
 		f.states(func(state string) {
@@ -420,14 +424,14 @@ func graphWindow(t *testing.T, e Engine) {
 	f.states(func(state string) {
 		for _, w := range []trace.Window{everything(), {Start: second(1000), End: second(1000.021)}, {Start: second(1000.02), End: second(1001)},
 			{Start: second(2000), End: second(2001)}, {Start: second(3000), End: second(3001)}, {Start: second(4000), End: second(4000.1)}, {Start: 0, End: 1}} {
-			f.compareGraph(fmt.Sprintf("%s, %v", state, w), home, store.GraphQuery{Window: w})
+			f.compareGraph(fmt.Sprintf("%s, %v", state, w), home, answer.GraphQuery{Window: w})
 		}
 	})
 }
 
 // group is a group whose filter changed at an instant.
-func group(t testing.TB, before, after string, change trace.Time) *store.Group {
-	return &store.Group{Versions: []store.GroupVersion{
+func group(t testing.TB, before, after string, change trace.Time) *answer.Group {
+	return &answer.Group{Versions: []answer.GroupVersion{
 		{Filter: parse(t, before), Received: trace.Window{Start: 0, End: change}, Old: true},
 		{Filter: parse(t, after), Received: trace.Window{Start: change, End: trace.MaxTime}},
 	}}
@@ -443,7 +447,7 @@ func groupVersions(t *testing.T, e Engine) {
 	f.append(home, segment(f, second(520), 3, segmentID(4), "b", 1, 2, doc{"parent_id": segmentID(3)}))
 	g := group(t, `service("a")`, `service("b")`, second(300))
 	f.states(func(state string) {
-		q := store.GraphQuery{Window: everything(), Group: g}
+		q := answer.GraphQuery{Window: everything(), Group: g}
 		f.compareGraph(state, home, q)
 		got := f.graph(home, q)
 		counts := map[string]int64{}
@@ -459,7 +463,7 @@ func groupVersions(t *testing.T, e Engine) {
 		if got := f.graph(home, q); got.OldGroupVersions {
 			t.Errorf("%s: nothing in %v is of an old version", state, q.Window)
 		}
-		f.compareSeries(state, home, store.SeriesQuery{Window: everything(), Period: time.Minute, Group: g})
+		f.compareSeries(state, home, answer.SeriesQuery{Window: everything(), Period: time.Minute, Group: g})
 	})
 }
 
@@ -481,11 +485,11 @@ func seriesBuckets(t *testing.T, e Engine) {
 		for _, what := range []*filter.Entities{nil, of(`service("front")`), of(`service("back")`), of(`edge("front", "back")`), of(`service("nobody")`)} {
 			for _, period := range []time.Duration{time.Minute, 5 * time.Minute} {
 				for _, w := range []trace.Window{everything(), {Start: second(600), End: second(660)}, {Start: second(661), End: second(900)}, {Start: second(0), End: second(1)}} {
-					f.compareSeries(fmt.Sprintf("%s, %v, %v, %v", state, what, period, w), home, store.SeriesQuery{Window: w, Period: period, Of: what})
+					f.compareSeries(fmt.Sprintf("%s, %v, %v, %v", state, what, period, w), home, answer.SeriesQuery{Window: w, Period: period, Of: what})
 				}
 			}
 		}
-		s, err := f.store.Series(f.ctx, home, store.SeriesQuery{Window: trace.Window{Start: second(600), End: second(900)}, Period: time.Minute, Of: of(`service("front")`)})
+		s, err := f.store.Series(f.ctx, home, answer.SeriesQuery{Window: trace.Window{Start: second(600), End: second(900)}, Period: time.Minute, Of: of(`service("front")`)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -507,11 +511,11 @@ func graphLinks(t *testing.T, e Engine) {
 		"links": []doc{{"trace_id": traceID(1).String(), "id": segmentID(1), "attributes": doc{"aws.xray.reserved.reference_type": "parent"}}},
 	}))
 	f.states(func(state string) {
-		f.compareGraph(state, home, store.GraphQuery{Window: everything()})
-		f.compareGraph(state+", consumer alone", home, store.GraphQuery{Window: trace.Window{Start: second(400), End: second(600)}})
-		f.compareGraph(state+", producers alone", home, store.GraphQuery{Window: trace.Window{Start: second(5), End: second(30)}})
+		f.compareGraph(state, home, answer.GraphQuery{Window: everything()})
+		f.compareGraph(state+", consumer alone", home, answer.GraphQuery{Window: trace.Window{Start: second(400), End: second(600)}})
+		f.compareGraph(state+", producers alone", home, answer.GraphQuery{Window: trace.Window{Start: second(5), End: second(30)}})
 		for _, w := range []trace.Window{everything(), {Start: second(5), End: second(30)}} {
-			if g := describeGraph(f.graph(home, store.GraphQuery{Window: w})); strings.Count(g, "link=true") != 2 {
+			if g := describeGraph(f.graph(home, answer.GraphQuery{Window: w})); strings.Count(g, "link=true") != 2 {
 				t.Errorf("%s, %v: not one edge for each producer:\n%s", state, w, g)
 			}
 		}
@@ -525,7 +529,7 @@ func cancellation(t *testing.T, e Engine) {
 		ctx, cancel := context.WithCancel(f.ctx)
 		defer cancel()
 		n, last := 0, error(nil)
-		for _, err := range f.store.Summaries(ctx, home, &store.SummaryQuery{Window: everything()}) {
+		for _, err := range f.store.Summaries(ctx, home, &answer.SummaryQuery{Window: everything()}) {
 			if last = err; err == nil {
 				if n++; n == 3 {
 					cancel()
@@ -542,7 +546,7 @@ func cancellation(t *testing.T, e Engine) {
 		if !isDone(last) {
 			t.Errorf("%s: Traces ended with %v", state, last)
 		}
-		if _, err := f.store.Graph(ctx, home, store.GraphQuery{Window: everything()}); !isDone(err) {
+		if _, err := f.store.Graph(ctx, home, answer.GraphQuery{Window: everything()}); !isDone(err) {
 			t.Errorf("%s: Graph ended with %v", state, err)
 		}
 		if _, err := f.store.Append(ctx, home, []*trace.Segment{segment(f, second(1), 77, segmentID(1), "svc", 1, 2, nil)}); !isDone(err) {
@@ -558,7 +562,7 @@ func earlyStop(t *testing.T, e Engine) {
 	f := newFixture(t, e)
 	fill(f, 10)
 	f.states(func(state string) {
-		for range f.store.Summaries(f.ctx, home, &store.SummaryQuery{Window: everything()}) {
+		for range f.store.Summaries(f.ctx, home, &answer.SummaryQuery{Window: everything()}) {
 			break
 		}
 		for range f.store.Traces(f.ctx, home, f.model.ids(home)) {
@@ -614,7 +618,14 @@ func stats(t *testing.T, e Engine) {
 		if st.Traces != 25 || st.Segments != 50 || st.ReadOnly != "" || len(st.Damage) != 0 {
 			t.Errorf("%s: %+v", state, st)
 		}
-		if st.OpenTraces > st.Traces {
+		names := map[string]bool{}
+		for _, g := range st.Gauges {
+			if names[g.Name] || g.Name == "" || g.Help == "" || g.Value < 0 {
+				t.Errorf("%s: gauge %+v", state, g)
+			}
+			names[g.Name] = true
+		}
+		if st.Gauge("open_traces") > st.Traces {
 			t.Errorf("%s: more open traces than traces: %+v", state, st)
 		}
 	})
@@ -632,13 +643,13 @@ func closeTwice(t *testing.T, e Engine) {
 		t.Errorf("Append after Close: %v", err)
 	}
 	var last error
-	for _, err := range f.store.Summaries(f.ctx, home, &store.SummaryQuery{Window: everything()}) {
+	for _, err := range f.store.Summaries(f.ctx, home, &answer.SummaryQuery{Window: everything()}) {
 		last = err
 	}
 	if last == nil {
 		t.Error("Summaries after Close gave no error")
 	}
-	if _, err := f.store.Graph(f.ctx, home, store.GraphQuery{Window: everything()}); err == nil {
+	if _, err := f.store.Graph(f.ctx, home, answer.GraphQuery{Window: everything()}); err == nil {
 		t.Error("Graph after Close gave no error")
 	}
 }
@@ -648,10 +659,10 @@ func reopening(t *testing.T, e Engine) {
 	received := clockOf(7000)
 	fill(f, 12)
 	for round := range 4 {
-		f.store = e.Reopen(f, f.store)
+		f.reopen()
 		f.compare(fmt.Sprintf("restart %d", round), home)
 		if round%2 == 0 {
-			e.Settle(f, f.store)
+			f.settle()
 		}
 		f.append(home, segment(f, received(), round, segmentID(990+round), "after", 3, 4, nil))
 		f.append(home, segment(f, received(), 200+round, segmentID(1), "after", 3, 4, nil))
@@ -696,14 +707,14 @@ func concurrency(t *testing.T, e Engine) {
 			default:
 			}
 			seen := map[trace.ID]bool{}
-			for s, err := range f.store.Summaries(f.ctx, home, &store.SummaryQuery{Window: everything()}) {
+			for s, err := range f.store.Summaries(f.ctx, home, &answer.SummaryQuery{Window: everything()}) {
 				if err != nil || seen[s.ID] {
 					t.Errorf("a reader got %v, %v", s, err)
 					return
 				}
 				seen[s.ID] = true
 			}
-			if _, err := f.store.Graph(f.ctx, home, store.GraphQuery{Window: everything()}); err != nil {
+			if _, err := f.store.Graph(f.ctx, home, answer.GraphQuery{Window: everything()}); err != nil {
 				t.Errorf("Graph: %v", err)
 			}
 		}
@@ -714,7 +725,7 @@ func concurrency(t *testing.T, e Engine) {
 			case <-done:
 				return
 			default:
-				e.Settle(t, f.store)
+				f.settle()
 			}
 		}
 	})

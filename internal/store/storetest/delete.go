@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -22,7 +22,7 @@ func (m *model) delete(account trace.Account, ids ...trace.ID) (n int) {
 // delete deletes by id in both and compares the numbers.
 func (f *fixture) delete(account trace.Account, ids ...trace.ID) {
 	f.Helper()
-	got, err := f.store.Delete(f.ctx, account, store.DeleteQuery{IDs: ids})
+	got, err := f.store.Delete(f.ctx, account, answer.DeleteQuery{IDs: ids})
 	if err != nil {
 		f.Fatalf("Delete: %v", err)
 	}
@@ -50,7 +50,7 @@ func deletions(t *testing.T, e Engine) {
 	check("at once")
 	f.states(check)
 	// Again: nothing may come back after a second start.
-	f.store = e.Reopen(f, f.store)
+	f.reopen()
 	check("reopened twice")
 }
 
@@ -64,7 +64,7 @@ func deletionCounts(t *testing.T, e Engine) {
 	}
 	f.delete(home, traceID(0), traceID(0), traceID(99))
 	f.delete(home, traceID(0))
-	e.Settle(t, f.store)
+	f.settle()
 	f.delete(home, traceID(0), traceID(1))
 	f.states(func(state string) {
 		f.compare(state, home)
@@ -82,7 +82,7 @@ func deletedBeginsAnew(t *testing.T, e Engine) {
 		add(1)
 		add(2)
 		if settled {
-			e.Settle(t, f.store)
+			f.settle()
 			add(3) // reopens it
 		}
 		f.delete(home, traceID(1))
@@ -100,7 +100,7 @@ func deletionByFilter(t *testing.T, e Engine) {
 	f := newFixture(t, e)
 	fill(f, 40)
 	for i, w := range []trace.Window{{Start: second(0), End: second(300)}, {Start: second(200), End: second(500)}} {
-		q := &store.SummaryQuery{Window: w, Clock: trace.ClockTraceID, Filter: parse(t, "error OR fault")}
+		q := &answer.SummaryQuery{Window: w, Clock: trace.ClockTraceID, Filter: parse(t, "error OR fault")}
 		if i == 1 {
 			q.Filter = nil
 		}
@@ -111,7 +111,7 @@ func deletionByFilter(t *testing.T, e Engine) {
 		if len(ids) == 0 || len(ids) == len(f.model.ids(home)) {
 			t.Fatalf("the query selects %d traces of %d: it shows nothing", len(ids), len(f.model.ids(home)))
 		}
-		got, err := f.store.Delete(f.ctx, home, store.DeleteQuery{Window: q.Window, Filter: q.Filter})
+		got, err := f.store.Delete(f.ctx, home, answer.DeleteQuery{Window: q.Window, Filter: q.Filter})
 		if err != nil || got != len(ids) {
 			t.Fatalf("Delete: %d, %v; want %d", got, err, len(ids))
 		}
@@ -123,7 +123,7 @@ func deletionByFilter(t *testing.T, e Engine) {
 func deletionRefused(t *testing.T, e Engine) {
 	f := newFixture(t, e)
 	fill(f, 4)
-	for name, q := range map[string]store.DeleteQuery{
+	for name, q := range map[string]answer.DeleteQuery{
 		"nothing":       {},
 		"a filter only": {Filter: parse(t, "fault")},
 		"both":          {IDs: f.model.ids(home), Window: everything()},

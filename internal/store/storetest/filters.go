@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
@@ -40,7 +40,7 @@ func filters(t *testing.T, e Engine) {
 				continue // those of package filter's own tests
 			}
 			var got []string
-			for _, s := range f.summaries(home, &store.SummaryQuery{Window: everything(), Filter: parse(t, c.Expression)}) {
+			for _, s := range f.summaries(home, &answer.SummaryQuery{Window: everything(), Filter: parse(t, c.Expression)}) {
 				got = append(got, names[s.ID.String()])
 			}
 			slices.Sort(got)

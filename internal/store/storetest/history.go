@@ -8,16 +8,18 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // History lives one random history of a store, which the seed decides, and
 // compares all answers with those of the model: documents of every kind in any
 // order and in any batches, received at any times, traces that are deleted and
-// begin anew, and between them whatever upset does to the store. upset returns
-// the store to go on with; it stands for what an engine does by itself (settle,
-// merge) and what happens to it (restarts, crashes).
-func History(t testing.TB, e Engine, seed uint64, upset func(rnd *rand.Rand, s store.Store) store.Store) {
+// begin anew, and between them whatever upset does to the store. upset stands
+// for what an engine does by itself (settle, merge) and what happens to it. If upset
+// returns a function, the store is closed, and opened again on the shelf that this
+// function opens: a restart, or a crash.
+func History(t testing.TB, e Engine, seed uint64, upset func(rnd *rand.Rand, s store.Shelf) func(store.Rules) store.Shelf) {
 	rnd := rand.New(rand.NewPCG(seed, 99))
 	h := &history{fixture: newFixture(t, e), rnd: rnd, now: second(float64(rnd.IntN(120)))}
 	h.first = h.now
@@ -46,7 +48,10 @@ func History(t testing.TB, e Engine, seed uint64, upset func(rnd *rand.Rand, s s
 		docs = docs[n:]
 		h.append(accounts[rnd.IntN(6)/5], batch...)
 		if rnd.IntN(2) == 0 {
-			h.store = upset(rnd, h.store)
+			if again := upset(rnd, h.shelf); again != nil {
+				_ = h.store.Close() // a shelf that crashed cannot
+				h.open(again)
+			}
 		}
 		if rnd.IntN(9) == 0 {
 			h.deleteSome()
@@ -96,12 +101,12 @@ func (h *history) deleteSome() {
 		return
 	}
 	from := second(float64(h.rnd.IntN(100)))
-	q := &store.SummaryQuery{Window: trace.Window{Start: from, End: from + trace.Time(h.rnd.IntN(20))*1e9 + 1}, Clock: trace.ClockTraceID, Filter: h.filter()}
+	q := &answer.SummaryQuery{Window: trace.Window{Start: from, End: from + trace.Time(h.rnd.IntN(20))*1e9 + 1}, Clock: trace.ClockTraceID, Filter: h.filter()}
 	ids = ids[:0]
 	for _, s := range h.model.summaries(home, q) {
 		ids = append(ids, s.ID)
 	}
-	n, err := h.store.Delete(h.ctx, home, store.DeleteQuery{Window: q.Window, Filter: q.Filter})
+	n, err := h.store.Delete(h.ctx, home, answer.DeleteQuery{Window: q.Window, Filter: q.Filter})
 	if err != nil || n != len(ids) {
 		h.Fatalf("Delete of %s: %d, %v; want %d", describeQuery(q), n, err, len(ids))
 	}
@@ -142,24 +147,24 @@ func (h *history) window() trace.Window {
 }
 
 // group is nil half of the time, else one with one or two versions.
-func (h *history) group() *store.Group {
+func (h *history) group() *answer.Group {
 	if h.rnd.IntN(2) == 0 {
 		return nil
 	}
 	changed := h.instant()
-	list := []store.GroupVersion{{Filter: h.filter(), Received: trace.Window{Start: changed, End: trace.MaxTime}}}
+	list := []answer.GroupVersion{{Filter: h.filter(), Received: trace.Window{Start: changed, End: trace.MaxTime}}}
 	if h.rnd.IntN(2) == 0 {
-		list = append(list, store.GroupVersion{Filter: h.filter(), Received: trace.Window{Start: 0, End: changed}, Old: true})
+		list = append(list, answer.GroupVersion{Filter: h.filter(), Received: trace.Window{Start: 0, End: changed}, Old: true})
 	}
-	return &store.Group{Versions: list}
+	return &answer.Group{Versions: list}
 }
 
 // look asks for a few windows that chance chose.
 func (h *history) look(state string, account trace.Account) {
 	for range 4 {
-		g := store.GraphQuery{Window: h.window(), Group: h.group()}
+		g := answer.GraphQuery{Window: h.window(), Group: h.group()}
 		h.compareGraph(fmt.Sprintf("%s, %s", state, describeReceived(g.Window, g.Group)), account, g)
-		s := store.SeriesQuery{Window: h.window(), Group: h.group(), Period: time.Minute}
+		s := answer.SeriesQuery{Window: h.window(), Group: h.group(), Period: time.Minute}
 		if h.rnd.IntN(2) == 0 {
 			s.Period *= 5
 		}
@@ -173,20 +178,20 @@ func (h *history) look(state string, account trace.Account) {
 		}
 		h.compareSeries(fmt.Sprintf("%s, %s of %q by %v", state, describeReceived(s.Window, s.Group), text, s.Period), account, s)
 		clock := trace.Clock(h.rnd.IntN(3))
-		q := &store.SummaryQuery{Window: h.window(), Clock: clock, Filter: h.filter()}
+		q := &answer.SummaryQuery{Window: h.window(), Clock: clock, Filter: h.filter()}
 		if clock != trace.ClockEvent {
 			from := second(float64(h.rnd.IntN(100)))
 			q.Window = trace.Window{Start: from, End: from + trace.Time(h.rnd.IntN(60))*1e9}
 		}
 		if list := h.model.summaries(account, q); len(list) > 0 && h.rnd.IntN(2) == 0 {
 			last := list[h.rnd.IntN(len(list))]
-			q.After = &store.Cursor{Time: clock.Of(last), ID: last.ID}
+			q.After = &answer.Cursor{Time: clock.Of(last), ID: last.ID}
 		}
 		h.compareSummaries(state, account, q)
 	}
 }
 
-func describeReceived(w trace.Window, g *store.Group) string {
+func describeReceived(w trace.Window, g *answer.Group) string {
 	text := fmt.Sprintf("received from %d to %d", w.Start, w.End)
 	if g != nil {
 		for _, v := range g.Versions {
@@ -199,14 +204,14 @@ func describeReceived(w trace.Window, g *store.Group) string {
 // anyHistory is History on an engine that is settled and reopened, no more.
 func anyHistory(t *testing.T, e Engine) {
 	for seed := range uint64(4) {
-		History(t, e, seed, func(rnd *rand.Rand, s store.Store) store.Store {
+		History(t, e, seed, func(rnd *rand.Rand, s store.Shelf) func(store.Rules) store.Shelf {
 			switch rnd.IntN(6) {
 			case 0:
 				e.Settle(t, s)
 			case 1:
-				return e.Reopen(t, s)
+				return func(rules store.Rules) store.Shelf { return e.Reopen(t, s, rules) }
 			}
-			return s
+			return nil
 		})
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
-	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -57,7 +57,7 @@ func (m *model) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
 	return list
 }
 
-func (m *model) summaries(account trace.Account, q *store.SummaryQuery) []*trace.Summary {
+func (m *model) summaries(account trace.Account, q *answer.SummaryQuery) []*trace.Summary {
 	var list []*trace.Summary
 	for id, segments := range m.accounts[account] {
 		t := assemble.Trace(id, segments)
@@ -75,17 +75,17 @@ func (m *model) summaries(account trace.Account, q *store.SummaryQuery) []*trace
 		list = append(list, s)
 	}
 	slices.SortFunc(list, func(a, b *trace.Summary) int {
-		return -comparePlace(q.Clock, a, &store.Cursor{Time: q.Clock.Of(b), ID: b.ID})
+		return -comparePlace(q.Clock, a, &answer.Cursor{Time: q.Clock.Of(b), ID: b.ID})
 	})
 	return list
 }
 
-func comparePlace(c trace.Clock, s *trace.Summary, at *store.Cursor) int {
+func comparePlace(c trace.Clock, s *trace.Summary, at *answer.Cursor) int {
 	return cmp.Or(cmp.Compare(c.Of(s), at.Time), bytes.Compare(s.ID[:], at.ID[:]))
 }
 
 // each calls add for every trace that has something of a group.
-func (m *model) each(account trace.Account, group *store.Group, add func(*trace.Trace, assemble.Member)) {
+func (m *model) each(account trace.Account, group *answer.Group, add func(*trace.Trace, assemble.Member)) {
 	for id, segments := range m.accounts[account] {
 		t := assemble.Trace(id, segments)
 		if member, any := group.Member(t, assemble.Summary(t)); any {
@@ -94,13 +94,13 @@ func (m *model) each(account trace.Account, group *store.Group, add func(*trace.
 	}
 }
 
-func (m *model) series(account trace.Account, q store.SeriesQuery) *trace.Series {
+func (m *model) series(account trace.Account, q answer.SeriesQuery) *trace.Series {
 	b := assemble.NewSeries(q.Window, q.Period, q.Of)
 	m.each(account, q.Group, b.Add)
 	return b.Series()
 }
 
-func (m *model) graph(account trace.Account, q store.GraphQuery) *trace.Graph {
+func (m *model) graph(account trace.Account, q answer.GraphQuery) *trace.Graph {
 	b := assemble.NewGraph(&q.Window)
 	m.each(account, q.Group, b.Add)
 	for _, id := range b.Linked() {

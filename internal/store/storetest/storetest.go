@@ -19,17 +19,18 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // Engine is how the suite gets at an engine.
 type Engine struct {
-	// Open opens an empty store. The suite closes it.
-	Open func(t testing.TB) store.Store
-	// Reopen closes a store that Open made and opens it again with its data.
-	Reopen func(t testing.TB, s store.Store) store.Store
+	// Open opens an empty shelf.
+	Open func(t testing.TB, rules store.Rules) store.Shelf
+	// Reopen opens a shelf again that was closed, with its data.
+	Reopen func(t testing.TB, closed store.Shelf, rules store.Rules) store.Shelf
 	// Settle brings everything that was appended to where it stays.
-	Settle func(t testing.TB, s store.Store)
+	Settle func(t testing.TB, s store.Shelf)
 }
 
 // home is the account of most cases.
@@ -87,14 +88,22 @@ func Run(t *testing.T, e Engine) {
 // fixture is a store beside the model of what it should answer.
 type fixture struct {
 	testing.TB
-	engine Engine
-	store  store.Store
-	model  *model
-	ctx    context.Context
+	engine  Engine
+	options answer.Options
+	shelf   store.Shelf
+	store   *answer.Store
+	model   *model
+	ctx     context.Context
 }
 
+// newFixture opens an empty store, which keeps everything for ever.
 func newFixture(t testing.TB, e Engine) *fixture {
-	f := &fixture{TB: t, engine: e, model: newModel(), ctx: context.Background(), store: e.Open(t)}
+	return newFixtureWith(t, e, answer.Options{Retention: -1})
+}
+
+func newFixtureWith(t testing.TB, e Engine, o answer.Options) *fixture {
+	f := &fixture{TB: t, engine: e, options: o, model: newModel(), ctx: context.Background()}
+	f.open(func(rules store.Rules) store.Shelf { return e.Open(t, rules) })
 	t.Cleanup(func() {
 		if err := f.store.Close(); err != nil {
 			t.Errorf("Close: %v", err)
@@ -102,6 +111,32 @@ func newFixture(t testing.TB, e Engine) *fixture {
 	})
 	return f
 }
+
+// open opens the store on a shelf.
+func (f *fixture) open(shelf func(store.Rules) store.Shelf) {
+	f.Helper()
+	s, err := answer.Open(f.ctx, f.options, func(rules store.Rules) (store.Shelf, error) {
+		f.shelf = shelf(rules)
+		return f.shelf, nil
+	})
+	if err != nil {
+		f.Fatalf("Open: %v", err)
+	}
+	f.store = s
+}
+
+// reopen closes the store and opens it again with its data.
+func (f *fixture) reopen() {
+	f.Helper()
+	if err := f.store.Close(); err != nil {
+		f.Fatalf("Close: %v", err)
+	}
+	closed := f.shelf
+	f.open(func(rules store.Rules) store.Shelf { return f.engine.Reopen(f, closed, rules) })
+}
+
+// settle brings everything that was appended to where it stays.
+func (f *fixture) settle() { f.engine.Settle(f, f.shelf) }
 
 // append appends to the store and to the model.
 func (f *fixture) append(account trace.Account, batch ...*trace.Segment) {
@@ -115,14 +150,14 @@ func (f *fixture) append(account trace.Account, batch ...*trace.Segment) {
 // states runs a check as the data is, then settled, then reopened.
 func (f *fixture) states(check func(state string)) {
 	check("as appended")
-	f.engine.Settle(f, f.store)
+	f.settle()
 	check("settled")
-	f.store = f.engine.Reopen(f, f.store)
+	f.reopen()
 	check("reopened")
 }
 
 // summaries collects the answer to a query.
-func (f *fixture) summaries(account trace.Account, q *store.SummaryQuery) []*trace.Summary {
+func (f *fixture) summaries(account trace.Account, q *answer.SummaryQuery) []*trace.Summary {
 	f.Helper()
 	var list []*trace.Summary
 	var seen *trace.Trace
@@ -153,7 +188,7 @@ func (f *fixture) traces(account trace.Account, ids ...trace.ID) []*trace.Trace 
 	return list
 }
 
-func (f *fixture) graph(account trace.Account, q store.GraphQuery) *trace.Graph {
+func (f *fixture) graph(account trace.Account, q answer.GraphQuery) *trace.Graph {
 	f.Helper()
 	g, err := f.store.Graph(f.ctx, account, q)
 	if err != nil {
@@ -162,7 +197,7 @@ func (f *fixture) graph(account trace.Account, q store.GraphQuery) *trace.Graph 
 	return g
 }
 
-func (f *fixture) stats() store.Stats {
+func (f *fixture) stats() answer.Stats {
 	f.Helper()
 	st, err := f.store.Stats(f.ctx)
 	if err != nil {
@@ -185,13 +220,13 @@ func (f *fixture) compare(state string, account trace.Account) {
 		}
 	}
 	for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
-		f.compareSummaries(state, account, &store.SummaryQuery{Window: everything(), Clock: clock})
+		f.compareSummaries(state, account, &answer.SummaryQuery{Window: everything(), Clock: clock})
 	}
-	f.compareGraph(state, account, store.GraphQuery{Window: everything()})
-	f.compareSeries(state, account, store.SeriesQuery{Window: everything(), Period: time.Minute})
+	f.compareGraph(state, account, answer.GraphQuery{Window: everything()})
+	f.compareSeries(state, account, answer.SeriesQuery{Window: everything(), Period: time.Minute})
 }
 
-func (f *fixture) compareSummaries(state string, account trace.Account, q *store.SummaryQuery) {
+func (f *fixture) compareSummaries(state string, account trace.Account, q *answer.SummaryQuery) {
 	f.Helper()
 	got, want := f.summaries(account, q), f.model.summaries(account, q)
 	if g, w := summaryIDs(got), summaryIDs(want); !slices.Equal(g, w) {
@@ -204,14 +239,14 @@ func (f *fixture) compareSummaries(state string, account trace.Account, q *store
 	}
 }
 
-func (f *fixture) compareGraph(state string, account trace.Account, q store.GraphQuery) {
+func (f *fixture) compareGraph(state string, account trace.Account, q answer.GraphQuery) {
 	f.Helper()
 	if g, w := describeGraph(f.graph(account, q)), describeGraph(f.model.graph(account, q)); g != w {
 		f.Fatalf("%s: graph\n got %s\nwant %s", state, g, w)
 	}
 }
 
-func (f *fixture) compareSeries(state string, account trace.Account, q store.SeriesQuery) {
+func (f *fixture) compareSeries(state string, account trace.Account, q answer.SeriesQuery) {
 	f.Helper()
 	s, err := f.store.Series(f.ctx, account, q)
 	if err != nil {
@@ -222,7 +257,7 @@ func (f *fixture) compareSeries(state string, account trace.Account, q store.Ser
 	}
 }
 
-func describeQuery(q *store.SummaryQuery) string {
+func describeQuery(q *answer.SummaryQuery) string {
 	text := ""
 	if q.Filter != nil {
 		text = q.Filter.String()

@@ -1,6 +1,6 @@
 package block
 
-import "github.com/fluoro-io/fluoro/internal/store/local/lru"
+import "github.com/fluoro-io/fluoro/internal/lru"
 
 // Keeper keeps pages that were decompressed, for more reading of what they hold:
 // a *Memo or a *Cache.

@@ -402,8 +402,8 @@ func (b *Block) Entry(i int) *Entry { return &b.index.entries[i] }
 // Account is the account of an entry.
 func (b *Block) Account(i int) trace.Account { return b.index.accounts[b.index.entries[i].account] }
 
-// Accounts is how many accounts the entries have.
-func (b *Block) Accounts() int { return len(b.index.accounts) }
+// Accounts lists the accounts of the entries.
+func (b *Block) Accounts() []trace.Account { return b.index.accounts }
 
 // Info is all that the index says of an entry.
 func (b *Block) Info(i int) Info { return b.index.info(i) }

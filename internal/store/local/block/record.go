@@ -8,20 +8,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Record is what is kept of a segment: what was received, and when.
-type Record struct {
-	TraceID    trace.ID
-	Source     trace.Source
-	Part       uint8
-	ReceivedAt trace.Time
-	Scope      *trace.OTLPScope // nil but for spans; may be shared
-	Raw        []byte
-}
-
-// RecordOf is a segment's record. It shares the segment's memory.
-func RecordOf(s *trace.Segment) Record {
-	return Record{TraceID: s.TraceID, Source: s.Source, Part: s.Part, ReceivedAt: s.ReceivedAt, Scope: s.Scope, Raw: s.Raw}
-}
+// Record is what a block stores of a segment.
+type Record = trace.Record
 
 // Encoder writes records. Scopes are written once, behind the records:
 //

@@ -3,7 +3,7 @@ package rollup
 import (
 	"sync/atomic"
 
-	"github.com/fluoro-io/fluoro/internal/store/local/lru"
+	"github.com/fluoro-io/fluoro/internal/lru"
 )
 
 // Cache keeps pages that were used lately, bounded by their memory, for all

@@ -1,4 +1,4 @@
-package local
+package answer
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -24,7 +23,7 @@ type follower struct {
 	filled chan struct{} // holds one token when pending is not empty
 
 	mu      sync.Mutex
-	pending map[trace.Account]store.Event
+	pending map[trace.Account]Event
 }
 
 func (f *followers) add(one *follower) {
@@ -42,41 +41,39 @@ func (f *followers) remove(one *follower) {
 	delete(f.all, one)
 }
 
-func (f *followers) tell(segments map[trace.Account]int, at trace.Time) {
+func (f *followers) tell(account trace.Account, segments int, at trace.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for one := range f.all {
-		one.tell(segments, at)
+		one.tell(account, segments, at)
 	}
 }
 
-func (f *follower) tell(segments map[trace.Account]int, at trace.Time) {
+func (f *follower) tell(account trace.Account, segments int, at trace.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for account, n := range segments {
-		f.pending[account] = store.Event{Account: account, Segments: f.pending[account].Segments + n, Time: at}
-	}
+	f.pending[account] = Event{Account: account, Segments: f.pending[account].Segments + segments, Time: at}
 	select {
 	case f.filled <- struct{}{}:
 	default:
 	}
 }
 
-func (f *follower) take() map[trace.Account]store.Event {
+func (f *follower) take() map[trace.Account]Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	events := f.pending
-	f.pending = map[trace.Account]store.Event{}
+	f.pending = map[trace.Account]Event{}
 	return events
 }
 
 // Follow yields an event an account after appends that follow this call, at
 // most four times a second. It ends with ctx or with the store.
-func (s *Store) Follow(ctx context.Context) iter.Seq[store.Event] {
-	one := &follower{filled: make(chan struct{}, 1), pending: map[trace.Account]store.Event{}}
+func (s *Store) Follow(ctx context.Context) iter.Seq[Event] {
+	one := &follower{filled: make(chan struct{}, 1), pending: map[trace.Account]Event{}}
 	s.followers.add(one)
 	stop := context.AfterFunc(ctx, func() { s.followers.remove(one) })
-	return func(yield func(store.Event) bool) {
+	return func(yield func(Event) bool) {
 		defer func() {
 			stop()
 			s.followers.remove(one)
@@ -86,7 +83,7 @@ func (s *Store) Follow(ctx context.Context) iter.Seq[store.Event] {
 			case <-one.filled:
 			case <-ctx.Done():
 				return
-			case <-s.closing:
+			case <-s.closing.Done():
 				return
 			}
 			for _, event := range one.take() {
@@ -100,7 +97,7 @@ func (s *Store) Follow(ctx context.Context) iter.Seq[store.Event] {
 			case <-ctx.Done():
 				pause.Stop()
 				return
-			case <-s.closing:
+			case <-s.closing.Done():
 				pause.Stop()
 				return
 			}

@@ -1,0 +1,203 @@
+// Package answer says what an answer is, once for all engines: clocks, order and
+// pages, what counts as examined, groups and their versions, retention, deletions,
+// links between traces. It asks a store.Shelf for candidates, segments and sums, and
+// assembles traces itself.
+package answer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/lru"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Options say how answers are made. Zero values stand for the defaults named here.
+type Options struct {
+	// Restore makes a segment of what is stored of it: that of a
+	// decode.Mapper (the default one).
+	Restore func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error)
+	// Text renders a segment as a segment document: that of a decode.Mapper (the
+	// default one). opens says that a subsegment stands for its segment.
+	Text func(s *trace.Segment, opens bool) ([]byte, error)
+	// Groups lists the versions of all groups that an account has or had, each with
+	// its ID, those that are valid now included. The shelf sums up what belongs to
+	// them. For versions that were not listed while they were valid, graphs and series
+	// load traces. store.ErrOwnersUnknown: sums of groups cannot be kept. nil: there are
+	// no groups.
+	Groups func(ctx context.Context, account trace.Account) ([]GroupVersion, error)
+	// Names is how many nodes, and names of other kinds, service graphs tell apart of
+	// an account; what the others count is counted as one (10,000).
+	Names int
+	// Retention is how long a trace is kept after its last segment (30 days);
+	// negative means for ever.
+	Retention time.Duration
+	// Keep, if not nil, tells how long the traces of an account are kept, at most as
+	// long as Retention. Those over their time are deleted within a minute or so.
+	Keep func(ctx context.Context, account trace.Account) (Keep, error)
+	// RetentionBytes bounds the size of what the shelf stores: the oldest traces are
+	// dropped first. 0 means no bound. Less than a portion of the shelf cannot be kept.
+	RetentionBytes int64
+	// CacheBytes bounds the memory for assembled traces (8 MB).
+	CacheBytes int64
+	// Refused, if not nil, is told of observations that contradict earlier ones, where
+	// Append could not tell their sender. It must not block, nor keep what it gets.
+	Refused func(trace.Account, []trace.Refused)
+	// Now is the clock (time.Now).
+	Now func() time.Time
+	// Logger takes what an operator should know (nothing is logged without one).
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Restore == nil {
+		o.Restore = decode.Restore
+	}
+	if o.Text == nil {
+		o.Text = decode.Text
+	}
+	if o.Names <= 0 {
+		o.Names = 10_000
+	}
+	if o.Retention == 0 {
+		o.Retention = 30 * 24 * time.Hour
+	}
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = 8 << 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Store answers questions about the traces of a shelf. All methods may be called by
+// many goroutines at once. Whatever Append acknowledged is part of the answer to
+// every call that starts afterwards. Every call names an account and sees the data
+// of that account alone.
+//
+// Sequences are single-use and lazy; they stop early when the caller does, when ctx
+// ends (yielding ctx's error) or after yielding one error. Values they yield are
+// shared and must not be changed.
+type Store struct {
+	rules *Rules
+	shelf store.Shelf
+	views *lru.Cache[viewKey, *view]
+	// assembling lets large traces be assembled one at a time.
+	assembling sync.Mutex
+	followers  followers
+	sweeping   sync.Mutex // one sweep at a time; it guards
+	swept      trace.Time // up to when the last one looked
+
+	closing context.Context // ends when Close begins
+	stop    context.CancelFunc
+	tasks   sync.WaitGroup
+	closed  atomic.Bool
+}
+
+// Open makes a Store of a shelf, which open opens with the rules. The store closes
+// the shelf.
+func Open(ctx context.Context, o Options, open func(store.Rules) (store.Shelf, error)) (*Store, error) {
+	rules := NewRules(o)
+	shelf, err := open(rules)
+	if err != nil {
+		return nil, err
+	}
+	floor, err := shelf.Floor(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the store: %w", err), shelf.Close())
+	}
+	rules.raise(floor)
+	s := &Store{rules: rules, shelf: shelf, views: lru.New[viewKey, *view](rules.o.CacheBytes, rules.o.CacheBytes/4)}
+	s.closing, s.stop = context.WithCancel(context.Background())
+	s.tasks.Go(s.retain)
+	return s, nil
+}
+
+// Append stores a batch of segments. It returns nil only when all of them are
+// durable: they survive the loss of the process and of power. A batch counts as one
+// change of each trace it touches. On error nothing of the batch is acknowledged,
+// though parts of it may be found later. Errors: KindThrottled when there is no room
+// now, KindUnavailable when the engine cannot write (disk full, failed sync), with
+// the reason; reads go on.
+//
+// refused are the observations of the batch that contradict earlier ones which the
+// engine has at hand: they are stored, but not shown. Options.Refused is told of the
+// others when their trace settles. The store owns the segments afterwards.
+func (s *Store) Append(ctx context.Context, account trace.Account, batch []*trace.Segment) (refused []trace.Refused, err error) {
+	if err := s.usable(ctx); err != nil || len(batch) == 0 {
+		return nil, err
+	}
+	done, err := s.shelf.Append(ctx, account, store.Batch{Segments: batch})
+	if err != nil {
+		return nil, err
+	}
+	s.followers.tell(account, len(batch), trace.TimeOf(s.rules.o.Now()))
+	for i := range done.Repeated {
+		refused = append(refused, contradictions(&done.Repeated[i])...)
+	}
+	return refused, nil
+}
+
+// contradictions lists which new observations of a trace contradict others. Only
+// what has the same id can be contradicted.
+func contradictions(r *store.Repeated) (refused []trace.Refused) {
+	for _, x := range assemble.Trace(r.ID, r.Segments).Refused {
+		if r.New(x.In) {
+			refused = append(refused, x)
+		}
+	}
+	if r.Told != nil && len(refused) > 0 {
+		r.Told(refused)
+	}
+	return refused
+}
+
+// Stats describes what a store holds.
+type Stats struct {
+	store.Status
+	// Names is how many services graphs tell apart; Folded is how often one more was
+	// met since the start, and counted with the node that is named Other.
+	Names  int
+	Folded int64
+	Other  string
+}
+
+// Stats tells how much is stored and whether the engine can write.
+func (s *Store) Stats(ctx context.Context) (Stats, error) {
+	st, err := s.shelf.Status(ctx)
+	return Stats{Status: st, Names: s.rules.o.Names, Folded: s.rules.folded.Load(), Other: assemble.Other.Name}, err
+}
+
+// Close stops what runs, makes the engine's last state durable and releases it.
+// Closing twice does nothing.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.stop()
+	s.tasks.Wait()
+	return s.shelf.Close()
+}
+
+// usable returns the error of a call that cannot be made.
+func (s *Store) usable(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.closed.Load() {
+		return trace.Errorf(trace.KindUnavailable, "the store is shut down")
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package answer
+
+import (
+	"context"
+
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// deletionStep is how many traces are deleted at a time, so that readers and writers
+// never wait long for it.
+const deletionStep = 4096
+
+// Delete deletes whole traces and returns how many existed. When it returns nil the
+// deletion is durable and every call that starts afterwards honours it: traces,
+// summaries, graphs. The data itself is gone from the disk within a day. A segment
+// that arrives later begins its trace anew. On error some of the traces may have been
+// deleted; the number says how many are known to be. Errors: KindInvalid for a query
+// that names both ids and a filter or neither ids nor a window, KindUnavailable as of
+// Append.
+func (s *Store) Delete(ctx context.Context, account trace.Account, q DeleteQuery) (int, error) {
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	switch {
+	case len(q.IDs) > 0 && (q.Filter != nil || q.Window != trace.Window{}):
+		return 0, trace.Errorf(trace.KindInvalid, "a deletion names ids or a window, not both")
+	case len(q.IDs) == 0 && q.Window.Start >= q.Window.End:
+		return 0, trace.Errorf(trace.KindInvalid, "a deletion names ids, or a window that ends after it starts")
+	}
+	d := deletion{store: s, account: account}
+	for _, id := range q.IDs {
+		if err := d.add(ctx, store.Tombstone{ID: id}); err != nil {
+			return d.deleted, err
+		}
+	}
+	if len(q.IDs) == 0 {
+		for sum, err := range s.Summaries(ctx, account, &SummaryQuery{Window: q.Window, Clock: trace.ClockTraceID, Filter: q.Filter}) {
+			if err == nil {
+				err = d.add(ctx, store.Tombstone{ID: sum.ID})
+			}
+			if err != nil {
+				return d.deleted, err
+			}
+		}
+	}
+	err := d.flush(ctx)
+	return d.deleted, err
+}
+
+// deletion collects tombstones and buries them in steps.
+type deletion struct {
+	store   *Store
+	account trace.Account
+	stones  []store.Tombstone
+	deleted int
+}
+
+func (d *deletion) add(ctx context.Context, stone store.Tombstone) error {
+	if d.stones = append(d.stones, stone); len(d.stones) < deletionStep {
+		return nil
+	}
+	return d.flush(ctx)
+}
+
+func (d *deletion) flush(ctx context.Context) error {
+	if len(d.stones) == 0 {
+		return nil
+	}
+	n, err := d.store.shelf.Bury(ctx, d.account, d.stones, d.store.rules.Horizon())
+	d.deleted += n
+	d.stones = nil // the shelf may keep them
+	return err
+}

@@ -1,0 +1,245 @@
+package answer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// view is an assembled trace with its summary. It is shared and immutable.
+type view struct {
+	trace   *trace.Trace
+	summary *trace.Summary
+	bytes   int64
+}
+
+// viewKey names a view in the cache. rendered views have Entity.Raw everywhere.
+type viewKey struct {
+	account  trace.Account
+	id       trace.ID
+	seq      store.Seq
+	rendered bool
+}
+
+// bigView is the weight from which traces are assembled one at a time: many readers
+// of large traces then take the memory of a few.
+const bigView = 4 << 20
+
+// alone lets large traces be assembled one at a time, until its result is called.
+func (s *Store) alone(src *store.Source) (done func()) {
+	if src.Weight < bigView {
+		return func() {}
+	}
+	s.assembling.Lock()
+	return s.assembling.Unlock
+}
+
+// view assembles a trace, or takes it from the cache.
+func (s *Store) view(ctx context.Context, account trace.Account, src *store.Source, rendered bool) (*view, error) {
+	if v := s.cached(account, src, rendered); v != nil {
+		return v, nil
+	}
+	defer s.alone(src)()
+	return s.makeView(ctx, account, src, rendered)
+}
+
+// cached takes a view from the cache; nil if it is not there.
+func (s *Store) cached(account trace.Account, src *store.Source, rendered bool) *view {
+	k := viewKey{account, src.ID, src.Seq, true}
+	if v := s.views.Get(k); v != nil || rendered {
+		return v
+	}
+	k.rendered = false
+	return s.views.Get(k)
+}
+
+func (s *Store) makeView(ctx context.Context, account trace.Account, src *store.Source, rendered bool) (*view, error) {
+	segments, err := src.Segments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// A document is rendered as it is: such a view serves both.
+	plain := true
+	v := &view{bytes: 512}
+	for _, seg := range segments {
+		plain = plain && seg.Source == trace.SourceDocument
+		v.bytes += 2 * store.Memory(seg)
+	}
+	v.trace = assemble.Trace(src.ID, segments)
+	if rendered {
+		if err := assemble.Render(v.trace, s.rules.o.Text); err != nil {
+			return nil, fmt.Errorf("render trace %s: %w", src.ID, err)
+		}
+	}
+	return s.summedUp(viewKey{account, src.ID, src.Seq, rendered || plain}, v), nil
+}
+
+// summedUp adds the summary to a view and puts it in the cache.
+func (s *Store) summedUp(k viewKey, v *view) *view {
+	v.summary = assemble.Summary(v.trace)
+	for i := range v.summary.Annotations {
+		v.bytes += 48 + 80*int64(len(v.summary.Annotations[i].Values))
+	}
+	s.views.Put(k, v, v.bytes)
+	return v
+}
+
+// viewOf returns the view of a trace that is assembled already.
+func (s *Store) viewOf(account trace.Account, src *store.Source, t *trace.Trace) *view {
+	if v := s.cached(account, src, false); v != nil {
+		return v
+	}
+	return s.summedUp(viewKey{account, src.ID, src.Seq, false}, &view{bytes: 512 + 2*src.Weight, trace: t})
+}
+
+// assembled returns a trace without its summary. It does not go to the cache: a graph
+// looks at every trace that is still arriving, which would leave nothing else there.
+func (s *Store) assembled(ctx context.Context, account trace.Account, src *store.Source) (*trace.Trace, error) {
+	if t := src.Assembled(); t != nil {
+		return t, nil
+	}
+	if v := s.cached(account, src, false); v != nil {
+		return v.trace, nil
+	}
+	segments, err := src.Segments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := assemble.Trace(src.ID, segments)
+	src.Keep(t)
+	return t, nil
+}
+
+// undamaged returns nil for damage: the shelf names it, and the rest is served.
+func undamaged(err error) error {
+	if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
+		return nil
+	}
+	return err
+}
+
+// findStep is how many traces are found at a time.
+const findStep = 256
+
+// Traces yields those of the given traces that exist, in the order of ids, assembled,
+// with Entity.Raw set on every entity. Damage of one does not keep the others back: a
+// *store.DamagedError behind them names those that were not yielded.
+func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error] {
+	return func(yield func(*trace.Trace, error) bool) {
+		var damaged store.DamagedError
+		for len(ids) > 0 {
+			step := ids[:min(findStep, len(ids))]
+			ids = ids[len(step):]
+			if more, err := s.someTraces(ctx, account, step, &damaged, yield); err != nil {
+				yield(nil, err)
+				return
+			} else if !more {
+				return
+			}
+		}
+		if len(damaged.IDs) > 0 {
+			yield(nil, &damaged)
+		}
+	}
+}
+
+// mostReasons is how many reasons a DamagedError gives.
+const mostReasons = 5
+
+func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []trace.ID, damaged *store.DamagedError, yield func(*trace.Trace, error) bool) (more bool, err error) {
+	if err := s.usable(ctx); err != nil {
+		return false, err
+	}
+	found, release, err := s.shelf.Find(ctx, account, ids)
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	sources := make(map[trace.ID]*store.Source, len(found))
+	for i := range found {
+		if found[i].Updated >= s.rules.Horizon() {
+			sources[found[i].ID] = &found[i]
+		}
+	}
+	for _, id := range ids {
+		if err := s.usable(ctx); err != nil {
+			return false, err
+		}
+		src := sources[id]
+		if src == nil {
+			continue
+		}
+		v, err := s.view(ctx, account, src, true)
+		switch {
+		case err == nil:
+			if !yield(v.trace, nil) {
+				return false, nil
+			}
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case trace.KindOf(err) == trace.KindUnavailable || trace.KindOf(err) == trace.KindThrottled:
+			return false, err // the engine cannot be reached
+		default:
+			if undamaged(err) != nil { // else the shelf names it
+				s.rules.o.Logger.Error("a trace cannot be shown", "trace", id, "error", err)
+			}
+			damaged.IDs = append(damaged.IDs, id)
+			if len(damaged.IDs) <= mostReasons {
+				damaged.Err = errors.Join(damaged.Err, err)
+			}
+		}
+	}
+	return true, nil
+}
+
+// Weigh returns about how many bytes of memory the given traces take together as
+// Traces yields them, and the largest of them alone. It loads none.
+func (s *Store) Weigh(ctx context.Context, account trace.Account, ids []trace.ID) (all, largest int64, err error) {
+	if err := s.usable(ctx); err != nil {
+		return 0, 0, err
+	}
+	found, release, err := s.shelf.Find(ctx, account, ids)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer release()
+	for i := range found {
+		all, largest = all+found[i].Weight, max(largest, found[i].Weight)
+	}
+	return all, largest, nil
+}
+
+// Heaviest returns about how many bytes of memory the largest trace takes that a
+// question about a window may load.
+func (s *Store) Heaviest(ctx context.Context, account trace.Account, w trace.Window) (int64, error) {
+	e, err := s.shelf.Estimate(ctx, account, store.EstimateQuery{Window: w})
+	return e.Largest, err
+}
+
+// What a node and an edge take of a graph's memory besides their bins: counted, as
+// part of the answer, and as text.
+const (
+	nodeBytes = 2500
+	edgeBytes = 2000
+	// traceParts is how many times its weight a trace takes that is being counted: as
+	// it was read, and assembled.
+	traceParts = 2
+)
+
+// WeighGraph returns about how many bytes of memory Graph takes, its answer included.
+func (s *Store) WeighGraph(ctx context.Context, account trace.Account, q GraphQuery) (int64, error) {
+	e, err := s.shelf.Estimate(ctx, account, store.EstimateQuery{Window: q.Window, Sums: true})
+	if err != nil {
+		return 0, err
+	}
+	// A trace that is still arriving may have names that no other has.
+	settling := 2 * min(e.Settling, s.rules.o.Names)
+	// Most times of services that are in many sums are in many, too.
+	most := s.rules.Limit().Most()
+	return int64(min(settling+e.Nodes, most))*nodeBytes + int64(min(settling+e.Edges, 2*most))*edgeBytes + e.LargestSum + e.SumBytes/4 + traceParts*e.Largest, nil
+}
