@@ -33,7 +33,9 @@ sample           : trace meta tag
 store            : trace filter assemble
 store/facts      : trace filter assemble
 store/answer     : trace filter assemble decode lru store store/facts
+store/memory     : trace assemble store store/facts
 store/storetest  : trace filter store store/answer decode assemble
+store/storetest/remote: trace store store/memory
 store/local      : trace jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
 store/local/block: trace filter store/local/columnar lru vfs
 store/local/columnar:

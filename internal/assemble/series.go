@@ -77,6 +77,7 @@ func (b *SeriesBuilder) Remove(t *trace.Trace, member Member) {
 			b.traces[end] = &Sum{only: b}
 		}
 		b.traces[end].Merge(s, -1)
+		b.entities -= s.Entities
 	}
 }
 
@@ -104,7 +105,8 @@ func (b *SeriesBuilder) observe(sums map[trace.Time]*Sum, t *trace.Trace, member
 // by an older filter.
 func (b *SeriesBuilder) Old() { b.old = true }
 
-// Entities is how many completed entities Minute counted.
+// Entities is how many completed entities Minute counted, without those that Remove
+// took away.
 func (b *SeriesBuilder) Entities() int64 { return b.entities }
 
 // Minute counts completed entities of the minute with that start, times sign.

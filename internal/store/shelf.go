@@ -216,7 +216,8 @@ type Scan struct {
 	// Bounds allow the shelf to leave out traces. It may use any of them.
 	Bounds filter.Bounds
 	// Passed, if not nil, is increased by the number of traces that the bounds ruled
-	// out, up to the position of the candidate that is yielded (at the end: by all).
+	// out. At the end of the sequence these are all; before, those that the shelf has
+	// come across.
 	Passed *int64
 }
 

@@ -11,8 +11,17 @@ import (
 // Graph aggregates the service graph of everything that was received in a window.
 func (s *Store) Graph(ctx context.Context, account trace.Account, q GraphQuery) (*trace.Graph, error) {
 	var b *assemble.GraphBuilder
-	err := s.count(ctx, account, q.Window, q.Group, func(w trace.Window) counter {
-		b = assemble.NewGraph(&w).Limited(s.rules.Limit())
+	horizon := s.rules.Horizon()
+	sum := &store.SumQuery{Window: q.Window, Horizon: horizon}
+	if horizon > q.Window.Start {
+		// Nothing counts of the second that is partly over its time: to count the rest
+		// of it, its traces would have to be loaded.
+		if sum.Window.Start = horizon.FloorSecond(); sum.Window.Start < horizon {
+			sum.Window.Start += 1e9
+		}
+	}
+	err := s.count(ctx, account, sum, q.Group, func() counter {
+		b = assemble.NewGraph(&sum.Window).Limited(s.rules.Limit())
 		return graphCounter{b}
 	})
 	if err != nil {
@@ -24,10 +33,13 @@ func (s *Store) Graph(ctx context.Context, account trace.Account, q GraphQuery) 
 	return b.Graph(), nil
 }
 
-// Series counts what was received in the minutes of the window.
+// Series counts what was received in the minutes of the window. The bucket in which
+// the horizon lies counts what is not over its time.
 func (s *Store) Series(ctx context.Context, account trace.Account, q SeriesQuery) (*trace.Series, error) {
 	var b *assemble.SeriesBuilder
-	err := s.count(ctx, account, assemble.Minutes(q.Window), q.Group, func(trace.Window) counter {
+	sum := &store.SumQuery{Window: assemble.Minutes(q.Window), Horizon: s.rules.Horizon()}
+	sum.Window.Start = max(sum.Window.Start, sum.Horizon)
+	err := s.count(ctx, account, sum, q.Group, func() counter {
 		b = assemble.NewSeries(q.Window, q.Period, q.Of).Limited(q.Limit)
 		return seriesCounter{b}
 	})
@@ -105,32 +117,30 @@ type counting struct {
 	account trace.Account
 	group   *Group
 	old     []bool // of each owner: an older filter of the group
+	olds    int64  // entities that were counted by sums of such owners
 	to      counter
 }
 
-// count adds up what was received of a group in a window. begin makes an empty
-// counter for what of the window is not over its time.
-func (s *Store) count(ctx context.Context, account trace.Account, w trace.Window, group *Group, begin func(trace.Window) counter) error {
+// count adds up what was received of a group. begin makes an empty counter.
+func (s *Store) count(ctx context.Context, account trace.Account, q *store.SumQuery, group *Group, begin func() counter) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
-	q := &store.SumQuery{Window: w, Horizon: s.rules.Horizon()}
-	if q.Horizon > w.Start {
-		// Nothing counts of the second that is partly over its time: to count a part of
-		// it, all its traces would have to be loaded.
-		if q.Window.Start = q.Horizon.FloorSecond(); q.Window.Start < q.Horizon {
-			q.Window.Start += 1e9
-		}
-	}
 	if q.Window.Start >= q.Window.End {
-		begin(q.Window)
+		begin()
 		return nil
 	}
 	owners, old := s.ownersOf(group)
 	q.Owners = owners
-	return s.shelf.Sum(ctx, account, q, func() store.Sums {
-		return &counting{store: s, account: account, group: group, old: old, to: begin(q.Window)}
+	var c *counting
+	err := s.shelf.Sum(ctx, account, q, func() store.Sums {
+		c = &counting{store: s, account: account, group: group, old: old, to: begin()}
+		return c
 	})
+	if err == nil && c.olds > 0 {
+		c.to.Old()
+	}
+	return err
 }
 
 // ownersOf lists the owners of the sums of a group; nil if no sums tell about one of
@@ -155,8 +165,8 @@ func (c *counting) Owner(number int, add func(*assemble.Sum, *assemble.SeriesBui
 	if err := c.to.sums(add); err != nil {
 		return err
 	}
-	if c.old[number] && c.to.Entities() > before {
-		c.to.Old()
+	if c.old[number] {
+		c.olds += c.to.Entities() - before
 	}
 	return nil
 }
@@ -167,17 +177,13 @@ func (c *counting) Trace(ctx context.Context, src *store.Source, w trace.Window,
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	to := c.to.Add
-	if sign < 0 {
-		to = c.to.Remove
-	}
 	defer c.store.alone(src)() // until it is counted
 	if c.group == nil {
 		t, err := c.store.assembled(ctx, c.account, src)
 		if err != nil {
 			return undamaged(err)
 		}
-		to(t, func(received trace.Time) (belongs, old bool) { return w.Contains(received), false })
+		c.add(t, sign, func(received trace.Time) (belongs, old bool) { return w.Contains(received), false })
 		return nil
 	}
 	v := c.store.cached(c.account, src, false)
@@ -188,7 +194,7 @@ func (c *counting) Trace(ctx context.Context, src *store.Source, w trace.Window,
 		}
 	}
 	if member, any := c.group.Member(v.trace, v.summary); any {
-		to(v.trace, func(received trace.Time) (belongs, old bool) {
+		c.add(v.trace, sign, func(received trace.Time) (belongs, old bool) {
 			if !w.Contains(received) {
 				return false, false
 			}
@@ -196,4 +202,22 @@ func (c *counting) Trace(ctx context.Context, src *store.Source, w trace.Window,
 		})
 	}
 	return nil
+}
+
+// add counts observations of a trace, or takes away what sums counted of it.
+func (c *counting) add(t *trace.Trace, sign int, member assemble.Member) {
+	if sign > 0 {
+		c.to.Add(t, member)
+		return
+	}
+	for _, older := range []bool{true, false} {
+		before := c.to.Entities()
+		c.to.Remove(t, func(received trace.Time) (bool, bool) {
+			belongs, old := member(received)
+			return belongs && old == older, false
+		})
+		if older {
+			c.olds += c.to.Entities() - before
+		}
+	}
 }

@@ -111,6 +111,9 @@ func (s *Store) sweepAccount(ctx context.Context, account trace.Account, now tra
 		ended := trace.Window{Start: s.swept - trace.Time(sweepSlack) - trace.Time(t), End: now - trace.Time(t)}
 		scan := &store.Scan{By: store.ByReceipt, From: ended.Start, Before: store.Position{Time: ended.End}, Horizon: s.rules.Horizon()}
 		for c, err := range s.shelf.Candidates(ctx, account, scan) {
+			if err == nil && c.Settling {
+				continue // its times are not known yet; the slack lets it come next time
+			}
 			if err == nil {
 				err = s.sweepOne(ctx, &d, &keep, c, now)
 			}

@@ -160,9 +160,9 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 		return false, err
 	}
 	defer release()
-	sources := make(map[trace.ID]*store.Source, len(found))
+	horizon, sources := s.rules.Horizon(), make(map[trace.ID]*store.Source, len(found))
 	for i := range found {
-		if found[i].Updated >= s.rules.Horizon() {
+		if found[i].Updated >= horizon {
 			sources[found[i].ID] = &found[i]
 		}
 	}
@@ -177,7 +177,7 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 		v, err := s.view(ctx, account, src, true)
 		switch {
 		case err == nil:
-			if !yield(v.trace, nil) {
+			if v.trace.Updated >= horizon && !yield(v.trace, nil) { // what only repeats is no receipt
 				return false, nil
 			}
 		case ctx.Err() != nil:

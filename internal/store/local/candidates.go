@@ -144,7 +144,8 @@ func (c *scan) passed(n int64) {
 // goes on to the next one of its block.
 func (c *scan) take(top *next) *store.Candidate {
 	if top.run == nil {
-		if lacks(top.open, &c.q.Bounds) {
+		// Where it matters whether the scan asks for a trace, its times must be known.
+		if (c.q.Passed == nil || !top.open.repeats) && lacks(top.open, &c.q.Bounds) {
 			if c.asks(top.open) {
 				c.passed(1)
 			}

@@ -40,6 +40,8 @@ type Directory struct {
 	old      bool      // written before there were manifests
 	manifest *manifest // nil if there is none, or none that can be read
 	damage   []error
+	// missing are files of others that were there, before anybody makes them anew.
+	missing []error
 	// These cannot be read; they are kept beside those that take their places.
 	badFormat, badManifest bool
 }
@@ -72,6 +74,9 @@ func lockDirectory(fsys vfs.FS, path string) (*Directory, error) {
 	}
 	if err := d.prepare(); err != nil {
 		return nil, errors.Join(err, d.lock.Close())
+	}
+	if d.manifest != nil {
+		d.missing = missingBeside(d)
 	}
 	return d, nil
 }

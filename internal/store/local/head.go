@@ -28,8 +28,10 @@ type open struct {
 	reopened   bool
 	touched    time.Time
 	prev, next *open
-	// ids are those of the segments of all parts.
-	ids idSet
+	// ids are those of the segments of all parts. With repeats some came twice, or it
+	// is not known.
+	ids     idSet
+	repeats bool
 	// told are the refused observations of which their sender was told.
 	told map[*trace.Entity]bool
 	// kept is the trace as a graph assembled it, for the next graph and for the
@@ -133,6 +135,7 @@ func (h *head) add(k key, p part, now time.Time, settled func(key) bool) (o *ope
 			repeated = true
 		}
 	}
+	o.repeats = o.repeats || repeated || o.ids.n >= maxIDs
 	return o, repeated
 }
 

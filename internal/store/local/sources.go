@@ -19,6 +19,8 @@ type source struct {
 	base  place // block nil: nothing is settled
 	parts []part
 	open  *open // nil if nothing of it is open
+	// repeats says that a segment id came twice, or that it is not known.
+	repeats bool
 }
 
 // lsn returns the LSN up to which the source is complete. Account, id and LSN
@@ -59,7 +61,7 @@ func (s *Shelf) locate(k key) (src source, ok bool) {
 	src.key = k
 	o := s.head.get(k)
 	if o != nil {
-		src.parts, src.open = o.parts[:len(o.parts):len(o.parts)], o
+		src.parts, src.open, src.repeats = o.parts[:len(o.parts):len(o.parts)], o, o.repeats
 	}
 	if o == nil || o.reopened {
 		if p, found := s.table.get(k); found {

@@ -212,7 +212,7 @@ func (s *Shelf) remember(losses []string) {
 
 // openBeside looks for files that others said are in the directory.
 func (s *Shelf) openBeside() {
-	for _, d := range missingBeside(s.dir) {
+	for _, d := range s.dir.missing {
 		s.remember([]string{d.Error()})
 	}
 }

@@ -107,34 +107,53 @@ func (p *decoded) addTo(sum *assemble.Sum, n *names, first, end int32, sign int6
 }
 
 // AddSeries adds to a series, sign times, what an owner's observations count that
-// were received in the minutes that begin at the seconds [from, to).
+// were received in the seconds [from, to) of minutes that end by then.
 func (f *File) AddSeries(b *assemble.SeriesBuilder, o Owner, from, to, sign int64) error {
-	from, to = floor(from, 60), floor(to, 60)
+	to = floor(to, 60)
 	if from >= to {
 		return nil
 	}
-	var nodes, edges []bool // which are selected
+	s := adding{f: f, b: b, o: o, sign: sign}
 	for i := range f.names.nodes {
-		nodes = append(nodes, b.WantsNode(f.names.nodeKey(uint32(i))))
+		s.nodes = append(s.nodes, b.WantsNode(f.names.nodeKey(uint32(i))))
 	}
 	for i := range f.names.edges {
-		edges = append(edges, b.WantsEdge(f.names.edgeKey(uint32(i))))
+		s.edges = append(s.edges, b.WantsEdge(f.names.edgeKey(uint32(i))))
 	}
-	return f.each(o, minutes, from, to, func(p *decoded, first, end int32) {
-		at := func(part int32) trace.Time { return trace.Time(p.start+int64(part)*p.step) * 1e9 }
+	if whole := floor(from+59, 60); whole > from { // part of a minute
+		if err := s.add(seconds, from, whole); err != nil {
+			return err
+		}
+		from = whole
+	}
+	return s.add(minutes, from, to)
+}
+
+// adding is a run of AddSeries.
+type adding struct {
+	f            *File
+	b            *assemble.SeriesBuilder
+	o            Owner
+	sign         int64
+	nodes, edges []bool // which are selected
+}
+
+func (s *adding) add(l level, from, to int64) error {
+	return s.f.each(s.o, l, from, to, func(p *decoded, first, end int32) {
+		at := func(part int32) trace.Time { return trace.Time(floor(p.start+int64(part)*p.step, 60)) * 1e9 }
 		for _, c := range p.entities {
 			if first <= c.part && c.part < end {
-				b.Minute(at(c.part), c.n, sign)
+				s.b.Minute(at(c.part), c.n, s.sign)
 			}
 		}
 		for i := range p.nodes {
-			if c := &p.nodes[i]; nodes[c.number] && first <= c.part && c.part < end {
-				b.Node(at(c.part), &c.NodeSum, sign)
+			if c := &p.nodes[i]; s.nodes[c.number] && first <= c.part && c.part < end {
+				s.b.Node(at(c.part), &c.NodeSum, s.sign)
 			}
 		}
 		for i := range p.edges {
-			if c := &p.edges[i]; edges[c.number] && first <= c.part && c.part < end {
-				b.Edge(at(c.part), &c.EdgeSum, sign)
+			if c := &p.edges[i]; s.edges[c.number] && first <= c.part && c.part < end {
+				s.b.Edge(at(c.part), &c.EdgeSum, s.sign)
 			}
 		}
 	})
