@@ -83,6 +83,11 @@ func FuzzPage(f *testing.F) {
 			t.Fatalf("%d cells of %d bytes", n, len(b))
 		}
 		parts := int32(l.length() / l.step())
+		for _, c := range p.entities {
+			if c.part < 0 || c.part >= parts {
+				t.Fatalf("entities of part %d of %d", c.part, parts)
+			}
+		}
 		for _, c := range p.nodes {
 			if int(c.number) >= len(file.names.nodes) || c.part < 0 || c.part >= parts {
 				t.Fatalf("node %d, part %d of %d", c.number, c.part, parts)
