@@ -50,7 +50,6 @@ internal/decode/document_test.go                                 : tests of all 
 internal/decode/otlp_test.go                                     : moves with OTLP to a package of its own
 internal/receive.Intake.readBody                                 : limits of the request are passed one by one
 internal/receive.otlpHTTP.fail                                   : the parts of an OTLP status are passed one by one
-web/src/app/app.css                                              : styles of all components; not split by component yet
 `
 
 // sources are the directories that hold code of this project.

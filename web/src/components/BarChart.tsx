@@ -5,6 +5,7 @@ import type { Outcome } from '../lib/filter';
 import { ticks } from '../lib/tracemodel';
 import { outcomeWords } from './Outcome';
 import { useSize } from './useSize';
+import './BarChart.css';
 
 interface Props {
   title: string;

@@ -6,6 +6,7 @@ import { edgeKey, type Layout, type Point } from '../lib/layout';
 import type { Outcome } from '../lib/filter';
 import { outcomePath } from './Outcome';
 import { useSize } from './useSize';
+import './GraphCanvas.css';
 
 const radius = 36;
 const ringOrder: Outcome[] = ['fault', 'throttle', 'error', 'ok'];

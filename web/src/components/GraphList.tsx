@@ -1,6 +1,8 @@
 import { formatCount, formatDuration, formatPercent, formatRate } from '../lib/format';
 import { averageOf, typeText, worstOf, type Health, type MapModel } from '../lib/graph';
 import { OutcomeIcon } from './Outcome';
+import './table.css';
+import './GraphList.css';
 
 function HealthCells({ health, minutes }: { health: Health; minutes: number | null }) {
   return (

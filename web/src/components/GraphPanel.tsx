@@ -10,6 +10,7 @@ import { formatCount, formatDuration, formatPercent, formatRate } from '../lib/f
 import { averageOf, histogramOf, typeText, worstOf, type Health, type MapEdge, type MapModel, type MapNode } from '../lib/graph';
 import { href, useLocation } from '../lib/router';
 import { formatTimeRange, type Window } from '../lib/timerange';
+import './GraphPanel.css';
 
 const outcomes: Outcome[] = ['fault', 'error', 'throttle', 'ok'];
 

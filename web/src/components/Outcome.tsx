@@ -1,4 +1,5 @@
 import type { Outcome } from '../lib/filter';
+import './Outcome.css';
 
 /** Words for outcomes. */
 export const outcomeWords: Record<Outcome, string> = { ok: 'OK', error: 'Error', fault: 'Fault', throttle: 'Throttled' };

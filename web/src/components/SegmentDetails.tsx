@@ -9,6 +9,9 @@ import { Copy } from './Copy';
 import { Filterable } from './Filterable';
 import { JsonTree } from './JsonTree';
 import { OutcomeText } from './Outcome';
+import './code.css';
+import './RawJson.css';
+import './SegmentDetails.css';
 
 interface Row {
   label: string;

@@ -9,6 +9,8 @@ import { nextTrouble, reveal, ticks, visibleRows, type Entity, type TraceModel }
 import { Minimap, type View } from './Minimap';
 import { outcomeMeanings, OutcomeIcon } from './Outcome';
 import { useSize } from './useSize';
+import './disclosure.css';
+import './Waterfall.css';
 
 const rowHeight = 28;
 const palette = 12;

@@ -7,6 +7,8 @@ import { useStatus } from '../api/queries';
 import type { Refused, Status } from '../api/shapes';
 import { Copy } from '../components/Copy';
 import { formatTime, formatUtc } from '../lib/format';
+import '../components/code.css';
+import './FirstRun.css';
 
 /** The address to send to, as seen from this browser: a listener on every interface is reached by the page's host. */
 function reachable(address: string | undefined, fallbackPort: number): string {

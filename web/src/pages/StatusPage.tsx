@@ -8,6 +8,8 @@ import { Copy } from '../components/Copy';
 import { ErrorBox } from '../components/ErrorBox';
 import { Loading } from '../components/Loading';
 import { formatBytes, formatCount, formatDuration, formatFullTime, formatTime, formatUtc } from '../lib/format';
+import '../components/table.css';
+import './StatusPage.css';
 
 function Table({ caption, heads, rows, empty }: { caption: string; heads: string[]; rows: { key: string; cells: ReactNode[] }[]; empty: string }) {
   if (rows.length === 0) {
