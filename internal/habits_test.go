@@ -37,7 +37,6 @@ internal/store/local/block.readPages                             : page bounds a
 internal/store/local/rollup.File.addPart                         : the sums of a window are passed one by one
 internal/store/local/rollup.File.addSteps                        : the sums of a window are passed one by one
 internal/store/local/rollup.File.addTo                           : the sums of a window are passed one by one
-internal/store.Store                                             : the contract before it is narrowed (docs/adr, store contract)
 internal/store/storetest.segment                                 : fixture of the contract's suite, which is about to be rewritten
 internal/store/storetest.span                                    : fixture of the contract's suite, which is about to be rewritten
 internal/store/storetest/cases.go                                : the contract's suite, which is about to be rewritten
