@@ -141,13 +141,19 @@ describe('the map', () => {
     expect(scale()).toBeCloseTo(fitted);
   });
 
-  it('keeps the places of nodes when the figures change', () => {
+  it('keeps the places of nodes when the graph is refreshed, and when a node is added', () => {
     const { rerender } = render(<Map />);
     const places = (): (string | null)[] => ['cart', 'front', 'orders', 'shopper', 'worker'].map((name) => node(name).getAttribute('transform'));
     const before = places();
-    const busier = structuredClone(shopGraph);
-    busier.Services?.reverse();
-    rerender(<Map graph={busier} />);
+    const refreshed = structuredClone(shopGraph);
+    refreshed.Services?.reverse();
+    rerender(<Map graph={refreshed} />);
+    expect(places()).toEqual(before);
+    const front = refreshed.Services?.find((service) => service.Name === 'front');
+    front?.Edges?.unshift({ ReferenceId: 5 });
+    refreshed.Services?.unshift({ ReferenceId: 5, Name: 'added', Edges: [] });
+    rerender(<Map graph={structuredClone(refreshed)} />);
+    expect(node('added')).toBeTruthy();
     expect(places()).toEqual(before);
   });
 });
