@@ -32,8 +32,8 @@ export const shopGraph: ServiceGraph = {
         { Value: 4.1, Count: 10 },
       ],
       Edges: [
-        edge(2, 20, { ok: 70, error: 30 }, { Aliases: [{ Name: 'cart.internal', Type: 'remote' }] }),
         edge(3, 0.5, { ok: 40, throttle: 10 }),
+        edge(2, 20, { ok: 70, error: 30 }, { Aliases: [{ Name: 'cart.internal', Type: 'remote' }] }),
         edge(9, 1, { ok: 1 }), // to a node that the answer does not hold
       ],
     }),
