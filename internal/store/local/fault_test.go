@@ -39,7 +39,7 @@ func numbered(t testing.TB, traceNumber, segment int) *trace.Segment {
 	return segments[0]
 }
 
-// ledger remembers what was sent and what was acknowledged.
+// ledger records which segments were sent and which were acknowledged.
 type ledger struct {
 	sent  int
 	acked map[int]int // segment number to trace number
@@ -69,8 +69,8 @@ func (l *ledger) send(t testing.TB, s *opened, n int) error {
 	return err
 }
 
-// verify checks that every acknowledged segment is there, once, by each way to
-// ask, and nothing that was not sent, and that no damage is told of.
+// verify checks that every query returns each acknowledged segment once and
+// nothing that was not sent, and that the store reports no damage.
 func (l *ledger) verify(s *opened) error {
 	if err := l.verifyData(s); err != nil {
 		return err
@@ -148,7 +148,7 @@ func small(fs vfs.FS) options {
 	return options{Dir: "data", FS: fs, LogFileBytes: 3000, Retention: -1, RetryAfter: time.Millisecond, SettleAfter: time.Hour, MergeBlocks: 4}
 }
 
-// cycle appends, settles, flushes and merges; errors are the test's business.
+// cycle appends, settles, flushes and merges. The caller judges the errors.
 func cycle(t testing.TB, s *opened, l *ledger) []error {
 	var errs []error
 	for round := range 7 {
@@ -202,8 +202,8 @@ func faultPoints(t *testing.T, run func(fs *vfs.Mem)) iter.Seq[int] {
 	return slices.Values(points)
 }
 
-// sound checks that what a crash left holds no damage for a check, which takes
-// neither what was torn nor what is superfluous for that.
+// sound checks that Inspect finds no damage after a crash: torn writes and
+// superfluous files are no damage.
 func sound(fs *vfs.Mem) error {
 	r, err := inspect(small(fs), true)
 	if err != nil && strings.Contains(err.Error(), "holds no Fluoro data") {
@@ -299,8 +299,8 @@ func crashAt(t *testing.T, k int) (survived bool) {
 	return survived
 }
 
-// The manifest is written with everything that it tells of, so crashes and failures
-// at every operation are crashes and failures of it, too.
+// Every cycle writes the manifest many times, so the tests of crashes and failures
+// at every operation cover it, too.
 func TestManifest_isWrittenInEveryCycle(t *testing.T) {
 	fs := vfs.NewMem()
 	kinds := map[string]int{}
@@ -324,7 +324,7 @@ func TestManifest_isWrittenInEveryCycle(t *testing.T) {
 	}
 }
 
-// recorder counts what an operator is told.
+// recorder counts the warnings that an operator sees.
 type recorder struct {
 	mu    sync.Mutex
 	lines []string
@@ -346,7 +346,7 @@ func (r *recorder) count() int {
 }
 
 // Any operation may fail: the caller or the operator is told, nothing that was
-// acknowledged is lost, and writing goes on by itself.
+// acknowledged is lost, and the store recovers by itself.
 func TestFail_everyOperation(t *testing.T) {
 	for k := range faultPoints(t, func(fs *vfs.Mem) { cycleAndClose(t, fs) }) {
 		if happened := failAt(t, k); !happened && !testing.Short() {
@@ -404,7 +404,7 @@ func failAt(t *testing.T, k int) (happened bool) {
 			t.Fatalf("operation %d %+v: while failing: %v", k, failed, err)
 		}
 	}
-	// What is left of the failures may still come.
+	// The remaining failures may still happen.
 	for range 4 {
 		waitWritable(t, s)
 		if err = errors.Join(l.send(t, s, 3), s.Flush(context.Background())); err == nil {
@@ -427,7 +427,7 @@ func failAt(t *testing.T, k int) (happened bool) {
 	if happened && errs == 0 && told.count() == 0 {
 		t.Errorf("operation %d %+v failed and nobody was told", k, failed)
 	}
-	// What the failed syncs let go is gone after a crash.
+	// Bytes that a failed sync lost are gone after a crash.
 	s, err = open(small(fs.Crash(rnd)))
 	if err != nil {
 		t.Fatalf("operation %d %+v: open: %v", k, failed, err)
@@ -452,7 +452,7 @@ func files(t *testing.T, fs vfs.FS, dir string) []string {
 }
 
 // A flipped bit in a block or a closed log is found and named, by file and
-// place, and what it did not hit is served.
+// place, and the store serves everything else.
 func TestDamage_isNamedAndTheRestServed(t *testing.T) {
 	build := func() (*vfs.Mem, *ledger) {
 		fs, l := vfs.NewMem(), newLedger()
@@ -522,7 +522,7 @@ func TestDamage_isNamedAndTheRestServed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// Not counting what is superseded: nobody reads it, so nobody knows.
+				// Superseded copies do not count: nothing reads them, so nothing notices their damage.
 				missing := l.verifyData(s)
 				if strings.HasSuffix(name, ".rollup") {
 					if missing != nil {
@@ -544,7 +544,7 @@ func TestDamage_isNamedAndTheRestServed(t *testing.T) {
 				if served == 0 {
 					t.Fatalf("%s byte %d: nothing is served", name, at)
 				}
-				// It can be written to, and settled, all the same.
+				// The store still accepts and settles traces.
 				if err := errors.Join(l.send(t, s, 3), s.Flush(context.Background()), s.Close()); err != nil {
 					t.Fatalf("%s byte %d: going on: %v", name, at, err)
 				}

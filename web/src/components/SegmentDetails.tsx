@@ -309,7 +309,7 @@ interface Props {
   onSelect: (id: string) => void;
 }
 
-/** All that is known about one segment or subsegment, a tab for each section of its document that is there. */
+/** Shows one segment or subsegment, with a tab for each section of its document. */
 export function SegmentDetails({ entity, model, onSelect }: Props) {
   const [tab, setTab] = useState('overview');
   const { document } = entity;

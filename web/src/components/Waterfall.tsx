@@ -15,7 +15,7 @@ import './Waterfall.css';
 const rowHeight = 28;
 const palette = 12;
 
-/** What a row's kind is called beside its name. */
+/** Names a row's kind, shown beside its name. */
 function kindOf(entity: Entity): string {
   if (entity.missing) {
     return 'not sent';

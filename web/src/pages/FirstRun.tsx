@@ -51,7 +51,7 @@ function Way({ number, title, text, code, label }: { number: number; title: stri
   );
 }
 
-/** The newest refused packet, said in a line. */
+/** One line about the newest refused packet. */
 function LastRefused({ refused }: { refused: Refused | undefined }) {
   if (!refused) {
     return <p className="fl-wait-note">Nothing was refused so far.</p>;

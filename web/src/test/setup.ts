@@ -1,7 +1,7 @@
 import { cleanup } from '@testing-library/react';
 import { afterEach, beforeEach, vi } from 'vitest';
 
-/** happy-dom lays nothing out: every element has this size, so that lists show rows and drawings have room. */
+/** happy-dom does no layout: give every element this size, so that lists show rows and drawings have room. */
 const size = { width: 1000, height: 600 };
 
 class FixedResizeObserver implements ResizeObserver {
@@ -20,7 +20,7 @@ Object.defineProperties(HTMLElement.prototype, {
   clientHeight: { configurable: true, get: () => size.height },
 });
 
-// happy-dom has no rows of a table section, and scrolls nothing.
+// happy-dom lacks HTMLTableSectionElement.rows, and does not scroll.
 Object.defineProperty(HTMLTableSectionElement.prototype, 'rows', {
   configurable: true,
   get(this: HTMLTableSectionElement) {

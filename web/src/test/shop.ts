@@ -1,6 +1,6 @@
 import type { GraphEdge, GraphService, JsonObject, ServiceGraph, Statistics, TraceSummary } from '../api/shapes';
 
-/** Statistics of some requests that took so many seconds together. */
+/** Statistics of requests with these outcomes, which took so many seconds in total. */
 export function statistics(seconds: number, counts: { ok?: number; error?: number; throttle?: number; fault?: number }): Statistics {
   const { ok = 0, error = 0, throttle = 0, fault = 0 } = counts;
   return {
