@@ -229,11 +229,11 @@ func appendText(b []byte, s string) []byte {
 func decodeIndex(b []byte, version uint32) (*index, error) {
 	d := &Decoder{buf: b, end: len(b)}
 	x := &index{legacy: version == oldVersion}
-	for _, account := range d.distinct() {
-		x.accounts = append(x.accounts, trace.Account(account))
+	d.accounts(x)
+	for range d.count(1) {
+		x.names = append(x.names, string(d.Blob()))
+		x.shared = x.shared || isBucket(x.names[len(x.names)-1])
 	}
-	x.names = d.distinct()
-	x.shared = slices.ContainsFunc(x.names, isBucket)
 	for range d.count(1) {
 		d.set(x)
 	}
@@ -294,22 +294,21 @@ func decodeIndex(b []byte, version uint32) (*index, error) {
 	return x, d.err
 }
 
-// distinct reads texts, no two of which are the same: a selector looks for the
-// first one.
-func (d *Decoder) distinct() (list []string) {
-	seen := map[string]struct{}{}
+// accounts reads the accounts, no two of which are the same: a selector looks for
+// the first one.
+func (d *Decoder) accounts(x *index) {
+	seen := map[trace.Account]struct{}{}
 	for i := range d.count(1) {
-		s := string(d.Blob())
-		if _, twice := seen[s]; twice {
-			d.fail(fmt.Errorf("name %d stands twice", i))
+		account := trace.Account(d.Blob())
+		if _, twice := seen[account]; twice {
+			d.fail(fmt.Errorf("account %d stands twice", i))
 		}
 		if d.err != nil {
-			return nil
+			return
 		}
-		seen[s] = struct{}{}
-		list = append(list, s)
+		seen[account] = struct{}{}
+		x.accounts = append(x.accounts, account)
 	}
-	return list
 }
 
 // set reads a set of names' numbers, in ascending order: a selector searches it.
