@@ -25,11 +25,11 @@ web/dist/index.html: web/node_modules/.installed $(CONSOLE_SOURCES)
 test: build unit web-test blackbox ## all tests; installs and starts what they need
 	@echo "all tests passed"
 
-# The engine's fault tests stop it at each of some thousand file operations. Under
-# the race detector that takes more than ten minutes, so it looks at the suite alone.
+# The engine's fault tests stop it at each of its file operations. Under the race
+# detector they stop it at some of each kind only (-short).
 unit: ## tests of the packages, with the race detector
 	$(GO) test -race $$($(GO) list ./cmd/... ./internal/... ./web/... | grep -v /store/local$$)
-	$(GO) test -race -timeout 15m -run 'TestContract' ./internal/store/local
+	$(GO) test -race -short -timeout 15m ./internal/store/local
 	$(GO) test -timeout 15m ./internal/store/local
 
 web-test: web/node_modules/.installed ## type check and tests of the console
@@ -46,11 +46,11 @@ soak: build ## write soak.md: 30 minutes at 80 % of the peak, and whether memory
 crashes: build ## kill the server 50 times under full load: what is lost, doubled, how fast it is back
 	FLUORO_BIN=$(CURDIR)/bin/fluoro FLUORO_CRASHES=50 $(GO) test -count=1 -timeout 60m -run TestCrash -v ./test/wire
 
-check: web/node_modules/.installed ## format, vet, staticcheck, import policy, type check
+check: web/node_modules/.installed ## format, vet, staticcheck, import policy, habits, type check
 	@test -z "$$(gofmt -l cmd internal test web/*.go)" || { gofmt -l cmd internal test web/*.go; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
-	$(GO) test -count=1 ./internal -run TestImports
+	$(GO) test -count=1 ./internal -run 'TestImports|TestHabits'
 	cd web && npm run check
 
 demo: build ## a small shop sends traffic to a running `make run`

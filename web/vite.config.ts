@@ -106,5 +106,5 @@ export default defineConfig({
       '^/(TraceSummaries|Traces|TraceGraph|ServiceGraph|console/api)': process.env['FLUORO_URL'] ?? 'http://127.0.0.1:2000',
     },
   },
-  test: { environment: 'happy-dom', include: ['src/**/*.test.{ts,tsx}'] },
+  test: { environment: 'happy-dom', include: ['src/**/*.test.{ts,tsx}'], setupFiles: ['src/test/setup.ts'], testTimeout: 30_000 },
 });

@@ -1,7 +1,6 @@
 package wal_test
 
 import (
-	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -137,27 +136,4 @@ func TestOpen_lastFileByteByByte(t *testing.T) {
 			}
 		}
 	}
-}
-
-func FuzzOpen(f *testing.F) {
-	for number := range uint64(3) {
-		fs, _ := filled(f)
-		for _, name := range []string{wal.Name(number + 1), strings.TrimSuffix(wal.Name(number+1), ".wal") + ".synced"} {
-			if err := fs.Damage(filepath.Join("wal", name), func(b []byte) []byte { f.Add(name, b); return b }); err != nil {
-				f.Fatal(err)
-			}
-		}
-	}
-	f.Fuzz(func(t *testing.T, name string, content []byte) {
-		fs, mark := filled(t)
-		after := fs.Crash(rand.New(rand.NewPCG(1, 2)))
-		file, err := after.Create(filepath.Join("wal", filepath.Base(name)))
-		if err != nil {
-			return
-		}
-		if _, err := file.Write(content); err != nil {
-			t.Fatal(err)
-		}
-		reopen(t, after, mark)
-	})
 }

@@ -34,12 +34,16 @@ func attribute(key string, value any) map[string]any {
 	return map[string]any{"key": key, "value": v}
 }
 
-// sendSpan sends one SERVER span of a service and is the id of its trace.
-func sendSpan(t *testing.T, s *harness.Server, n int, service string, resource, attributes []any) string {
+// resourceOf returns the attributes of a service's resource: its name and more.
+func resourceOf(service string, more ...any) []any {
+	return append([]any{attribute("service.name", service)}, more...)
+}
+
+// sendSpan sends the SERVER span number n and returns the id of its trace.
+func sendSpan(t *testing.T, s *harness.Server, n int, resource, attributes []any) string {
+	t.Helper()
 	id := fmt.Sprintf("%032x", n+1)
 	now := time.Now().UnixNano()
-	resource = append([]any{attribute("service.name", service)}, resource...)
-	t.Helper()
 	body, err := json.Marshal(map[string]any{"resourceSpans": []any{map[string]any{
 		"resource": map[string]any{"attributes": resource},
 		"scopeSpans": []any{map[string]any{"spans": []any{map[string]any{
@@ -61,28 +65,17 @@ func sendSpan(t *testing.T, s *harness.Server, n int, service string, resource, 
 	return "1-" + id[:8] + "-" + id[8:]
 }
 
-// Every scalar attribute of spans and resources is an annotation for search, by
-// the name and the type it was sent with, while its trace is open, once it is
-// settled, and after a restart (issue 14, lines 11 and 12).
-func TestAttributes_areFound(t *testing.T) {
-	s := harness.Start(t, "--settle", "300ms")
-	odd := "a b=c<d~e\"f]g\\h é 日本"
-	all := []any{
-		attribute("tenant", "x"), attribute("http.route", "/a/{id}"), attribute("http.request.method", "GET"), attribute("http.method", "GET"),
-		attribute("count", 5), attribute("ratio", 0.25), attribute("five", 5.0), attribute("text", "5"), attribute("on", true), attribute("off", false),
-		attribute(odd, "odd"), attribute("empty", ""), attribute("list", nil), attribute("db.system", "mysql"), attribute("user.id", "ann"),
-		attribute("aws.request.id", "r-1"), attribute("enduser.id", "ann"), attribute("MiXed", 1), attribute("1digit", 1), attribute("neg", -3),
-	}
-	one := sendSpan(t, s, 0, "shop", []any{attribute("service.version", "1.2"), attribute("replicas", 3), attribute("k8s.pod.name", "p-1")}, all)
-	two := sendSpan(t, s, 1, "cart", []any{attribute("service.version", "2.0")}, []any{attribute("tenant", "y"), attribute("count", 6), attribute("on", false)})
-	s.Put(`{"trace_id":"1-00000000-000000000000000000000003","id":"0000000000000003","name":"docs","start_time":` +
-		fmt.Sprint(time.Now().Unix()) + `,"end_time":` + fmt.Sprint(time.Now().Unix()+1) + `,"annotations":{"tenant":"x","a b":"blank"}}`)
-	three := "1-00000000-000000000000000000000003"
+// attributeCase is a filter expression and the ids of the traces that it selects.
+type attributeCase struct {
+	expression string
+	want       []string
+}
+
+// attributeCases returns the cases over the three traces of TestAttributes_areFound;
+// odd is the name of an attribute that a filter has to quote.
+func attributeCases(odd, one, two, three string) []attributeCase {
 	quoted, _ := json.Marshal(odd)
-	cases := []struct {
-		expression string
-		want       []string
-	}{
+	return []attributeCase{
 		{`annotation.tenant = "x"`, []string{one, three}},
 		{`annotation.tenant`, []string{one, two, three}},
 		{`annotation.tenant != "x"`, []string{two}},
@@ -124,6 +117,26 @@ func TestAttributes_areFound(t *testing.T) {
 		{`!annotation.replicas`, []string{two, three}},
 		{`annotation.tenant = "y" OR annotation.replicas = 3`, []string{one, two}},
 	}
+}
+
+// Every scalar attribute of spans and resources is an annotation for search, by
+// the name and the type it was sent with, while its trace is open, once it is
+// settled, and after a restart (issue 14, lines 11 and 12).
+func TestAttributes_areFound(t *testing.T) {
+	s := harness.Start(t, "--settle", "300ms")
+	odd := "a b=c<d~e\"f]g\\h é 日本"
+	all := []any{
+		attribute("tenant", "x"), attribute("http.route", "/a/{id}"), attribute("http.request.method", "GET"), attribute("http.method", "GET"),
+		attribute("count", 5), attribute("ratio", 0.25), attribute("five", 5.0), attribute("text", "5"), attribute("on", true), attribute("off", false),
+		attribute(odd, "odd"), attribute("empty", ""), attribute("list", nil), attribute("db.system", "mysql"), attribute("user.id", "ann"),
+		attribute("aws.request.id", "r-1"), attribute("enduser.id", "ann"), attribute("MiXed", 1), attribute("1digit", 1), attribute("neg", -3),
+	}
+	one := sendSpan(t, s, 0, resourceOf("shop", attribute("service.version", "1.2"), attribute("replicas", 3), attribute("k8s.pod.name", "p-1")), all)
+	two := sendSpan(t, s, 1, resourceOf("cart", attribute("service.version", "2.0")), []any{attribute("tenant", "y"), attribute("count", 6), attribute("on", false)})
+	s.Put(`{"trace_id":"1-00000000-000000000000000000000003","id":"0000000000000003","name":"docs","start_time":` +
+		fmt.Sprint(time.Now().Unix()) + `,"end_time":` + fmt.Sprint(time.Now().Unix()+1) + `,"annotations":{"tenant":"x","a b":"blank"}}`)
+	three := "1-00000000-000000000000000000000003"
+	cases := attributeCases(odd, one, two, three)
 	check := func(when string) {
 		t.Helper()
 		for _, c := range cases {
@@ -191,7 +204,7 @@ func TestAttributes_setting(t *testing.T) {
 		"listed":          {`annotation.tenant`: 1, `annotation[http.route]`: 0, `annotation[a.b]`: 0, `annotation.plain`: 0},
 	} {
 		s := harness.Start(t, "--search-attributes", setting, "--settle", "200ms")
-		sendSpan(t, s, 0, "shop", nil, []any{attribute("tenant", "x"), attribute("http.route", "/a"), attribute("a.b", 1), attribute("plain", 1), listed})
+		sendSpan(t, s, 0, resourceOf("shop"), []any{attribute("tenant", "x"), attribute("http.route", "/a"), attribute("a.b", 1), attribute("plain", 1), listed})
 		for _, settled := range []bool{false, true} {
 			for expression, n := range want {
 				if got := s.Summaries(expression); len(got) != n {
@@ -209,7 +222,7 @@ func TestAttributes_overTheBudget(t *testing.T) {
 	s := harness.Start(t, "--annotation-keys", "6", "--annotation-values", "20", "--settle", "200ms")
 	const n = 200
 	for i := range n {
-		sendSpan(t, s, i, "shop", nil, []any{attribute("request", fmt.Sprintf("r-%d", i)), attribute("tier", "gold"), attribute(fmt.Sprintf("key %d", i%20), i)})
+		sendSpan(t, s, i, resourceOf("shop"), []any{attribute("request", fmt.Sprintf("r-%d", i)), attribute("tier", "gold"), attribute(fmt.Sprintf("key %d", i%20), i)})
 		if i == n/2 { // so that what is over the budget is in a block of its own, too
 			harness.Eventually(t, "all are settled", func() bool { return s.Metric("fluoro_store_open_traces") == 0 })
 		}
@@ -246,7 +259,7 @@ func TestAttributes_overTheBudget(t *testing.T) {
 // Another choice of attributes holds for what was settled with an earlier one, too.
 func TestAttributes_settingIsChanged(t *testing.T) {
 	s := harness.Start(t, "--search-attributes", "listed", "--settle", "200ms")
-	sendSpan(t, s, 0, "shop", nil, []any{attribute("tenant", "x"), attribute("plan", "gold")})
+	sendSpan(t, s, 0, resourceOf("shop"), []any{attribute("tenant", "x"), attribute("plan", "gold")})
 	for n, c := range []struct {
 		setting string
 		want    map[string]int
@@ -260,7 +273,7 @@ func TestAttributes_settingIsChanged(t *testing.T) {
 		if n > 0 {
 			s.Stop()
 			s.Restart("--search-attributes", c.setting, "--settle", "200ms")
-			sendSpan(t, s, n, "shop", nil, []any{attribute("tenant", "x"), attribute("plan", "gold")})
+			sendSpan(t, s, n, resourceOf("shop"), []any{attribute("tenant", "x"), attribute("plan", "gold")})
 		}
 		for _, when := range []string{"open", "settled"} {
 			for expression, want := range c.want {

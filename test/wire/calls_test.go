@@ -89,22 +89,29 @@ var callees = func() (list []callSpan) {
 	return list
 }()
 
-// sendCalls sends a trace in which one service makes the calls, its spans in random order
-// and in random batches. It begins at a time in nanoseconds.
-func sendCalls(t *testing.T, s *harness.Server, trace string, at int64, random *rand.Rand, calls []callSpan) {
+// callingTrace is a trace in which one service makes calls. It begins at a time in
+// nanoseconds.
+type callingTrace struct {
+	id    string
+	at    int64
+	calls []callSpan
+}
+
+// send sends the spans of the trace in random order and in random batches.
+func (c callingTrace) send(t *testing.T, s *harness.Server, random *rand.Rand) {
 	t.Helper()
 	span := func(n, kind int, name string, attributes []any) map[string]any {
-		sent := map[string]any{"traceId": trace, "spanId": fmt.Sprintf("%016x", n), "name": name, "kind": kind, "startTimeUnixNano": fmt.Sprint(at + int64(n)*1e6), "endTimeUnixNano": fmt.Sprint(at + int64(n)*1e6 + 5e5), "attributes": attributes}
+		sent := map[string]any{"traceId": c.id, "spanId": fmt.Sprintf("%016x", n), "name": name, "kind": kind, "startTimeUnixNano": fmt.Sprint(c.at + int64(n)*1e6), "endTimeUnixNano": fmt.Sprint(c.at + int64(n)*1e6 + 5e5), "attributes": attributes}
 		if n > 1 {
 			sent["parentSpanId"] = fmt.Sprintf("%016x", 1)
 		} else {
-			sent["endTimeUnixNano"] = fmt.Sprint(at + 9e8)
+			sent["endTimeUnixNano"] = fmt.Sprint(c.at + 9e8)
 		}
 		return sent
 	}
 	spans := []any{span(1, 2, "GET /cart", nil)}
-	for i, c := range calls {
-		spans = append(spans, span(i+2, c.kind, c.name, c.attributes))
+	for i, call := range c.calls {
+		spans = append(spans, span(i+2, call.kind, call.name, call.attributes))
 	}
 	random.Shuffle(len(spans), func(i, j int) { spans[i], spans[j] = spans[j], spans[i] })
 	for len(spans) > 0 {
@@ -248,7 +255,7 @@ func TestCallees(t *testing.T) {
 		if seed > 0 { // sent again in another order: nothing new
 			s.Restart(flags...)
 		}
-		sendCalls(t, s, strings.ReplaceAll(id[2:], "-", ""), at, rand.New(rand.NewPCG(seed, 1)), callees)
+		callingTrace{strings.ReplaceAll(id[2:], "-", ""), at, callees}.send(t, s, rand.New(rand.NewPCG(seed, 1)))
 		check("before it settles")
 		harness.Eventually(t, "the trace settles", func() bool {
 			blocks, _ := filepath.Glob(filepath.Join(s.Data, "blocks", "*.blk"))

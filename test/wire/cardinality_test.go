@@ -300,7 +300,7 @@ func TestCardinality_isTold(t *testing.T) {
 		t.Errorf("%d nodes are on %d page", len(nodes), pages)
 	}
 	window := map[string]any{"StartTime": 1, "EndTime": 2, "NextToken": "AAAA"}
-	refusedAs(t, s, "/ServiceGraph", window, 400, "InvalidRequestException", `{"Message":"NextToken is currently not supported"}`)
+	refusedAs(t, s, "/ServiceGraph", window, apiError{400, "InvalidRequestException", `{"Message":"NextToken is currently not supported"}`})
 	var checkout, other int64
 	apart := 0
 	for _, node := range nodes {

@@ -21,13 +21,19 @@ type shownGroup struct {
 	InsightsConfiguration struct{ InsightsEnabled, NotificationsEnabled bool }
 }
 
-// refusedAs checks that a request is refused with an exception whose text has a
-// word, and returns the answer's headers.
-func refusedAs(t *testing.T, s *harness.Server, path string, body any, status int, exception, word string) http.Header {
+// apiError is the answer to a request that Fluoro refuses: the HTTP status, the
+// exception, and a word of its text.
+type apiError struct {
+	status          int
+	exception, word string
+}
+
+// refusedAs checks that Fluoro refuses a request, and returns the answer's headers.
+func refusedAs(t *testing.T, s *harness.Server, path string, body any, want apiError) http.Header {
 	t.Helper()
 	got, header, b := s.Post(path, body)
-	if got != status || header.Get("x-amzn-errortype") != exception || !strings.Contains(string(b), word) {
-		t.Errorf("%s: %d %s %s, want %d %s %q", path, got, header.Get("x-amzn-errortype"), b, status, exception, word)
+	if got != want.status || header.Get("x-amzn-errortype") != want.exception || !strings.Contains(string(b), want.word) {
+		t.Errorf("%s: %d %s %s, want %d %s %q", path, got, header.Get("x-amzn-errortype"), b, want.status, want.exception, want.word)
 	}
 	return header
 }
@@ -94,12 +100,12 @@ func TestControl_refusals(t *testing.T) {
 	s := harness.Start(t)
 	arn := "arn:aws:xray:us-east-1:000000000000:group/x/Y"
 	for _, path := range []string{"/TagResource", "/UntagResource", "/ListTagsForResource"} {
-		refusedAs(t, s, path, m{"ResourceARN": arn, "Tags": []m{}, "TagKeys": []string{}}, 404, "ResourceNotFoundException", `{"Message":"Resource `+arn+` not found","ResourceName":"`+arn+`"}`)
+		refusedAs(t, s, path, m{"ResourceARN": arn, "Tags": []m{}, "TagKeys": []string{}}, apiError{404, "ResourceNotFoundException", `{"Message":"Resource ` + arn + ` not found","ResourceName":"` + arn + `"}`})
 	}
-	refusedAs(t, s, "/GetGroup", m{"GroupName": "x"}, 400, "InvalidRequestException", `{"Message":"Group not found"}`)
-	refusedAs(t, s, "/Groups", m{"NextToken": "x"}, 400, "InvalidRequestException", `{"Message":"Next Token not supported"}`)
-	refusedAs(t, s, "/ListResourcePolicies", m{"NextToken": "x"}, 400, "InvalidRequestException", `{"Message":"NextToken is currently not supported"}`)
-	header := refusedAs(t, s, "/PutResourcePolicy", m{"PolicyName": "p", "PolicyDocument": `{"Version":"2012-10-17"}`}, 400, "MalformedPolicyDocumentException", `{"Message":null}`)
+	refusedAs(t, s, "/GetGroup", m{"GroupName": "x"}, apiError{400, "InvalidRequestException", `{"Message":"Group not found"}`})
+	refusedAs(t, s, "/Groups", m{"NextToken": "x"}, apiError{400, "InvalidRequestException", `{"Message":"Next Token not supported"}`})
+	refusedAs(t, s, "/ListResourcePolicies", m{"NextToken": "x"}, apiError{400, "InvalidRequestException", `{"Message":"NextToken is currently not supported"}`})
+	header := refusedAs(t, s, "/PutResourcePolicy", m{"PolicyName": "p", "PolicyDocument": `{"Version":"2012-10-17"}`}, apiError{400, "MalformedPolicyDocumentException", `{"Message":null}`})
 	if !strings.Contains(header.Get("x-fluoro-reason"), "Statement") {
 		t.Errorf("the reason is %q", header.Get("x-fluoro-reason"))
 	}
@@ -110,18 +116,18 @@ func TestControl_refusals(t *testing.T) {
 		}
 		return q
 	}
-	refusedAs(t, s, "/PutResourcePolicy", put("p", policyOf("Deny"), nil), 400, "LockoutPreventionException", "p")
-	refusedAs(t, s, "/PutResourcePolicy", put("p", strings.Repeat(" ", 6000)+policyOf("Allow"), nil), 400, "PolicySizeLimitExceededException", "5120")
-	refusedAs(t, s, "/PutResourcePolicy", put("p", policyOf("Allow"), m{"PolicyRevisionId": "1"}), 400, "InvalidPolicyRevisionIdException", "Another concurrent request has modified the resource policy p")
+	refusedAs(t, s, "/PutResourcePolicy", put("p", policyOf("Deny"), nil), apiError{400, "LockoutPreventionException", "p"})
+	refusedAs(t, s, "/PutResourcePolicy", put("p", strings.Repeat(" ", 6000)+policyOf("Allow"), nil), apiError{400, "PolicySizeLimitExceededException", "5120"})
+	refusedAs(t, s, "/PutResourcePolicy", put("p", policyOf("Allow"), m{"PolicyRevisionId": "1"}), apiError{400, "InvalidPolicyRevisionIdException", "Another concurrent request has modified the resource policy p"})
 	var answer m
 	for i := range 5 {
 		s.Ask("/PutResourcePolicy", put(fmt.Sprint("p", i), policyOf("Deny"), m{"BypassPolicyLockoutCheck": true, "PolicyRevisionId": "0"}), &answer)
 	}
-	refusedAs(t, s, "/PutResourcePolicy", put("p5", policyOf("Allow"), nil), 400, "PolicyCountLimitExceededException", "5")
-	refusedAs(t, s, "/DeleteResourcePolicy", m{"PolicyName": "p5"}, 400, "InvalidRequestException", `{"Message":"The resource policy p5 does not exist."}`)
-	refusedAs(t, s, "/UpdateIndexingRule", m{"Name": "x", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 1}}}, 404, "ResourceNotFoundException", "x")
-	refusedAs(t, s, "/UpdateIndexingRule", m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 101}}}, 400, "InvalidRequestException", "between 0 and 100")
-	refusedAs(t, s, "/PutEncryptionConfig", m{"Type": "KMS"}, 400, "InvalidRequestException", "KeyId")
+	refusedAs(t, s, "/PutResourcePolicy", put("p5", policyOf("Allow"), nil), apiError{400, "PolicyCountLimitExceededException", "5"})
+	refusedAs(t, s, "/DeleteResourcePolicy", m{"PolicyName": "p5"}, apiError{400, "InvalidRequestException", `{"Message":"The resource policy p5 does not exist."}`})
+	refusedAs(t, s, "/UpdateIndexingRule", m{"Name": "x", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 1}}}, apiError{404, "ResourceNotFoundException", "x"})
+	refusedAs(t, s, "/UpdateIndexingRule", m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 101}}}, apiError{400, "InvalidRequestException", "between 0 and 100"})
+	refusedAs(t, s, "/PutEncryptionConfig", m{"Type": "KMS"}, apiError{400, "InvalidRequestException", "KeyId"})
 }
 
 // There are no insights: what asks for one is refused, what lists them is empty,
@@ -149,7 +155,7 @@ func TestControl_insights(t *testing.T) {
 		{"/InsightSummaries", m{"GroupName": "x", "StartTime": now - 60, "EndTime": now}, "Group not found"},
 		{"/InsightSummaries", m{"GroupName": "Default", "StartTime": now - 60, "EndTime": now, "NextToken": "x"}, "Invalid token x"},
 	} {
-		refusedAs(t, s, c.path, c.body, 400, "InvalidRequestException", c.word)
+		refusedAs(t, s, c.path, c.body, apiError{400, "InvalidRequestException", c.word})
 	}
 }
 

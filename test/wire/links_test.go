@@ -42,15 +42,20 @@ func linkedDocuments(start int64, sender, receiver string) (sent, received strin
 }
 
 func linkedSpans(start int64, sender, receiver string) (sent, received string) {
-	span := func(service, id, span string, start int64, typ, toTrace, toSpan string) string {
+	type side struct {
+		service, trace, span string
+		start                int64
+	}
+	shop, worker := side{"shop", sentTrace, sentSpan, start}, side{"worker", receivedTrace, receivedSpan, start + 3}
+	span := func(from, to side, typ string) string {
 		links := ""
 		if typ != "" {
-			links = fmt.Sprintf(`,"links":[{"traceId":%q,"spanId":%q,"traceState":"a=b","attributes":[{"key":"aws.xray.reserved.reference_type","value":{"stringValue":%q}},{"key":"messaging.message.id","value":{"stringValue":"m-1"}},{"key":"n","value":{"intValue":"2"}}]}]`, toTrace, toSpan, typ)
+			links = fmt.Sprintf(`,"links":[{"traceId":%q,"spanId":%q,"traceState":"a=b","attributes":[{"key":"aws.xray.reserved.reference_type","value":{"stringValue":%q}},{"key":"messaging.message.id","value":{"stringValue":"m-1"}},{"key":"n","value":{"intValue":"2"}}]}]`, to.trace, to.span, typ)
 		}
 		return fmt.Sprintf(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":%q}}]},"scopeSpans":[{"spans":[{"traceId":%q,"spanId":%q,"name":"x","kind":2,"startTimeUnixNano":"%d000000000","endTimeUnixNano":"%d000000000"%s}]}]}]}`,
-			service, id, span, start, start+1, links)
+			from.service, from.trace, from.span, from.start, from.start+1, links)
 	}
-	return span("shop", sentTrace, sentSpan, start, sender, receivedTrace, receivedSpan), span("worker", receivedTrace, receivedSpan, start+3, receiver, sentTrace, sentSpan)
+	return span(shop, worker, sender), span(worker, shop, receiver)
 }
 
 // Whoever has the link, or both, it is one edge from the sender to the receiver: in

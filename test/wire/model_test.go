@@ -123,116 +123,149 @@ func (m *model) text(s modelShape, n int) string {
 	return strings.Repeat("a", n)
 }
 
-// value probes a value; in makes the whole request of it.
+// probe sends values of one shape: path names the member in a violation, in makes
+// the whole request of a value.
+type probe struct {
+	*walker
+	modelShape
+	path string
+	in   func(any) any
+}
+
+func (p probe) accept(values ...any) {
+	for _, v := range values {
+		p.expect(p.in(v), "", "")
+	}
+}
+
+// wrong sends values of the wrong JSON type.
+func (p probe) wrong(values ...any) {
+	for _, v := range values {
+		p.expect(p.in(v), "SerializationException", "")
+	}
+}
+
+// broken sends a value that breaks a rule.
+func (p probe) broken(v any, rule string) {
+	p.expect(p.in(v), "ValidationException", violationAt(p.path, rule))
+}
+
+// value probes a value of the named shape.
 func (w *walker) value(name, path string, in func(any) any) {
-	s := w.Shapes[name]
-	accept := func(values ...any) {
-		for _, v := range values {
-			w.expect(in(v), "", "")
-		}
-	}
-	wrong := func(values ...any) {
-		for _, v := range values {
-			w.expect(in(v), "SerializationException", "")
-		}
-	}
-	broken := func(v any, rule string) { w.expect(in(v), "ValidationException", violationAt(path, rule)) }
-	null, list, object, raw := any(nil), []any{}, map[string]any{}, func(text string) any { return json.RawMessage(text) }
-	switch s.Type {
+	p := probe{w, w.Shapes[name], path, in}
+	list, object := []any{}, map[string]any{}
+	switch p.Type {
 	case "structure":
-		w.structure(s, path, in)
-		if wrong(list); path != "" {
-			wrong("x", 1, true)
+		w.structure(p.modelShape, path, in)
+		if p.wrong(list); path != "" {
+			p.wrong("x", 1, true)
 		}
 	case "list":
-		element := w.Shapes[s.Member.Shape]
-		repeat := func(n int) []any { return slices.Repeat([]any{w.valid(s.Member.Shape)}, n) }
-		accept(repeat(1))
-		if s.Max != nil {
-			accept(repeat(*s.Max))
-			broken(repeat(*s.Max+1), fmt.Sprintf("Member must have length less than or equal to %d", *s.Max))
-		}
-		wrong("x", 1, false, object)
-		switch {
-		case w.operation == "PutTraceSegments":
-			wrong([]any{null}, []any{1}, []any{list})
-		case element.Type == "structure":
-			inner := path + ".1.member"
-			w.expect(in([]any{null}), "ValidationException", violationAt(inner, "Member must not be null"))
-			w.value(s.Member.Shape, inner, func(v any) any { return in([]any{v}) })
-		default:
-			all := strings.Join(textRules(element), ", ")
-			nulls := []any{w.valid(s.Member.Shape), null}
-			if s.Max != nil && *s.Max < len(nulls) {
-				nulls = nulls[1:]
-			}
-			broken(nulls, "Member must satisfy constraint: ["+all+", Member must not be null]")
-			for _, bad := range w.bad(element) {
-				broken([]any{bad}, "Member must satisfy constraint: ["+all+"]")
-			}
-			wrong([]any{1}, []any{list}, []any{object})
-		}
+		p.list()
 	case "map":
-		key, value := w.Shapes[s.Key.Shape], w.Shapes[s.Value.Shape]
-		accept(object, map[string]any{w.text(key, 1): w.text(value, 1)}, map[string]any{w.text(key, *key.Max): w.text(value, *value.Max)})
-		wrong(list, "x", 1, true, map[string]any{"a": 1}, map[string]any{"a": list})
-		many := map[string]any{}
-		for i := range *s.Max + 1 {
-			many[fmt.Sprint(i)] = "v"
-		}
-		broken(many, fmt.Sprintf("Member must have length less than or equal to %d", *s.Max))
-		for _, bad := range w.bad(key) {
-			broken(map[string]any{bad: "v"}, "Map keys must satisfy constraint: ["+strings.Join(textRules(key), ", ")+"]")
-		}
-		for _, bad := range w.bad(value) {
-			broken(map[string]any{"k": bad}, "Map value must satisfy constraint: ["+strings.Join(textRules(value), ", ")+"]")
-		}
+		p.dictionary()
 	case "string":
-		wrong(1, true, list, object)
-		accept(w.text(s, 1))
-		for _, v := range s.Enum {
-			accept(v)
-		}
-		if s.Enum == nil && s.Pattern == "" && s.Max == nil {
-			accept("", strings.Repeat("ä", 5000))
-		}
-		if s.Max != nil {
-			accept(w.text(s, *s.Max))
-		}
-		for _, bad := range w.bad(s) {
-			broken(bad, anyRule)
-		}
+		p.string()
 	case "integer", "double":
-		wrong("1", true, list, object)
-		accept(1, 1.0, raw("1e0"))
-		for _, bound := range []*int{s.Min, s.Max} {
-			if bound != nil {
-				accept(*bound)
-			}
-		}
-		step := map[string]float64{"integer": 1, "double": 0.001}[s.Type]
-		if s.Min != nil {
-			broken(float64(*s.Min)-step, fmt.Sprintf("Member must have value greater than or equal to %d", *s.Min))
-		}
-		if s.Max != nil {
-			broken(float64(*s.Max)+step, fmt.Sprintf("Member must have value less than or equal to %d", *s.Max))
-			broken(raw("1e99"), fmt.Sprintf("Member must have value less than or equal to %d", *s.Max))
-		}
-		if s.Type == "integer" && s.Max == nil {
-			accept(raw("3000000000"), raw("1e400"), 1.9)
-		}
-		if s.Type == "double" {
-			wrong(raw("1e400"), "NaN")
-		}
+		p.number()
 	case "boolean":
-		accept(true, false)
-		wrong("true", 1, list, object)
+		p.accept(true, false)
+		p.wrong("true", 1, list, object)
 	case "timestamp":
 		now := time.Now()
-		accept(now.Unix(), float64(now.UnixMilli())/1000, now.UnixMilli(), now.Format(time.RFC3339Nano), 0, -1, raw("1.8E9"))
-		wrong("yesterday", "1700000000", true, list, object, raw("1e300"), raw("-1e300"), raw("1e999"))
+		p.accept(now.Unix(), float64(now.UnixMilli())/1000, now.UnixMilli(), now.Format(time.RFC3339Nano), 0, -1, json.RawMessage("1.8E9"))
+		p.wrong("yesterday", "1700000000", true, list, object, json.RawMessage("1e300"), json.RawMessage("-1e300"), json.RawMessage("1e999"))
 	default:
-		w.Fatalf("%s: the test knows no type %q", name, s.Type)
+		w.Fatalf("%s: the test knows no type %q", name, p.Type)
+	}
+}
+
+func (p probe) list() {
+	element := p.Shapes[p.Member.Shape]
+	repeat := func(n int) []any { return slices.Repeat([]any{p.valid(p.Member.Shape)}, n) }
+	p.accept(repeat(1))
+	if p.Max != nil {
+		p.accept(repeat(*p.Max))
+		p.broken(repeat(*p.Max+1), fmt.Sprintf("Member must have length less than or equal to %d", *p.Max))
+	}
+	p.wrong("x", 1, false, map[string]any{})
+	switch {
+	case p.operation == "PutTraceSegments":
+		p.wrong([]any{nil}, []any{1}, []any{[]any{}})
+	case element.Type == "structure":
+		inner := p.path + ".1.member"
+		p.expect(p.in([]any{nil}), "ValidationException", violationAt(inner, "Member must not be null"))
+		p.value(p.Member.Shape, inner, func(v any) any { return p.in([]any{v}) })
+	default:
+		all := strings.Join(textRules(element), ", ")
+		nulls := []any{p.valid(p.Member.Shape), nil}
+		if p.Max != nil && *p.Max < len(nulls) {
+			nulls = nulls[1:]
+		}
+		p.broken(nulls, "Member must satisfy constraint: ["+all+", Member must not be null]")
+		for _, bad := range p.bad(element) {
+			p.broken([]any{bad}, "Member must satisfy constraint: ["+all+"]")
+		}
+		p.wrong([]any{1}, []any{[]any{}}, []any{map[string]any{}})
+	}
+}
+
+func (p probe) dictionary() {
+	key, value := p.Shapes[p.Key.Shape], p.Shapes[p.Value.Shape]
+	p.accept(map[string]any{}, map[string]any{p.text(key, 1): p.text(value, 1)}, map[string]any{p.text(key, *key.Max): p.text(value, *value.Max)})
+	p.wrong([]any{}, "x", 1, true, map[string]any{"a": 1}, map[string]any{"a": []any{}})
+	many := map[string]any{}
+	for i := range *p.Max + 1 {
+		many[fmt.Sprint(i)] = "v"
+	}
+	p.broken(many, fmt.Sprintf("Member must have length less than or equal to %d", *p.Max))
+	for _, bad := range p.bad(key) {
+		p.broken(map[string]any{bad: "v"}, "Map keys must satisfy constraint: ["+strings.Join(textRules(key), ", ")+"]")
+	}
+	for _, bad := range p.bad(value) {
+		p.broken(map[string]any{"k": bad}, "Map value must satisfy constraint: ["+strings.Join(textRules(value), ", ")+"]")
+	}
+}
+
+func (p probe) string() {
+	p.wrong(1, true, []any{}, map[string]any{})
+	p.accept(p.text(p.modelShape, 1))
+	for _, v := range p.Enum {
+		p.accept(v)
+	}
+	if p.Enum == nil && p.Pattern == "" && p.Max == nil {
+		p.accept("", strings.Repeat("ä", 5000))
+	}
+	if p.Max != nil {
+		p.accept(p.text(p.modelShape, *p.Max))
+	}
+	for _, bad := range p.bad(p.modelShape) {
+		p.broken(bad, anyRule)
+	}
+}
+
+func (p probe) number() {
+	raw := func(text string) any { return json.RawMessage(text) }
+	p.wrong("1", true, []any{}, map[string]any{})
+	p.accept(1, 1.0, raw("1e0"))
+	for _, bound := range []*int{p.Min, p.Max} {
+		if bound != nil {
+			p.accept(*bound)
+		}
+	}
+	step := map[string]float64{"integer": 1, "double": 0.001}[p.Type]
+	if p.Min != nil {
+		p.broken(float64(*p.Min)-step, fmt.Sprintf("Member must have value greater than or equal to %d", *p.Min))
+	}
+	if p.Max != nil {
+		p.broken(float64(*p.Max)+step, fmt.Sprintf("Member must have value less than or equal to %d", *p.Max))
+		p.broken(raw("1e99"), fmt.Sprintf("Member must have value less than or equal to %d", *p.Max))
+	}
+	if p.Type == "integer" && p.Max == nil {
+		p.accept(raw("3000000000"), raw("1e400"), 1.9)
+	}
+	if p.Type == "double" {
+		p.wrong(raw("1e400"), "NaN")
 	}
 }
 

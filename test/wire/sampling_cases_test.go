@@ -22,15 +22,17 @@ import (
 // give or take five; "$now*1000" for milliseconds. A step that says "within" is
 // asked again until it is answered as demanded, for so many seconds.
 type samplingCase struct {
-	Rule   string `json:"rule"`
-	Source string `json:"source"`
-	Steps  []struct {
-		Call    string          `json:"call"`
-		Request json.RawMessage `json:"request"`
-		Status  int             `json:"status"` // 200 if absent
-		Answer  json.RawMessage `json:"answer"`
-		Within  float64         `json:"within"`
-	} `json:"steps"`
+	Rule   string         `json:"rule"`
+	Source string         `json:"source"`
+	Steps  []samplingStep `json:"steps"`
+}
+
+type samplingStep struct {
+	Call    string          `json:"call"`
+	Request json.RawMessage `json:"request"`
+	Status  int             `json:"status"` // 200 if absent
+	Answer  json.RawMessage `json:"answer"`
+	Within  float64         `json:"within"`
 }
 
 func TestSamplingRules(t *testing.T) {
@@ -54,7 +56,7 @@ func TestSamplingRules(t *testing.T) {
 			for i, step := range c.Steps {
 				deadline := time.Now().Add(time.Duration(step.Within * float64(time.Second)))
 				for {
-					diffs, got := askStep(t, s, step.Call, step.Request, step.Status, step.Answer)
+					diffs, got := step.ask(t, s)
 					if len(diffs) == 0 {
 						break
 					}
@@ -68,26 +70,27 @@ func TestSamplingRules(t *testing.T) {
 	}
 }
 
-// askStep asks one step and lists where the answer differs.
-func askStep(t *testing.T, s *harness.Server, call string, request json.RawMessage, status int, answer json.RawMessage) (diffs []string, got string) {
+// ask sends the request of a step and lists the differences of the answer.
+func (step samplingStep) ask(t *testing.T, s *harness.Server) (diffs []string, got string) {
 	t.Helper()
+	status := step.Status
 	if status == 0 {
 		status = 200
 	}
 	var body any
-	if len(request) > 0 {
-		if err := json.Unmarshal(request, &body); err != nil {
+	if len(step.Request) > 0 {
+		if err := json.Unmarshal(step.Request, &body); err != nil {
 			t.Fatal(err)
 		}
 		body = withTimes(body)
 	}
-	code, _, b := s.Post(call, body)
+	code, _, b := s.Post(step.Call, body)
 	var have, want any
 	if err := json.Unmarshal(b, &have); err != nil {
-		t.Fatalf("%s: %v: %s", call, err, b)
+		t.Fatalf("%s: %v: %s", step.Call, err, b)
 	}
-	if err := json.Unmarshal(answer, &want); err != nil {
-		t.Fatalf("%s: the demanded answer: %v", call, err)
+	if err := json.Unmarshal(step.Answer, &want); err != nil {
+		t.Fatalf("%s: the demanded answer: %v", step.Call, err)
 	}
 	if code != status {
 		diffs = append(diffs, fmt.Sprintf("status %d, want %d", code, status))

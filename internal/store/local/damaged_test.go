@@ -286,11 +286,17 @@ func FuzzManifest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(b[:len(b)/2])
+	body := b[:len(b)/2-4] // of one copy, without its checksum
 	f.Add(b)
+	f.Add(b[:len(b)/2])
+	f.Add(body)
+	f.Add(body[:len(body)-1])
+	f.Add([]byte("FLUOMAN\n\x01\x00\x00\x00\x02\x00\x00\x00{}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if n, err := local.ReadManifest(b); err == nil && n > len(b) {
-			t.Fatalf("%d blocks in %d bytes", n, len(b))
+		for _, b := range [][]byte{b, sealed(b)} {
+			if n, err := local.ReadManifest(b); err == nil && n > len(b) {
+				t.Fatalf("%d blocks in %d bytes", n, len(b))
+			}
 		}
 	})
 }

@@ -19,9 +19,8 @@ func (s *Shelf) Purge() { s.purge() }
 // Graves is how many deletions are remembered.
 func (s *Shelf) Graves() int { s.mu.RLock(); defer s.mu.RUnlock(); return len(s.graves.byKey) }
 
-// ReadGraves and ReadDeletion read what a disk may hold.
+// ReadGraves reads one copy of what a disk may hold.
 func ReadGraves(b []byte) (int, error) { list, err := decodeGraves(b); return len(list), err }
-func ReadDeletion(b []byte) bool       { _, _, ok := decodeDeletion(b); return ok }
 
 // Plan is plan for tests: sizes, entries, dead, latest receipt in seconds.
 func Plan(enough int, blocks [][4]int64) []uint64 {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,7 +39,7 @@ func numbered(t testing.TB, traceNumber, segment int) *trace.Segment {
 	return segments[0]
 }
 
-// ledger remembers what was sent and what was acknowledged.
+// ledger records which segments were sent and which were acknowledged.
 type ledger struct {
 	sent  int
 	acked map[int]int // segment number to trace number
@@ -66,8 +69,8 @@ func (l *ledger) send(t testing.TB, s *opened, n int) error {
 	return err
 }
 
-// verify checks that every acknowledged segment is there, once, by each way to
-// ask, and nothing that was not sent, and that no damage is told of.
+// verify checks that every query returns each acknowledged segment once and
+// nothing that was not sent, and that the store reports no damage.
 func (l *ledger) verify(s *opened) error {
 	if err := l.verifyData(s); err != nil {
 		return err
@@ -145,7 +148,7 @@ func small(fs vfs.FS) options {
 	return options{Dir: "data", FS: fs, LogFileBytes: 3000, Retention: -1, RetryAfter: time.Millisecond, SettleAfter: time.Hour, MergeBlocks: 4}
 }
 
-// cycle appends, settles, flushes and merges; errors are the test's business.
+// cycle appends, settles, flushes and merges. The caller judges the errors.
 func cycle(t testing.TB, s *opened, l *ledger) []error {
 	var errs []error
 	for round := range 7 {
@@ -160,8 +163,47 @@ func cycle(t testing.TB, s *opened, l *ledger) []error {
 	return errs
 }
 
-// sound checks that what a crash left holds no damage for a check, which takes
-// neither what was torn nor what is superfluous for that.
+// faultPoints yields the operations at which a fault test stops the engine: all of
+// them, without an end. With -short, for the race detector, it yields some of each
+// kind, about as many of the rare as of the frequent ones, and of each kind other
+// places in the run. run is a run of the engine without a fault.
+func faultPoints(t *testing.T, run func(fs *vfs.Mem)) iter.Seq[int] {
+	t.Helper()
+	if !testing.Short() {
+		return func(yield func(int) bool) {
+			for k := 0; yield(k); k++ {
+			}
+		}
+	}
+	const most, least = 10, 40 // of a kind, and of all kinds
+	byKind := map[string][]int{}
+	fs := vfs.NewMem()
+	fs.Before(func(op vfs.Op) error {
+		byKind[op.Kind] = append(byKind[op.Kind], op.N)
+		return nil
+	})
+	run(fs)
+	var points []int
+	for n, kind := range slices.Sorted(maps.Keys(byKind)) {
+		all := byKind[kind]
+		count := min(most, len(all))
+		for i := range count {
+			// The middle of the i-th part of the run, a little later for each kind.
+			at := (2*i*len(all)+len(all))/(2*count) + n
+			points = append(points, all[at%len(all)])
+		}
+	}
+	points = append(points, 0, fs.Ops()) // before the first, and none at all
+	slices.Sort(points)
+	if points = slices.Compact(points); len(points) < least {
+		t.Fatalf("only %d points of %d operations", len(points), fs.Ops())
+	}
+	t.Logf("%d of %d operations, of the kinds %v", len(points), fs.Ops(), slices.Sorted(maps.Keys(byKind)))
+	return slices.Values(points)
+}
+
+// sound checks that Inspect finds no damage after a crash: torn writes and
+// superfluous files are no damage.
 func sound(fs *vfs.Mem) error {
 	r, err := inspect(small(fs), true)
 	if err != nil && strings.Contains(err.Error(), "holds no Fluoro data") {
@@ -177,79 +219,88 @@ func sound(fs *vfs.Mem) error {
 // random share of what was not synced: every acknowledged segment is there
 // afterwards, once, and nothing is taken for damage.
 func TestCrash_atEveryOperation(t *testing.T) {
-	step := 1
-	if testing.Short() {
-		step = 7
-	}
-	for k := 0; ; k += step {
-		rnd := rand.New(rand.NewPCG(uint64(k), 1))
-		fs := vfs.NewMem()
-		fs.Before(func(op vfs.Op) error {
-			if op.N >= k {
-				return vfs.ErrCrashed
-			}
-			return nil
-		})
-		l := newLedger()
-		s, err := open(small(fs))
-		if err == nil {
-			cycle(t, s, l)
-			_ = s.Close()
-		}
-		survived := fs.Ops() <= k
-		after := fs.Crash(rnd)
-		if err := sound(after); err != nil {
-			t.Fatalf("operation %d: after the crash: %v", k, err)
-		}
-		// The next start may crash as well.
-		if rnd.IntN(3) == 0 {
-			limit := rnd.IntN(12)
-			after.Before(func(op vfs.Op) error {
-				if op.N >= limit {
-					return vfs.ErrCrashed
-				}
-				return nil
-			})
-			if s, err := open(small(after)); err == nil {
-				_ = s.Flush(context.Background())
-				_ = s.Close()
-			}
-			after = after.Crash(rnd)
-			if err := sound(after); err != nil {
-				t.Fatalf("operation %d: after the second crash: %v", k, err)
-			}
-		}
-		s, err = open(small(after))
-		if err != nil {
-			t.Fatalf("operation %d: open after the crash: %v", k, err)
-		}
-		if err := l.verify(s); err != nil {
-			t.Fatalf("operation %d: %v", k, err)
-		}
-		for _, err := range cycle(t, s, l) {
-			if err != nil {
-				t.Fatalf("operation %d: after the crash: %v", k, err)
-			}
-		}
-		if err := errors.Join(l.verify(s), s.Close()); err != nil {
-			t.Fatalf("operation %d: after going on: %v", k, err)
-		}
-		s, err = open(small(after))
-		if err != nil {
-			t.Fatalf("operation %d: open again: %v", k, err)
-		}
-		if err := errors.Join(l.verify(s), s.Close()); err != nil {
-			t.Fatalf("operation %d: opened again: %v", k, err)
-		}
-		if survived {
+	for k := range faultPoints(t, func(fs *vfs.Mem) { cycleAndClose(t, fs) }) {
+		if survived := crashAt(t, k); survived && !testing.Short() {
 			t.Logf("%d operations", k)
 			return
 		}
 	}
 }
 
-// The manifest is written with everything that it tells of, so crashes and failures
-// at every operation are crashes and failures of it, too.
+// cycleAndClose runs a cycle in a directory, from its first start to the end.
+func cycleAndClose(t *testing.T, fs *vfs.Mem) *ledger {
+	t.Helper()
+	l := newLedger()
+	if s, err := open(small(fs)); err == nil {
+		cycle(t, s, l)
+		_ = s.Close()
+	}
+	return l
+}
+
+// crashAt stops the machine at operation k of a cycle, checks what is there
+// afterwards, and goes on with it. It reports whether the cycle ended before.
+func crashAt(t *testing.T, k int) (survived bool) {
+	t.Helper()
+	rnd := rand.New(rand.NewPCG(uint64(k), 1))
+	fs := vfs.NewMem()
+	fs.Before(func(op vfs.Op) error {
+		if op.N >= k {
+			return vfs.ErrCrashed
+		}
+		return nil
+	})
+	l := cycleAndClose(t, fs)
+	survived = fs.Ops() <= k
+	after := fs.Crash(rnd)
+	if err := sound(after); err != nil {
+		t.Fatalf("operation %d: after the crash: %v", k, err)
+	}
+	// The next start may crash as well.
+	if rnd.IntN(3) == 0 {
+		limit := rnd.IntN(12)
+		after.Before(func(op vfs.Op) error {
+			if op.N >= limit {
+				return vfs.ErrCrashed
+			}
+			return nil
+		})
+		if s, err := open(small(after)); err == nil {
+			_ = s.Flush(context.Background())
+			_ = s.Close()
+		}
+		after = after.Crash(rnd)
+		if err := sound(after); err != nil {
+			t.Fatalf("operation %d: after the second crash: %v", k, err)
+		}
+	}
+	s, err := open(small(after))
+	if err != nil {
+		t.Fatalf("operation %d: open after the crash: %v", k, err)
+	}
+	if err := l.verify(s); err != nil {
+		t.Fatalf("operation %d: %v", k, err)
+	}
+	for _, err := range cycle(t, s, l) {
+		if err != nil {
+			t.Fatalf("operation %d: after the crash: %v", k, err)
+		}
+	}
+	if err := errors.Join(l.verify(s), s.Close()); err != nil {
+		t.Fatalf("operation %d: after going on: %v", k, err)
+	}
+	s, err = open(small(after))
+	if err != nil {
+		t.Fatalf("operation %d: open again: %v", k, err)
+	}
+	if err := errors.Join(l.verify(s), s.Close()); err != nil {
+		t.Fatalf("operation %d: opened again: %v", k, err)
+	}
+	return survived
+}
+
+// Every cycle writes the manifest many times, so the tests of crashes and failures
+// at every operation cover it, too.
 func TestManifest_isWrittenInEveryCycle(t *testing.T) {
 	fs := vfs.NewMem()
 	kinds := map[string]int{}
@@ -273,7 +324,7 @@ func TestManifest_isWrittenInEveryCycle(t *testing.T) {
 	}
 }
 
-// recorder counts what an operator is told.
+// recorder counts the warnings that an operator sees.
 type recorder struct {
 	mu    sync.Mutex
 	lines []string
@@ -295,92 +346,96 @@ func (r *recorder) count() int {
 }
 
 // Any operation may fail: the caller or the operator is told, nothing that was
-// acknowledged is lost, and writing goes on by itself.
+// acknowledged is lost, and the store recovers by itself.
 func TestFail_everyOperation(t *testing.T) {
-	step := 1
-	if testing.Short() {
-		step = 7
-	}
-	for k := 0; ; k += step {
-		rnd := rand.New(rand.NewPCG(uint64(k), 2))
-		fs := vfs.NewMem()
-		var failed vfs.Op
-		times := 1 + rnd.IntN(3)
-		fs.Before(func(op vfs.Op) error {
-			if op.N >= k && times > 0 {
-				times--
-				failed = op
-				return syscall.ENOSPC
-			}
-			return nil
-		})
-		l, told := newLedger(), &recorder{}
-		o := small(fs)
-		o.Logger = slog.New(told)
-		s, err := open(o)
-		errs := 0
-		if err != nil {
-			errs++
-			if !errors.Is(err, syscall.ENOSPC) {
-				t.Fatalf("operation %d %+v: Open: %v", k, failed, err)
-			}
-			for range 4 {
-				if err != nil {
-					s, err = open(o)
-				}
-			}
-			if err != nil {
-				t.Fatalf("operation %d %+v: Open does not recover: %v", k, failed, err)
-			}
-		}
-		for _, err := range cycle(t, s, l) {
-			if err == nil {
-				continue
-			}
-			errs++
-			if trace.KindOf(err) != trace.KindUnavailable && !errors.Is(err, syscall.ENOSPC) {
-				t.Fatalf("operation %d %+v: error %v", k, failed, err)
-			}
-			if err := l.verify(s); err != nil {
-				t.Fatalf("operation %d %+v: while failing: %v", k, failed, err)
-			}
-		}
-		// What is left of the failures may still come.
-		for range 4 {
-			waitWritable(t, s)
-			if err = errors.Join(l.send(t, s, 3), s.Flush(context.Background())); err == nil {
-				break
-			}
-		}
-		if err != nil {
-			t.Fatalf("operation %d %+v: after recovering: %v", k, failed, err)
-		}
-		if err := l.verify(s); err != nil {
-			t.Fatalf("operation %d %+v: %v", k, failed, err)
-		}
-		if err := s.Close(); err != nil {
-			errs++
-			if !errors.Is(err, syscall.ENOSPC) {
-				t.Fatalf("operation %d %+v: Close: %v", k, failed, err)
-			}
-		}
-		happened := failed.Kind != ""
-		if happened && errs == 0 && told.count() == 0 {
-			t.Errorf("operation %d %+v failed and nobody was told", k, failed)
-		}
-		// What the failed syncs let go is gone after a crash.
-		s, err = open(small(fs.Crash(rnd)))
-		if err != nil {
-			t.Fatalf("operation %d %+v: open: %v", k, failed, err)
-		}
-		if err := errors.Join(l.verify(s), s.Close()); err != nil {
-			t.Fatalf("operation %d %+v: after a crash: %v", k, failed, err)
-		}
-		if !happened {
+	for k := range faultPoints(t, func(fs *vfs.Mem) { cycleAndClose(t, fs) }) {
+		if happened := failAt(t, k); !happened && !testing.Short() {
 			t.Logf("%d operations", k)
 			return
 		}
 	}
+}
+
+// failAt lets up to three operations from number k on fail in a cycle, and checks
+// that somebody is told, that nothing is lost, and that the engine recovers. It
+// reports whether an operation failed.
+func failAt(t *testing.T, k int) (happened bool) {
+	t.Helper()
+	rnd := rand.New(rand.NewPCG(uint64(k), 2))
+	fs := vfs.NewMem()
+	var failed vfs.Op
+	times := 1 + rnd.IntN(3)
+	fs.Before(func(op vfs.Op) error {
+		if op.N >= k && times > 0 {
+			times--
+			failed = op
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	l, told := newLedger(), &recorder{}
+	o := small(fs)
+	o.Logger = slog.New(told)
+	s, err := open(o)
+	errs := 0
+	if err != nil {
+		errs++
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("operation %d %+v: Open: %v", k, failed, err)
+		}
+		for range 4 {
+			if err != nil {
+				s, err = open(o)
+			}
+		}
+		if err != nil {
+			t.Fatalf("operation %d %+v: Open does not recover: %v", k, failed, err)
+		}
+	}
+	for _, err := range cycle(t, s, l) {
+		if err == nil {
+			continue
+		}
+		errs++
+		if trace.KindOf(err) != trace.KindUnavailable && !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("operation %d %+v: error %v", k, failed, err)
+		}
+		if err := l.verify(s); err != nil {
+			t.Fatalf("operation %d %+v: while failing: %v", k, failed, err)
+		}
+	}
+	// The remaining failures may still happen.
+	for range 4 {
+		waitWritable(t, s)
+		if err = errors.Join(l.send(t, s, 3), s.Flush(context.Background())); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatalf("operation %d %+v: after recovering: %v", k, failed, err)
+	}
+	if err := l.verify(s); err != nil {
+		t.Fatalf("operation %d %+v: %v", k, failed, err)
+	}
+	if err := s.Close(); err != nil {
+		errs++
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("operation %d %+v: Close: %v", k, failed, err)
+		}
+	}
+	happened = failed.Kind != ""
+	if happened && errs == 0 && told.count() == 0 {
+		t.Errorf("operation %d %+v failed and nobody was told", k, failed)
+	}
+	// Bytes that a failed sync lost are gone after a crash.
+	s, err = open(small(fs.Crash(rnd)))
+	if err != nil {
+		t.Fatalf("operation %d %+v: open: %v", k, failed, err)
+	}
+	if err := errors.Join(l.verify(s), s.Close()); err != nil {
+		t.Fatalf("operation %d %+v: after a crash: %v", k, failed, err)
+	}
+	return happened
 }
 
 // files are those in a directory of the store.
@@ -397,7 +452,7 @@ func files(t *testing.T, fs vfs.FS, dir string) []string {
 }
 
 // A flipped bit in a block or a closed log is found and named, by file and
-// place, and what it did not hit is served.
+// place, and the store serves everything else.
 func TestDamage_isNamedAndTheRestServed(t *testing.T) {
 	build := func() (*vfs.Mem, *ledger) {
 		fs, l := vfs.NewMem(), newLedger()
@@ -442,6 +497,9 @@ func TestDamage_isNamedAndTheRestServed(t *testing.T) {
 			stride := int64(1)
 			if size > 300 {
 				stride = size / 150
+				if testing.Short() {
+					stride = size/12 + 1 // 12 places of each file, not all of the same byte of a frame
+				}
 			}
 			for at := int64(0); at < size; at += stride {
 				fs, l := build()
@@ -464,7 +522,7 @@ func TestDamage_isNamedAndTheRestServed(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// Not counting what is superseded: nobody reads it, so nobody knows.
+				// Superseded copies do not count: nothing reads them, so nothing notices their damage.
 				missing := l.verifyData(s)
 				if strings.HasSuffix(name, ".rollup") {
 					if missing != nil {
@@ -486,7 +544,7 @@ func TestDamage_isNamedAndTheRestServed(t *testing.T) {
 				if served == 0 {
 					t.Fatalf("%s byte %d: nothing is served", name, at)
 				}
-				// It can be written to, and settled, all the same.
+				// The store still accepts and settles traces.
 				if err := errors.Join(l.send(t, s, 3), s.Flush(context.Background()), s.Close()); err != nil {
 					t.Fatalf("%s byte %d: going on: %v", name, at, err)
 				}

@@ -89,7 +89,7 @@ export function useTrace(id: string): UseQueryResult<Trace | null> {
   return useQuery({
     queryKey: [keys.trace, id],
     queryFn: async ({ signal }) => {
-      // Not BatchGetTraces: X-Ray hides what waits for its parent.
+      // Not BatchGetTraces: X-Ray hides a subsegment until its parent arrives.
       try {
         return await get<Trace>(`/console/api/trace?id=${encodeURIComponent(id)}`, signal);
       } catch (error) {

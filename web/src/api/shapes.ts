@@ -47,7 +47,7 @@ export interface Trace {
   Duration?: number | null;
   LimitExceeded?: boolean | null;
   Segments?: { Id: string; Document: string }[] | null;
-  /** Observations that are not shown because they contradict one that is (only in /console/api/trace). */
+  /** Observations that the page leaves out because they contradict one that it shows (only in /console/api/trace). */
   Refused?: { Id: string; Name: string; Reason: string }[] | null;
 }
 
@@ -105,7 +105,7 @@ export type JsonObject = { [key: string]: Json };
 /** A segment document as BatchGetTraces returns it (X-Ray developer guide, segment documents). */
 export type SegmentDocument = JsonObject;
 
-/** One packet or document that was turned away. */
+/** One refused packet or document. */
 export interface Refused {
   time: number;
   protocol: string;
@@ -121,7 +121,7 @@ export interface Status {
   region: string;
   started: number;
   listeners: { protocol: string; address: string }[];
-  /** By protocol, outcome, reason and, for what was not accepted, the host that sent it. */
+  /** By protocol, outcome, reason and, unless accepted, the sending host. */
   received: { protocol: string; outcome: string; reason: string; source?: string; count: number }[];
   refused: Refused[];
   store: {
@@ -135,9 +135,9 @@ export interface Status {
     damaged: number;
     damage: string[];
     notes: string[];
-    /** What of annotations and attributes is beyond what has an index: found, but more slowly. */
+    /** Annotations and attributes beyond the limits of the index: searches find them, but more slowly. */
     search: { keys: number; traces_beyond: number; many_values: string[] };
-    /** How many services graphs tell apart, how often there was one more, and the node that counts those. */
+    /** How many services graphs distinguish, how often another one arrived, and the name of the node that counts the others. */
     names?: number;
     names_folded?: number;
     other_name?: string;

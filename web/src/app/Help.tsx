@@ -1,6 +1,7 @@
 import HelpPanel from '@cloudscape-design/components/help-panel';
 import type { ReactNode } from 'react';
 import type { Page } from './App';
+import './Help.css';
 
 function Keys({ rows }: { rows: [string, string][] }) {
   return (

@@ -7,6 +7,7 @@ import { href } from '../lib/router';
 import type { TimeRange } from '../lib/timerange';
 import type { LiveState } from './live';
 import { themes, type Refresh, type Theme } from './preferences';
+import './TopBar.css';
 
 interface Props {
   status: Status | undefined;

@@ -23,7 +23,7 @@ function mayHaveChanged(query: Query): boolean {
   return unfinished || Date.now() - query.state.dataUpdatedAt > finishedTracePause;
 }
 
-/** Asks again for what may have changed; done when the answers are there. */
+/** Reloads the data that may have changed; resolves when the answers have arrived. */
 async function refreshData(client: QueryClient, following: boolean): Promise<void> {
   const options = { cancelRefetch: false };
   const jobs = [client.invalidateQueries({ queryKey: [keys.status] }, options)];
@@ -91,7 +91,7 @@ export function useLive(refresh: Refresh, following: boolean): LiveState {
     };
     source.addEventListener('open', () => {
       setState('open');
-      // Whatever came while the stream was away.
+      // Load what arrived while the stream was down.
       schedule();
     });
     source.addEventListener('error', () => setState('lost'));

@@ -5,6 +5,7 @@ import type { Outcome } from '../lib/filter';
 import { ticks } from '../lib/tracemodel';
 import { outcomeWords } from './Outcome';
 import { useSize } from './useSize';
+import './BarChart.css';
 
 interface Props {
   title: string;
@@ -23,7 +24,7 @@ interface Props {
 const stack: Outcome[] = ['ok', 'error', 'throttle', 'fault'];
 const foot = 18;
 
-/** Bars stacked by outcome, with a range to drag and a table for those who do not see them. */
+/** Bars stacked by outcome, with a range to drag, and a table for screen readers. */
 export function BarChart({ title, bins, format, marks, height = 88, onRange, plain = false }: Props) {
   const { ref, width } = useSize<HTMLDivElement>();
   const titleId = useId();

@@ -1,4 +1,5 @@
 import { useEffect, useState } from 'react';
+import './Copy.css';
 
 async function write(text: string): Promise<boolean> {
   try {

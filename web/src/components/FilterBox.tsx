@@ -2,6 +2,7 @@ import Button from '@cloudscape-design/components/button';
 import ButtonDropdown from '@cloudscape-design/components/button-dropdown';
 import { useEffect, useRef, useState } from 'react';
 import { addClause, errorPosition } from '../lib/filter';
+import './FilterBox.css';
 
 interface Props {
   value: string;

@@ -1,5 +1,6 @@
 import { href, useLocation } from '../lib/router';
 import { Copy } from './Copy';
+import './Filterable.css';
 
 /** A value with buttons to copy it and, when it can be searched for, to find traces that have it. */
 export function Filterable({ value, filter, mono = false }: { value: string; filter?: string; mono?: boolean }) {

@@ -6,6 +6,7 @@ import { edgeKey, type Layout, type Point } from '../lib/layout';
 import type { Outcome } from '../lib/filter';
 import { outcomePath } from './Outcome';
 import { useSize } from './useSize';
+import './GraphCanvas.css';
 
 const radius = 36;
 const ringOrder: Outcome[] = ['fault', 'throttle', 'error', 'ok'];
@@ -88,7 +89,7 @@ function describe(health: Health, minutes: number | null): string {
   return parts.join(', ');
 }
 
-/** What is written in and around a node. */
+/** Writes name, type and figures in and around a node. */
 function NodeText({ node, minutes }: { node: MapNode; minutes: number | null }) {
   const { health } = node;
   const worst = worstOf(health);
@@ -169,7 +170,7 @@ const NodeView = memo(function NodeView({ node, point, minutes, state, tabStop, 
   );
 });
 
-/** A smooth line through the given points with level ends, and where it arrives. */
+/** Computes a smooth path through the points, with level ends, and the places of its arrow and its label. */
 function edgePath(source: Point, target: Point, bends: Point[], sourceRadius: number, targetRadius: number): { path: string; end: Point; direction: number; middle: Point } {
   if (source.x === target.x && source.y === target.y) {
     const { x, y } = source;
@@ -356,7 +357,7 @@ export function GraphCanvas({ model, layout, minutes, selection, onSelect, find 
   const fades = (node: MapNode): boolean =>
     needle !== '' ? !node.id.name.toLowerCase().includes(needle) : near !== null && !near.has(node.key);
 
-  // What belongs to the selection is drawn last, so that its labels lie on top.
+  // Draw the calls of the selection last, so that their labels lie on top.
   const drawn = useMemo(() => {
     const touches = (edge: MapEdge): number => Number(edge.key === selection || edge.source.key === selection || edge.target.key === selection);
     return selection === null ? model.edges : [...model.edges].sort((a, b) => touches(a) - touches(b));

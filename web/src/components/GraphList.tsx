@@ -1,6 +1,8 @@
 import { formatCount, formatDuration, formatPercent, formatRate } from '../lib/format';
 import { averageOf, typeText, worstOf, type Health, type MapModel } from '../lib/graph';
 import { OutcomeIcon } from './Outcome';
+import './table.css';
+import './GraphList.css';
 
 function HealthCells({ health, minutes }: { health: Health; minutes: number | null }) {
   return (
@@ -46,7 +48,7 @@ interface Props {
   find: string;
 }
 
-/** The map as two tables, for those who read better than they look. */
+/** The nodes and the calls of the map as two tables. */
 export function GraphList({ model, minutes, selection, onSelect, find }: Props) {
   const needle = find.trim().toLowerCase();
   const matches = (name: string): boolean => name.toLowerCase().includes(needle);

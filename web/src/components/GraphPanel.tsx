@@ -10,6 +10,7 @@ import { formatCount, formatDuration, formatPercent, formatRate } from '../lib/f
 import { averageOf, histogramOf, typeText, worstOf, type Health, type MapEdge, type MapModel, type MapNode } from '../lib/graph';
 import { href, useLocation } from '../lib/router';
 import { formatTimeRange, type Window } from '../lib/timerange';
+import './GraphPanel.css';
 
 const outcomes: Outcome[] = ['fault', 'error', 'throttle', 'ok'];
 
@@ -84,7 +85,7 @@ interface Props {
   onSelect: (key: string) => void;
 }
 
-/** A relative range becomes the moments it meant, so that the list behind a link does not slide away. */
+/** Turns a relative range into absolute times, so that the linked list shows the same window later. */
 function rangeParam(window: Window | null, current: string | null): string | null {
   return window ? formatTimeRange({ kind: 'absolute', start: Math.floor(window.start), end: Math.ceil(window.end) }) : current;
 }

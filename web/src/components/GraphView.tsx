@@ -11,6 +11,8 @@ import { GraphCanvas } from './GraphCanvas';
 import { GraphList } from './GraphList';
 import { GraphPanel } from './GraphPanel';
 import { outcomeMeanings, OutcomeIcon } from './Outcome';
+import './FilterBox.css';
+import './GraphView.css';
 
 interface Props {
   graph: ServiceGraph;

@@ -1,6 +1,9 @@
 import { useState } from 'react';
 import type { Json } from '../api/shapes';
 import { Copy } from './Copy';
+import './disclosure.css';
+import './Filterable.css';
+import './JsonTree.css';
 
 const pageSize = 200;
 

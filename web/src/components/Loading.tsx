@@ -1,3 +1,5 @@
+import './Loading.css';
+
 /** Grey lines in place of what is loading. */
 export function Loading({ what, lines = 6 }: { what: string; lines?: number }) {
   return (

@@ -2,6 +2,7 @@ import { useEffect, useRef, useState, type PointerEvent } from 'react';
 import type { Outcome } from '../lib/filter';
 import type { TraceModel } from '../lib/tracemodel';
 import { useSize } from './useSize';
+import './Minimap.css';
 
 /** A part of the time of a trace, in epoch seconds. */
 export interface View {

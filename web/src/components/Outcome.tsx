@@ -1,4 +1,5 @@
 import type { Outcome } from '../lib/filter';
+import './Outcome.css';
 
 /** Words for outcomes. */
 export const outcomeWords: Record<Outcome, string> = { ok: 'OK', error: 'Error', fault: 'Fault', throttle: 'Throttled' };
@@ -48,7 +49,7 @@ export function OutcomeText({ outcome, text }: { outcome: Outcome; text?: string
   );
 }
 
-/** The path of an outcome's shape in a 16 × 16 box, for drawings of one's own. */
+/** The path of an outcome's shape in a 16 × 16 box, for use inside another drawing. */
 export function outcomePath(outcome: Outcome): string {
   return shapes[outcome];
 }

@@ -4,6 +4,8 @@ import { useMemo, useRef, type ReactNode } from 'react';
 import type { Json, Trace } from '../api/shapes';
 import { formatBytes, formatCount } from '../lib/format';
 import { Copy } from './Copy';
+import './JsonTree.css';
+import './RawJson.css';
 
 const lineHeight = 19;
 

@@ -9,6 +9,9 @@ import { Copy } from './Copy';
 import { Filterable } from './Filterable';
 import { JsonTree } from './JsonTree';
 import { OutcomeText } from './Outcome';
+import './code.css';
+import './RawJson.css';
+import './SegmentDetails.css';
 
 interface Row {
   label: string;
@@ -306,7 +309,7 @@ interface Props {
   onSelect: (id: string) => void;
 }
 
-/** All that is known about one segment or subsegment, a tab for each section of its document that is there. */
+/** Shows one segment or subsegment, with a tab for each section of its document. */
 export function SegmentDetails({ entity, model, onSelect }: Props) {
   const [tab, setTab] = useState('overview');
   const { document } = entity;

@@ -4,6 +4,8 @@ import { formatDuration, formatFullTime, formatTime, formatUtc } from '../lib/fo
 import { href, navigate } from '../lib/router';
 import { inProgress, rootName, shortUrl, summaryOutcome, type SortKey } from '../lib/summaries';
 import { OpenIcon, OutcomeIcon, OutcomeText } from './Outcome';
+import './table.css';
+import './TraceTable.css';
 
 interface Column {
   key: SortKey | 'id' | 'flags';

@@ -9,11 +9,13 @@ import { nextTrouble, reveal, ticks, visibleRows, type Entity, type TraceModel }
 import { Minimap, type View } from './Minimap';
 import { outcomeMeanings, OutcomeIcon } from './Outcome';
 import { useSize } from './useSize';
+import './disclosure.css';
+import './Waterfall.css';
 
 const rowHeight = 28;
 const palette = 12;
 
-/** What a row's kind is called beside its name. */
+/** Names a row's kind, shown beside its name. */
 function kindOf(entity: Entity): string {
   if (entity.missing) {
     return 'not sent';

@@ -20,7 +20,7 @@ function emptyCounts(): Record<Outcome, number> {
   return { ok: 0, error: 0, fault: 0, throttle: 0 };
 }
 
-/** All that a bar counts. */
+/** The count of a bar over all outcomes. */
 export function total(bin: Bin): number {
   return bin.counts.ok + bin.counts.error + bin.counts.fault + bin.counts.throttle;
 }

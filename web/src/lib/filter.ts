@@ -19,7 +19,7 @@ export function nodeSelector(node: NodeId): string {
     : `id(name: ${quote(node.name)}, type: ${quote(node.type)})`;
 }
 
-/** What narrows a node or an edge: outcomes (any of them) and a range of response times in seconds. */
+/** Narrows a node or an edge: outcomes (any of them) and a range of response times in seconds. */
 export interface Narrowing {
   outcomes?: Outcome[];
   responseTime?: { from: number; to: number };

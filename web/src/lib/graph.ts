@@ -36,7 +36,7 @@ export interface MapModel {
   byKey: Map<string, MapNode>;
 }
 
-/** What statistics of the API mean. A missing part counts as nothing. */
+/** Reads statistics of the API. A missing part counts as zero. */
 export function healthOf(statistics: Statistics | null | undefined): Health {
   const error = statistics?.ErrorStatistics;
   const counts = {
@@ -61,7 +61,7 @@ function keyOf(service: GraphService): string {
   return [service.Name ?? '', service.Type ?? '', service.AccountId ?? ''].join('|');
 }
 
-/** A client sends no statistics of its own; what it sent is on its edges. */
+/** A client node has no statistics of its own: sum those of its edges. */
 function clientHealth(service: GraphService): Health {
   const sum: Health = { counts: { ok: 0, error: 0, throttle: 0, fault: 0 }, total: 0, seconds: 0 };
   for (const edge of service.Edges ?? []) {

@@ -284,7 +284,7 @@ function heights(graph: Graph, layers: number[][], real: number, columns: number
 /** Distance between the columns of one layer. */
 const columnGap = 150;
 
-/** A layer of hundreds of nodes would make a map that is nothing but tall: it gets several columns. */
+/** A layer of hundreds of nodes would be too tall to read: it gets several columns. */
 function columnsOf(layers: number[][], real: number): number[] {
   const high = Math.max(14, Math.ceil(Math.sqrt(real) * 1.2));
   return layers.map((layer) => Math.max(1, Math.ceil(layer.filter((node) => node < real).length / high)));

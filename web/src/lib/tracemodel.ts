@@ -8,7 +8,7 @@ export interface Entity {
   /** The document's id; another entity with the same id has "~2" behind it. */
   id: string;
   name: string;
-  /** Why nobody sent this segment and it is shown all the same; empty for all others. */
+  /** Why the page shows this segment although nobody sent it; empty for all others. */
   missing: string;
   kind: 'segment' | 'subsegment';
   /** Row of the parent, −1 for a root. */

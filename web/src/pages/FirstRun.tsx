@@ -7,6 +7,8 @@ import { useStatus } from '../api/queries';
 import type { Refused, Status } from '../api/shapes';
 import { Copy } from '../components/Copy';
 import { formatTime, formatUtc } from '../lib/format';
+import '../components/code.css';
+import './FirstRun.css';
 
 /** The address to send to, as seen from this browser: a listener on every interface is reached by the page's host. */
 function reachable(address: string | undefined, fallbackPort: number): string {
@@ -49,7 +51,7 @@ function Way({ number, title, text, code, label }: { number: number; title: stri
   );
 }
 
-/** The newest refused packet, said in a line. */
+/** One line about the newest refused packet. */
 function LastRefused({ refused }: { refused: Refused | undefined }) {
   if (!refused) {
     return <p className="fl-wait-note">Nothing was refused so far.</p>;

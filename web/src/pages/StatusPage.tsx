@@ -8,6 +8,8 @@ import { Copy } from '../components/Copy';
 import { ErrorBox } from '../components/ErrorBox';
 import { Loading } from '../components/Loading';
 import { formatBytes, formatCount, formatDuration, formatFullTime, formatTime, formatUtc } from '../lib/format';
+import '../components/table.css';
+import './StatusPage.css';
 
 function Table({ caption, heads, rows, empty }: { caption: string; heads: string[]; rows: { key: string; cells: ReactNode[] }[]; empty: string }) {
   if (rows.length === 0) {
@@ -70,7 +72,7 @@ function Figures({ status }: { status: Status }) {
   );
 }
 
-/** What of the data directory is damaged or missing, and what is left over in it. */
+/** Lists damaged, missing and left-over files of the data directory. */
 function Damage({ store }: { store: Status['store'] }) {
   const damage = store.damage ?? [];
   const notes = store.notes ?? [];
@@ -125,7 +127,7 @@ function sumBy(counts: Count[], members: ('protocol' | 'outcome' | 'reason' | 's
   return [...sums.values()].sort((a, b) => b.count - a.count);
 }
 
-/** What the server listens on, received and turned away, and what it holds. */
+/** Shows the listeners, what they received and refused, and what the store holds. */
 export default function StatusPage() {
   const query = useStatus(5000);
   const status = query.data;

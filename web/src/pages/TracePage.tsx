@@ -16,6 +16,7 @@ import { href, navigate, useLocation, useSetParams } from '../lib/router';
 import { lastList } from '../lib/lastlist';
 import { toW3CId, toXRayId } from '../lib/traceid';
 import { buildTraceModel, objectOf, outcomeOf, parseDocuments, statusOf, textOf, type TraceModel } from '../lib/tracemodel';
+import './TracePage.css';
 
 const GraphView = lazy(() => import('../components/GraphView'));
 const RawJson = lazy(() => import('../components/RawJson'));

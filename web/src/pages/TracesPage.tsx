@@ -20,6 +20,7 @@ import { sortKeys, sortTraces, summaryOutcome, type SortKey } from '../lib/summa
 import { describeRange, formatTimeRange } from '../lib/timerange';
 import { findTraceId } from '../lib/traceid';
 import { ticks } from '../lib/tracemodel';
+import './TracesPage.css';
 
 const step = 500;
 

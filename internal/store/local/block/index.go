@@ -229,18 +229,13 @@ func appendText(b []byte, s string) []byte {
 func decodeIndex(b []byte, version uint32) (*index, error) {
 	d := &Decoder{buf: b, end: len(b)}
 	x := &index{legacy: version == oldVersion}
-	for range d.count(1) {
-		x.accounts = append(x.accounts, trace.Account(d.Blob()))
-	}
+	d.accounts(x)
 	for range d.count(1) {
 		x.names = append(x.names, string(d.Blob()))
 		x.shared = x.shared || isBucket(x.names[len(x.names)-1])
 	}
 	for range d.count(1) {
-		for range d.count(1) {
-			x.sets.numbers = append(x.sets.numbers, d.below(len(x.names)))
-		}
-		x.sets.ends = append(x.sets.ends, uint32(len(x.sets.numbers)))
+		d.set(x)
 	}
 	for range d.count(8) {
 		x.chunks = append(x.chunks, d.chunkRef())
@@ -272,12 +267,15 @@ func decodeIndex(b []byte, version uint32) (*index, error) {
 		e.pos = uint32(int64(last.pos) + d.varint())
 		e.Segments = uint32(d.Uvarint())
 		e.services, e.keys = d.below(x.sets.len()), d.below(x.sets.len())
-		e.account = uint16(d.below(len(x.accounts)))
+		e.account = uint16(d.below(min(len(x.accounts), math.MaxUint16+1)))
 		if d.err == nil && int(e.chunk) >= len(x.chunks) {
 			d.fail(fmt.Errorf("chunk %d of %d", e.chunk, len(x.chunks)))
 		}
 		if d.err != nil {
 			return nil, d.err
+		}
+		if i > 0 && compare(&x.entries[i-1], e.Start, e.ID) > 0 {
+			return nil, fmt.Errorf("entry %d is out of order", i)
 		}
 		x.slow.add(d.Bytes(uint64(len(x.sets.of(e.services)))))
 		if x.legacy {
@@ -294,6 +292,37 @@ func decodeIndex(b []byte, version uint32) (*index, error) {
 		d.fail(fmt.Errorf("%d bytes behind the last entry", d.end-d.at))
 	}
 	return x, d.err
+}
+
+// accounts reads the accounts, no two of which are the same: a selector looks for
+// the first one.
+func (d *Decoder) accounts(x *index) {
+	seen := map[trace.Account]struct{}{}
+	for i := range d.count(1) {
+		account := trace.Account(d.Blob())
+		if _, twice := seen[account]; twice {
+			d.fail(fmt.Errorf("account %d stands twice", i))
+		}
+		if d.err != nil {
+			return
+		}
+		seen[account] = struct{}{}
+		x.accounts = append(x.accounts, account)
+	}
+}
+
+// set reads a set of names' numbers, in ascending order: a selector searches it.
+func (d *Decoder) set(x *index) {
+	last := -1
+	for range d.count(1) {
+		n := d.below(len(x.names))
+		if int(n) <= last {
+			d.fail(fmt.Errorf("a set of names has number %d behind %d", n, last))
+		}
+		last = int(n)
+		x.sets.numbers = append(x.sets.numbers, n)
+	}
+	x.sets.ends = append(x.sets.ends, uint32(len(x.sets.numbers)))
 }
 
 // buckets reads where the postings are.

@@ -3,7 +3,6 @@ package block
 import (
 	"fmt"
 	"hash/crc32"
-	"slices"
 	"strings"
 )
 
@@ -39,8 +38,10 @@ func isBucket(name string) bool {
 // one, or both; nil if no set has it.
 func (x *index) numbersOf(name string) (numbers []uint32) {
 	for _, n := range []string{name, bucketOf(name)} {
-		if i := slices.Index(x.names, n); i >= 0 {
-			numbers = append(numbers, uint32(i))
+		for i := range x.names {
+			if x.names[i] == n { // an index of a faulty writer may have it twice
+				numbers = append(numbers, uint32(i))
+			}
 		}
 		if !x.shared || n == bucketOf(name) {
 			break

@@ -1,0 +1,124 @@
+package wal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/fluoro-io/fluoro/internal/vfs"
+)
+
+// seal gives each frame in b the right checksum, as a bug in the writer would: so
+// the fuzzer gets behind the checksums. It reports whether no frame announces more
+// than a test should decompress.
+func seal(b []byte, salt uint32) (small bool) {
+	for len(b) >= frameBytes {
+		i := bytes.Index(b, []byte(frameMagic))
+		if i < 0 || len(b)-i < frameBytes {
+			return true
+		}
+		b = b[i:]
+		stored := binary.LittleEndian.Uint32(b[8:])
+		if uint64(stored) > uint64(len(b)-frameBytes) {
+			b = b[1:]
+			continue
+		}
+		if binary.LittleEndian.Uint32(b[12:]) > 16<<20 {
+			return false
+		}
+		payload := b[frameBytes : frameBytes+int(stored)]
+		binary.LittleEndian.PutUint32(b[28:], frameSum(salt, b, payload))
+		b = b[frameBytes+int(stored):]
+	}
+	return true
+}
+
+// Frames with right checksums and arbitrary content: Open never panics, and returns
+// exactly the entries of the frames that it does not name as damaged.
+func FuzzFrames(f *testing.F) {
+	frames := func(groups ...[][]byte) (b []byte) {
+		lsn := uint64(1)
+		for _, entries := range groups {
+			var err error
+			if b, _, err = appendFrame(b, nil, 0, kindEntries, lsn, entries); err != nil {
+				f.Fatal(err)
+			}
+			lsn += uint64(len(entries))
+		}
+		return b
+	}
+	good := frames([][]byte{[]byte("one"), {}}, [][]byte{bytes.Repeat([]byte("long "), 200)})
+	f.Add(good)
+	f.Add(good[:len(good)-3])
+	for at, value := range map[int]byte{4: kindEnd, 5: codecS2, 12: 1, 16: 7, 24: 9, frameBytes: 0xff} {
+		bad := bytes.Clone(good)
+		bad[at] = value
+		f.Add(bad)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		b = bytes.Clone(b)
+		if !seal(b, 0) {
+			return
+		}
+		var want []Entry
+		damaged := false
+		for at := 0; at < len(b); {
+			frame, err := readFrame(b[at:], 0)
+			if err != nil {
+				skip := nextFrame(b[at+1:], 0)
+				if damaged = damaged || skip >= 0; skip < 0 {
+					break // torn
+				}
+				at += 1 + skip
+				continue
+			}
+			entries, err := frame.split()
+			if frame.kind == kindEntries && err == nil {
+				for i, e := range entries {
+					want = append(want, Entry{LSN: frame.lsn + uint64(i), File: 1, At: int64(fileStart + at), Data: e})
+				}
+				if len(entries) != int(frame.entries) {
+					t.Fatalf("%d entries in a frame that announces %d", len(entries), frame.entries)
+				}
+				again, _, err := appendFrame(nil, nil, 0, kindEntries, frame.lsn, entries)
+				if err != nil {
+					t.Fatal(err)
+				}
+				back, err := readFrame(again, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if same, err := back.split(); err != nil || !reflect.DeepEqual(same, entries) {
+					t.Fatalf("written again the frame has %q, %v", same, err)
+				}
+			} else if frame.kind != kindEnd {
+				damaged = true
+			}
+			at += frame.size
+		}
+		fs := vfs.NewMem()
+		if err := fs.MkdirAll("wal"); err != nil {
+			t.Fatal(err)
+		}
+		file, err := fs.Create(filepath.Join("wal", fileName(1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.Write(append(header{number: 1, firstLSN: 1}.encode(), b...)); err != nil {
+			t.Fatal(err)
+		}
+		var got []Entry
+		_, found, err := Open(Options{FS: fs, Dir: "wal", FileBytes: 1 << 20}, func(e Entry) error { got = append(got, e); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("entries %v, want %v", got, want)
+		}
+		if damaged && len(found.Damage) == 0 {
+			t.Fatalf("no damage is named, torn %d", found.Torn)
+		}
+	})
+}
