@@ -37,9 +37,8 @@ internal/store/local/block.readPages                             : page bounds a
 internal/store/local/rollup.File.addPart                         : the sums of a window are passed one by one
 internal/store/local/rollup.File.addSteps                        : the sums of a window are passed one by one
 internal/store/local/rollup.File.addTo                           : the sums of a window are passed one by one
-internal/store/storetest.segment                                 : fixture of the contract's suite, which is about to be rewritten
-internal/store/storetest.span                                    : fixture of the contract's suite, which is about to be rewritten
-internal/store/storetest/cases.go                                : the contract's suite, which is about to be rewritten
+internal/store/storetest.segment                                 : a case has one line a document, with its fields in this order
+internal/store/storetest.span                                    : a case has one line a span, with its fields in this order
 internal/vfs.FS                                                  : what the store needs of a file system; each call is one system call, faults are injected into each
 internal/wal.appendFrame                                         : hot path: header fields are passed in registers, not in a struct
 internal/decode.TestDocument_refusals                            : one table of documents; not moved out of the function yet
