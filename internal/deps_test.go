@@ -14,12 +14,14 @@ import (
 const policy = `
 trace            :
 jsonscan         :
-slab             :
+slab             : trace
 lru              :
 vfs              :
 wal              : trace vfs
 filter           : trace
-decode           : trace jsonscan slab
+decode           : trace jsonscan slab decode/otlp
+decode/otlp      : trace jsonscan slab
+render           : trace jsonscan decode decode/otlp
 assemble         : trace jsonscan filter slab
 wire             : trace
 meta             : trace
@@ -32,29 +34,29 @@ setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
 store/facts      : trace filter assemble
-store/answer     : trace filter assemble decode lru store store/facts
+store/answer     : trace filter assemble decode decode/otlp render lru store store/facts
 store/memory     : trace assemble store store/facts
-store/storetest  : trace filter store store/answer decode assemble
+store/storetest  : trace filter store store/answer decode decode/otlp render assemble
 store/storetest/remote: trace store store/memory
 store/local      : trace jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
 store/local/block: trace filter store/local/columnar lru vfs
 store/local/columnar:
 store/local/rollup: trace assemble lru vfs
 lru  :
-query            : trace jsonscan filter store store/answer assemble decode
+query            : trace jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
-receive          : trace decode
+receive          : trace decode decode/otlp
 present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
 present/console  : trace query/analytics
 backup           :
 demo             :
 config           :
-server           : trace config decode store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
+server           : trace config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.
 const owners = `
-go.opentelemetry.io/proto/otlp : decode receive demo
+go.opentelemetry.io/proto/otlp : receive demo
 google.golang.org/grpc         : receive demo
 github.com/prometheus          : receive server store/local
 go.yaml.in/yaml                : config

@@ -10,6 +10,8 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/render"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -81,7 +83,7 @@ func (m *messy) decoded(t testing.TB, at trace.Time) *trace.Segment {
 		text := fmt.Sprintf(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":%q}}]},"scopeSpans":[{"spans":[
 			{"traceId":%q,"spanId":%q,"parentSpanId":%q,"name":%q,"kind":%d,"startTimeUnixNano":"%d","endTimeUnixNano":"%d"}]}]}]}`,
 			m.service, messyTrace, m.id, m.parent, m.name, m.kind, m.start*1e9, end)
-		spans, err := decode.OTLPJSON([]byte(text), at)
+		spans, err := otlp.JSON([]byte(text), at)
 		if err != nil || len(spans.Segments) != 1 {
 			t.Fatalf("%v: %s", err, text)
 		}
@@ -149,7 +151,7 @@ func TestTrace_losesNothing(t *testing.T) {
 			for _, s := range segments {
 				accounted(t, tr, s, fmt.Sprintf("seed %d, order %d", seed, order))
 			}
-			if err := assemble.Render(tr, decode.Text); err != nil {
+			if err := assemble.Render(tr, render.Text); err != nil {
 				t.Fatal(err)
 			}
 			docs, _, _ := assemble.AllDocuments(tr)

@@ -11,7 +11,7 @@ import (
 // bools. Other values stay in the document's text alone.
 func (d *documentReader) annotations() []trace.Annotation {
 	const few = 32 // up to here looking through the list beats a map
-	out := d.memory.scratch[:0]
+	out := d.memory.Scratch[:0]
 	var places map[string]int
 	for more := d.Object(); more; more = d.NextMember() {
 		key := d.Name()
@@ -39,8 +39,8 @@ func (d *documentReader) annotations() []trace.Annotation {
 			}
 		}
 	}
-	d.memory.scratch = out
-	return d.memory.annotated(slices.DeleteFunc(out, func(a trace.Annotation) bool { return a.Value.Kind == 0 }))
+	d.memory.Scratch = out
+	return d.memory.Annotations(slices.DeleteFunc(out, func(a trace.Annotation) bool { return a.Value.Kind == 0 }))
 }
 
 // annotation passes one value; ok is false for what is not indexed.

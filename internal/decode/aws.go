@@ -42,7 +42,7 @@ func (d *documentReader) aws() *trace.AWS {
 		}
 	}
 	a.AvailabilityZone = cmp.Or(a.AvailabilityZone, containerZone)
-	return d.memory.awsOf(a)
+	return d.memory.AWS(a)
 }
 
 // two passes one value and returns two string members of it, "" where there are

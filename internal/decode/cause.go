@@ -20,7 +20,7 @@ func (d *documentReader) cause() (c trace.Cause) {
 		case "exceptions":
 			c.Exceptions = nil
 			for more := d.Array(); more; more = d.NextElement() {
-				if d.Kind() == jsonscan.Object && len(c.Exceptions) < maxExceptions {
+				if d.Kind() == jsonscan.Object && len(c.Exceptions) < trace.MaxExceptions {
 					c.Exceptions = append(c.Exceptions, d.exception())
 				} else {
 					d.Skip()

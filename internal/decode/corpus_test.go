@@ -19,7 +19,7 @@ import (
 // corpusFiles lists what a pattern below the corpus finds; nothing is an error.
 func corpusFiles(t testing.TB, pattern ...string) []string {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(append([]string{otlpCorpus(t)}, pattern...)...))
+	paths, err := filepath.Glob(filepath.Join(append([]string{corpus(t)}, pattern...)...))
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("corpus: no %s: %v", filepath.Join(pattern...), err)
 	}
@@ -332,7 +332,7 @@ func TestCorpus_datagrams(t *testing.T) {
 		Accepts bool `json:"daemon_accepts"`
 		Body    *int `json:"forwarded_body_bytes"`
 	}
-	dir := filepath.Join(otlpCorpus(t), "udp-datagrams")
+	dir := filepath.Join(corpus(t), "udp-datagrams")
 	readJSON(t, filepath.Join(dir, "expected.json"), &verdicts)
 	if files := corpusFiles(t, "udp-datagrams", "*.bin"); len(files) != len(verdicts) {
 		t.Errorf("%d datagrams, %d verdicts", len(files), len(verdicts))

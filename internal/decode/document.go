@@ -4,14 +4,10 @@ import (
 	"encoding/base64"
 	"fmt"
 
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
+	"github.com/fluoro-io/fluoro/internal/slab"
 	"github.com/fluoro-io/fluoro/internal/trace"
-)
-
-const (
-	// MaxDocument is the most bytes a segment document may have. X-Ray's own
-	// limit is 64 KB, which is also what a datagram can hold.
-	MaxDocument = 1 << 20
 )
 
 // Refusal says why a document was not accepted, as PutTraceSegments answers it
@@ -72,39 +68,37 @@ func (w wording) message(code, detail, cause string) string {
 
 // Document decodes one element of TraceSegmentDocuments, or the body of one
 // datagram: a segment, an independent subsegment, or OTLP spans in base64 behind
-// T1S (sampled), T1U (not sampled: accepted, nothing to keep) or T1, as ADOT on
-// Lambda sends them. at is the time of receipt. The segments own doc.
+// T1S (sampled), T1U (not sampled: accepted, not kept) or T1, as ADOT on Lambda
+// sends them; spans by the default options of package otlp. at is the time of
+// receipt. The segments own doc.
 //
 // Any fault in the document, also in an embedded subsegment, refuses all of it.
-// The text is read once; what it costs is bounded by its length.
+// The text is read once; the cost is bounded by its length.
 func Document(doc []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
-	return NewDocuments().Append(nil, doc, at)
+	return NewDocuments(new(otlp.Mapper)).Append(nil, doc, at)
 }
 
 // Documents decodes the documents of one request, whose segments share memory.
 type Documents struct {
-	mapper *Mapper // of spans among them
-	memory memory
+	spans  *otlp.Mapper
+	memory slab.Segments
 }
 
-// NewDocuments begins a request, by the default Options.
-func NewDocuments() *Documents { return new(Mapper).Documents() }
-
-// Documents begins a request.
-func (m *Mapper) Documents() *Documents { return &Documents{m, newMemory()} }
+// NewDocuments begins a request. spans maps the OTLP spans among its documents.
+func NewDocuments(spans *otlp.Mapper) *Documents { return &Documents{spans, slab.NewSegments()} }
 
 // Append is the function Document; it appends to a list, which is as it was after
 // a refusal.
 func (r *Documents) Append(to []*trace.Segment, doc []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
-	if len(doc) > MaxDocument {
-		return to, aSegment.refuseOur(codeTooLarge, fmt.Sprintf("%d bytes, at most %d are taken", len(doc), MaxDocument))
+	if len(doc) > trace.MaxDocument {
+		return to, aSegment.refuseOur(codeTooLarge, fmt.Sprintf("%d bytes, at most %d are taken", len(doc), trace.MaxDocument))
 	}
 	if len(doc) > 2 && doc[0] == 'T' && doc[1] == '1' {
-		segments, refusal := r.mapper.document(doc[2:], at)
+		segments, refusal := spansOf(doc[2:], r.spans, at)
 		return append(to, segments...), refusal
 	}
 	d := documentReader{Reader: jsonscan.NewReader(doc), memory: &r.memory}
-	s := r.memory.segments.One()
+	s := r.memory.Segments.One()
 	s.Source, s.ReceivedAt = trace.SourceDocument, at
 	isObject := d.Kind() == jsonscan.Object
 	m := d.entity(&s.Entity)
@@ -126,8 +120,8 @@ func (r *Documents) Append(to []*trace.Segment, doc []byte, at trace.Time) ([]*t
 	return append(to, s), nil
 }
 
-// document decodes what follows "T1".
-func (m *Mapper) document(text []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
+// spansOf decodes the text behind "T1".
+func spansOf(text []byte, m *otlp.Mapper, at trace.Time) ([]*trace.Segment, *Refusal) {
 	sampled := true
 	if text[0] == 'S' || text[0] == 'U' {
 		sampled, text = text[0] == 'S', text[1:]
@@ -150,34 +144,35 @@ func (m *Mapper) document(text []byte, at trace.Time) ([]*trace.Segment, *Refusa
 	return spans.Segments, nil
 }
 
-// Restore makes a Segment again from what a store keeps of it, by the default
-// Options; see [Mapper.Restore].
+// Restore decodes a segment again from what a store keeps of it; spans by the
+// default options of package otlp. The Segment owns raw and shares scope.
 func Restore(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
-	return new(Mapper).Restore(source, raw, scope, part, at)
+	return Restorer(new(otlp.Mapper))(source, raw, scope, part, at)
 }
 
-// Restore makes a Segment again from what a store keeps of it. The Segment owns
-// raw and shares scope.
-func (m *Mapper) Restore(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
-	var segments []*trace.Segment
-	switch source {
-	case trace.SourceDocument:
-		var refusal *Refusal
-		if segments, refusal = Document(raw, at); refusal != nil {
-			return nil, fmt.Errorf("restore segment document: %w", refusal)
+// Restorer returns the function Restore that decodes spans by the options of m.
+func Restorer(m *otlp.Mapper) func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
+	return func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
+		var segments []*trace.Segment
+		switch source {
+		case trace.SourceDocument:
+			var refusal *Refusal
+			if segments, refusal = Document(raw, at); refusal != nil {
+				return nil, fmt.Errorf("restore segment document: %w", refusal)
+			}
+		case trace.SourceOTLP:
+			var err error
+			if segments, err = m.Span(raw, scope, at); err != nil {
+				return nil, fmt.Errorf("restore span: %w", err)
+			}
+		default:
+			return nil, fmt.Errorf("restore segment: unknown source %d", source)
 		}
-	case trace.SourceOTLP:
-		var err error
-		if segments, err = m.Span(raw, scope, at); err != nil {
-			return nil, fmt.Errorf("restore span: %w", err)
+		for _, s := range segments {
+			if s.Part == part {
+				return s, nil
+			}
 		}
-	default:
-		return nil, fmt.Errorf("restore segment: unknown source %d", source)
+		return nil, fmt.Errorf("restore segment: part %d of %d does not exist", part, len(segments))
 	}
-	for _, s := range segments {
-		if s.Part == part {
-			return s, nil
-		}
-	}
-	return nil, fmt.Errorf("restore segment: part %d of %d does not exist", part, len(segments))
 }

@@ -75,7 +75,7 @@ func TestDocument_hostile(t *testing.T) {
 				t.Errorf("took %v", took)
 			}
 			allocated := after.TotalAlloc - before.TotalAlloc
-			if limit := uint64(64*decode.MaxDocument + 1<<20); allocated > limit || c.code != "" && allocated > 1<<18 {
+			if limit := uint64(64*trace.MaxDocument + 1<<20); allocated > limit || c.code != "" && allocated > 1<<18 {
 				t.Errorf("allocated %d bytes", allocated)
 			}
 			t.Logf("%d bytes: %v, %d bytes allocated", len(doc), took, allocated)

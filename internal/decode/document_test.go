@@ -519,7 +519,7 @@ func TestDocument_times(t *testing.T) {
 }
 
 func TestDocument_otlp(t *testing.T) {
-	pb := readFile(t, "testdata", "otlp", "019-grpc-client-and-server", "input.otlp.pb")
+	pb := readFile(t, "otlp", "testdata", "019-grpc-client-and-server", "input.otlp.pb")
 	text := base64.StdEncoding.EncodeToString(pb)
 	for _, c := range []struct {
 		doc      string
@@ -572,7 +572,7 @@ func TestRestore_errors(t *testing.T) {
 // TestDocument_nativeCase sends the documents of a recording of the native
 // service, in place, and compares what it answered.
 func TestDocument_nativeCase(t *testing.T) {
-	text := string(readFile(t, filepath.Dir(otlpCorpus(t)), "native", "cases", "put-embedded-subsegment-rejects.json"))
+	text := string(readFile(t, filepath.Dir(corpus(t)), "native", "cases", "put-embedded-subsegment-rejects.json"))
 	text = strings.NewReplacer(`"{{T0}}"`, "1478293360", `"{{T0+1}}"`, "1478293361", `"{{T0+2}}"`, "1478293362", `"{{T0+4}}"`, "1478293364", "{{P}}", "p", "{{TID:1}}", docTrace).Replace(text)
 	if strings.Contains(text, "{{") {
 		t.Fatal("the case has variables this test does not know")

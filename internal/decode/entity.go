@@ -4,21 +4,19 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
-	"unicode/utf8"
+	"unsafe"
 
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
+	"github.com/fluoro-io/fluoro/internal/slab"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
-
-// maxName is where the service cuts names, in characters.
-const maxName = 200
 
 // documentReader reads one document in one pass. Members may come in any order and more
 // than once (the last counts), so entities are read first and checked when their
 // end is reached.
 type documentReader struct {
 	jsonscan.Reader
-	memory *memory
+	memory *slab.Segments
 }
 
 // text passes one value and returns what the string says, "" for other types: a
@@ -38,6 +36,9 @@ func keep(v jsonscan.Value) string {
 	}
 	return view(b)
 }
+
+// view makes a string that shares the memory of b.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // flag passes one value and is true for the literal true alone.
 func (d *documentReader) flag() bool { return d.Skip().Bool() }
@@ -80,7 +81,7 @@ func (d *documentReader) entity(e *trace.Entity) (m members) {
 			d.detail(e)
 		}
 	}
-	e.Name = cut(keep(m.name))
+	e.Name = trace.CutName(keep(m.name))
 	e.HTTP.Traced = e.HTTP.Traced || traced
 	e.Raw = d.Since(begin)
 	return m
@@ -141,11 +142,11 @@ func (d *documentReader) subsegments(e *trace.Entity) (refusal *Refusal) {
 			d.Skip()
 			refusal = anEntity.refuse("ParseError", "an element of subsegments is no JSON object")
 		default:
-			child := d.memory.entities.One()
+			child := d.memory.Entities.One()
 			child.Subsegment = true
 			m := d.entity(child)
 			if refusal = checkEmbedded(child, &m); refusal == nil {
-				e.Subsegments = d.memory.children.Append(e.Subsegments, child)
+				e.Subsegments = d.memory.Children.Append(e.Subsegments, child)
 			}
 		}
 	}
@@ -293,19 +294,4 @@ func parseTraceID(id *trace.ID, v jsonscan.Value) bool {
 	}
 	_, err := hex.Decode(id[4:], text[11:])
 	return err == nil
-}
-
-// cut shortens a name to 200 characters, as the service does.
-func cut(name string) string {
-	if len(name) <= maxName || utf8.RuneCountInString(name) <= maxName {
-		return name
-	}
-	n := 0
-	for i := range name {
-		if n == maxName {
-			return name[:i]
-		}
-		n++
-	}
-	return name
 }

@@ -1,10 +1,6 @@
 package decode
 
 import (
-	"math"
-	"strconv"
-	"strings"
-
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -58,10 +54,10 @@ func status(v jsonscan.Value) int {
 	case jsonscan.Number:
 		if n, ok = v.Int(); ok && !isDigits(v) {
 			f, _ := v.Float()
-			n, ok = wholeStatus(f)
+			n, ok = trace.WholeStatus(f)
 		}
 	case jsonscan.String:
-		n, ok = readStatus(v.Text())
+		n, ok = trace.ParseStatus(v.Text())
 	}
 	if !ok || n < 0 || n > 1<<31-1 {
 		return 0
@@ -76,35 +72,4 @@ func isDigits(b []byte) bool {
 		}
 	}
 	return true
-}
-
-// readStatus reads a status code that came as text: "503", "503.0", "503 Service
-// Unavailable" or the status line "HTTP/1.1 503 Service Unavailable" (RFC 9112,
-// section 4).
-func readStatus(s string) (int64, bool) {
-	s = strings.TrimSpace(s)
-	if len(s) > 5 && strings.EqualFold(s[:5], "HTTP/") {
-		_, s, _ = strings.Cut(s, " ")
-		s = strings.TrimSpace(s)
-	}
-	if i := strings.IndexAny(s, " \t:,;("); i >= 0 {
-		s = s[:i] // the phrase
-	}
-	if s == "" || s[0] < '0' || s[0] > '9' {
-		return 0, false
-	}
-	if n, err := strconv.ParseInt(s, 10, 32); err == nil {
-		return n, true
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return 0, false
-	}
-	return wholeStatus(f)
-}
-
-// wholeStatus is a status code that came as a number with a fraction, which must be
-// zero.
-func wholeStatus(f float64) (int64, bool) {
-	return int64(f), f == math.Trunc(f) && f >= 0 && f < 1<<31
 }

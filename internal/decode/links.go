@@ -5,13 +5,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// referenceType is the attribute of a link that says which side the linked segment
-// is: parent, or no such attribute, if it came before; child if it came after.
-const (
-	referenceType  = "aws.xray.reserved.reference_type"
-	referenceChild = "child"
-)
-
 // links reads links to segments of other traces; those without valid ids lead
 // nowhere and are left out.
 func (d *documentReader) links() (out []trace.Link) {
@@ -42,17 +35,11 @@ func documentLink(traceID, id, attributes jsonscan.Value) (link trace.Link, ok b
 	}
 	var err error
 	link.TraceID, err = trace.ParseID(string(text))
-	link.Child = string(unquoted(attributes.Get(referenceType))) == referenceChild
+	link.Child = string(unquoted(attributes.Get(trace.LinkReference))) == trace.LinkChild
 	return link, err == nil
 }
 
-// typed is a link of a span.
-func (l *link) typed() trace.Link {
-	out := trace.Link{TraceID: l.traceID, ID: l.id}
-	for i := range l.attrs {
-		if a := &l.attrs[i]; a.name() == referenceType {
-			out.Child = a.value.str() == referenceChild
-		}
-	}
-	return out
+// Link reads a link of a document; ok is false if its ids are not valid.
+func Link(v jsonscan.Value) (link trace.Link, ok bool) {
+	return documentLink(v.Get("trace_id"), v.Get("id"), v.Get("attributes"))
 }

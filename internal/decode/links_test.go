@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/render"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -33,7 +35,7 @@ func TestLinks_direction(t *testing.T) {
 			continue
 		}
 		// The same document as a span, read again.
-		spans, err := decode.OTLPJSON(decode.EntityOTLP(segments[0], &segments[0].Entity), at)
+		spans, err := otlp.JSON(render.Entity(segments[0], &segments[0].Entity), at)
 		if err != nil || len(spans.Segments) != 1 || !reflect.DeepEqual(spans.Segments[0].Links, want) {
 			t.Errorf("span, %s: %+v, %v", attributes, spans.Segments, err)
 		}
@@ -49,12 +51,12 @@ func TestLinks_attributes(t *testing.T) {
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	text := decode.EntityOTLP(segments[0], &segments[0].Entity)
-	spans, err := decode.OTLPJSON(text, at)
+	text := render.Entity(segments[0], &segments[0].Entity)
+	spans, err := otlp.JSON(text, at)
 	if err != nil || len(spans.Segments) != 1 {
 		t.Fatalf("%v: %s", err, text)
 	}
-	rendered, err := decode.Text(spans.Segments[0], false)
+	rendered, err := render.Text(spans.Segments[0], false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func (d *documentReader) sql() *trace.SQL {
 			d.Skip()
 		}
 	}
-	if kept := unlessEmpty(&d.memory.sql, s); kept != nil || !isBlock {
+	if kept := d.memory.SQL(s); kept != nil || !isBlock {
 		return kept
 	}
 	return &noSQL

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -105,7 +106,7 @@ func (g generator) span(t testing.TB, id trace.ID, below int) []*trace.Segment {
 	text := fmt.Sprintf(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":%q}},{"key":"l","value":%s}]},"scopeSpans":[{"spans":[
 		{"traceId":%q,"spanId":"00000000000000ff",%s"name":"b","kind":%d,"startTimeUnixNano":"0","endTimeUnixNano":"1000000000","attributes":[{"key":"k","value":%s}]}]}]}]}`,
 		g.one("a", "b"), value(), id.Hex(), parent, 1+g.IntN(5), value())
-	spans, err := decode.OTLPJSON([]byte(text), 5)
+	spans, err := otlp.JSON([]byte(text), 5)
 	if err != nil || spans.RejectedSpans > 0 {
 		t.Fatalf("%s: %v, %s", text, err, spans.Message())
 	}

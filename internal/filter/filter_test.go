@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
-	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -362,7 +362,7 @@ func TestAnnotationKeys_areWrittenInManyWays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			spans, err := decode.OTLPJSON(body, 1)
+			spans, err := otlp.JSON(body, 1)
 			if err != nil || len(spans.Segments) != 1 {
 				t.Fatal(err)
 			}

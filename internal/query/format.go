@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
-	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
+	"github.com/fluoro-io/fluoro/internal/render"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -40,12 +40,12 @@ var FormatOTel = Format{"OTEL", func(t *trace.Trace) ([]assemble.Document, error
 		case doc == nil:
 			return nil, fmt.Errorf("entity %s of trace %s has no document", e.ID, t.ID)
 		case doc.Source != trace.SourceOTLP:
-			d.JSON = decode.EntityOTLP(doc, e)
+			d.JSON = render.Entity(doc, e)
 		case doc.Part > 0:
 			continue // the span comes with its first part
 		default:
 			var err error
-			if d.JSON, err = decode.OTLPText(doc); err != nil {
+			if d.JSON, err = render.OTLP(doc); err != nil {
 				return nil, err
 			}
 		}

@@ -3,7 +3,7 @@ package receive
 import (
 	"bytes"
 
-	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -51,9 +51,9 @@ func spansCost(body []byte, json bool) int64 {
 	if json {
 		// It becomes protobuf first, span by span.
 		spans := bytes.Count(body, []byte(`"start`)) + bytes.Count(body, []byte(`\u`))
-		return int64(min(spans, decode.MaxSpans))*decodedBytes + 2*int64(len(body))
+		return int64(min(spans, otlp.MaxSpans))*decodedBytes + 2*int64(len(body))
 	}
-	return int64(min(countSpans(body, 1, 2, 2), decode.MaxSpans))*decodedBytes + int64(len(body))
+	return int64(min(countSpans(body, 1, 2, 2), otlp.MaxSpans))*decodedBytes + int64(len(body))
 }
 
 // legacyScopeSpans is where old senders put scope spans (package decode).

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -54,14 +55,14 @@ func TestCost_isWhatDecodingTakes(t *testing.T) {
 		jsonSpans = fmt.Appendf(jsonSpans, `,{"traceId":"%032x","spanId":"%016x","name":"s","startTimeUnixNano":"1","endTimeUnixNano":"2"}`, i+1, i+1)
 	}
 	body := message(0x0a, message(0x12, spans))
-	check(t, "many tiny spans", taken(func() decode.Spans { return spansOf(t, decode.OTLPProto, body) }), spansCost(body, false)+int64(len(body)))
+	check(t, "many tiny spans", taken(func() otlp.Spans { return spansOf(t, otlp.Proto, body) }), spansCost(body, false)+int64(len(body)))
 	old := message(0x0a, append([]byte{0xc2, 0x3e}, message(0, spans)[1:]...)) // field 1000
-	check(t, "many tiny legacy spans", taken(func() decode.Spans { return spansOf(t, decode.OTLPProto, old) }), spansCost(old, false)+int64(len(old)))
+	check(t, "many tiny legacy spans", taken(func() otlp.Spans { return spansOf(t, otlp.Proto, old) }), spansCost(old, false)+int64(len(old)))
 	text := fmt.Appendf(nil, `{"resourceSpans":[{"scopeSpans":[{"spans":[%s]}]}]}`, jsonSpans[1:])
-	check(t, "many tiny spans as JSON", taken(func() decode.Spans { return spansOf(t, decode.OTLPJSON, text) }), spansCost(text, true)+int64(len(text)))
+	check(t, "many tiny spans as JSON", taken(func() otlp.Spans { return spansOf(t, otlp.JSON, text) }), spansCost(text, true)+int64(len(text)))
 }
 
-func spansOf(t *testing.T, parse func([]byte, trace.Time) (decode.Spans, error), body []byte) decode.Spans {
+func spansOf(t *testing.T, parse func([]byte, trace.Time) (otlp.Spans, error), body []byte) otlp.Spans {
 	spans, err := parse(bytes.Clone(body), 1)
 	if err != nil || len(spans.Segments) != 20_000 {
 		t.Fatalf("%d spans, %v, %s", len(spans.Segments), err, spans.Message())
@@ -100,7 +101,7 @@ func FuzzCost(f *testing.F) {
 			t.Errorf("JSON costs %d", cost)
 		}
 		cost := spansCost(b, false)
-		if spans, err := decode.OTLPProto(bytes.Clone(b), 1); err == nil && cost < int64(min(spans.Spans, decode.MaxSpans))*decodedBytes+int64(len(b)) {
+		if spans, err := otlp.Proto(bytes.Clone(b), 1); err == nil && cost < int64(min(spans.Spans, otlp.MaxSpans))*decodedBytes+int64(len(b)) {
 			t.Errorf("%d spans cost %d", spans.Spans, cost)
 		}
 	})

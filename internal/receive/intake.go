@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -38,7 +39,7 @@ type Options struct {
 	// 0 means 64 MB.
 	UDPQueueBytes int64
 	// Mapper makes segments of spans; nil means the default one.
-	Mapper *decode.Mapper
+	Mapper *otlp.Mapper
 	// Now is the clock; nil means the system's.
 	Now    func() time.Time
 	Logger *slog.Logger
@@ -51,7 +52,7 @@ type Intake struct {
 	tally       *Tally
 	maxInFlight int64
 	udpQueue    int64
-	mapper      *decode.Mapper
+	mapper      *otlp.Mapper
 	inFlight    atomic.Int64
 	arrivals    arrivals
 	now         func() time.Time
@@ -70,7 +71,7 @@ func New(o Options) *Intake {
 		in.udpQueue = 64 << 20
 	}
 	if in.mapper == nil {
-		in.mapper = new(decode.Mapper)
+		in.mapper = new(otlp.Mapper)
 	}
 	if in.now == nil {
 		in.now = time.Now
@@ -179,7 +180,7 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 	at := in.stamp()
 	batch := make([]*trace.Segment, 0, len(docs))
 	var refused []decode.Refusal
-	documents := in.mapper.Documents()
+	documents := decode.NewDocuments(in.mapper)
 	for _, d := range docs {
 		var refusal *decode.Refusal
 		if batch, refusal = documents.Append(batch, d, at); refusal != nil {
@@ -217,7 +218,7 @@ func (in *Intake) turnAway(protocol, source string, n int, err error) {
 // Spans takes the decoded spans of one OTLP request, and adds to those that were
 // rejected what contradicts spans that are kept. An error means that nothing was
 // acknowledged.
-func (in *Intake) Spans(ctx context.Context, protocol string, account trace.Account, source string, spans *decode.Spans) error {
+func (in *Intake) Spans(ctx context.Context, protocol string, account trace.Account, source string, spans *otlp.Spans) error {
 	if spans.RejectedSpans > 0 {
 		in.tally.RefuseMany(protocol, source, "InvalidSpan", spans.Message(), spans.RejectedSpans)
 	}
@@ -226,7 +227,7 @@ func (in *Intake) Spans(ctx context.Context, protocol string, account trace.Acco
 	}
 	refused, err := in.append(ctx, protocol, account, source, spans.Segments)
 	for _, r := range refused {
-		spans.Reject(decode.RejectedSpan{Index: slices.Index(spans.Segments, r.In), TraceID: r.In.TraceID, ID: r.Entity.ID, Reason: r.Reason()})
+		spans.Reject(otlp.RejectedSpan{Index: slices.Index(spans.Segments, r.In), TraceID: r.In.TraceID, ID: r.Entity.ID, Reason: r.Reason()})
 	}
 	return err
 }

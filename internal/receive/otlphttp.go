@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/status"
@@ -83,7 +83,7 @@ func (h *otlpHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // exportResponse is the answer to a request that was kept: its refused spans, and
 // what of it is not known here. With no span refused the message is a warning
 // (OTLP specification, "Partial Success").
-func exportResponse(spans decode.Spans) *coltrace.ExportTraceServiceResponse {
+func exportResponse(spans otlp.Spans) *coltrace.ExportTraceServiceResponse {
 	res := &coltrace.ExportTraceServiceResponse{}
 	if message := spans.Message(); message != "" {
 		res.PartialSuccess = &coltrace.ExportTracePartialSuccess{RejectedSpans: int64(spans.RejectedSpans + spans.HiddenSpans), ErrorMessage: message}

@@ -134,7 +134,7 @@ func (u *UDP) store() {
 	for d := range u.queue {
 		at := u.in.stamp()
 		var batch []*trace.Segment
-		documents := u.in.mapper.Documents()
+		documents := decode.NewDocuments(u.in.mapper)
 		source, size := d.source, 0
 		for more := true; more; {
 			size += len(d.body)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
@@ -115,7 +116,7 @@ func (s *server) open() (err error) {
 			return busy(err, "--otlp-grpc")
 		}
 	}
-	searched, err := decode.ParsePatterns(c.SearchAttributes)
+	searched, err := otlp.ParsePatterns(c.SearchAttributes)
 	if err != nil {
 		return fmt.Errorf("--search-attributes: %w", err)
 	}
@@ -123,7 +124,7 @@ func (s *server) open() (err error) {
 	if searched == nil {
 		attributes = "" // all
 	}
-	mapper := decode.NewMapper(decode.Options{Searched: searched})
+	mapper := otlp.NewMapper(otlp.Options{Searched: searched})
 	room := s.budget()
 	s.answers, s.names = query.NewRoom(room.answers), room.names
 	// The lock comes first: it says that the directory is ours. The store asks the
@@ -136,7 +137,7 @@ func (s *server) open() (err error) {
 	s.groups = group.New(s.records, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
 		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Groups: s.groupVersions, Refused: s.contradicted,
-		Names: room.names, CacheBytes: room.views, Restore: mapper.Restore, Logger: s.log,
+		Names: room.names, CacheBytes: room.views, Restore: decode.Restorer(mapper), Logger: s.log,
 	}, func(rules store.Rules) (store.Shelf, error) {
 		s.shelf, err = local.Open(local.Options{
 			Directory: dir, Rules: rules, MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush, SettleAfter: c.Settle,

@@ -15,7 +15,9 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/lru"
+	"github.com/fluoro-io/fluoro/internal/render"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -23,9 +25,9 @@ import (
 // Options say how answers are made. Zero values stand for the defaults named here.
 type Options struct {
 	// Restore makes a segment of what is stored of it: that of a
-	// decode.Mapper (the default one).
+	// decode.Restorer (by default options).
 	Restore func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error)
-	// Text renders a segment as a segment document: that of a decode.Mapper (the
+	// Text renders a segment as a segment document: render.Text (the
 	// default one). opens says that a subsegment stands for its segment.
 	Text func(s *trace.Segment, opens bool) ([]byte, error)
 	// Groups lists the versions of all groups that an account has or had, each with
@@ -59,10 +61,10 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Restore == nil {
-		o.Restore = decode.Restore
+		o.Restore = decode.Restorer(new(otlp.Mapper))
 	}
 	if o.Text == nil {
-		o.Text = decode.Text
+		o.Text = render.Text
 	}
 	if o.Names <= 0 {
 		o.Names = 10_000

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
-	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -35,7 +35,7 @@ func BenchmarkDescribe(b *testing.B) {
 		}
 		groups = append(groups, fmt.Sprintf(`{"resource":{"attributes":[%s]},"scopeSpans":[{"spans":[%s]}]}`, strings.Join(resource, ","), strings.Join(list, ",")))
 	}
-	got, err := decode.OTLPJSON([]byte(`{"resourceSpans":[`+strings.Join(groups, ",")+`]}`), 1)
+	got, err := otlp.JSON([]byte(`{"resourceSpans":[`+strings.Join(groups, ",")+`]}`), 1)
 	if err != nil || len(got.Segments) != spans {
 		b.Fatal(err, got.Message())
 	}
@@ -81,7 +81,7 @@ func TestDescriber_isBounded(t *testing.T) {
 	for i := range 3000 {
 		list = append(list, fmt.Sprintf(`{"key":"k%d","value":{"intValue":"1"}}`, i))
 	}
-	got, err := decode.OTLPJSON([]byte(`{"resourceSpans":[{"resource":{"attributes":[`+strings.Join(list, ",")+
+	got, err := otlp.JSON([]byte(`{"resourceSpans":[{"resource":{"attributes":[`+strings.Join(list, ",")+
 		`]},"scopeSpans":[{"spans":[{"traceId":"00000000000000000000000000000001","spanId":"0000000000000002","name":"a","kind":2,"endTimeUnixNano":"1"}]}]}]}`), 1)
 	if err != nil || len(got.Segments) != 1 {
 		t.Fatal(err, got.Message())

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -121,7 +122,7 @@ func TestSummaries_passOverNothingThatIsSelected(t *testing.T) {
 					text := fmt.Sprintf(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s%d"}},{"key":%q,"value":%s}]},"scopeSpans":[{"spans":[
 						{"traceId":%q,"spanId":"%016x","name":"b","kind":2,"startTimeUnixNano":"%d","endTimeUnixNano":"%d","attributes":[{"key":%q,"value":%s},{"key":"http.response.status_code","value":{"intValue":"%d"}}]}]}]}]}`,
 						rnd.IntN(3), key(), value(), idOf(n).Hex(), rnd.Uint64()|1, start, start+1e9, key(), value(), []int{200, 404, 429, 500}[rnd.IntN(4)])
-					spans, err := decode.OTLPJSON([]byte(text), received)
+					spans, err := otlp.JSON([]byte(text), received)
 					if err != nil || spans.RejectedSpans > 0 {
 						t.Fatalf("%v %s", err, spans.Message())
 					}

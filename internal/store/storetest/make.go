@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -65,7 +66,7 @@ func spans(t testing.TB, received trace.Time, n int, service string, start float
 		{"traceId":%q,"spanId":%q,"name":"GET /","kind":2,"startTimeUnixNano":%q,"endTimeUnixNano":%q,"attributes":[{"key":"http.request.method","value":{"stringValue":"GET"}},{"key":"http.response.status_code","value":{"intValue":"503"}}],"status":{"code":2}},
 		{"traceId":%q,"spanId":%q,"parentSpanId":%q,"name":"SELECT shop","kind":3,"startTimeUnixNano":%q,"endTimeUnixNano":%q,"attributes":[{"key":"db.system","value":{"stringValue":"postgresql"}},{"key":"db.name","value":{"stringValue":"shop"}}]}
 		]}]}]}`, service, traceID(n).Hex(), segmentID(n*10+1), nanos(start), nanos(start+1), traceID(n).Hex(), segmentID(n*10+2), segmentID(n*10+1), nanos(start+0.25), nanos(start+0.5))
-	decoded, err := decode.OTLPJSON([]byte(text), received)
+	decoded, err := otlp.JSON([]byte(text), received)
 	if err != nil || len(decoded.Rejected) > 0 || len(decoded.Segments) < 2 {
 		t.Fatalf("OTLPJSON: %v, %+v", err, decoded)
 	}
@@ -86,7 +87,7 @@ func span(t testing.TB, received trace.Time, n int, service string, kind trace.S
 	}
 	text := fmt.Sprintf(`{"resourceSpans":[{"resource":%s,"scopeSpans":[{"spans":[{"traceId":%q,"spanId":%q,"parentSpanId":%q,"name":%q,"kind":%d,"startTimeUnixNano":"%d","endTimeUnixNano":"%d"}]}]}]}`,
 		resource(service), traceID(n).Hex(), id, parent, name, kind, int64(second(start)), ends)
-	decoded, err := decode.OTLPJSON([]byte(text), received)
+	decoded, err := otlp.JSON([]byte(text), received)
 	if err != nil || len(decoded.Segments) != 1 {
 		t.Fatalf("OTLPJSON: %v, %+v", err, decoded)
 	}

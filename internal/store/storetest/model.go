@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
-	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/render"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -49,7 +49,7 @@ func (m *model) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
 			continue
 		}
 		t := assemble.Trace(id, segments)
-		if err := assemble.Render(t, decode.Text); err != nil {
+		if err := assemble.Render(t, render.Text); err != nil {
 			panic(err) // the cases only append what can be shown
 		}
 		list = append(list, t)

@@ -1,0 +1,40 @@
+package decode_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/test/harness"
+)
+
+// corpus is the folder of recorded requests; without one the test is skipped.
+func corpus(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(harness.Shared(t), "corpus")
+}
+
+func readFile(t testing.TB, path ...string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// at is when requests are accepted in these tests.
+var at = trace.TimeOf(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC))
+
+// entityText is an entity as text, with what it points to: NaN differs from itself.
+func entityText(e trace.Entity) string {
+	aws, sql, span := e.AWS, e.SQL, ""
+	if e.Span != nil {
+		span = fmt.Sprintf("%d %q %+v", e.Span.Kind, e.Span.Name, *e.Span.Resource)
+	}
+	e.AWS, e.SQL, e.Span = nil, nil, nil
+	return fmt.Sprintf("%+v %+v %+v %s", e, aws, sql, span)
+}

@@ -1,0 +1,182 @@
+package otlp
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Document is what the segment document of one part of a span says, apart from
+// annotations and metadata (EachAttribute). The typed segment and the JSON text are
+// both made of it.
+type Document struct {
+	Span *Span
+	Part uint8
+
+	ID, Parent trace.SegmentID
+	// Peer is the name of the callee, "" where Name is that.
+	Name, Peer             string
+	Namespace, User        string
+	Subsegment, InProgress bool
+	Error, Fault, Throttle bool
+	HTTP                   HTTP
+	AWS                    AWS
+	SQL                    SQL
+	HasCause               bool // Exceptions may be empty all the same
+	Exceptions             []Exception
+
+	mapper      *Mapper
+	res         *resource
+	eventCaused bool // Exceptions are those of events
+	// storeResource is true where resource attributes become metadata.
+	storeResource bool
+}
+
+// Document maps a segment that was made of a span again. opens says that the span is
+// the first of its service in its trace, which only the trace knows: then it is a
+// segment. An error says that Segment.Raw is no span.
+func (m *Mapper) Document(seg *trace.Segment, opens bool) (d Document, err error) {
+	scope := seg.Scope
+	if scope == nil {
+		scope = new(trace.OTLPScope)
+	}
+	res, err := m.parseResource(scope)
+	if err != nil {
+		return d, fmt.Errorf("render span %s: resource: %w", seg.ID, err)
+	}
+	s := new(Span)
+	if err := s.parse(seg.Raw); err != nil {
+		return d, fmt.Errorf("render span %s: %w", seg.ID, err)
+	}
+	m.mapSpan(&d, s, res, seg.Part, opens)
+	return d, nil
+}
+
+// Profile is the set of rules that made the document.
+func (d *Document) Profile() Profile { return d.mapper.options.Profile }
+
+// Origin is the X-Ray origin of what the service runs on, "" if X-Ray has none.
+func (d *Document) Origin() string { return d.res.origin }
+
+// ResourceARN is the ARN of what the service runs on.
+func (d *Document) ResourceARN() string { return d.res.arn }
+
+// Version is the version of the service; ok says that the document has a service
+// block.
+func (d *Document) Version() (version string, ok bool) {
+	return d.res.version, d.res.has(keyServiceVersion) || d.res.has(keyContainerImageTag)
+}
+
+// Scope is the span's instrumentation scope, with the schema URLs of scope and
+// resource.
+func (d *Document) Scope() (scope Scope, scopeSchema, resourceSchema string) {
+	// The message was checked when it was received.
+	scope, _ = parseScope(d.res.scope.Scope)
+	return scope, d.res.scope.ScopeSchema, d.res.scope.ResourceSchema
+}
+
+// SDK is aws.xray: "opentelemetry for java", its version, and whether the service was
+// instrumented without code.
+func (d *Document) SDK() (name, version string, auto bool) {
+	r := d.res
+	name = r.str(keyTelemetrySDKName)
+	if name != "" && r.language != "" {
+		name += " for " + r.language
+	}
+	// Of the two attributes that say it, the last one counts.
+	k := keyTelemetryAutoVersion
+	if r.first[keyTelemetryDistroVersion] > r.first[k] {
+		k = keyTelemetryDistroVersion
+	}
+	return name, r.str(keyTelemetrySDKVersion), r.str(k) != ""
+}
+
+// Host is the part of an aws block that describes what the service runs on.
+type Host struct {
+	Beanstalk Beanstalk
+	LogGroups []LogGroup
+	ECS       ECS
+	EC2       EC2
+	EKS       EKS
+}
+
+// Beanstalk is aws.elastic_beanstalk.
+type Beanstalk struct {
+	Present                   bool
+	Environment, VersionLabel string
+	Deployment                int64
+}
+
+// LogGroup is one element of aws.cloudwatch_logs.
+type LogGroup struct{ Name, ARN string }
+
+// ECS is aws.ecs.
+type ECS struct {
+	Present                                                                                             bool
+	Container, ContainerID, TaskARN, TaskFamily, ClusterARN, ContainerARN, AvailabilityZone, LaunchType string
+}
+
+// EC2 is aws.ec2.
+type EC2 struct {
+	Present                                   bool
+	InstanceID, AvailabilityZone, Size, Image string
+}
+
+// EKS is aws.eks.
+type EKS struct {
+	Present                   bool
+	Cluster, Pod, ContainerID string
+}
+
+// Host is what the service runs on.
+func (d *Document) Host() (h Host) {
+	r := d.res
+	platform := r.str(keyCloudPlatform)
+	zone, container := r.str(keyCloudAvailabilityZone), r.str(keyContainerID)
+	h.LogGroups = r.logGroups(d.mapper.options.LogGroups)
+	if id := r.str(keyServiceInstanceID); platform == "aws_elastic_beanstalk" && id != "" {
+		h.Beanstalk = Beanstalk{Present: true, Environment: r.str(keyServiceNamespace), VersionLabel: r.str(keyServiceVersion)}
+		if n, err := strconv.ParseInt(id, 10, 64); err == nil {
+			h.Beanstalk.Deployment = n
+		}
+	}
+	if platform == "aws_ecs" {
+		h.ECS = ECS{
+			Present: true, Container: r.str(keyContainerName), ContainerID: container, TaskARN: r.str(keyAWSECSTaskARN), TaskFamily: r.str(keyAWSECSTaskFamily),
+			ClusterARN: r.str(keyAWSECSClusterARN), ContainerARN: r.str(keyAWSECSContainerARN), AvailabilityZone: zone, LaunchType: r.str(keyAWSECSLaunchtype),
+		}
+	}
+	if r.ec2 {
+		h.EC2 = EC2{Present: true, InstanceID: r.str(keyHostID), AvailabilityZone: zone, Size: r.str(keyHostType), Image: r.str(keyHostImageID)}
+	}
+	if cluster := r.str(keyK8sClusterName); platform == "aws_eks" || cluster != "" {
+		h.EKS = EKS{Present: true, Cluster: cluster, Pod: r.str(keyK8sPodName), ContainerID: container}
+	}
+	return h
+}
+
+// logGroups lists the log groups of the service: by ARN, else by name, else the
+// configured ones.
+func (r *resource) logGroups(configured []string) []LogGroup {
+	var out []LogGroup
+	for _, arn := range stringsOf(r.get(keyAWSLogGroupARNs)) {
+		name := arn
+		if parts := strings.Split(arn, ":"); len(parts) >= 7 {
+			name = parts[6]
+		}
+		out = append(out, LogGroup{name, arn})
+	}
+	if out != nil {
+		return out
+	}
+	names := stringsOf(r.get(keyAWSLogGroupNames))
+	if names == nil {
+		names = configured
+	}
+	for _, name := range names {
+		out = append(out, LogGroup{Name: name})
+	}
+	return out
+}

@@ -1,0 +1,227 @@
+package otlp
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/trace"
+)
+
+// Profile is a set of rules for making segments of OpenTelemetry spans.
+type Profile uint8
+
+const (
+	// ProfileNative extends the collector's rules: names and URLs from the stable
+	// semantic conventions, segments named after their service, stacks of Node.js,
+	// and everything that a segment document has no place for under metadata.otel.
+	// It is the default.
+	ProfileNative Profile = iota
+	// ProfileCompatible gives exactly what the OpenTelemetry Collector's
+	// awsxrayexporter v0.120 sends to X-Ray, quirks included.
+	ProfileCollector
+)
+
+// Options say how spans become segments. The zero value is what Fluoro uses
+// unless it is told otherwise. The fields are those of the collector's
+// awsxrayexporter.
+type Options struct {
+	Profile Profile
+	// IndexedAttributes are attributes that become annotations, beside those that
+	// a span names itself in aws.xray.annotations. Resource attributes are named
+	// otel.resource.<name>.
+	IndexedAttributes []string
+	// IndexAllAttributes makes an annotation of every attribute that is a string,
+	// number or bool.
+	IndexAllAttributes bool
+	// Searched says which attributes of spans and resources search finds as
+	// annotations, under the names they were sent with. The document does not
+	// depend on it. nil stands for all.
+	Searched *Patterns
+	// LogGroups are the CloudWatch log groups of services that name none.
+	LogGroups []string
+	// ReplaceDots writes _ for dots in annotation keys (the collector's gate
+	// exporter.xray.allowDot turned off).
+	ReplaceDots bool
+	// CheckTraceIDTime refuses spans whose trace id, or that of a link, does not
+	// begin with a time of the last 28 days in seconds (the collector's gate
+	// exporter.awsxray.skiptimestampvalidation turned off).
+	CheckTraceIDTime bool
+}
+
+// Mapper makes segments of spans by one set of rules. It is immutable and may be
+// used by many goroutines. The zero value has the default Options.
+type Mapper struct {
+	options Options
+	indexed map[string]bool
+	sources sources
+}
+
+// NewMapper makes a Mapper. It keeps o's slices, which must not change.
+func NewMapper(o Options) *Mapper {
+	m := &Mapper{options: o}
+	if len(o.IndexedAttributes) > 0 {
+		m.indexed = make(map[string]bool, len(o.IndexedAttributes))
+		for _, name := range o.IndexedAttributes {
+			m.indexed[name] = true
+		}
+	}
+	return m
+}
+
+func (m *Mapper) native() bool { return m.options.Profile == ProfileNative }
+
+// parts is how many documents the span gives: two for an Application Signals
+// local root that calls another service.
+func (s *Span) parts() int {
+	if s.localRoot() && s.Kind != KindServer && s.Kind != KindInternal {
+		return 2
+	}
+	return 1
+}
+
+func (s *Span) localRoot() bool {
+	return s.has(keyAWSSpanKind) && s.str(keyAWSSpanKind) == "LOCAL_ROOT"
+}
+
+// mapSpan maps one part of a span into d. opens says that the trace shows that the
+// span opens its service: its parent belongs to another one.
+func (m *Mapper) mapSpan(d *Document, s *Span, r *resource, part uint8, opens bool) {
+	*d = Document{mapper: m, Span: s, res: r, Part: part, ID: s.ID, Parent: s.Parent}
+	two := s.parts() == 2
+	if two && part == 0 {
+		d.Parent = serviceID(s)
+	}
+	if two && part == 1 {
+		d.ID = serviceID(s)
+	}
+	d.Subsegment = s.Kind != KindServer && !opens && !m.opensService(d)
+	d.storeResource = !d.Subsegment || d.Parent.IsZero()
+	d.InProgress = m.native() && s.inProgress()
+	m.mapHTTP(d)
+	m.mapCause(d)
+	m.mapAWS(d)
+	m.mapSQL(d)
+	m.mapName(d)
+	d.User = s.str(keyEnduserID)
+	if d.User == "" && m.native() {
+		d.User = s.str(keyUserID)
+	}
+	switch {
+	case two && part == 0:
+		m.toDependency(d)
+	case two:
+		m.toService(d)
+	case s.localRoot():
+		d.Subsegment, d.Namespace = false, ""
+	case d.Subsegment && d.Namespace == "" && s.has(keyAWSRemoteService) && s.Kind >= KindClient && s.Kind <= KindConsumer:
+		d.Namespace = "remote"
+	}
+	if m.native() {
+		if d.Name = trace.CutName(d.Name); d.Name == "" {
+			d.Name = "span"
+		}
+		d.Peer = trace.CutName(d.Peer)
+	}
+}
+
+// opensService says whether a span that is no SERVER is where its service begins:
+// it has no parent, or that is known to be in another process. A call is part of a
+// service even then. The collector makes a segment of whatever has no parent and
+// does not look at the flags; ADOT spans say it themselves in aws.span.kind.
+func (m *Mapper) opensService(d *Document) bool {
+	s := d.Span
+	if !m.native() || s.has(keyAWSSpanKind) {
+		return d.Parent.IsZero()
+	}
+	calls := s.calls()
+	return !calls && (d.Parent.IsZero() || s.isRemote())
+}
+
+// inProgress says whether the span was sent before its end: it has none yet, or
+// says so (X-Ray's own attribute, which the collector's awsxrayreceiver sets).
+func (s *Span) inProgress() bool {
+	if s.End == 0 {
+		return true
+	}
+	v := s.get(keyAWSXRayInProgress)
+	return v != nil && v.kind == boolValue && v.num == 1
+}
+
+// toDependency makes d the subsegment for the call that a local root is.
+func (m *Mapper) toDependency(d *Document) {
+	d.Subsegment = true
+	if d.Namespace == "" {
+		d.Namespace = "remote"
+	}
+	if d.Span.has(keyAWSRemoteService) {
+		d.Name = d.Span.trimSDK(d.Span.str(keyAWSRemoteService))
+	}
+}
+
+// toService makes d the segment for the service that a local root belongs to.
+func (m *Mapper) toService(d *Document) {
+	d.Subsegment, d.Namespace = false, ""
+	if d.Span.has(keyAWSLocalService) {
+		d.Name = d.Span.str(keyAWSLocalService)
+	}
+	d.HTTP = HTTP{}
+	d.AWS.Call = Call{}
+}
+
+// kind is the span's, or that of the service segment of a local root. Numbers that
+// OpenTelemetry does not know are unspecified.
+func (d *Document) kind() trace.SpanKind {
+	switch {
+	case d.Part > 0:
+		return trace.SpanInternal
+	case d.Span.Kind < 0 || d.Span.Kind > KindConsumer:
+		return trace.SpanUnspecified
+	}
+	return trace.SpanKind(d.Span.Kind)
+}
+
+// keepsLinks says whether the span's links belong to this document.
+func (d *Document) KeepsLinks() bool {
+	if d.Span.parts() == 1 {
+		return true
+	}
+	return (d.Span.Kind == KindConsumer) == (d.Part == 1)
+}
+
+// serviceID is the id of the service segment of a local root. The collector
+// draws one at random; here it follows from the span, so that a span that is
+// sent or read twice gives the same segment.
+func serviceID(s *Span) trace.SegmentID { return derivedID(s, 's', 0) }
+
+// derivedID makes an id for something within a span that has none of its own.
+func derivedID(s *Span, what byte, index int) trace.SegmentID {
+	var b [33]byte
+	copy(b[:16], s.TraceID[:])
+	copy(b[16:24], s.ID[:])
+	b[24] = what
+	binary.BigEndian.PutUint64(b[25:], uint64(index))
+	h := fnv.New64a()
+	h.Write(b[:])
+	var id trace.SegmentID
+	// The finalizer of MurmurHash3 spreads what FNV leaves in the low bits.
+	x := h.Sum64()
+	x = (x ^ x>>33) * 0xff51afd7ed558ccd
+	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
+	binary.BigEndian.PutUint64(id[:], max(x^x>>33, 1))
+	return id
+}
+
+// trimSDK cuts what ADOT puts before the names of AWS services.
+func (s *Span) trimSDK(name string) string {
+	if !s.awsSDK() {
+		return name
+	}
+	if after, ok := strings.CutPrefix(name, "AWS.SDK."); ok {
+		return after
+	}
+	return strings.TrimPrefix(name, "AWS::")
+}
+
+// awsSDK says whether the span is a call of an AWS SDK.
+func (s *Span) awsSDK() bool { return s.str(keyRPCSystem) == awsRPC }
