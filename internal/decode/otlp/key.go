@@ -157,261 +157,181 @@ const (
 	lastSQLKey  = keyDBUser
 )
 
+// keyNames are the names of the keys.
+var keyNames = [keyCount]string{
+	// http
+	keyHTTPMethod:             "http.method",
+	keyHTTPRequestMethod:      "http.request.method",
+	keyHTTPClientIP:           "http.client_ip",
+	keyHTTPUserAgent:          "http.user_agent",
+	keyUserAgentOriginal:      "user_agent.original",
+	keyHTTPStatusCode:         "http.status_code",
+	keyHTTPResponseStatusCode: "http.response.status_code",
+	keyHTTPURL:                "http.url",
+	keyURLFull:                "url.full",
+	keyHTTPScheme:             "http.scheme",
+	keyURLScheme:              "url.scheme",
+	keyHTTPHost:               "http.host",
+	keyHTTPTarget:             "http.target",
+	keyURLQuery:               "url.query",
+	keyHTTPServerName:         "http.server_name",
+	keyNetHostPort:            "net.host.port",
+	keyHostName:               "host.name",
+	keyNetHostName:            "net.host.name",
+	keyNetPeerName:            "net.peer.name",
+	keyNetPeerPort:            "net.peer.port",
+	keyNetPeerIP:              "net.peer.ip",
+	keyNetworkPeerAddress:     "network.peer.address",
+	keyClientAddress:          "client.address",
+	keyURLPath:                "url.path",
+	keyServerAddress:          "server.address",
+	keyServerPort:             "server.port",
+
+	// aws
+	keyAWSOperation:  "aws.operation",
+	keyAWSAccountID:  "aws.account_id",
+	keyAWSRegion:     "aws.region",
+	keyAWSRequestID:  "aws.request_id",
+	keyAWSRequestID2: "aws.requestId",
+	keyAWSQueueURL:   "aws.queue_url",
+	keyAWSQueueURL2:  "aws.queue.url",
+	keyAWSTableName:  "aws.table_name",
+	keyAWSTableName2: "aws.table.name",
+	keyRPCMethod:     "rpc.method",
+
+	// sql
+	keyDBConnectionString: "db.connection_string",
+	keyDBSystem:           "db.system",
+	keyDBName:             "db.name",
+	keyDBStatement:        "db.statement",
+	keyDBUser:             "db.user",
+
+	// other
+	keyHTTPStatusText:                   "http.status_text",
+	keyPeerService:                      "peer.service",
+	keyAWSService:                       "aws.service",
+	keyRPCSystem:                        "rpc.system",
+	keyRPCService:                       "rpc.service",
+	keyMessagingURL:                     "messaging.url",
+	keyAWSDynamoDBTableNames:            "aws.dynamodb.table_names",
+	keyEnduserID:                        "enduser.id",
+	keyAWSXRayAnnotations:               "aws.xray.annotations",
+	keyAWSLocalService:                  "aws.local.service",
+	keyAWSRemoteService:                 "aws.remote.service",
+	keyAWSRemoteOperation:               "aws.remote.operation",
+	keyRemoteTarget:                     "remoteTarget",
+	keyK8sRemoteNamespace:               "K8s.RemoteNamespace",
+	keyAWSSpanKind:                      "aws.span.kind",
+	keyMessageType:                      "message.type",
+	keyMessagingMessagePayloadSizeBytes: "messaging.message_payload_size_bytes",
+
+	// native
+	keyDBSystemName:                  "db.system.name",
+	keyDBNamespace:                   "db.namespace",
+	keyDBQueryText:                   "db.query.text",
+	keyMessagingDestinationName:      "messaging.destination.name",
+	keyMessagingDestination:          "messaging.destination",
+	keyRPCSystemName:                 "rpc.system.name",
+	keyUserID:                        "user.id",
+	keyAWSS3Bucket:                   "aws.s3.bucket",
+	keyAWSSNSTopicARN:                "aws.sns.topic.arn",
+	keySQSQueueURL:                   "aws.sqs.queue.url",
+	keyAWSRequestID3:                 "aws.request.id",
+	keyAWSExtendedRequestID:          "aws.extended_request_id",
+	keyCloudRegion:                   "cloud.region",
+	keyAWSLambdaFunctionName:         "aws.lambda.function.name",
+	keyFaasInvokedName:               "faas.invoked_name",
+	keyAWSXRaySamplingRule:           "aws.xray.sampling_rule",
+	keyAWSXRayInProgress:             "aws.xray.inprogress",
+	keyHTTPResponseBodySize:          "http.response.body.size",
+	keyHTTPResponseContentLength:     "http.response_content_length",
+	keyDBCassandraKeyspace:           "db.cassandra.keyspace",
+	keyDBElasticsearchCluster:        "db.elasticsearch.cluster.name",
+	keyMessagingSystem:               "messaging.system",
+	keyMessagingDestinationTemplate:  "messaging.destination.template",
+	keyMessagingDestinationTemporary: "messaging.destination.temporary",
+	keyMessagingDestinationAnonymous: "messaging.destination.anonymous",
+	keyMessagingTempDestination:      "messaging.temp_destination",
+	keyMessagingRabbitMQKey:          "messaging.rabbitmq.routing_key",
+	keyMessagingRabbitMQRoutingKey:   "messaging.rabbitmq.destination.routing_key",
+	keyGenAIProviderName:             "gen_ai.provider.name",
+	keyGenAISystem:                   "gen_ai.system",
+	keyNetSockPeerName:               "net.sock.peer.name",
+	keyNetSockPeerAddr:               "net.sock.peer.addr",
+	keyServerSocketDomain:            "server.socket.domain",
+	keyServerSocketAddress:           "server.socket.address",
+
+	// resource
+	keyServiceName:            "service.name",
+	keyServiceVersion:         "service.version",
+	keyContainerImageTag:      "container.image.tag",
+	keyCloudProvider:          "cloud.provider",
+	keyCloudPlatform:          "cloud.platform",
+	keyCloudAccountID:         "cloud.account.id",
+	keyCloudAvailabilityZone:  "cloud.availability_zone",
+	keyHostID:                 "host.id",
+	keyHostType:               "host.type",
+	keyHostImageID:            "host.image.id",
+	keyContainerName:          "container.name",
+	keyContainerID:            "container.id",
+	keyK8sPodName:             "k8s.pod.name",
+	keyK8sClusterName:         "k8s.cluster.name",
+	keyServiceNamespace:       "service.namespace",
+	keyServiceInstanceID:      "service.instance.id",
+	keyTelemetrySDKName:       "telemetry.sdk.name",
+	keyTelemetrySDKLanguage:   "telemetry.sdk.language",
+	keyTelemetrySDKVersion:    "telemetry.sdk.version",
+	keyTelemetryAutoVersion:   "telemetry.auto.version",
+	keyTelemetryDistroVersion: "telemetry.distro.version",
+	keyAWSECSClusterARN:       "aws.ecs.cluster.arn",
+	keyAWSECSContainerARN:     "aws.ecs.container.arn",
+	keyAWSECSTaskARN:          "aws.ecs.task.arn",
+	keyAWSECSTaskFamily:       "aws.ecs.task.family",
+	keyAWSECSLaunchtype:       "aws.ecs.launchtype",
+	keyAWSLogGroupNames:       "aws.log.group.names",
+	keyAWSLogGroupARNs:        "aws.log.group.arns",
+	keyAWSXRayResourceARN:     "aws.xray.resource_arn",
+	keyCloudResourceID:        "cloud.resource_id",
+
+	// event
+	keyExceptionType:       "exception.type",
+	keyExceptionMessage:    "exception.message",
+	keyExceptionStacktrace: "exception.stacktrace",
+	keyAWSHTTPErrorMessage: "aws.http.error_message",
+}
+
+// keySlots is a hash table of keyNames: keyOf looks at a few slots in a row. Every
+// attribute of every span is looked up; a Go map takes four times as long.
+var keySlots = func() (slots [512]key) {
+	for k := keyOther + 1; k < keyCount; k++ {
+		i := keyHash(keyNames[k])
+		for slots[i] != keyOther {
+			i = (i + 1) % len(slots)
+		}
+		slots[i] = k
+	}
+	return slots
+}()
+
+// shortestKey is the length of the shortest name.
+const shortestKey = len("user.id")
+
+// keyHash hashes length, end and middle of a name: most names begin alike.
+func keyHash(name string) int {
+	n := len(name)
+	end := uint32(name[n-1]) | uint32(name[n-2])<<8 | uint32(name[n-3])<<16 | uint32(name[n-4])<<24
+	middle := uint32(name[n/2]) | uint32(name[n/2-1])<<8
+	return int((end*0x9e3779b1 + middle*0x85ebca6b + uint32(n)*0xc2b2ae35) >> 23)
+}
+
 // keyOf is the number of an attribute name.
 func keyOf(name string) key {
-	switch name {
-	case "http.method":
-		return keyHTTPMethod
-	case "http.request.method":
-		return keyHTTPRequestMethod
-	case "http.client_ip":
-		return keyHTTPClientIP
-	case "http.user_agent":
-		return keyHTTPUserAgent
-	case "user_agent.original":
-		return keyUserAgentOriginal
-	case "http.status_code":
-		return keyHTTPStatusCode
-	case "http.response.status_code":
-		return keyHTTPResponseStatusCode
-	case "http.url":
-		return keyHTTPURL
-	case "url.full":
-		return keyURLFull
-	case "http.scheme":
-		return keyHTTPScheme
-	case "url.scheme":
-		return keyURLScheme
-	case "http.host":
-		return keyHTTPHost
-	case "http.target":
-		return keyHTTPTarget
-	case "url.query":
-		return keyURLQuery
-	case "http.server_name":
-		return keyHTTPServerName
-	case "net.host.port":
-		return keyNetHostPort
-	case "host.name":
-		return keyHostName
-	case "net.host.name":
-		return keyNetHostName
-	case "net.peer.name":
-		return keyNetPeerName
-	case "net.peer.port":
-		return keyNetPeerPort
-	case "net.peer.ip":
-		return keyNetPeerIP
-	case "network.peer.address":
-		return keyNetworkPeerAddress
-	case "client.address":
-		return keyClientAddress
-	case "url.path":
-		return keyURLPath
-	case "server.address":
-		return keyServerAddress
-	case "server.port":
-		return keyServerPort
-	case "aws.operation":
-		return keyAWSOperation
-	case "aws.account_id":
-		return keyAWSAccountID
-	case "aws.region":
-		return keyAWSRegion
-	case "aws.request_id":
-		return keyAWSRequestID
-	case "aws.requestId":
-		return keyAWSRequestID2
-	case "aws.queue_url":
-		return keyAWSQueueURL
-	case "aws.queue.url":
-		return keyAWSQueueURL2
-	case "aws.table_name":
-		return keyAWSTableName
-	case "aws.table.name":
-		return keyAWSTableName2
-	case "rpc.method":
-		return keyRPCMethod
-	case "db.connection_string":
-		return keyDBConnectionString
-	case "db.system":
-		return keyDBSystem
-	case "db.name":
-		return keyDBName
-	case "db.statement":
-		return keyDBStatement
-	case "db.user":
-		return keyDBUser
-	case "http.status_text":
-		return keyHTTPStatusText
-	case "peer.service":
-		return keyPeerService
-	case "aws.service":
-		return keyAWSService
-	case "rpc.system":
-		return keyRPCSystem
-	case "rpc.service":
-		return keyRPCService
-	case "messaging.url":
-		return keyMessagingURL
-	case "aws.dynamodb.table_names":
-		return keyAWSDynamoDBTableNames
-	case "enduser.id":
-		return keyEnduserID
-	case "aws.xray.annotations":
-		return keyAWSXRayAnnotations
-	case "aws.local.service":
-		return keyAWSLocalService
-	case "aws.remote.service":
-		return keyAWSRemoteService
-	case "aws.remote.operation":
-		return keyAWSRemoteOperation
-	case "remoteTarget":
-		return keyRemoteTarget
-	case "K8s.RemoteNamespace":
-		return keyK8sRemoteNamespace
-	case "aws.span.kind":
-		return keyAWSSpanKind
-	case "message.type":
-		return keyMessageType
-	case "messaging.message_payload_size_bytes":
-		return keyMessagingMessagePayloadSizeBytes
-	case "db.system.name":
-		return keyDBSystemName
-	case "db.namespace":
-		return keyDBNamespace
-	case "db.query.text":
-		return keyDBQueryText
-	case "messaging.destination.name":
-		return keyMessagingDestinationName
-	case "messaging.destination":
-		return keyMessagingDestination
-	case "rpc.system.name":
-		return keyRPCSystemName
-	case "user.id":
-		return keyUserID
-	case "aws.s3.bucket":
-		return keyAWSS3Bucket
-	case "aws.sns.topic.arn":
-		return keyAWSSNSTopicARN
-	case "aws.sqs.queue.url":
-		return keySQSQueueURL
-	case "aws.extended_request_id":
-		return keyAWSExtendedRequestID
-	case "aws.request.id":
-		return keyAWSRequestID3
-	case "cloud.region":
-		return keyCloudRegion
-	case "aws.lambda.function.name":
-		return keyAWSLambdaFunctionName
-	case "faas.invoked_name":
-		return keyFaasInvokedName
-	case "aws.xray.sampling_rule":
-		return keyAWSXRaySamplingRule
-	case "aws.xray.inprogress":
-		return keyAWSXRayInProgress
-	case "http.response.body.size":
-		return keyHTTPResponseBodySize
-	case "http.response_content_length":
-		return keyHTTPResponseContentLength
-	case "db.cassandra.keyspace":
-		return keyDBCassandraKeyspace
-	case "db.elasticsearch.cluster.name":
-		return keyDBElasticsearchCluster
-	case "messaging.system":
-		return keyMessagingSystem
-	case "messaging.destination.template":
-		return keyMessagingDestinationTemplate
-	case "messaging.destination.temporary":
-		return keyMessagingDestinationTemporary
-	case "messaging.destination.anonymous":
-		return keyMessagingDestinationAnonymous
-	case "messaging.temp_destination":
-		return keyMessagingTempDestination
-	case "messaging.rabbitmq.routing_key":
-		return keyMessagingRabbitMQKey
-	case "messaging.rabbitmq.destination.routing_key":
-		return keyMessagingRabbitMQRoutingKey
-	case "gen_ai.provider.name":
-		return keyGenAIProviderName
-	case "gen_ai.system":
-		return keyGenAISystem
-	case "net.sock.peer.name":
-		return keyNetSockPeerName
-	case "net.sock.peer.addr":
-		return keyNetSockPeerAddr
-	case "server.socket.domain":
-		return keyServerSocketDomain
-	case "server.socket.address":
-		return keyServerSocketAddress
-	case "service.name":
-		return keyServiceName
-	case "service.version":
-		return keyServiceVersion
-	case "container.image.tag":
-		return keyContainerImageTag
-	case "cloud.provider":
-		return keyCloudProvider
-	case "cloud.platform":
-		return keyCloudPlatform
-	case "cloud.account.id":
-		return keyCloudAccountID
-	case "cloud.availability_zone":
-		return keyCloudAvailabilityZone
-	case "host.id":
-		return keyHostID
-	case "host.type":
-		return keyHostType
-	case "host.image.id":
-		return keyHostImageID
-	case "container.name":
-		return keyContainerName
-	case "container.id":
-		return keyContainerID
-	case "k8s.pod.name":
-		return keyK8sPodName
-	case "k8s.cluster.name":
-		return keyK8sClusterName
-	case "service.namespace":
-		return keyServiceNamespace
-	case "service.instance.id":
-		return keyServiceInstanceID
-	case "telemetry.sdk.name":
-		return keyTelemetrySDKName
-	case "telemetry.sdk.language":
-		return keyTelemetrySDKLanguage
-	case "telemetry.sdk.version":
-		return keyTelemetrySDKVersion
-	case "telemetry.auto.version":
-		return keyTelemetryAutoVersion
-	case "telemetry.distro.version":
-		return keyTelemetryDistroVersion
-	case "aws.ecs.cluster.arn":
-		return keyAWSECSClusterARN
-	case "aws.ecs.container.arn":
-		return keyAWSECSContainerARN
-	case "aws.ecs.task.arn":
-		return keyAWSECSTaskARN
-	case "aws.ecs.task.family":
-		return keyAWSECSTaskFamily
-	case "aws.ecs.launchtype":
-		return keyAWSECSLaunchtype
-	case "aws.log.group.names":
-		return keyAWSLogGroupNames
-	case "aws.log.group.arns":
-		return keyAWSLogGroupARNs
-	case "aws.xray.resource_arn":
-		return keyAWSXRayResourceARN
-	case "cloud.resource_id":
-		return keyCloudResourceID
-	case "exception.type":
-		return keyExceptionType
-	case "exception.message":
-		return keyExceptionMessage
-	case "exception.stacktrace":
-		return keyExceptionStacktrace
-	case "aws.http.error_message":
-		return keyAWSHTTPErrorMessage
+	if len(name) < shortestKey {
+		return keyOther
 	}
-	return keyOther
+	for i := keyHash(name); ; i = (i + 1) % len(keySlots) {
+		if k := keySlots[i]; k == keyOther || keyNames[k] == name {
+			return k
+		}
+	}
 }
