@@ -41,6 +41,7 @@ type Config struct {
 	// search (decode.ParsePatterns reads it), AnnotationKeys and AnnotationValues how
 	// many have an index.
 	SearchAttributes string
+	OTLPMapping      string // native or collector
 	AnnotationKeys   int
 	AnnotationValues int
 	Memory           int64  // bytes the process stays below; 0 for the default
@@ -81,6 +82,7 @@ var settings = []setting{
 	{"retention-for", "", "other times for accounts and groups, such as account:123456789012=168h,group:checkout=2160h; a trace in several groups is kept for the longest, and groups win over accounts", retentionFor},
 	{"retention-bytes", "0", "most bytes that settled traces may take on disk, such as 500MB or 20GB; the oldest go first; 0 for no bound", size(func(c *Config) *int64 { return &c.RetentionBytes })},
 	{"search-attributes", "*", "OpenTelemetry attributes of spans and resources that filter expressions find as annotations: names with * for any characters, commas between them, ! before those to leave out, such as *,!http.request.header.*; the last that fits counts. listed: as X-Ray, only those that a span lists in aws.xray.annotations", text(func(c *Config) *string { return &c.SearchAttributes })},
+	{"otlp-mapping", "native", "how OpenTelemetry spans that arrive become segments: native, or collector for exactly what the OpenTelemetry Collector's awsxrayexporter makes of them (docs/format/otlp.md); spans keep the mapping they arrived with", pattern(func(c *Config) *string { return &c.OTLPMapping }, `^(native|collector)$`, "native or collector")},
 	{"annotation-keys", "5000", "how many keys of annotations and attributes of an account have an index for search; what has others is found, too, but more slowly, and told on the status page", count(func(c *Config) *int { return &c.AnnotationKeys })},
 	{"annotation-values", "10000000", "how many distinct values of each of these keys have an index, about; the same is true of others", count(func(c *Config) *int { return &c.AnnotationValues })},
 	{"memory", "0", "memory the process stays below, such as 512MB: bounds open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the machine's or the control group's, at most 2 GB; at least 128MB", memorySize},

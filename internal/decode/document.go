@@ -150,7 +150,8 @@ func Restore(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8
 	return Restorer(new(otlp.Mapper))(source, raw, scope, part, at)
 }
 
-// Restorer returns the function Restore that decodes spans by the options of m.
+// Restorer returns the function Restore that decodes spans by the options of m, but
+// for the profile, which the source names.
 func Restorer(m *otlp.Mapper) func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
 	return func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
 		var segments []*trace.Segment
@@ -160,9 +161,9 @@ func Restorer(m *otlp.Mapper) func(source trace.Source, raw []byte, scope *trace
 			if segments, refusal = Document(raw, at); refusal != nil {
 				return nil, fmt.Errorf("restore segment document: %w", refusal)
 			}
-		case trace.SourceOTLP:
+		case trace.SourceOTLP, trace.SourceCollector:
 			var err error
-			if segments, err = m.Span(raw, scope, at); err != nil {
+			if segments, err = m.For(source).Span(raw, scope, at); err != nil {
 				return nil, fmt.Errorf("restore span: %w", err)
 			}
 		default:

@@ -39,7 +39,7 @@ var FormatOTel = Format{"OTEL", func(t *trace.Trace) ([]assemble.Document, error
 			continue // nobody sent it
 		case doc == nil:
 			return nil, fmt.Errorf("entity %s of trace %s has no document", e.ID, t.ID)
-		case doc.Source != trace.SourceOTLP:
+		case !doc.Source.IsSpan():
 			d.JSON = render.Entity(doc, e)
 		case doc.Part > 0:
 			continue // the span comes with its first part

@@ -10,10 +10,12 @@ import (
 )
 
 // Text writes the segment document of a span, one JSON object without blanks, by
-// the default options of package otlp. opens says that the span is the first of its
+// the profile that its source names and the default options of package otlp. opens says that the span is the first of its
 // service in its trace, which only the trace knows: then it is a segment. An error
 // says that Segment.Raw is no span.
-func Text(seg *trace.Segment, opens bool) ([]byte, error) { return TextBy(&standard, seg, opens) }
+func Text(seg *trace.Segment, opens bool) ([]byte, error) {
+	return TextBy(standard.For(seg.Source), seg, opens)
+}
 
 var standard otlp.Mapper // with the default options
 

@@ -124,7 +124,11 @@ func (s *server) open() (err error) {
 	if searched == nil {
 		attributes = "" // all
 	}
-	mapper := otlp.NewMapper(otlp.Options{Searched: searched})
+	mapping := otlp.Options{Searched: searched}
+	if c.OTLPMapping == "collector" {
+		mapping.Profile = otlp.ProfileCollector
+	}
+	mapper := otlp.NewMapper(mapping)
 	room := s.budget()
 	s.answers, s.names = query.NewRoom(room.answers), room.names
 	// The lock comes first: it says that the directory is ours. The store asks the
@@ -186,7 +190,7 @@ func (s *server) contradicted(_ trace.Account, refused []trace.Refused) {
 	byProtocol := map[string][]trace.Refused{}
 	for _, r := range refused {
 		protocol := receive.ProtocolXRay
-		if r.In.Source == trace.SourceOTLP {
+		if r.In.Source.IsSpan() {
 			protocol = receive.ProtocolOTLPHTTP
 		}
 		byProtocol[protocol] = append(byProtocol[protocol], r)

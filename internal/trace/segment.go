@@ -4,17 +4,24 @@ package trace
 // cannot be reached from another.
 type Account string
 
-// Source says in which form a segment was received.
+// Source says in which form a segment was received, and by which rules it is read
+// again.
 type Source uint8
 
-// The forms in which segments are received.
+// The forms in which segments are received. Stores keep these numbers.
 const (
 	// SourceDocument is an X-Ray segment document: Segment.Raw is its JSON text.
 	SourceDocument Source = iota + 1
 	// SourceOTLP is an OpenTelemetry span: Segment.Raw is one protobuf
 	// opentelemetry.proto.trace.v1.Span, Segment.Scope what surrounded it.
 	SourceOTLP
+	// SourceCollector is an OpenTelemetry span, kept as those of SourceOTLP are, that is
+	// mapped as the OpenTelemetry Collector's awsxrayexporter maps it.
+	SourceCollector
 )
+
+// IsSpan says whether the segment was an OpenTelemetry span.
+func (s Source) IsSpan() bool { return s == SourceOTLP || s == SourceCollector }
 
 // OTLPScope is what surrounds a span in an OTLP request. It is shared by all
 // spans of one ScopeSpans and must not be changed.

@@ -79,7 +79,7 @@ func (m *Mapper) mapHTTP(d *Document) {
 		h.URL = u.native(d.Span.Kind)
 		h.hasURL = h.URL != ""
 	} else if h.hasURL {
-		h.URL = u.compatible(d.Span.Kind)
+		h.URL = u.collector(d.Span.Kind)
 	}
 	h.ContentLength = m.contentLength(d.Span)
 }
@@ -190,9 +190,9 @@ func port(v *Value) string {
 	return strconv.FormatInt(v.int(), 10)
 }
 
-// compatible is the collector's URL: it takes url.query for the whole target, and
+// collector is the exporter's URL: it takes url.query for the whole target, and
 // for calls it does not know server.address.
-func (u *urlParts) compatible(kind int32) string {
+func (u *urlParts) collector(kind int32) string {
 	if u.full != nil {
 		return u.full.Text()
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"strings"
+	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -55,6 +56,10 @@ type Mapper struct {
 	options Options
 	indexed map[string]bool
 	sources sources
+	other   struct { // a Mapper of the other profile, once it was asked for
+		sync.Once
+		*Mapper
+	}
 }
 
 // NewMapper makes a Mapper. It keeps o's slices, which must not change.
@@ -67,6 +72,31 @@ func NewMapper(o Options) *Mapper {
 		}
 	}
 	return m
+}
+
+// For is a Mapper with the options of m, but with the profile that made the segments
+// of a source. Spans keep the mapping they were received with.
+func (m *Mapper) For(source trace.Source) *Mapper {
+	if source == m.segmentSource() {
+		return m
+	}
+	m.other.Do(func() {
+		o := m.options
+		o.Profile = ProfileNative
+		if m.native() {
+			o.Profile = ProfileCollector
+		}
+		m.other.Mapper = NewMapper(o)
+	})
+	return m.other.Mapper
+}
+
+// segmentSource is the source of the segments that m makes.
+func (m *Mapper) segmentSource() trace.Source {
+	if m.native() {
+		return trace.SourceOTLP
+	}
+	return trace.SourceCollector
 }
 
 func (m *Mapper) native() bool { return m.options.Profile == ProfileNative }

@@ -38,7 +38,7 @@ func (m *Mapper) mapName(d *Document) {
 		if m.native() {
 			d.Name, remote = nativeName(d)
 		} else {
-			d.Name = compatibleName(d)
+			d.Name = collectorName(d)
 		}
 	}
 	if d.Name == "" {
@@ -75,8 +75,8 @@ func (m *Mapper) serviceName(d *Document) string {
 	return name
 }
 
-// compatibleName is the collector's search for a name.
-func compatibleName(d *Document) string {
+// collectorName is the collector's search for a name.
+func collectorName(d *Document) string {
 	s := d.Span
 	if name := s.str(keyDBName); s.has(keyDBName) {
 		if host := connectionHost(s); host != "" {
@@ -104,7 +104,7 @@ func nativeName(d *Document) (name string, remote bool) {
 	if calls && d.Namespace == "aws" {
 		name := s.rpcService()
 		if name == "" || s.str(keyDBName) != "" {
-			name = cmp.Or(compatibleName(d), name)
+			name = cmp.Or(collectorName(d), name)
 		}
 		if name != "" {
 			return name, true

@@ -306,7 +306,7 @@ func (d *decoder) add(raw []byte) {
 		seg := d.memory.Segments.One()
 		d.mapper.mapSpan(&d.doc, &d.span, d.res, uint8(part), false)
 		d.mapper.fill(seg, &d.doc, &d.memory)
-		seg.Source, seg.Raw, seg.Scope, seg.Attributes = trace.SourceOTLP, raw, d.scope, d.res.attributes()
+		seg.Source, seg.Raw, seg.Scope, seg.Attributes = d.mapper.segmentSource(), raw, d.scope, d.res.attributes()
 		seg.ReceivedAt, seg.Entity.ReceivedAt = d.at, d.at
 		d.out.Segments = append(d.out.Segments, seg)
 	}
@@ -354,8 +354,10 @@ func (m *Mapper) fill(seg *trace.Segment, d *Document, memory *slab.Segments) {
 		e.End = 0
 	}
 	e.Subsegment = d.Subsegment
-	e.Span = memory.Spans.One()
-	*e.Span = trace.Span{Kind: d.kind(), Name: s.Name, Resource: &d.res.kept.identity}
+	if m.native() { // else it is joined as X-Ray joins the exporter's documents
+		e.Span = memory.Spans.One()
+		*e.Span = trace.Span{Kind: d.kind(), Name: s.Name, Resource: &d.res.kept.identity}
+	}
 	e.Error, e.Fault, e.Throttle = d.Error, d.Fault, d.Throttle
 	if h := &d.HTTP; h.Present {
 		e.HTTP = trace.HTTP{URL: h.URL, Method: h.Method, UserAgent: h.UserAgent, ClientIP: h.ClientIP, Status: int(h.Status)}

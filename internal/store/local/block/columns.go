@@ -173,7 +173,7 @@ func (m *rowMaker) take(account trace.Account, id trace.ID, r *Record) *scopeCol
 		if ok = s.document(); ok {
 			out.Service = out.Name
 		}
-	case trace.SourceOTLP:
+	case trace.SourceOTLP, trace.SourceCollector:
 		ok = s.span()
 	}
 	if ok {
