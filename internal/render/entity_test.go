@@ -92,7 +92,7 @@ func spanOf(t *testing.T, text []byte) (resource, span any) {
 }
 
 // The goldens of the collector's awsxrayreceiver.
-func TestEntityOTLP_goldens(t *testing.T) {
+func TestEntity_goldens(t *testing.T) {
 	dirs, err := filepath.Glob(filepath.Join(corpus(t), "xray-to-otel", "*"))
 	if err != nil || len(dirs) < 14 {
 		t.Fatalf("%d goldens, %v", len(dirs), err)
@@ -144,7 +144,7 @@ func TestEntityOTLP_goldens(t *testing.T) {
 }
 
 // What the goldens have no example of.
-func TestEntityOTLP_more(t *testing.T) {
+func TestEntity_more(t *testing.T) {
 	segs, refusal := decode.Document([]byte(`{"trace_id":"1-66669980-b3d1d84e16ac2f7e15c3bd0a","id":"00f067aa0ba902b7","name":"svc","start_time":1718000000.123456789,"end_time":1718000000.5,
 		"links":[{"trace_id":"1-66669980-000000000000000000000001","id":"1111111111111111"}],"metadata":{"a":{"k":[1]},"b":2},
 		"sql":{"url":"nothing to split"},"fault":true,"cause":{"working_directory":"/","exceptions":[{"id":"2222222222222222","type":"E","message":"m","remote":true,"stack":[{"path":"f.go","line":7,"label":"f"},{"path":"g.go","label":"g"}]}]}}`), at)
@@ -166,7 +166,7 @@ func TestEntityOTLP_more(t *testing.T) {
 
 // Every span of the corpus that is received can be given back, and received
 // again it is the same span: no field is lost.
-func TestOTLPText_corpus(t *testing.T) {
+func TestOTLP_corpus(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(corpus(t), "otel-to-xray", "*", "input.otlp.pb"))
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
@@ -186,9 +186,9 @@ func TestOTLPText_corpus(t *testing.T) {
 				t.Fatal(file, err, string(text))
 			}
 			again := spans.Segments[seg.Part]
-			same(t, text, new(tracepb.Span), new(tracepb.Span), seg.Raw, again.Raw)
-			same(t, text, new(resourcepb.Resource), new(resourcepb.Resource), seg.Scope.Resource, again.Scope.Resource)
-			same(t, text, new(commonpb.InstrumentationScope), new(commonpb.InstrumentationScope), seg.Scope.Scope, again.Scope.Scope)
+			same(t, new(tracepb.Span), new(tracepb.Span), seg.Raw, again.Raw)
+			same(t, new(resourcepb.Resource), new(resourcepb.Resource), seg.Scope.Resource, again.Scope.Resource)
+			same(t, new(commonpb.InstrumentationScope), new(commonpb.InstrumentationScope), seg.Scope.Scope, again.Scope.Scope)
 			if seg.Scope.ResourceSchema != again.Scope.ResourceSchema || seg.Scope.ScopeSchema != again.Scope.ScopeSchema {
 				t.Errorf("%s: schemas in %s", file, text)
 			}
@@ -196,19 +196,19 @@ func TestOTLPText_corpus(t *testing.T) {
 	}
 }
 
-// same compares two protobuf messages of one type.
-func same(t *testing.T, text []byte, a, b proto.Message, one, other []byte) {
+// same compares two protobuf messages, read into a and b of one type.
+func same(t *testing.T, a, b proto.Message, one, other []byte) {
 	t.Helper()
 	if err := errors.Join(proto.Unmarshal(one, a), proto.Unmarshal(other, b)); err != nil {
 		t.Fatal(err)
 	}
 	if !proto.Equal(a, b) {
-		t.Errorf("%s\nreceived %v\ngiven %v", text, a, b)
+		t.Errorf("received %v\ngiven %v", a, b)
 	}
 }
 
-// FuzzOTLPText shows whatever bytes as a span: JSON or an error.
-func FuzzOTLPText(f *testing.F) {
+// FuzzOTLP shows whatever bytes as a span: JSON or an error.
+func FuzzOTLP(f *testing.F) {
 	f.Add([]byte{0x0a, 0x01, 0xff, 0x2a, 0x02, 0xff, '"'}, []byte{0x0a, 0x00})
 	text := &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: "v"}}
 	number := &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: 3}}
@@ -225,8 +225,8 @@ func FuzzOTLPText(f *testing.F) {
 	})
 }
 
-// FuzzEntityOTLP shows every entity of whatever document is taken.
-func FuzzEntityOTLP(f *testing.F) {
+// FuzzEntity shows every entity of whatever document is taken.
+func FuzzEntity(f *testing.F) {
 	f.Add([]byte(`{"trace_id":"1-66669980-b3d1d84e16ac2f7e15c3bd0a","id":"00f067aa0ba902b7","name":"s","start_time":1,"end_time":2,"aws":{"ecs":3},"annotations":{"a\"":1e300},"metadata":{"m":[]},"subsegments":[{"id":"1111111111111111","name":"x","start_time":1,"in_progress":true,"cause":"2222222222222222","sql":{"url":"a//b/c?"}}]}`))
 	f.Add([]byte(`{"trace_id":"1-66669980-b3d1d84e16ac2f7e15c3bd0a","id":"00f067aa0ba902b7","name":"s","start_time":1,"end_time":2,"links":[{"trace_id":"66669980000000000000000000000001","id":"0000000000000002","trace_state":"a","attributes":{"aws.xray.reserved.reference_type":"child","\u0000":[{"a":[]},null,1e999,-0]}},7]}`))
 	f.Fuzz(func(t *testing.T, doc []byte) {

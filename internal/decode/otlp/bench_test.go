@@ -124,7 +124,7 @@ func perSpan(b *testing.B, spans int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*spans), "ns/span")
 }
 
-func BenchmarkOTLPProto(b *testing.B) {
+func BenchmarkProto(b *testing.B) {
 	body := marshal(b, shopRequest(1000))
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
@@ -139,7 +139,7 @@ func BenchmarkOTLPProto(b *testing.B) {
 }
 
 // The same with the generated code, for comparison: messages alone, no segments.
-func BenchmarkOTLPProto_generated(b *testing.B) {
+func BenchmarkProto_generated(b *testing.B) {
 	body := marshal(b, shopRequest(1000))
 	b.ReportAllocs()
 	for b.Loop() {

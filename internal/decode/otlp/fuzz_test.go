@@ -87,7 +87,7 @@ func sameAsGenerated(t *testing.T, spans otlp.Spans, req *coltracepb.ExportTrace
 	}
 }
 
-func FuzzOTLPProto(f *testing.F) {
+func FuzzProto(f *testing.F) {
 	addCorpus(f, "input.otlp.pb", "otlp/*/input.otlp.pb", "zipkin/*/input.otlp.pb")
 	f.Add(marshal(f, shopRequest(20)))
 	f.Add(marshal(f, request(nil, newSpan(client, "aws.span.kind", "LOCAL_ROOT", "deep", nested(9), "aws.xray.metadata.a", `{"b":1}`))))
@@ -131,7 +131,7 @@ func FuzzOTLPProto(f *testing.F) {
 	})
 }
 
-func FuzzOTLPJSON(f *testing.F) {
+func FuzzJSON(f *testing.F) {
 	addCorpus(f, "input.otlp.json", "otlp/*/input.otlp.json", "zipkin/*/input.otlp.json", "otlp-invalid/*.json")
 	for _, s := range []string{
 		"{}", `{"resourceSpans":[{}]}`, `{"resourceSpans":[{"":[{}]}]}`, `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174"}]}]}]}`,
