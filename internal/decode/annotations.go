@@ -7,10 +7,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// annotations reads the annotations that are indexed: strings, numbers and
-// bools. Other values stay in the document's text alone.
+// annotations reads the annotations that X-Ray indexes: strings, numbers and bools.
+// Other values remain in the document's text only.
 func (d *documentReader) annotations() []trace.Annotation {
-	const few = 32 // up to here looking through the list beats a map
+	const few = 32 // up to here a linear search beats a map
 	out := d.memory.Scratch[:0]
 	var places map[string]int
 	for more := d.Object(); more; more = d.NextMember() {
@@ -43,7 +43,7 @@ func (d *documentReader) annotations() []trace.Annotation {
 	return d.memory.Annotations(slices.DeleteFunc(out, func(a trace.Annotation) bool { return a.Value.Kind == 0 }))
 }
 
-// annotation passes one value; ok is false for what is not indexed.
+// annotation reads one value; ok is false if X-Ray does not index it.
 func (d *documentReader) annotation() (value trace.Value, ok bool) {
 	v := d.Skip()
 	switch v.Kind() {

@@ -7,8 +7,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// aws reads the aws block: of segments where the code runs, of subsegments what
-// was called (X-Ray developer guide, segment documents, "AWS resource data").
+// aws reads the aws block: of a segment it says where the code runs, of a subsegment
+// what was called (X-Ray developer guide, segment documents, "AWS resource data").
 func (d *documentReader) aws() *trace.AWS {
 	var a trace.AWS
 	var containerZone string
@@ -35,7 +35,8 @@ func (d *documentReader) aws() *trace.AWS {
 		case "ecs":
 			containerZone, _ = d.two("availability_zone", "")
 		case "xray":
-			// Go, Python, Ruby and .NET write the first, Java and Node the second.
+			// SDKs for Go, Python, Ruby and .NET write the first, for Java and Node the
+			// second.
 			a.SamplingRule = cmp.Or(d.two("sampling_rule_name", "rule_name"))
 		default:
 			d.Skip()
@@ -45,8 +46,7 @@ func (d *documentReader) aws() *trace.AWS {
 	return d.memory.AWS(a)
 }
 
-// two passes one value and returns two string members of it, "" where there are
-// none.
+// two reads two string members of an object, "" if missing.
 func (d *documentReader) two(first, second string) (a, b string) {
 	var va, vb jsonscan.Value
 	for more := d.Object(); more; more = d.NextMember() {

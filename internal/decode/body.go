@@ -4,22 +4,21 @@ import (
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
 )
 
-// SerializationError is a request body that is not JSON, or holds a value of
-// another type than the API model says. The API answers it with
-// SerializationException.
+// SerializationError says that a request body is not JSON, or holds a value of a type
+// that the API model does not allow. The API answers SerializationException.
 type SerializationError struct{ Message string }
 
-// Error is the message for the client.
+// Error returns the message for the client.
 func (e *SerializationError) Error() string { return e.Message }
 
-// Body takes a PutTraceSegments request apart: {"TraceSegmentDocuments": ["…"]}.
-// The documents are unescaped copies that the caller owns; docs is nil when the
-// member is missing or null, or the request is; empty for an empty list. The error is a
+// Body splits a PutTraceSegments request, {"TraceSegmentDocuments": ["…"]}, into
+// documents: unescaped copies that the caller owns. docs is nil if the member or the
+// request is missing or null, and empty for an empty list. The error is a
 // *SerializationError.
 func Body(body []byte) (docs [][]byte, err error) {
 	r := jsonscan.NewReader(body)
 	kind := r.Kind()
-	var buf []byte // for all documents, also when the member is there twice
+	var buf []byte // of all documents, also if the member occurs twice
 	var wrong string
 	for more := r.Object(); more; more = r.NextMember() {
 		if string(r.Name()) != "TraceSegmentDocuments" {
@@ -31,7 +30,7 @@ func Body(body []byte) (docs [][]byte, err error) {
 		case jsonscan.Array:
 			docs = [][]byte{}
 			if buf == nil {
-				buf = make([]byte, 0, len(body)) // unescaped it is no longer
+				buf = make([]byte, 0, len(body)) // unescaping never lengthens
 			}
 		case jsonscan.Null:
 		default:
@@ -63,10 +62,9 @@ func Body(body []byte) (docs [][]byte, err error) {
 	return docs, nil
 }
 
-// NotA words a value of the wrong type as AWS's framework does; wanted is "a
-// String", say. Of X-Ray itself the texts for a number in place of a text and for
-// a text in place of a time are known, the others from services on the same
-// framework.
+// NotA words the error for a value of a wrong type as AWS's framework does; wanted is "a
+// String", for example. Two texts were recorded from X-Ray itself (a number instead of a
+// text, a text instead of a time), the others from services on the same framework.
 func NotA(wanted string, v jsonscan.Value) string {
 	switch kind := v.Kind(); {
 	case kind == jsonscan.Array:

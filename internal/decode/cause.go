@@ -5,9 +5,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// cause reads the cause: the id of an exception that another entity holds (a
-// string, or {"id": …} from Node), or exceptions (X-Ray developer guide, segment
-// documents, "Errors and exceptions").
+// cause reads the cause: the id of an exception in another entity (a string, or {"id":
+// …} from Node), or exceptions (X-Ray developer guide, segment documents, "Errors and
+// exceptions").
 func (d *documentReader) cause() (c trace.Cause) {
 	if d.Kind() == jsonscan.String {
 		c.Ref = d.text()

@@ -8,10 +8,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
 )
 
-// Datagram takes a daemon datagram apart: a header line {"format":"json",
-// "version":1}, a line feed, a document (aws-xray-daemon, pkg/tracesegment). The
-// body is a part of b. Codes of refusals: MissingHeader, InvalidHeader,
-// MissingBody.
+// Datagram splits a daemon datagram: a header line {"format":"json", "version":1}, a
+// line feed, a document (aws-xray-daemon, pkg/tracesegment). The body shares the memory
+// of b. It refuses with MissingHeader, InvalidHeader or MissingBody.
 func Datagram(b []byte) (body []byte, refusal *Refusal) {
 	line, body, found := bytes.Cut(b, []byte{'\n'})
 	switch {
@@ -26,7 +25,7 @@ func Datagram(b []byte) (body []byte, refusal *Refusal) {
 }
 
 func validHeader(line []byte) bool {
-	// What nearly every SDK sends, letter for letter.
+	// Nearly every SDK sends exactly this.
 	if string(line) == `{"format":"json","version":1}` || string(line) == `{"format": "json", "version": 1}` {
 		return true
 	}
@@ -34,7 +33,8 @@ func validHeader(line []byte) bool {
 	if err != nil {
 		return false
 	}
-	// The daemon is written in Go, whose names of members have no case.
+	// The daemon decodes with Go's encoding/json, which ignores the case of member
+	// names.
 	var format string
 	var version float64
 	for name, m := range h.Members() {

@@ -10,17 +10,16 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Refusal says why a document was not accepted, as PutTraceSegments answers it
-// in UnprocessedTraceSegments (X-Ray API model). ID is the document's id when
-// that is a string. Clients compare Message, so for the native service's codes it
-// is word for word what that answers; Detail says what it leaves out, such as
-// where the JSON breaks, and may be empty.
+// Refusal says why a document was refused, as PutTraceSegments answers in
+// UnprocessedTraceSegments (X-Ray API model). ID is the document's id if that is a
+// string. Clients compare Message: for X-Ray's own codes it is X-Ray's exact text.
+// Detail adds what that omits, such as where the JSON is malformed; it may be empty.
 type Refusal struct {
 	ID                    *string
 	Code, Message, Detail string
 }
 
-// Error is the refusal's message with its detail.
+// Error returns the message with its detail.
 func (r *Refusal) Error() string {
 	if r.Detail == "" {
 		return r.Message
@@ -28,30 +27,30 @@ func (r *Refusal) Error() string {
 	return r.Message + " (" + r.Detail + ")"
 }
 
-// Codes that the native service does not have.
+// Codes that X-Ray does not have.
 const (
 	codeTooLarge     = "DocumentTooLarge"
 	codeInvalidStart = "InvalidStartTime"
 	codeInvalidEnd   = "InvalidEndTime"
 )
 
-// wording is how the native service words what it refuses.
+// wording selects how X-Ray words a refusal.
 type wording uint8
 
 const (
-	// anEntity is what cannot be told to be a segment or a subsegment.
+	// anEntity: it is unknown whether it is a segment or a subsegment.
 	anEntity wording = iota
 	aSegment
 	aSubsegment
 )
 
-// refuse makes a refusal with a code of the native service. The detail is ours.
+// refuse returns a refusal with a code of X-Ray. The detail is ours.
 func (w wording) refuse(code, detail string) *Refusal {
 	return &Refusal{Code: code, Message: w.message(code, "", "null"), Detail: detail}
 }
 
-// refuseOur makes a refusal with a code that the native service does not have:
-// there its message says why.
+// refuseOur returns a refusal with a code that X-Ray does not have; its message says
+// why.
 func (w wording) refuseOur(code, why string) *Refusal {
 	return &Refusal{Code: code, Message: w.message(code, ": "+why, why)}
 }
@@ -66,14 +65,14 @@ func (w wording) message(code, detail, cause string) string {
 	return "Invalid entity. ErrorCode: " + code + detail
 }
 
-// Document decodes one element of TraceSegmentDocuments, or the body of one
-// datagram: a segment, an independent subsegment, or OTLP spans in base64 behind
-// T1S (sampled), T1U (not sampled: accepted, not kept) or T1, as ADOT on Lambda
-// sends them; spans by the default options of package otlp. at is the time of
-// receipt. The segments own doc.
+// Document decodes one element of TraceSegmentDocuments, or the body of one datagram: a
+// segment, an independent subsegment, or OTLP spans in base64 after T1S (sampled), T1U
+// (not sampled: accepted and dropped) or T1, as ADOT on Lambda sends them. It maps spans
+// by the default options of package otlp. at is the time of receipt. The segments own
+// doc.
 //
-// Any fault in the document, also in an embedded subsegment, refuses all of it.
-// The text is read once; the cost is bounded by its length.
+// Any fault in the document, also in an embedded subsegment, refuses all of it. The text
+// is read once; the cost is bounded by its length.
 func Document(doc []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
 	return NewDocuments(new(otlp.Mapper)).Append(nil, doc, at)
 }
@@ -87,8 +86,8 @@ type Documents struct {
 // NewDocuments begins a request. spans maps the OTLP spans among its documents.
 func NewDocuments(spans *otlp.Mapper) *Documents { return &Documents{spans, slab.NewSegments()} }
 
-// Append is the function Document; it appends to a list, which is as it was after
-// a refusal.
+// Append decodes a document as the function Document does and appends to a list. After a
+// refusal the list is unchanged.
 func (r *Documents) Append(to []*trace.Segment, doc []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
 	if len(doc) > trace.MaxDocument {
 		return to, aSegment.refuseOur(codeTooLarge, fmt.Sprintf("%d bytes, at most %d are taken", len(doc), trace.MaxDocument))
@@ -102,7 +101,7 @@ func (r *Documents) Append(to []*trace.Segment, doc []byte, at trace.Time) ([]*t
 	s.Source, s.ReceivedAt = trace.SourceDocument, at
 	isObject := d.Kind() == jsonscan.Object
 	m := d.entity(&s.Entity)
-	// What stands behind an error has not been read: it goes before all others.
+	// The text after a syntax error was not read, so this error precedes all others.
 	if err := d.End(); err != nil {
 		return to, aSegment.refuse("ParseError", err.Error())
 	}
@@ -120,7 +119,7 @@ func (r *Documents) Append(to []*trace.Segment, doc []byte, at trace.Time) ([]*t
 	return append(to, s), nil
 }
 
-// spansOf decodes the text behind "T1".
+// spansOf decodes the text after "T1".
 func spansOf(text []byte, m *otlp.Mapper, at trace.Time) ([]*trace.Segment, *Refusal) {
 	sampled := true
 	if text[0] == 'S' || text[0] == 'U' {
@@ -144,14 +143,14 @@ func spansOf(text []byte, m *otlp.Mapper, at trace.Time) ([]*trace.Segment, *Ref
 	return spans.Segments, nil
 }
 
-// Restore decodes a segment again from what a store keeps of it; spans by the
-// default options of package otlp. The Segment owns raw and shares scope.
+// Restore decodes a segment again from what a store keeps of it; spans by the default
+// options of package otlp. The Segment owns raw and shares scope.
 func Restore(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
 	return Restorer(new(otlp.Mapper))(source, raw, scope, part, at)
 }
 
-// Restorer returns the function Restore that decodes spans by the options of m, but
-// for the profile, which the source names.
+// Restorer returns a Restore that maps spans by the options of m, with the profile that
+// the source names.
 func Restorer(m *otlp.Mapper) func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
 	return func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
 		var segments []*trace.Segment

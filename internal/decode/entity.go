@@ -12,20 +12,18 @@ import (
 )
 
 // documentReader reads one document in one pass. Members may come in any order and more
-// than once (the last counts), so entities are read first and checked when their
-// end is reached.
+// than once (the last counts), so an entity is checked after its last member.
 type documentReader struct {
 	jsonscan.Reader
 	memory *slab.Segments
 }
 
-// text passes one value and returns what the string says, "" for other types: a
-// member of the wrong type is as good as missing; it stays in the document's
-// text.
+// text reads a string, "" for other types: a member of the wrong type counts as missing;
+// it remains in the document's text.
 func (d *documentReader) text() string { return keep(d.Skip()) }
 
-// keep is what a string says. It shares the document's memory, as the segment
-// does that keeps it.
+// keep returns a string that shares the document's memory; the segment keeps the
+// document anyway.
 func keep(v jsonscan.Value) string {
 	if v.Kind() != jsonscan.String {
 		return ""
@@ -37,22 +35,22 @@ func keep(v jsonscan.Value) string {
 	return view(b)
 }
 
-// view makes a string that shares the memory of b.
+// view returns a string that shares the memory of b.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// flag passes one value and is true for the literal true alone.
+// flag reads one value; only the literal true is true.
 func (d *documentReader) flag() bool { return d.Skip().Bool() }
 
-// members are the members of an entity that are checked, as they were received,
-// and the first fault among its embedded subsegments.
+// members are the unparsed members of an entity that need a check, and the first fault
+// among its embedded subsegments.
 type members struct {
 	typ, id, name, traceID, parentID, start, end jsonscan.Value
 	embedded                                     *Refusal
 }
 
-// entity reads a segment or subsegment with its embedded subsegments. Documents
-// nest at most jsonscan.MaxDepth deep, so recursion is bounded. What it returns
-// must be checked before e counts.
+// entity reads a segment or subsegment with its embedded subsegments. Documents nest at
+// most jsonscan.MaxDepth deep, which bounds the recursion. The caller must check the
+// members before it uses e.
 func (d *documentReader) entity(e *trace.Entity) (m members) {
 	begin, traced := d.Pos(), false
 	for more := d.Object(); more; more = d.NextMember() {
@@ -87,7 +85,7 @@ func (d *documentReader) entity(e *trace.Entity) (m members) {
 	return m
 }
 
-// detail reads a member of an entity that is not checked.
+// detail reads a member that needs no check.
 func (d *documentReader) detail(e *trace.Entity) {
 	switch string(d.Name()) {
 	case "namespace":
@@ -130,8 +128,8 @@ func (d *documentReader) detail(e *trace.Entity) {
 	}
 }
 
-// subsegments reads the embedded subsegments of e and returns the first fault in
-// them. What is no array is ignored.
+// subsegments reads the embedded subsegments of e and returns their first fault. It
+// ignores a value that is not an array.
 func (d *documentReader) subsegments(e *trace.Entity) (refusal *Refusal) {
 	e.Subsegments = nil
 	for more := d.Array(); more; more = d.NextElement() {
@@ -153,9 +151,9 @@ func (d *documentReader) subsegments(e *trace.Entity) (refusal *Refusal) {
 	return refusal
 }
 
-// checkDocument checks what was read of a whole document and decodes the members
-// that are checked. The order is that of the native service: type, id, name,
-// trace id, start, end and in_progress, parent id, embedded subsegments.
+// checkDocument checks a whole document and parses the checked members. The order is
+// X-Ray's: type, id, name, trace id, start, end and in_progress, parent id, embedded
+// subsegments.
 func checkDocument(s *trace.Segment, m *members) *Refusal {
 	as := aSegment
 	switch m.typ.Kind() {
@@ -195,8 +193,8 @@ func checkDocument(s *trace.Segment, m *members) *Refusal {
 	return m.embedded
 }
 
-// checkEmbedded is checkDocument for embedded subsegments: they have no trace id
-// of their own, and their type does not matter.
+// checkEmbedded is checkDocument for an embedded subsegment: it has no trace id, and its
+// type is ignored.
 func checkEmbedded(e *trace.Entity, m *members) *Refusal {
 	if refusal := checkName(e, m, aSubsegment); refusal != nil {
 		return refusal
@@ -207,7 +205,7 @@ func checkEmbedded(e *trace.Entity, m *members) *Refusal {
 	return m.embedded
 }
 
-// checkName checks id and name and decodes the id.
+// checkName checks id and name and parses the id.
 func checkName(e *trace.Entity, m *members, as wording) *Refusal {
 	if missing(m.id) {
 		return as.refuse("MissingId", "")
@@ -218,22 +216,22 @@ func checkName(e *trace.Entity, m *members, as wording) *Refusal {
 	if missing(m.name) {
 		return as.refuse("MissingName", "")
 	}
-	// Some SDKs write the root segment's id as the parent of subsegments at every
-	// depth: nesting tells the parent.
+	// Some SDKs write the root segment's id as the parent of subsegments at every depth;
+	// nesting tells the real parent.
 	for _, child := range e.Subsegments {
 		child.ParentID = e.ID
 	}
 	return nil
 }
 
-// missing says whether a member that must be a text is not there: an empty text is
-// as good as none. That was recorded of id and of name; of trace_id and parent_id it
-// is taken to be the same, so an empty parent_id makes a segment without parent.
+// missing says whether a required text is missing. An empty text counts as missing: that
+// was recorded of id and of name and is assumed of trace_id and parent_id, so an empty
+// parent_id makes a segment without parent.
 func missing(v jsonscan.Value) bool {
 	return v.Kind() != jsonscan.String || len(v) == len(`""`)
 }
 
-// checkTimes checks and decodes start_time, end_time and in_progress.
+// checkTimes checks and parses start_time, end_time and in_progress.
 func checkTimes(e *trace.Entity, m *members, as wording) *Refusal {
 	const outside = "%.40s is not between the years 1677 and 2262"
 	if m.start.Kind() != jsonscan.Number {
@@ -259,8 +257,8 @@ func checkTimes(e *trace.Entity, m *members, as wording) *Refusal {
 	return nil
 }
 
-// unquoted is the text of a string, a part of it where there are no escapes; nil
-// for other types.
+// unquoted returns the text of a string, nil for other types. Without escapes it shares
+// the memory of v.
 func unquoted(v jsonscan.Value) []byte {
 	if v.Kind() != jsonscan.String {
 		return nil
@@ -272,7 +270,7 @@ func unquoted(v jsonscan.Value) []byte {
 	return text
 }
 
-// parseSegmentID is trace.ParseSegmentID without a string or an error to make.
+// parseSegmentID is trace.ParseSegmentID without allocations.
 func parseSegmentID(id *trace.SegmentID, v jsonscan.Value) bool {
 	text := unquoted(v)
 	if len(text) != 2*len(id) {
@@ -282,8 +280,7 @@ func parseSegmentID(id *trace.SegmentID, v jsonscan.Value) bool {
 	return err == nil
 }
 
-// parseTraceID is trace.ParseID for the X-Ray form alone: documents cannot have
-// the W3C form.
+// parseTraceID is trace.ParseID for the X-Ray form: documents cannot have the W3C form.
 func parseTraceID(id *trace.ID, v jsonscan.Value) bool {
 	text := unquoted(v)
 	if len(text) != 35 || text[0] != '1' || text[1] != '-' || text[10] != '-' {

@@ -46,8 +46,8 @@ func (d *documentReader) request(h *trace.HTTP) {
 	}
 }
 
-// status reads a status code; some SDKs send it as text or with a fraction of zero.
-// 0 is what cannot be read: the document keeps it as it came.
+// status reads a status code; some SDKs send it as text or with a fraction of zero. It
+// returns 0 if it cannot read it: the document's text still holds it.
 func status(v jsonscan.Value) int {
 	n, ok := int64(0), false
 	switch v.Kind() {

@@ -5,8 +5,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// links reads links to segments of other traces; those without valid ids lead
-// nowhere and are left out.
+// links reads links to segments of other traces. It drops those without valid ids.
 func (d *documentReader) links() (out []trace.Link) {
 	for more := d.Array(); more; more = d.NextElement() {
 		var traceID, id, attributes jsonscan.Value
@@ -27,7 +26,7 @@ func (d *documentReader) links() (out []trace.Link) {
 	return out
 }
 
-// documentLink reads the members of a link of a document.
+// documentLink parses the members of a link.
 func documentLink(traceID, id, attributes jsonscan.Value) (link trace.Link, ok bool) {
 	text := unquoted(traceID)
 	if len(text) != 35 && len(text) != 32 || !parseSegmentID(&link.ID, id) {
@@ -39,7 +38,7 @@ func documentLink(traceID, id, attributes jsonscan.Value) (link trace.Link, ok b
 	return link, err == nil
 }
 
-// Link reads a link of a document; ok is false if its ids are not valid.
+// Link parses a link of a document; ok is false if its ids are not valid.
 func Link(v jsonscan.Value) (link trace.Link, ok bool) {
 	return documentLink(v.Get("trace_id"), v.Get("id"), v.Get("attributes"))
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// seconds reads epoch seconds to the nanosecond; digits beyond are cut. It works
-// on the decimal text, because a float64 of today's epoch is only good to 200
-// ns. It is false for times that a trace.Time cannot hold.
+// seconds reads epoch seconds to the nanosecond and cuts further digits. It parses the
+// decimal text, because a float64 of today's epoch has a precision of 200 ns. It is
+// false for times that trace.Time cannot hold.
 func seconds(v jsonscan.Value) (trace.Time, bool) {
-	const maxWhole = 9_223_372_035 // seconds that fit with any fraction
+	const maxWhole = 9_223_372_035 // larger ones may overflow with their fraction
 	i, negative := 0, v[0] == '-'
 	if negative {
 		i++
@@ -39,12 +39,12 @@ func seconds(v jsonscan.Value) (trace.Time, bool) {
 	return t, true
 }
 
-// exactSeconds is seconds for the spellings that are rare.
+// exactSeconds is seconds for rare notations.
 func exactSeconds(v jsonscan.Value) (trace.Time, bool) {
 	if f, ok := v.Float(); !ok || f > 1e10 || f < -1e10 {
 		return 0, false
 	} else if f > -1e-9 && f < 1e-9 {
-		return 0, true // keeps exponents of millions away from the arithmetic below
+		return 0, true // exponents of millions would make the arithmetic below slow
 	}
 	r, ok := new(big.Rat).SetString(string(v))
 	if !ok {

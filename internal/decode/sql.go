@@ -5,11 +5,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// noSQL is of blocks that say nothing we know. It is shared and never changed.
+// noSQL stands for blocks without a known member. It is shared and never changed.
 var noSQL trace.SQL
 
-// sql reads the sql block (X-Ray developer guide, segment documents, "SQL
-// queries"). nil stands for what is no object.
+// sql reads the sql block (X-Ray developer guide, segment documents, "SQL queries"). It
+// returns nil for a value that is not an object.
 func (d *documentReader) sql() *trace.SQL {
 	isBlock := d.Kind() == jsonscan.Object
 	var s trace.SQL

@@ -1,10 +1,10 @@
-// Package jsonscan reads JSON text in place. It hides two things that segment
-// documents need and encoding/json does not offer: exact strictness (RFC 8259,
-// valid UTF-8, bounded depth) at the cost of one pass without allocation, and
-// values that remember where they stand in the text, so that a document can be
-// kept and given back as it was received.
+// Package jsonscan reads JSON text in place, and writes JSON. Segment documents need two
+// things that encoding/json does not offer: exact strictness (RFC 8259, valid UTF-8,
+// bounded depth) in one pass without allocation, and values that share the text, so that
+// a document can be stored and returned as it was received.
 //
-// [Check] judges a text once; [Value] then walks it without judging again.
+// [Check] validates a text once; [Value] then walks it without validating again.
+// [Reader] does both in one pass.
 package jsonscan
 
 import (
@@ -23,10 +23,10 @@ type Error struct {
 	Reason string
 }
 
-// Error names reason and offset.
+// Error returns reason and offset.
 func (e *Error) Error() string { return fmt.Sprintf("%s at byte %d", e.Reason, e.Offset) }
 
-// Parse judges a text that must hold one value, and returns it.
+// Parse validates a text and returns its value.
 func Parse(b []byte) (Value, error) {
 	if err := Check(b); err != nil {
 		return nil, err
@@ -38,9 +38,9 @@ func Parse(b []byte) (Value, error) {
 	return Value(b[start:end]), nil
 }
 
-// Check returns nil if b holds exactly one JSON value, else an *Error. The depth
-// of nesting is bounded by MaxDepth; strings must be valid UTF-8. Escapes of
-// lone surrogates are allowed, as RFC 8259 does.
+// Check returns nil if b holds exactly one JSON value, else an *Error. Nesting is
+// bounded by MaxDepth; strings must be valid UTF-8. Escapes of lone surrogates are
+// allowed, as in RFC 8259.
 func Check(b []byte) error {
 	end, err := value(b, skipSpace(b, 0), 0)
 	if err != nil {
@@ -52,8 +52,7 @@ func Check(b []byte) error {
 	return nil
 }
 
-// value returns the offset behind the value that begins at i, inside of outer
-// containers.
+// value returns the offset after the value that begins at i, inside of outer containers.
 func value(b []byte, i, outer int) (int, *Error) {
 	if i < len(b) && (b[i] == '{' || b[i] == '[') {
 		return container(b, i, outer)
@@ -148,8 +147,8 @@ func container(b []byte, i, outer int) (int, *Error) {
 	}
 }
 
-// checkName passes a member's name and colon. It returns the offset behind the
-// name, that of the value, and whether the name has escapes.
+// checkName reads a member's name and colon. It returns the offset after the name, that
+// of the value, and whether the name has escapes.
 func checkName(b []byte, i int) (end, next int, escaped bool, err *Error) {
 	if i >= len(b) {
 		return 0, 0, false, &Error{i, "unexpected end"}
@@ -188,17 +187,17 @@ func literal(b []byte, i int) int {
 	return 0
 }
 
-// special looks at eight bytes of a string at once. The lowest bit set is the
-// high bit of the first byte that is not ASCII or does not stand for itself: a
-// quote, a backslash, a control character. Bits above that one mean nothing.
+// special tests eight bytes of a string at once. The lowest bit set is the high bit of
+// the first byte that is not ASCII or needs attention: a quote, a backslash, a control
+// character. Ignore the bits above it.
 func special(word uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	quote, backslash := word^(ones*'"'), word^(ones*'\\')
 	return (word | (quote-ones)&^quote | (backslash-ones)&^backslash | (word-ones*' ')&^word) & highs
 }
 
-// plain returns the offset behind the string that begins at i if it is ASCII
-// without escapes, as most are; 0 says that checkString must look.
+// plain returns the offset after the string that begins at i if it is ASCII without
+// escapes, as most are; 0 means that checkString must read it.
 func plain(b []byte, i int) int {
 	for j := i + 1; j+8 <= len(b); j += 8 {
 		if m := special(binary.LittleEndian.Uint64(b[j:])); m != 0 {
@@ -212,8 +211,8 @@ func plain(b []byte, i int) int {
 	return 0
 }
 
-// checkString returns the offset behind the string that begins at i, and
-// whether it has escapes.
+// checkString returns the offset after the string that begins at i, and whether it has
+// escapes.
 func checkString(b []byte, i int) (end int, escaped bool, err *Error) {
 	if end := plain(b, i); end > 0 {
 		return end, false, nil
@@ -258,7 +257,7 @@ func checkString(b []byte, i int) (end int, escaped bool, err *Error) {
 	return 0, false, &Error{len(b), "unexpected end"}
 }
 
-// escape is the length of the escape that begins at i, 0 if it is none.
+// escape returns the length of the escape that begins at i, 0 if it is invalid.
 func escape(b []byte, i int) int {
 	if i+1 >= len(b) {
 		return 0
@@ -278,7 +277,7 @@ func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f'
 }
 
-// checkNumber returns the offset behind the number that begins at i.
+// checkNumber returns the offset after the number that begins at i.
 func checkNumber(b []byte, i int) (int, *Error) {
 	j := i
 	if b[j] == '-' {
@@ -289,7 +288,7 @@ func checkNumber(b []byte, i int) (int, *Error) {
 	case n == j:
 		return 0, &Error{i, "invalid number"}
 	case b[j] == '0':
-		n = j + 1 // digits behind a leading zero are no part of the number
+		n = j + 1 // digits after a leading zero do not belong to the number
 	}
 	j = n
 	if j < len(b) && b[j] == '.' {
@@ -311,7 +310,7 @@ func checkNumber(b []byte, i int) (int, *Error) {
 	return j, nil
 }
 
-// digits returns the offset behind the digits that begin at i.
+// digits returns the offset after the digits that begin at i.
 func digits(b []byte, i int) int {
 	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
 		i++

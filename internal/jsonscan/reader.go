@@ -9,11 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// Reader reads a text in one pass and judges what it passes, as [Check] does:
-// after the last value, [Reader.End] says whether all of it was JSON. What was
-// read before the place of an error may have been used already; it must not
-// count. Every value the Reader stands at must be passed exactly once, by Skip,
-// or by Object or Array and their Nexts until these are false:
+// Reader reads a text in one pass and validates it as [Check] does: after the last
+// value, [Reader.End] says whether the text was JSON. If it was not, discard what was
+// read before. Read each value exactly once: by Skip, or by Object or Array and their
+// Next until that is false:
 //
 //	for more := r.Object(); more; more = r.NextMember() {
 //		switch string(r.Name()) {
@@ -24,7 +23,7 @@ import (
 //		}
 //	}
 //
-// After an error there are no values any more: loops end, Kind is Missing.
+// After an error there are no more values: loops end, Kind is Missing.
 type Reader struct {
 	text       []byte
 	pos, depth int
@@ -32,13 +31,13 @@ type Reader struct {
 	err        *Error
 }
 
-// NewReader stands at the value that text must hold.
+// NewReader returns a Reader at the value of text.
 func NewReader(text []byte) Reader {
 	return Reader{text: text, pos: skipSpace(text, 0)}
 }
 
-// Kind is the type of the value that begins here, by its first byte; Missing
-// where none can begin.
+// Kind returns the type of the current value, by its first byte; Missing if no value can
+// begin here.
 func (r *Reader) Kind() Kind {
 	if r.pos >= len(r.text) {
 		return Missing
@@ -46,10 +45,10 @@ func (r *Reader) Kind() Kind {
 	return kindOf(r.text[r.pos])
 }
 
-// Pos is the offset of what comes next.
+// Pos returns the current offset.
 func (r *Reader) Pos() int { return r.pos }
 
-// Since is the text from the offset start to here.
+// Since returns the text from the offset start to here.
 func (r *Reader) Since(start int) Value {
 	if r.err != nil {
 		return nil
@@ -57,11 +56,11 @@ func (r *Reader) Since(start int) Value {
 	return r.text[start:r.pos:r.pos]
 }
 
-// Name is the name of the member whose value the Reader stands at, without
-// escapes. It is valid until the text changes.
+// Name returns the unescaped name of the current member. It is valid until the text
+// changes.
 func (r *Reader) Name() []byte { return r.name }
 
-// Skip passes one value of any type and returns its text, nil after an error.
+// Skip reads one value of any type and returns its text, nil after an error.
 func (r *Reader) Skip() Value {
 	if r.err != nil {
 		return nil
@@ -82,9 +81,9 @@ func (r *Reader) Skip() Value {
 	return v
 }
 
-// AppendText passes a string and appends what it says to dst, in one pass; other
-// values it passes only. It makes room for all of the text that is left, so that
-// one buffer for many strings is made once.
+// AppendText reads a string and appends its unescaped text to dst, in one pass; it skips
+// other values. It grows dst for all remaining text, so that one buffer for many strings
+// is allocated once.
 func (r *Reader) AppendText(dst []byte) []byte {
 	if r.Kind() != String {
 		r.Skip()
@@ -99,21 +98,21 @@ func (r *Reader) AppendText(dst []byte) []byte {
 	return dst
 }
 
-// Object enters an object and stands at the value of its first member. It is
-// false, and the value passed, when the object is empty or the value none.
+// Object enters an object and moves to its first value. It is false, and has skipped the
+// value, if the object is empty or the value is not an object.
 func (r *Reader) Object() bool { return r.enter('{') && r.member() }
 
-// Array enters an array and stands at its first element. It is false, and the
-// value passed, when the array is empty or the value none.
+// Array enters an array and moves to its first element. It is false, and has skipped the
+// value, if the array is empty or the value is not an array.
 func (r *Reader) Array() bool { return r.enter('[') }
 
-// NextMember goes on to the object's next member, false behind the last.
+// NextMember moves to the object's next value; false after the last.
 func (r *Reader) NextMember() bool { return r.next('}') && r.member() }
 
-// NextElement goes on to the array's next element, false behind the last.
+// NextElement moves to the array's next element; false after the last.
 func (r *Reader) NextElement() bool { return r.next(']') }
 
-// End is nil if the text was one JSON value and that has been passed, else an
+// End returns nil if the text was one JSON value that was read to its end, else an
 // *Error.
 func (r *Reader) End() error {
 	if r.err != nil {
@@ -176,7 +175,7 @@ func (r *Reader) next(closing byte) bool {
 	return false
 }
 
-// member reads a name and stands at its value.
+// member reads a name and moves to its value.
 func (r *Reader) member() bool {
 	if r.pos < len(r.text) && r.text[r.pos] == '"' {
 		if end := plain(r.text, r.pos); end > 0 && end < len(r.text) && r.text[end] == ':' {
@@ -197,9 +196,9 @@ func (r *Reader) member() bool {
 	return true
 }
 
-// appendText is checkString and AppendUnquoted at once.
+// appendText does the work of checkString and AppendUnquoted in one pass.
 func appendText(dst, b []byte, i int) ([]byte, int, *Error) {
-	// Unescaping never lengthens; eight more, because bytes are copied in eights.
+	// Unescaping never lengthens; eight more, because words of eight bytes are copied.
 	dst = slices.Grow(dst, len(b)-i+8)
 	out, n, j, ascii := dst[:cap(dst)], len(dst), i+1, true
 	for {
@@ -253,8 +252,8 @@ func appendText(dst, b []byte, i int) ([]byte, int, *Error) {
 	}
 }
 
-// escapedRune is the rune of the \u escape at i, U+FFFD for a lone surrogate,
-// and the length of its one or two escapes.
+// escapedRune returns the rune of the \u escape at i, U+FFFD for a lone surrogate, and
+// the length of its one or two escapes.
 func escapedRune(b []byte, i int) (rune, int) {
 	r := hex4(b[i+2:])
 	if !utf16.IsSurrogate(r) {

@@ -8,9 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// Value is the text of one JSON value, without blanks around it. It must come
-// from [Parse], or from walking such a value; other text gives wrong answers. A
-// nil Value is a member that does not exist.
+// Value is the text of one JSON value, without surrounding blanks. It must come from
+// [Parse] or from another such Value; the methods do not validate. A nil Value is a
+// missing member.
 type Value []byte
 
 // Kind is the type of a value.
@@ -27,7 +27,7 @@ const (
 	Null
 )
 
-// Kind says what the value is.
+// Kind returns the type of the value.
 func (v Value) Kind() Kind {
 	if len(v) == 0 {
 		return Missing
@@ -35,7 +35,7 @@ func (v Value) Kind() Kind {
 	return kindOf(v[0])
 }
 
-// kindOf is the kind of the value that begins with c.
+// kindOf returns the type of the value that begins with c.
 func kindOf(c byte) Kind {
 	switch c {
 	case '{':
@@ -52,8 +52,8 @@ func kindOf(c byte) Kind {
 	return Number
 }
 
-// Members yields the members of an object in order, names as in the text between
-// its quotes (see [Unquote] for names with escapes); nothing for other kinds.
+// Members yields the members of an object in order; nothing for other types. Names are
+// the text between quotes (see [Unquote] for escapes).
 func (v Value) Members() iter.Seq2[[]byte, Value] {
 	return func(yield func([]byte, Value) bool) {
 		if v.Kind() != Object {
@@ -77,7 +77,7 @@ func (v Value) Members() iter.Seq2[[]byte, Value] {
 	}
 }
 
-// Elements yields the elements of an array; nothing for other kinds.
+// Elements yields the elements of an array; nothing for other types.
 func (v Value) Elements() iter.Seq[Value] {
 	return func(yield func(Value) bool) {
 		if v.Kind() != Array {
@@ -97,8 +97,8 @@ func (v Value) Elements() iter.Seq[Value] {
 	}
 }
 
-// Get follows a path of member names; of members with the same name the last
-// counts. It returns nil where the path ends early.
+// Get follows a path of member names; of members with the same name the last counts. It
+// returns nil if one is missing.
 func (v Value) Get(path ...string) Value {
 	for _, name := range path {
 		var found Value
@@ -112,7 +112,7 @@ func (v Value) Get(path ...string) Value {
 	return v
 }
 
-// Text is a string's value, "" for other kinds.
+// Text returns a string's value, "" for other types.
 func (v Value) Text() string {
 	if v.Kind() != String {
 		return ""
@@ -120,7 +120,7 @@ func (v Value) Text() string {
 	return Unquote(v[1 : len(v)-1])
 }
 
-// Float is a number's value; false for other kinds and numbers beyond float64.
+// Float returns a number's value; false for other types and numbers beyond float64.
 func (v Value) Float() (float64, bool) {
 	if v.Kind() != Number {
 		return 0, false
@@ -129,7 +129,7 @@ func (v Value) Float() (float64, bool) {
 	return f, err == nil
 }
 
-// Int is a number's value cut to an integer; false for other kinds and numbers
+// Int returns a number's value cut to an integer; false for other types and numbers
 // beyond int64.
 func (v Value) Int() (int64, bool) {
 	if v.Kind() != Number {
@@ -145,11 +145,11 @@ func (v Value) Int() (int64, bool) {
 	return int64(f), true
 }
 
-// Bool is true for the literal true alone.
+// Bool is true for the literal true only.
 func (v Value) Bool() bool { return len(v) == 4 && v[0] == 't' }
 
-// skip returns the offset behind the value that begins at i. It keeps no stack:
-// in judged text only the depth matters.
+// skip returns the offset after the value that begins at i. It keeps no stack: in
+// validated text only the depth matters.
 func skip(v []byte, i int) int {
 	switch v[i] {
 	case '"':
@@ -178,11 +178,11 @@ func skip(v []byte, i int) int {
 	return i
 }
 
-// skipString returns the offset behind the string that begins at i.
+// skipString returns the offset after the string that begins at i.
 func skipString(v []byte, i int) int {
 	for {
 		i += 1 + bytes.IndexByte(v[i+1:], '"')
-		n := 0 // backslashes before the quote: an even number is no escape
+		n := 0 // backslashes before the quote: an odd number escapes it
 		for v[i-1-n] == '\\' {
 			n++
 		}
@@ -232,7 +232,7 @@ func AppendUnquoted(dst, s []byte) []byte {
 	}
 }
 
-// unescaped is the byte that an escape of two bytes stands for; c is the second.
+// unescaped returns the byte for an escape of two bytes; c is the second.
 func unescaped(c byte) byte {
 	switch c {
 	case 'b':

@@ -9,17 +9,17 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Text writes the segment document of a span, one JSON object without blanks, by
-// the profile that its source names and the default options of package otlp. opens says that the span is the first of its
-// service in its trace, which only the trace knows: then it is a segment. An error
-// says that Segment.Raw is no span.
+// Text writes the segment document of a span, one compact JSON object, by the profile
+// that its source names and the default options of package otlp. opens says that the
+// span is the first of its service in its trace, which makes it a segment; only the
+// assembled trace knows that. The error says why Segment.Raw is not a span.
 func Text(seg *trace.Segment, opens bool) ([]byte, error) {
 	return TextBy(standard.For(seg.Source), seg, opens)
 }
 
 var standard otlp.Mapper // with the default options
 
-// TextBy is Text by the rules of m.
+// TextBy is Text by the options and the profile of m.
 func TextBy(m *otlp.Mapper, seg *trace.Segment, opens bool) ([]byte, error) {
 	d, err := m.Document(seg, opens)
 	if err != nil {
@@ -37,8 +37,8 @@ type writer struct {
 	native bool
 }
 
-// time writes epoch seconds: all nanoseconds as decimals, or as the collector
-// does the nearest float64, which is good to 200 ns.
+// time writes epoch seconds: with all nanoseconds, or as the collector does the nearest
+// float64, which has a precision of 200 ns.
 func (w *writer) time(name string, ns uint64) {
 	w.Name(name)
 	if !w.native {
@@ -57,7 +57,7 @@ func appendSeconds(b []byte, ns uint64) []byte {
 	return b
 }
 
-// document writes the members in the order of the collector's.
+// document writes the members in the collector's order.
 func (w *writer) document() {
 	d, s := &w.doc, w.doc.Span
 	w.OrNull("name", d.Name) // empty only in the collector's profile
@@ -122,7 +122,7 @@ func (w *writer) links() {
 	w.CloseList()
 }
 
-// attributesOf writes a member "attributes" unless there are none.
+// attributesOf writes the member "attributes" unless there are none.
 func (w *writer) attributesOf(list []otlp.Attribute) {
 	if len(list) == 0 {
 		return
@@ -241,7 +241,7 @@ func (w *writer) aws() {
 	w.Close()
 }
 
-// host writes what the service runs on.
+// host writes where the service runs.
 func (w *writer) host() {
 	h := w.doc.Host()
 	if b := &h.Beanstalk; b.Present {

@@ -11,20 +11,20 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Entity is an entity of a segment document as one span, in the form of
-// [OTLP]. The resource is made of the document that holds the entity, doc.
+// Entity writes an entity of a segment document as one span, in the form of [OTLP]. The
+// resource comes from doc, the document that holds the entity.
 //
-// The mapping is that of the OpenTelemetry collector's awsxrayreceiver, but that
-// times are exact, links are kept, an independent subsegment belongs to the service
-// of its segment where that is known, and a block that the receiver would refuse the
-// document for is left out or kept as text.
+// The mapping is that of the OpenTelemetry collector's awsxrayreceiver, with these
+// differences: times are exact, links are kept, an independent subsegment belongs to the
+// service of its segment if that is known, and a block for which the receiver refuses
+// the document is dropped or kept as text.
 func Entity(doc *trace.Segment, e *trace.Entity) []byte {
 	w := openTracesData()
 	w.Open("resource")
 	w.OpenList("attributes")
 	service := doc.Name
 	if owner := e.Segment; doc.Independent && owner != nil && owner.Gap == trace.NoGap {
-		service = owner.Name // else it would come back as another service's
+		service = owner.Name // else it would belong to another service when it is sent back
 	}
 	w.resource(doc, service)
 	w.Text = append(w.Text, ']', '}')
@@ -81,7 +81,7 @@ func spanKind(e *trace.Entity, raw jsonscan.Value) int64 {
 	return otlp.KindInternal
 }
 
-// spanLinks writes the links of an entity that lead somewhere.
+// spanLinks writes the links of an entity that have valid ids.
 func (w *otlpWriter) spanLinks(list jsonscan.Value) {
 	some := false
 	for v := range list.Elements() {
@@ -123,8 +123,8 @@ func (w *otlpWriter) keyValues(v jsonscan.Value) {
 	}
 }
 
-// anyValue writes the member of an AnyValue message that holds a JSON value: none for
-// null. Documents nest at most jsonscan.MaxDepth deep.
+// anyValue writes a JSON value as the member of an AnyValue message; nothing for null.
+// Documents nest at most jsonscan.MaxDepth deep.
 func (w *otlpWriter) anyValue(v jsonscan.Value) {
 	switch v.Kind() {
 	case jsonscan.String:
@@ -141,7 +141,7 @@ func (w *otlpWriter) anyValue(v jsonscan.Value) {
 		case finite:
 			w.Name("doubleValue")
 			w.Text = jsonscan.AppendFloat(w.Text, f)
-		default: // no number that OTLP has
+		default: // OTLP has no such number
 			w.String("stringValue", string(v))
 		}
 	case jsonscan.Array:
@@ -163,7 +163,7 @@ func (w *otlpWriter) anyValue(v jsonscan.Value) {
 	}
 }
 
-// The writers of attributes write nothing for what is absent or of another type.
+// The writers of attributes write nothing for a missing value or another type.
 
 func (w *otlpWriter) attribute(key, typ string) {
 	w.Element()
@@ -225,7 +225,7 @@ func (w *otlpWriter) listAttribute(key string, values []string) {
 	w.endAttribute()
 }
 
-// names are the attributes that members of a block become.
+// names map members of a block to attributes.
 type names []struct{ member, key string }
 
 var (
@@ -332,8 +332,8 @@ func stackText(x jsonscan.Value) string {
 	return b.String()
 }
 
-// resource writes the attributes of what sent a document. Of those that two
-// blocks give, the last one counts.
+// resource writes the attributes of the sender of a document. If two blocks give the
+// same attribute, the last one counts.
 func (w *otlpWriter) resource(doc *trace.Segment, service string) {
 	raw := jsonscan.Value(doc.Entity.Raw)
 	aws := raw.Get("aws")
@@ -388,7 +388,7 @@ func (w *otlpWriter) logGroups(list jsonscan.Value) {
 	w.listAttribute("aws.log.group.names", groups)
 }
 
-// throws says whether an entity of a document has exceptions.
+// throws says whether any entity of a document has exceptions.
 func throws(doc *trace.Segment) bool {
 	stack := []*trace.Entity{&doc.Entity}
 	for len(stack) > 0 {

@@ -45,8 +45,8 @@ func (w *writer) attributes() {
 	}
 }
 
-// restrict leaves in a metadata namespace of a service segment what describes
-// the service.
+// restrict removes from a metadata namespace of a service segment all but the resource
+// attributes.
 func (w *writer) restrict(o *jsonscan.Members) {
 	if w.doc.Part == 0 {
 		return
@@ -60,8 +60,8 @@ func (w *writer) restrict(o *jsonscan.Members) {
 	}
 }
 
-// namespace takes an attribute aws.xray.metadata.<namespace>, whose value is the
-// text of a JSON object; other text stays a plain attribute.
+// namespace adds an attribute aws.xray.metadata.<namespace>, whose value is the text of
+// a JSON object; with other text it remains a plain attribute.
 func (w *writer) namespace(namespaces, plain *jsonscan.Members, name, value string) {
 	v, err := jsonscan.Parse([]byte(value))
 	if kind := v.Kind(); err != nil || kind != jsonscan.Object && kind != jsonscan.Null {
@@ -86,7 +86,7 @@ func (w *writer) namespace(namespaces, plain *jsonscan.Members, name, value stri
 	}
 }
 
-// nameOf is the name of an enum value, its number if it has none.
+// nameOf returns the name of an enum value, its number if it has none.
 func nameOf(names []string, v int32) string {
 	if v >= 0 && int(v) < len(names) {
 		return names[v]
@@ -94,7 +94,7 @@ func nameOf(names []string, v int32) string {
 	return strconv.Itoa(int(v))
 }
 
-// telemetry is metadata.otel: what a span has and a segment has no place for.
+// telemetry writes metadata.otel: what a segment document has no member for.
 func (w *writer) telemetry() []byte {
 	s := w.doc.Span
 	document := w.Text

@@ -12,10 +12,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// OTLP is a span that was received as OTLP, with its resource and scope, as
-// one OTLP/JSON TracesData message without blanks: what /v1/traces takes. All
-// that was received is in it but fields that OTLP does not know. An error says
-// that Segment.Raw is no span.
+// OTLP writes a span that was received as OTLP, with its resource and scope, as one
+// compact OTLP/JSON TracesData message, which /v1/traces accepts. It omits only fields
+// that OTLP does not define. The error says why Segment.Raw is not a span.
 func OTLP(seg *trace.Segment) ([]byte, error) {
 	scope := seg.Scope
 	if scope == nil {
@@ -46,14 +45,14 @@ type otlpWriter struct {
 	err error
 }
 
-// fail notes the first error, after which little is written.
+// fail stores the first error.
 func (w *otlpWriter) fail(err error) {
 	if w.err == nil {
 		w.err = err
 	}
 }
 
-// openTracesData begins a message with one resource.
+// openTracesData opens a message with one resource.
 func openTracesData() *otlpWriter {
 	return &otlpWriter{Writer: jsonscan.Writer{Text: []byte(`{"resourceSpans":[{`)}}
 }
@@ -64,10 +63,9 @@ func (w *otlpWriter) message(name string, msg []byte, s otlp.Shape) {
 	w.append(msg, s, 0)
 }
 
-// append writes a protobuf message as an object with the members of its shape;
-// depth counts the attribute values around it. What comes twice and is not
-// repeated counts as protobuf prescribes: messages are merged, of others the last
-// one counts.
+// append writes a protobuf message as an object with the members of its shape; depth
+// counts the enclosing attribute values. Of a field that occurs twice and is not
+// repeated, protobuf merges messages and keeps the last of other values.
 func (w *otlpWriter) append(msg []byte, s otlp.Shape, depth int) {
 	if depth > otlp.MaxValueDepth {
 		w.fail(otlp.ErrDepth)
@@ -102,7 +100,7 @@ func (w *otlpWriter) value(msg []byte, depth int) {
 	w.Text = append(w.Text, '}')
 }
 
-// member writes one member of a message if it is there.
+// member writes one member of a message if the message has it.
 func (w *otlpWriter) member(msg []byte, m *otlp.Member, depth int) {
 	var last otlp.Fields
 	found, merged := 0, []byte(nil)
@@ -142,8 +140,8 @@ func (w *otlpWriter) member(msg []byte, m *otlp.Member, depth int) {
 	}
 }
 
-// one writes a value by the rules of OTLP/JSON: ids in hex, enums as numbers,
-// integers of 64 bits as strings.
+// one writes a value by the rules of OTLP/JSON: ids in hex, enums as numbers, 64-bit
+// integers as strings.
 func (w *otlpWriter) one(f *otlp.Fields, m *otlp.Member, depth int) {
 	switch m.Form {
 	case otlp.FormMessage:

@@ -2,8 +2,8 @@ package slab
 
 import "github.com/fluoro-io/fluoro/internal/trace"
 
-// Segments makes the segments of one request and their parts. To make each part
-// alone takes twice the time.
+// Segments allocates the segments of one request and their parts. Single allocations
+// take twice the time.
 type Segments struct {
 	Segments Slab[trace.Segment]
 	Entities Slab[trace.Entity]
@@ -18,8 +18,8 @@ type Segments struct {
 	lastAWS     *trace.AWS
 }
 
-// NewSegments makes pieces of at most 16 values: enough to save time, few enough
-// that a segment that stays in memory keeps few others there.
+// NewSegments uses pieces of at most 16 values: enough to save time, few enough that a
+// segment that stays in memory holds few others.
 func NewSegments() Segments {
 	const most = 16
 	var s Segments

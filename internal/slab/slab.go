@@ -1,20 +1,20 @@
-// Package slab makes many small values and short lists in few large pieces of
-// memory, which costs a fraction of making each alone. A piece lives as long as
+// Package slab allocates many small values and short lists in few large pieces, at a
+// fraction of the cost of single allocations. A piece stays in memory as long as
 // anything in it is used.
 package slab
 
-// most is how many values a piece has at most, unless more are asked for at once.
+// most is the default of Slab.Most.
 const most = 1024
 
-// Slab makes values of one type. The zero value is ready.
+// Slab allocates values of one type. The zero value is ready.
 type Slab[T any] struct {
-	// Most bounds the values of a piece, and so what one of them can keep in
-	// memory; 0 stands for 1024.
+	// Most bounds the values of a piece, and so how much memory one of them can hold; 0
+	// stands for 1024. A longer Take gets a piece of its own.
 	Most        int
 	piece, free []T
 }
 
-// Take is a slice of n values without room for more. They are zero, or after a
+// Take returns a slice of n values without spare capacity. They are zero, or after a
 // Reset what was there before.
 func (s *Slab[T]) Take(n int) []T {
 	if n > len(s.free) {
@@ -30,10 +30,10 @@ func (s *Slab[T]) Take(n int) []T {
 	return out
 }
 
-// One is a pointer to one value.
+// One returns a pointer to one value.
 func (s *Slab[T]) One() *T { return &s.Take(1)[0] }
 
-// Append is the built-in append, for a list whose memory this slab made.
+// Append is the built-in append for a list from this Slab.
 func (s *Slab[T]) Append(list []T, v T) []T {
 	if len(list) == cap(list) {
 		grown := s.Take(max(1, 2*len(list)))
@@ -42,8 +42,8 @@ func (s *Slab[T]) Append(list []T, v T) []T {
 	return append(list, v)
 }
 
-// Reset makes the newest piece free again, which must not be in use any more.
-// One of more than limit values is given up.
+// Reset frees the newest piece, which nobody may use any more. It drops a piece of more
+// than limit values.
 func (s *Slab[T]) Reset(limit int) {
 	if len(s.piece) > limit {
 		s.piece = nil

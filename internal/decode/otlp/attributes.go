@@ -9,6 +9,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
+// Names of attributes begin with these: of resource attributes in a document, and of
+// attributes that hold a metadata namespace.
 const (
 	ResourcePrefix = "otel.resource."
 	MetadataPrefix = "aws.xray.metadata."
@@ -19,7 +21,7 @@ func (m *Mapper) indexes(d *Document) bool {
 	return m.options.IndexAllAttributes || len(m.indexed) > 0 || d.Span.has(keyAWSXRayAnnotations)
 }
 
-// named is the set of names in the span's aws.xray.annotations.
+// named returns the names that the span lists in aws.xray.annotations.
 func (s *Span) named() map[string]bool {
 	v := s.get(keyAWSXRayAnnotations)
 	if v == nil || v.kind != arrayValue {
@@ -36,8 +38,8 @@ func (s *Span) named() map[string]bool {
 	return out
 }
 
-// eachAnnotation calls do for each annotation of the document, those of the
-// resource first. A name may come twice: then the last one counts.
+// eachAnnotation calls do for each annotation of the document, those of the resource
+// first. Of two with the same name the last counts.
 func (d *Document) eachAnnotation(do func(name string, v *Value)) {
 	d.EachAttribute(func(name string, v *Value, use Use) {
 		if use == UseAnnotation {
@@ -46,17 +48,19 @@ func (d *Document) eachAnnotation(do func(name string, v *Value)) {
 	})
 }
 
-// attributeUse is what becomes of an attribute.
+// Use says where the document shows an attribute.
 type Use uint8
 
+// The places of an attribute.
 const (
-	UseMetadata Use = iota
-	UseAnnotation
-	UseNamespace // a metadata namespace of its own
+	UseMetadata   Use = iota // in the default namespace of the metadata
+	UseAnnotation            // among the annotations
+	UseNamespace             // as a metadata namespace of its own
 )
 
-// EachAttribute decides for each attribute that no other block has taken what
-// becomes of it; those that are lost are left out.
+// EachAttribute calls do for each attribute that no other block of the document shows,
+// with the place where the document shows it. An annotation has the key that X-Ray
+// allows.
 func (d *Document) EachAttribute(do func(name string, v *Value, use Use)) {
 	m := d.mapper
 	all := m.options.IndexAllAttributes
@@ -87,7 +91,7 @@ func (d *Document) EachAttribute(do func(name string, v *Value, use Use)) {
 		case index && a.Value.isScalar():
 			do(m.annotationKey(name), &a.Value, UseAnnotation)
 		case index && !m.native() || a.Value.kind == emptyValue:
-			// The collector loses what it shall index and cannot.
+			// The collector drops an attribute that it should index and cannot.
 		case a.Value.kind == stringValue && strings.HasPrefix(name, MetadataPrefix):
 			do(name, &a.Value, UseNamespace)
 		default:
@@ -96,11 +100,11 @@ func (d *Document) EachAttribute(do func(name string, v *Value, use Use)) {
 	}
 }
 
-// keeps says whether an attribute can be part of the document at all.
+// keeps says whether the document shows the attribute at all.
 func (d *Document) keeps(k key) bool {
 	switch k {
 	case keyEnduserID:
-		return false // is the user
+		return false // the user shows it
 	case keyAWSXRayAnnotations:
 		return d.Span.get(k).kind != arrayValue
 	case keyAWSRemoteService, keyAWSRemoteOperation, keyRemoteTarget, keyK8sRemoteNamespace:
@@ -109,9 +113,9 @@ func (d *Document) keeps(k key) bool {
 	return true
 }
 
-// consumes says whether another block of the document shows the attribute. The
-// collector drops some attributes that no block shows; the native profile keeps
-// those in the metadata.
+// consumes says whether another block of the document shows the attribute. The collector
+// drops some attributes that no block shows; the native profile keeps those in the
+// metadata.
 func (m *Mapper) consumes(d *Document, a *Attribute) bool {
 	switch k := a.key; {
 	case k == keyOther:
@@ -136,7 +140,7 @@ func (m *Mapper) consumes(d *Document, a *Attribute) bool {
 	return false
 }
 
-// showsHTTP says whether an http block holds the attribute as it is.
+// showsHTTP says whether an http block shows the attribute unchanged.
 func showsHTTP(k key) bool {
 	switch k {
 	case keyHTTPMethod, keyHTTPRequestMethod, keyHTTPUserAgent, keyUserAgentOriginal, keyHTTPURL, keyURLFull, keyHTTPClientIP:
@@ -145,7 +149,7 @@ func showsHTTP(k key) bool {
 	return false
 }
 
-// annotationKey writes _ for the characters that X-Ray's keys cannot have.
+// annotationKey replaces the characters that X-Ray does not allow in keys by _.
 func (m *Mapper) annotationKey(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -156,7 +160,7 @@ func (m *Mapper) annotationKey(name string) string {
 	}, name)
 }
 
-// annotation is a scalar as the value of an annotation.
+// annotation turns a scalar into the value of an annotation.
 func (v *Value) annotation() trace.Value {
 	switch v.kind {
 	case boolValue:
@@ -169,7 +173,7 @@ func (v *Value) annotation() trace.Value {
 	return trace.Value{Kind: trace.StringValue, String: v.Text()}
 }
 
-// asText is the value as a string of any type.
+// asText writes a value of any type as a string.
 func (v *Value) asText() string {
 	switch v.kind {
 	case emptyValue:
@@ -182,8 +186,8 @@ func (v *Value) asText() string {
 	return string(v.AppendJSON(nil))
 }
 
-// appendJSON appends the value as JSON. Numbers that JSON does not have become
-// strings, as in OTLP/JSON; bytes become base64.
+// AppendJSON appends the value as JSON. NaN and infinities become strings, as in
+// OTLP/JSON; bytes become base64.
 func (v *Value) AppendJSON(b []byte) []byte {
 	switch v.kind {
 	case stringValue:

@@ -2,8 +2,7 @@ package otlp
 
 import "strings"
 
-// awsBlock is the aws member of a document, apart from what follows from the
-// resource alone.
+// AWS is the aws block of a document, without what depends on the resource alone.
 type AWS struct {
 	Present bool
 	Account string
@@ -11,16 +10,16 @@ type AWS struct {
 	SamplingRule string
 }
 
-// calleeBlock is the part of an aws block that describes a call.
+// Call is the part of an aws block that describes a call.
 type Call struct {
 	Operation, Region, RequestID, QueueURL, TableName string
 	TableNames                                        []string
-	// The collector never writes these.
+	// The collector does not write these.
 	ExtendedID, Bucket, TopicARN, Function string
 }
 
-// mapAWS makes the aws block. Where several attributes mean the same, the last
-// one counts.
+// mapAWS fills the aws block. Of several attributes with the same meaning the last
+// counts.
 func (m *Mapper) mapAWS(d *Document) {
 	if !d.res.isAWS {
 		return
@@ -44,7 +43,7 @@ func (m *Mapper) mapAWS(d *Document) {
 	}
 }
 
-// take takes the attributes that describe AWS calls alone.
+// take reads the attributes that only AWS calls have.
 func (a *AWS) take(s *Span) {
 	for i := range s.list {
 		v := &s.list[i].Value
@@ -70,7 +69,7 @@ func (a *AWS) take(s *Span) {
 	}
 }
 
-// setTables takes the table names of a DynamoDB call.
+// setTables reads the table names of a DynamoDB call.
 func (a *AWS) setTables(v *Value) {
 	switch v.kind {
 	case stringValue:
@@ -84,10 +83,10 @@ func (a *AWS) setTables(v *Value) {
 	}
 }
 
-// addCallee takes the newer names of OpenTelemetry's AWS conventions.
+// addCallee reads the newer names of OpenTelemetry's AWS conventions.
 func (m *Mapper) addCallee(d *Document) {
 	s, a := d.Span, &d.AWS
-	// The stable conventions put the service before the method.
+	// The stable conventions write service/method.
 	if s.str(keyRPCSystemName) == awsRPC && !s.has(keyAWSOperation) {
 		a.Operation = a.Operation[strings.LastIndexByte(a.Operation, '/')+1:]
 	}
@@ -107,7 +106,7 @@ func (m *Mapper) addCallee(d *Document) {
 	a.SamplingRule = s.str(keyAWSXRaySamplingRule)
 }
 
-// mapSQL makes the sql block of calls to SQL databases.
+// mapSQL fills the sql block of a call to an SQL database.
 func (m *Mapper) mapSQL(d *Document) {
 	s, q := d.Span, &d.SQL
 	system := s.str(keyDBSystem)
@@ -118,8 +117,8 @@ func (m *Mapper) mapSQL(d *Document) {
 		return
 	}
 	q.Present, q.System = true, system
-	// The collector finds the span's name more useful here than the URL of the
-	// database, which is in connection_string.
+	// As the collector does: the span's name says more than the URL of the database,
+	// which connection_string holds.
 	q.URL = s.Name
 	q.User, q.Query = s.str(keyDBUser), s.str(keyDBStatement)
 	if q.Query == "" && m.native() {
@@ -127,7 +126,7 @@ func (m *Mapper) mapSQL(d *Document) {
 	}
 }
 
-// Connection is sql.connection_string, which only the text of a document has.
+// Connection returns sql.connection_string.
 func (d *Document) Connection() string {
 	s, m := d.Span, d.mapper
 	database, connection := s.str(keyDBName), s.str(keyDBConnectionString)
@@ -148,13 +147,13 @@ func (d *Document) Connection() string {
 	return connection + "/" + database
 }
 
-// sqlBlock is the sql member of a document.
+// SQL is the sql block of a document.
 type SQL struct {
 	Present                  bool
 	URL, Query, System, User string
 }
 
-// isSQL says whether the collector takes a db.system for an SQL database.
+// isSQL says whether the collector counts a db.system as an SQL database.
 func isSQL(system string) bool {
 	switch system {
 	case "db2", "derby", "hive", "mariadb", "mssql", "mysql", "oracle", "postgresql", "sqlite", "teradata", "other_sql":
@@ -163,7 +162,8 @@ func isSQL(system string) bool {
 	return false
 }
 
-// isOtherSQL lists the SQL databases that the collector does not know.
+// isOtherSQL says whether a db.system is an SQL database that the collector does not
+// know.
 func isOtherSQL(system string) bool {
 	switch system {
 	case "cockroachdb", "redshift", "h2", "hsqldb", "clickhouse", "trino", "firebirdsql", "firebird", "vertica", "hanadb", "ingres", "informix", "netezza", "spanner",
@@ -173,7 +173,7 @@ func isOtherSQL(system string) bool {
 	return false
 }
 
-// stableSystem is the older name of a database system.
+// stableSystem translates the stable name of a database system into the older one.
 func stableSystem(name string) string {
 	switch name {
 	case "microsoft.sql_server":

@@ -6,16 +6,16 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// exception is one element of cause.exceptions.
+// Exception is one element of cause.exceptions.
 type Exception struct {
-	ID, Cause        trace.SegmentID // cause: zero if there is none
+	ID, Cause        trace.SegmentID // Cause: the id of the exception that caused it, zero if none
 	Type, Message    string
-	Remote, NoRemote bool // noRemote: the member is left out
+	Remote, NoRemote bool // NoRemote: the document has no member "remote"
 	Stack            []Frame
 }
 
-// mapCause makes flags and exceptions from the span's status, its HTTP status
-// and its events.
+// mapCause derives flags and exceptions from the span's status, its HTTP status and its
+// events.
 func (m *Mapper) mapCause(d *Document) {
 	d.setFlags(m)
 	s := d.Span
@@ -36,8 +36,8 @@ func (m *Mapper) mapCause(d *Document) {
 	}
 }
 
-// setFlags classes the span: an HTTP status from 400 to 599 decides, else the
-// status of the span.
+// setFlags sets fault, error and throttle: by an HTTP status from 400 to 599, else by
+// the status of the span.
 func (d *Document) setFlags(m *Mapper) {
 	code := d.HTTP.Status
 	if !m.native() {
@@ -57,7 +57,7 @@ func (d *Document) setFlags(m *Mapper) {
 	}
 }
 
-// eventCause makes exceptions of the events that tell of them.
+// eventCause turns the events that report exceptions into exceptions.
 func (m *Mapper) eventCause(d *Document) {
 	s := d.Span
 	remote := s.Kind == KindClient || s.Kind == KindProducer
@@ -74,7 +74,7 @@ func (m *Mapper) eventCause(d *Document) {
 	}
 }
 
-// addException adds the exception of an event and those that caused it.
+// addException adds the exception of an event and its causes.
 func (d *Document) addException(e *Event, remote, lenient bool) {
 	list := e.Attributes
 	chain := parseStack(d.res.language, find(list, keyExceptionStacktrace).Text(), lenient)
@@ -96,7 +96,7 @@ func (d *Document) addException(e *Event, remote, lenient bool) {
 	}
 }
 
-// addHTTPFailure adds what AWS SDKs for Java record of attempts that failed:
+// addHTTPFailure adds a failed attempt that the AWS SDK for Java recorded, as
 // "<code>@<epoch seconds>@<message>".
 func (d *Document) addHTTPFailure(e *Event) {
 	code, message := find(e.Attributes, keyHTTPResponseStatusCode), find(e.Attributes, keyAWSHTTPErrorMessage)
@@ -110,6 +110,6 @@ func (d *Document) addHTTPFailure(e *Event) {
 	})
 }
 
-// exceptionID is the id of the document's i-th exception. The collector draws
-// it at random; here it follows from the span.
+// exceptionID derives the id of the document's i-th exception from the span. The
+// collector draws it at random.
 func (d *Document) exceptionID(i int) trace.SegmentID { return derivedID(d.Span, 'e'+d.Part, i) }

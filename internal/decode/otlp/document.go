@@ -8,15 +8,15 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Document is what the segment document of one part of a span says, apart from
-// annotations and metadata (EachAttribute). The typed segment and the JSON text are
-// both made of it.
+// Document holds what the segment document of one part of a span says, without
+// annotations and metadata (EachAttribute). Both the typed segment and the JSON text are
+// made from it.
 type Document struct {
 	Span *Span
 	Part uint8
 
 	ID, Parent trace.SegmentID
-	// Peer is the name of the callee, "" where Name is that.
+	// Peer names the callee; "" if Name does.
 	Name, Peer             string
 	Namespace, User        string
 	Subsegment, InProgress bool
@@ -24,19 +24,19 @@ type Document struct {
 	HTTP                   HTTP
 	AWS                    AWS
 	SQL                    SQL
-	HasCause               bool // Exceptions may be empty all the same
+	HasCause               bool // Exceptions may still be empty
 	Exceptions             []Exception
 
 	mapper      *Mapper
 	res         *resource
-	eventCaused bool // Exceptions are those of events
-	// storeResource is true where resource attributes become metadata.
+	eventCaused bool // Exceptions come from events
+	// storeResource says that the metadata shows resource attributes.
 	storeResource bool
 }
 
-// Document maps a segment that was made of a span again. opens says that the span is
-// the first of its service in its trace, which only the trace knows: then it is a
-// segment. An error says that Segment.Raw is no span.
+// Document maps the span of a segment. opens says that the span is the first of its
+// service in its trace, which makes it a segment; only the assembled trace knows that.
+// The error says why Segment.Raw is not a span.
 func (m *Mapper) Document(seg *trace.Segment, opens bool) (d Document, err error) {
 	scope := seg.Scope
 	if scope == nil {
@@ -54,22 +54,22 @@ func (m *Mapper) Document(seg *trace.Segment, opens bool) (d Document, err error
 	return d, nil
 }
 
-// Profile is the set of rules that made the document.
+// Profile returns the rules that made the document.
 func (d *Document) Profile() Profile { return d.mapper.options.Profile }
 
-// Origin is the X-Ray origin of what the service runs on, "" if X-Ray has none.
+// Origin returns the X-Ray origin of the service's host, "" if X-Ray has none.
 func (d *Document) Origin() string { return d.res.origin }
 
-// ResourceARN is the ARN of what the service runs on.
+// ResourceARN returns the ARN of the service's host.
 func (d *Document) ResourceARN() string { return d.res.arn }
 
-// Version is the version of the service; ok says that the document has a service
+// Version returns the version of the service; ok says that the document has a service
 // block.
 func (d *Document) Version() (version string, ok bool) {
 	return d.res.version, d.res.has(keyServiceVersion) || d.res.has(keyContainerImageTag)
 }
 
-// Scope is the span's instrumentation scope, with the schema URLs of scope and
+// Scope returns the span's instrumentation scope and the schema URLs of scope and
 // resource.
 func (d *Document) Scope() (scope Scope, scopeSchema, resourceSchema string) {
 	// The message was checked when it was received.
@@ -77,15 +77,15 @@ func (d *Document) Scope() (scope Scope, scopeSchema, resourceSchema string) {
 	return scope, d.res.scope.ScopeSchema, d.res.scope.ResourceSchema
 }
 
-// SDK is aws.xray: "opentelemetry for java", its version, and whether the service was
-// instrumented without code.
+// SDK returns the members of aws.xray: name, such as "opentelemetry for java", version,
+// and whether the service was instrumented without code changes.
 func (d *Document) SDK() (name, version string, auto bool) {
 	r := d.res
 	name = r.str(keyTelemetrySDKName)
 	if name != "" && r.language != "" {
 		name += " for " + r.language
 	}
-	// Of the two attributes that say it, the last one counts.
+	// Of two attributes with this meaning the last counts.
 	k := keyTelemetryAutoVersion
 	if r.first[keyTelemetryDistroVersion] > r.first[k] {
 		k = keyTelemetryDistroVersion
@@ -93,7 +93,7 @@ func (d *Document) SDK() (name, version string, auto bool) {
 	return name, r.str(keyTelemetrySDKVersion), r.str(k) != ""
 }
 
-// Host is the part of an aws block that describes what the service runs on.
+// Host is the part of an aws block that describes where the service runs.
 type Host struct {
 	Beanstalk Beanstalk
 	LogGroups []LogGroup
@@ -130,7 +130,7 @@ type EKS struct {
 	Cluster, Pod, ContainerID string
 }
 
-// Host is what the service runs on.
+// Host returns the description of where the service runs.
 func (d *Document) Host() (h Host) {
 	r := d.res
 	platform := r.str(keyCloudPlatform)
@@ -157,7 +157,7 @@ func (d *Document) Host() (h Host) {
 	return h
 }
 
-// logGroups lists the log groups of the service: by ARN, else by name, else the
+// logGroups returns the log groups of the service: by ARN, else by name, else the
 // configured ones.
 func (r *resource) logGroups(configured []string) []LogGroup {
 	var out []LogGroup

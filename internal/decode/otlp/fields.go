@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The wire types of protobuf that the messages of OTLP use.
+// The wire types that OTLP messages use.
 const (
 	Varint  = 0
 	Fixed64 = 1
@@ -46,17 +46,17 @@ type Fields struct {
 	err     error
 }
 
-// FieldsOf stands before the first field of a message.
+// FieldsOf returns a reader before the first field of a message.
 func FieldsOf(message []byte) Fields { return Fields{message: message} }
 
-// Is says whether the field has this number and wire type.
+// Is says whether the current field has this number and wire type.
 func (f *Fields) Is(number, typ uint32) bool { return f.Tag == number<<3|typ }
 
-// Err is what broke the message, nil if Next read it to its end.
+// Err returns what is malformed; nil if Next read the message to its end.
 func (f *Fields) Err() error { return f.err }
 
-// Next reads the next field. It is false behind the last one and where the message
-// is broken.
+// Next reads the next field. It returns false after the last one and where the message
+// is malformed.
 func (f *Fields) Next() bool {
 	b, i := f.message, f.at
 	if i >= len(b) {
@@ -105,7 +105,7 @@ func (f *Fields) Next() bool {
 		}
 		f.Num, f.at = uint64(binary.LittleEndian.Uint32(b[i:])), i+4
 	default:
-		// A group: no message of OTLP has one, but an unknown field may be one.
+		// A group: no OTLP message has one, but an unknown field may be one.
 		n = protowire.ConsumeFieldValue(protowire.Number(tag>>3), protowire.Type(tag&7), b[i:])
 		if n < 0 {
 			return f.fail(errTag)
@@ -120,7 +120,7 @@ func (f *Fields) fail(err error) bool {
 	return false
 }
 
-// Text reads a protobuf string, which shares the memory of b. Each byte that is no
+// Text returns a protobuf string that shares the memory of b. Each byte that is not
 // UTF-8 becomes U+FFFD; Segment.Raw keeps the original.
 func Text(b []byte) string {
 	if len(b) == 0 {
@@ -132,5 +132,5 @@ func Text(b []byte) string {
 	return string([]rune(string(b)))
 }
 
-// view makes a string that shares the memory of b, without checking it.
+// view returns a string that shares the memory of b, without checking it.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

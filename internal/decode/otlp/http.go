@@ -8,25 +8,25 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// httpBlock is the http member of a document.
+// HTTP is the http block of a document.
 type HTTP struct {
 	Present                          bool
 	Method, URL, UserAgent, ClientIP string
-	Forwarded                        bool // client_ip is what a proxy said
+	Forwarded                        bool // a proxy reported client_ip
 	hasURL, HasStatus                bool
 	Status                           int64
 	ContentLength                    int64
 }
 
-// urlParts are the attributes a URL can be made of, nil where there is none.
+// urlParts are the attributes that make up a URL, nil if missing.
 type urlParts struct {
 	full, scheme, httpHost, serverName, hostName, netHostName, peerName, peerIP *Value
 	target, query, either, path, serverAddress                                  *Value
 	hostPort, peerPort, serverPort                                              *Value
 }
 
-// mapHTTP makes the http block of the old and the stable HTTP conventions.
-// Where several attributes mean the same, the last one counts.
+// mapHTTP fills the http block from the old and the stable HTTP conventions. Of several
+// attributes with the same meaning the last counts.
 func (m *Mapper) mapHTTP(d *Document) {
 	if !d.Span.attrs.http {
 		return
@@ -84,16 +84,15 @@ func (m *Mapper) mapHTTP(d *Document) {
 	h.ContentLength = m.contentLength(d.Span)
 }
 
-// peerIsClient says whether the other end of the connection is the client. The
-// collector believes so of any span.
+// peerIsClient says whether the other end of the connection is the client. The collector
+// assumes it for every span.
 func (m *Mapper) peerIsClient(d *Document) bool {
 	return !m.native() || d.Span.Kind == KindServer || d.Span.Kind == KindUnspecified
 }
 
-// statusCode is an HTTP status. The native profile reads numbers of any type and
-// text (readStatus), from 100 to 599 (RFC 9110, section 15); what is none of these
-// sets nothing and stays among the attributes. The collector takes integers alone,
-// and what it cannot read for 0.
+// statusCode reads an HTTP status. The native profile reads numbers of any type and text
+// (trace.ParseStatus), from 100 to 599 (RFC 9110, section 15); other values stay among
+// the attributes. The collector reads integers, and everything else as 0.
 func (m *Mapper) statusCode(v *Value) (int64, bool) {
 	if !m.native() {
 		return v.int(), true
@@ -110,8 +109,8 @@ func (m *Mapper) statusCode(v *Value) (int64, bool) {
 	return n, ok && n >= 100 && n <= 599
 }
 
-// showsStatus says whether the block holds all that a status attribute says: not of
-// two that differ, and not a phrase behind the number.
+// showsStatus says whether the block shows everything that a status attribute says. It
+// does not show a second status, nor the phrase after the number.
 func (h *HTTP) showsStatus(v *Value) bool {
 	if !h.HasStatus {
 		return false
@@ -135,7 +134,7 @@ func isIP(s string) bool {
 
 func isHexLetter(c byte) bool { return 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F' }
 
-// collect notes one attribute of a URL.
+// collect stores one attribute of a URL.
 func (u *urlParts) collect(h *HTTP, k key, v *Value) {
 	switch k {
 	case keyHTTPURL, keyURLFull:
@@ -169,7 +168,7 @@ func (u *urlParts) collect(h *HTTP, k key, v *Value) {
 	}
 }
 
-// firstPart is the first of vs that was sent.
+// firstPart returns the first attribute that is present.
 func firstPart(vs ...*Value) *Value {
 	for _, v := range vs {
 		if v != nil {
@@ -179,7 +178,7 @@ func firstPart(vs ...*Value) *Value {
 	return nil
 }
 
-// port is a port number as text.
+// port returns a port number as text.
 func port(v *Value) string {
 	if v == nil {
 		return ""
@@ -190,8 +189,8 @@ func port(v *Value) string {
 	return strconv.FormatInt(v.int(), 10)
 }
 
-// collector is the exporter's URL: it takes url.query for the whole target, and
-// for calls it does not know server.address.
+// collector builds the exporter's URL, which uses url.query instead of the path, and
+// does not use server.address for calls.
 func (u *urlParts) collector(kind int32) string {
 	if u.full != nil {
 		return u.full.Text()
@@ -218,8 +217,8 @@ func (u *urlParts) collector(kind int32) string {
 	return joinURL(scheme, host.Text(), port(number), path)
 }
 
-// native is the URL of all conventions: path and query are joined, calls know
-// server.address. Without a host it is the path alone.
+// native builds the URL from all conventions: it joins path and query, and uses
+// server.address for calls. Without a host it is the path.
 func (u *urlParts) native(kind int32) string {
 	if s := u.full.Text(); s != "" {
 		return s
@@ -266,7 +265,7 @@ func firstText(vs ...*Value) string {
 	return ""
 }
 
-// joinURL leaves out the ports that their schemes imply.
+// joinURL omits the default port of the scheme.
 func joinURL(scheme, host, port, path string) string {
 	if port == "" || scheme == "http" && port == "80" || scheme == "https" && port == "443" {
 		return scheme + "://" + host + path
@@ -274,8 +273,8 @@ func joinURL(scheme, host, port, path string) string {
 	return scheme + "://" + host + ":" + port + path
 }
 
-// contentLength is the size of the answer: of the first event or the span itself
-// that says it received a message of some size.
+// contentLength returns the size of the response: the first event, or the span itself,
+// that reports the size of a received message.
 func (m *Mapper) contentLength(s *Span) int64 {
 	if s.str(keyMessageType) == "RECEIVED" {
 		if n := s.get(keyMessagingMessagePayloadSizeBytes).int(); n != 0 {

@@ -18,11 +18,11 @@ import (
 )
 
 // JSON decodes an ExportTraceServiceRequest in OTLP/JSON (OpenTelemetry protocol
-// specification, "JSON Protobuf Encoding"): ids are hex in any case, enums are
-// numbers or names, 64-bit integers numbers or strings, names camelCase or
-// snake_case, nulls are ignored; unknown members are left out, and named in the
-// result. The text is turned into protobuf, which the segments keep; body is not
-// needed after. An error says where the text is no OTLP.
+// specification, "JSON Protobuf Encoding"): ids in hex of any case, enums as numbers or
+// names, 64-bit integers as numbers or strings, names in camelCase or snake_case, nulls
+// ignored. It drops unknown members and names them in the result. It converts the text
+// to protobuf, which the segments keep; they do not keep body. The error says where the
+// text is not OTLP.
 func (m *Mapper) JSON(body []byte, at trace.Time) (Spans, error) {
 	v, err := jsonscan.Parse(body)
 	t := transcoder{budget: freeRescans + maxRescans*len(body)}
@@ -39,15 +39,16 @@ func (m *Mapper) JSON(body []byte, at trace.Time) (Spans, error) {
 	return Spans{}, &trace.KindError{Kind: trace.KindInvalid, Message: "malformed OTLP request: " + err.Error()}
 }
 
-// jsonError is what is wrong with a member, and the path to it.
+// jsonError says what is wrong with a member, and where it is.
 type jsonError struct {
 	path   []string // innermost first
 	reason string
 }
 
+// Error returns path and reason.
 func (e *jsonError) Error() string { return e.place() + ": " + e.reason }
 
-// place is the path from the outside in.
+// place writes the path from the outside in.
 func (e *jsonError) place() string {
 	var b strings.Builder
 	for _, p := range slices.Backward(e.path) {
@@ -68,24 +69,24 @@ func within(err error, step string) error {
 	return &jsonError{path: []string{step}, reason: err.Error()}
 }
 
-// maxRescans is how often the text of a request may be looked through, on
-// average. Every level of nesting costs one time: a real request takes 10 to 20,
-// one made to be slow could take 200. A small request may take more.
+// maxRescans bounds how often, on average, the transcoder scans the text of a request.
+// Each level of nesting costs one scan: a real request takes 10 to 20, a hostile one
+// could take 200. Small requests may take more.
 const (
 	maxRescans  = 32
 	freeRescans = 1 << 20 // bytes
 )
 
-// transcoder turns JSON text into protobuf.
+// transcoder converts JSON text to protobuf.
 type transcoder struct {
 	budget  int
-	unknown int      // members that no message has, and that hold something
-	hidden  int      // spans below them
+	unknown int      // dropped members with content
+	hidden  int      // spans in them
 	path    []string // to the first of them, innermost first
-	size    int      // of its text
+	size    int      // bytes of the first
 }
 
-// note remembers a member that is left out.
+// note counts a dropped member.
 func (t *transcoder) note(name []byte, v jsonscan.Value) {
 	if saysNothing(v) {
 		return
@@ -96,8 +97,8 @@ func (t *transcoder) note(name []byte, v jsonscan.Value) {
 	t.hidden += t.spansIn(v, 0)
 }
 
-// within adds a step to the path of the first member that was left out, if that
-// was found since there were none.
+// within adds a step to the path of the first dropped member, if that was found since
+// before.
 func (t *transcoder) within(before int, step string) {
 	if before == 0 && t.unknown > 0 {
 		t.path = append(t.path, step)
@@ -130,11 +131,11 @@ func saysNothing(v jsonscan.Value) bool {
 	return false
 }
 
-// maxHidden is how deep below an unknown member spans are looked for.
+// maxHidden bounds how deep below an unknown member spansIn looks.
 const maxHidden = 12
 
-// spansIn counts what has the ids of a span in a text that is not known. It gives
-// up where looking would take too long.
+// spansIn counts the objects with the ids of a span below an unknown member. It gives up
+// if that takes too long.
 func (t *transcoder) spansIn(v jsonscan.Value, depth int) (n int) {
 	if kind := v.Kind(); kind != jsonscan.Object && kind != jsonscan.Array || depth > maxHidden || t.spend(v) != nil {
 		return 0
@@ -158,12 +159,12 @@ func (t *transcoder) spansIn(v jsonscan.Value, depth int) (n int) {
 		n += t.spansIn(e, depth+1)
 	}
 	if ids == 3 {
-		return 1 // the links in it are not spans
+		return 1 // its links are not spans
 	}
 	return n
 }
 
-// spend notes that v is looked through once.
+// spend pays for one scan of v.
 func (t *transcoder) spend(v jsonscan.Value) error {
 	if t.budget -= len(v); t.budget < 0 {
 		return errors.New("nested too deeply for its size")
@@ -171,8 +172,8 @@ func (t *transcoder) spend(v jsonscan.Value) error {
 	return nil
 }
 
-// message appends the protobuf form of a JSON object; depth counts the attribute
-// values around it.
+// message appends the protobuf form of a JSON object; depth counts the enclosing
+// attribute values.
 func (t *transcoder) message(b []byte, v jsonscan.Value, s Shape, depth int) ([]byte, error) {
 	switch v.Kind() {
 	case jsonscan.Object:
@@ -202,7 +203,7 @@ func (t *transcoder) message(b []byte, v jsonscan.Value, s Shape, depth int) ([]
 	return b, nil
 }
 
-// member appends a member: all elements of a repeated one.
+// member appends a member, of a repeated one all elements.
 func (t *transcoder) member(b []byte, m *Member, v jsonscan.Value, depth int) ([]byte, error) {
 	if !m.Repeated {
 		return t.one(b, m, v, depth)
@@ -228,7 +229,7 @@ func (t *transcoder) member(b []byte, m *Member, v jsonscan.Value, depth int) ([
 	return b, nil
 }
 
-// one appends a member that is not repeated, or one element.
+// one appends a single member or element.
 func (t *transcoder) one(b []byte, m *Member, v jsonscan.Value, depth int) ([]byte, error) {
 	switch m.Form {
 	case FormMessage, FormAny:
@@ -269,7 +270,7 @@ func (t *transcoder) one(b []byte, m *Member, v jsonscan.Value, depth int) ([]by
 	return protowire.AppendVarint(protowire.AppendTag(b, m.Number, protowire.VarintType), n), nil
 }
 
-// nested appends a message with its length before it.
+// nested appends a message after its length.
 func (t *transcoder) nested(b []byte, m *Member, v jsonscan.Value, depth int) ([]byte, error) {
 	s := m.Shape
 	if m.Form == FormAny {

@@ -1,13 +1,13 @@
 package otlp
 
-// key numbers the attribute names that the mapping looks at; 0 is every other
-// name. Numbers make a span's attributes addressable without a map.
+// key numbers the attribute names that the mapping reads; 0 stands for all others.
+// Numbers address a span's attributes without a map.
 type key uint8
 
 const (
 	keyOther key = iota
 
-	// http (all of these are looked at for the http block)
+	// http (the http block reads all of these)
 	keyHTTPMethod
 	keyHTTPRequestMethod
 	keyHTTPClientIP
@@ -150,14 +150,14 @@ const (
 	keyCount
 )
 
-// The keys up to these are those of the http, aws and sql blocks.
+// The last keys of the http, aws and sql blocks.
 const (
 	lastHTTPKey = keyServerPort
 	lastAWSKey  = keyRPCMethod
 	lastSQLKey  = keyDBUser
 )
 
-// keyNames are the names of the keys.
+// keyNames are the attribute names of the keys.
 var keyNames = [keyCount]string{
 	// http
 	keyHTTPMethod:             "http.method",
@@ -300,7 +300,7 @@ var keyNames = [keyCount]string{
 	keyAWSHTTPErrorMessage: "aws.http.error_message",
 }
 
-// keySlots is a hash table of keyNames: keyOf looks at a few slots in a row. Every
+// keySlots is a hash table of keyNames: keyOf probes a few slots in a row. Every
 // attribute of every span is looked up; a Go map takes four times as long.
 var keySlots = func() (slots [512]key) {
 	for k := keyOther + 1; k < keyCount; k++ {
@@ -324,7 +324,7 @@ func keyHash(name string) int {
 	return int((end*0x9e3779b1 + middle*0x85ebca6b + uint32(n)*0xc2b2ae35) >> 23)
 }
 
-// keyOf is the number of an attribute name.
+// keyOf returns the key of an attribute name.
 func keyOf(name string) key {
 	if len(name) < shortestKey {
 		return keyOther

@@ -9,49 +9,46 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Profile is a set of rules for making segments of OpenTelemetry spans.
+// Profile is a set of rules that map OpenTelemetry spans to segments.
 type Profile uint8
 
 const (
-	// ProfileNative extends the collector's rules: names and URLs from the stable
-	// semantic conventions, segments named after their service, stacks of Node.js,
-	// and everything that a segment document has no place for under metadata.otel.
-	// It is the default.
+	// ProfileNative extends the collector's rules: it reads the stable semantic
+	// conventions, names segments after their service, reads stacks of Node.js, and
+	// keeps under metadata.otel what a segment document has no member for. It is the
+	// default.
 	ProfileNative Profile = iota
-	// ProfileCompatible gives exactly what the OpenTelemetry Collector's
+	// ProfileCollector makes exactly the documents that the OpenTelemetry Collector's
 	// awsxrayexporter v0.120 sends to X-Ray, quirks included.
 	ProfileCollector
 )
 
-// Options say how spans become segments. The zero value is what Fluoro uses
-// unless it is told otherwise. The fields are those of the collector's
-// awsxrayexporter.
+// Options configure how spans become segments. The zero value is the default. Apart from
+// Searched, they are those of the collector's awsxrayexporter.
 type Options struct {
 	Profile Profile
-	// IndexedAttributes are attributes that become annotations, beside those that
-	// a span names itself in aws.xray.annotations. Resource attributes are named
-	// otel.resource.<name>.
+	// IndexedAttributes become annotations, besides those that a span lists in
+	// aws.xray.annotations. Resource attributes are named otel.resource.<name>.
 	IndexedAttributes []string
-	// IndexAllAttributes makes an annotation of every attribute that is a string,
-	// number or bool.
+	// IndexAllAttributes turns every string, number and bool into an annotation.
 	IndexAllAttributes bool
-	// Searched says which attributes of spans and resources search finds as
-	// annotations, under the names they were sent with. The document does not
-	// depend on it. nil stands for all.
+	// Searched selects the attributes of spans and resources that search finds as
+	// annotations, under the names they were sent with; nil selects all. Documents do
+	// not depend on it.
 	Searched *Patterns
-	// LogGroups are the CloudWatch log groups of services that name none.
+	// LogGroups are the CloudWatch log groups of services that report none.
 	LogGroups []string
-	// ReplaceDots writes _ for dots in annotation keys (the collector's gate
+	// ReplaceDots replaces dots in annotation keys by _ (the collector's gate
 	// exporter.xray.allowDot turned off).
 	ReplaceDots bool
-	// CheckTraceIDTime refuses spans whose trace id, or that of a link, does not
-	// begin with a time of the last 28 days in seconds (the collector's gate
+	// CheckTraceIDTime refuses a span if its trace id, or that of a link, does not begin
+	// with a time of the last 28 days in seconds (the collector's gate
 	// exporter.awsxray.skiptimestampvalidation turned off).
 	CheckTraceIDTime bool
 }
 
-// Mapper makes segments of spans by one set of rules. It is immutable and may be
-// used by many goroutines. The zero value has the default Options.
+// Mapper maps spans to segments by one set of rules. It is immutable and safe for
+// concurrent use. The zero value has the default Options.
 type Mapper struct {
 	options Options
 	indexed map[string]bool
@@ -62,7 +59,7 @@ type Mapper struct {
 	}
 }
 
-// NewMapper makes a Mapper. It keeps o's slices, which must not change.
+// NewMapper returns a Mapper. It keeps the slices in o, which must not change.
 func NewMapper(o Options) *Mapper {
 	m := &Mapper{options: o}
 	if len(o.IndexedAttributes) > 0 {
@@ -74,8 +71,8 @@ func NewMapper(o Options) *Mapper {
 	return m
 }
 
-// For is a Mapper with the options of m, but with the profile that made the segments
-// of a source. Spans keep the mapping they were received with.
+// For returns a Mapper with the options of m and the profile that made the segments of a
+// source. A span keeps the mapping it was received with.
 func (m *Mapper) For(source trace.Source) *Mapper {
 	if source == m.segmentSource() {
 		return m
@@ -91,7 +88,7 @@ func (m *Mapper) For(source trace.Source) *Mapper {
 	return m.other.Mapper
 }
 
-// segmentSource is the source of the segments that m makes.
+// segmentSource returns the source of the segments that m makes.
 func (m *Mapper) segmentSource() trace.Source {
 	if m.native() {
 		return trace.SourceOTLP
@@ -101,8 +98,8 @@ func (m *Mapper) segmentSource() trace.Source {
 
 func (m *Mapper) native() bool { return m.options.Profile == ProfileNative }
 
-// parts is how many documents the span gives: two for an Application Signals
-// local root that calls another service.
+// parts returns the number of documents that the span gives: two for an Application
+// Signals local root that calls another service.
 func (s *Span) parts() int {
 	if s.localRoot() && s.Kind != KindServer && s.Kind != KindInternal {
 		return 2
@@ -114,8 +111,8 @@ func (s *Span) localRoot() bool {
 	return s.has(keyAWSSpanKind) && s.str(keyAWSSpanKind) == "LOCAL_ROOT"
 }
 
-// mapSpan maps one part of a span into d. opens says that the trace shows that the
-// span opens its service: its parent belongs to another one.
+// mapSpan maps one part of a span into d. opens says that the trace shows that the span
+// opens its service: its parent belongs to another one.
 func (m *Mapper) mapSpan(d *Document, s *Span, r *resource, part uint8, opens bool) {
 	*d = Document{mapper: m, Span: s, res: r, Part: part, ID: s.ID, Parent: s.Parent}
 	two := s.parts() == 2
@@ -155,10 +152,10 @@ func (m *Mapper) mapSpan(d *Document, s *Span, r *resource, part uint8, opens bo
 	}
 }
 
-// opensService says whether a span that is no SERVER is where its service begins:
-// it has no parent, or that is known to be in another process. A call is part of a
-// service even then. The collector makes a segment of whatever has no parent and
-// does not look at the flags; ADOT spans say it themselves in aws.span.kind.
+// opensService says whether a span that is not SERVER opens its service: it has no
+// parent, or its flags say that the parent is in another process. A call never does. The
+// collector makes a segment of every span without parent and ignores the flags; spans of
+// ADOT carry aws.span.kind instead.
 func (m *Mapper) opensService(d *Document) bool {
 	s := d.Span
 	if !m.native() || s.has(keyAWSSpanKind) {
@@ -168,8 +165,8 @@ func (m *Mapper) opensService(d *Document) bool {
 	return !calls && (d.Parent.IsZero() || s.isRemote())
 }
 
-// inProgress says whether the span was sent before its end: it has none yet, or
-// says so (X-Ray's own attribute, which the collector's awsxrayreceiver sets).
+// inProgress says whether the span was sent before its end: it has no end, or carries
+// X-Ray's own attribute, which the collector's awsxrayreceiver sets.
 func (s *Span) inProgress() bool {
 	if s.End == 0 {
 		return true
@@ -178,7 +175,7 @@ func (s *Span) inProgress() bool {
 	return v != nil && v.kind == boolValue && v.num == 1
 }
 
-// toDependency makes d the subsegment for the call that a local root is.
+// toDependency turns d into the subsegment of the call that a local root makes.
 func (m *Mapper) toDependency(d *Document) {
 	d.Subsegment = true
 	if d.Namespace == "" {
@@ -189,7 +186,7 @@ func (m *Mapper) toDependency(d *Document) {
 	}
 }
 
-// toService makes d the segment for the service that a local root belongs to.
+// toService turns d into the segment of the service that a local root belongs to.
 func (m *Mapper) toService(d *Document) {
 	d.Subsegment, d.Namespace = false, ""
 	if d.Span.has(keyAWSLocalService) {
@@ -199,8 +196,8 @@ func (m *Mapper) toService(d *Document) {
 	d.AWS.Call = Call{}
 }
 
-// kind is the span's, or that of the service segment of a local root. Numbers that
-// OpenTelemetry does not know are unspecified.
+// kind returns the span's kind, for the service segment of a local root SpanInternal.
+// Numbers that OpenTelemetry does not define are unspecified.
 func (d *Document) kind() trace.SpanKind {
 	switch {
 	case d.Part > 0:
@@ -211,7 +208,7 @@ func (d *Document) kind() trace.SpanKind {
 	return trace.SpanKind(d.Span.Kind)
 }
 
-// keepsLinks says whether the span's links belong to this document.
+// KeepsLinks says whether the span's links belong to this document.
 func (d *Document) KeepsLinks() bool {
 	if d.Span.parts() == 1 {
 		return true
@@ -219,12 +216,11 @@ func (d *Document) KeepsLinks() bool {
 	return (d.Span.Kind == KindConsumer) == (d.Part == 1)
 }
 
-// serviceID is the id of the service segment of a local root. The collector
-// draws one at random; here it follows from the span, so that a span that is
-// sent or read twice gives the same segment.
+// serviceID derives the id of a local root's service segment from the span, so that the
+// same span always gives the same segment. The collector draws it at random.
 func serviceID(s *Span) trace.SegmentID { return derivedID(s, 's', 0) }
 
-// derivedID makes an id for something within a span that has none of its own.
+// derivedID derives an id for a part of a span that has none.
 func derivedID(s *Span, what byte, index int) trace.SegmentID {
 	var b [33]byte
 	copy(b[:16], s.TraceID[:])
@@ -242,7 +238,7 @@ func derivedID(s *Span, what byte, index int) trace.SegmentID {
 	return id
 }
 
-// trimSDK cuts what ADOT puts before the names of AWS services.
+// trimSDK removes the prefix that ADOT adds to names of AWS services.
 func (s *Span) trimSDK(name string) string {
 	if !s.awsSDK() {
 		return name
@@ -253,5 +249,5 @@ func (s *Span) trimSDK(name string) string {
 	return strings.TrimPrefix(name, "AWS::")
 }
 
-// awsSDK says whether the span is a call of an AWS SDK.
+// awsSDK says whether an AWS SDK made the span for a call.
 func (s *Span) awsSDK() bool { return s.str(keyRPCSystem) == awsRPC }

@@ -10,8 +10,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// mapName finds name and namespace. X-Ray names segments after services and
-// subsegments after what they call, where spans are named after operations.
+// mapName finds name and namespace. Spans are named after operations; X-Ray names
+// segments after services and subsegments after what they call.
 func (m *Mapper) mapName(d *Document) {
 	s := d.Span
 	if s.awsSDK() || m.native() && s.str(keyRPCSystemName) == awsRPC {
@@ -19,7 +19,8 @@ func (m *Mapper) mapName(d *Document) {
 	}
 	calls := s.calls()
 	if m.native() && !d.Subsegment && !calls && s.Kind != KindServer && !s.has(keyAWSSpanKind) {
-		// What opens a service is named after it, whatever it says of its peer.
+		// A segment that opens a service has its name, whatever the span says of its
+		// peer.
 		if d.Name = s.str(keyAWSLocalService); d.Name == "" {
 			d.Name = d.res.service
 		}
@@ -53,7 +54,7 @@ func (m *Mapper) mapName(d *Document) {
 	}
 }
 
-// serviceName is the name that a span gives outright.
+// serviceName returns the name that the span states explicitly.
 func (m *Mapper) serviceName(d *Document) string {
 	s := d.Span
 	name := ""
@@ -75,7 +76,7 @@ func (m *Mapper) serviceName(d *Document) string {
 	return name
 }
 
-// collectorName is the collector's search for a name.
+// collectorName derives the name as the collector does.
 func collectorName(d *Document) string {
 	s := d.Span
 	if name := s.str(keyDBName); s.has(keyDBName) {
@@ -92,15 +93,15 @@ func collectorName(d *Document) string {
 	return s.firstStr(keyRPCService, keyHTTPHost, keyNetPeerName)
 }
 
-// nativeName is our own search for a name: a segment is named after its service,
-// a call after what it calls. remote says that the name is that of a callee.
+// nativeName derives the name by the native rules: a segment's from its service, a
+// call's from its callee. remote says that the name is a callee's.
 func nativeName(d *Document) (name string, remote bool) {
 	s := d.Span
 	calls := s.calls()
 	if !d.Subsegment && !calls && d.res.service != "" {
 		return d.res.service, false
 	}
-	// What an AWS SDK reaches, such as a queue, is a resource of a service.
+	// What an AWS SDK accesses, such as a queue, is a resource of a service.
 	if calls && d.Namespace == "aws" {
 		name := s.rpcService()
 		if name == "" || s.str(keyDBName) != "" {
@@ -128,7 +129,7 @@ func nativeName(d *Document) (name string, remote bool) {
 	return name, name != ""
 }
 
-// databaseName is "database@host" as X-Ray SDKs name SQL calls, or "database".
+// databaseName returns "database@host", as X-Ray SDKs name SQL calls, or "database".
 func databaseName(s *Span) string {
 	name := s.str(keyDBName)
 	if name == "" && s.str(keyDBSystemName) != "redis" { // whose namespaces are numbers
@@ -147,7 +148,7 @@ func databaseName(s *Span) string {
 	return name + "@" + host
 }
 
-// connectionHost is the host of db.connection_string, "" if that is no URL.
+// connectionHost returns the host of db.connection_string, "" if that is not a URL.
 func connectionHost(s *Span) string {
 	conn := s.str(keyDBConnectionString)
 	if conn == "" {
@@ -160,8 +161,8 @@ func connectionHost(s *Span) string {
 	return u.Hostname()
 }
 
-// spanName makes a segment's name of a span's: without the characters that X-Ray
-// names cannot have, "span" if nothing is left.
+// spanName turns a span's name into a segment's: it removes the characters that X-Ray
+// does not allow, and returns "span" if none is left.
 func (m *Mapper) spanName(name string) string {
 	if strings.ContainsFunc(name, invalidInName) {
 		name = strings.Map(func(r rune) rune {
@@ -172,7 +173,7 @@ func (m *Mapper) spanName(name string) string {
 		}, name)
 	}
 	if !m.native() && len(name) > trace.MaxName {
-		name = Text([]byte(name[:trace.MaxName])) // may cut a character in two, as the collector does
+		name = Text([]byte(name[:trace.MaxName])) // may split a character, as the collector does
 	}
 	if name == "" {
 		return "span"

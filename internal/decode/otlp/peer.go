@@ -5,17 +5,18 @@ import (
 	"strings"
 )
 
-// awsRPC is the rpc.system of calls of AWS SDKs.
+// awsRPC is the rpc.system of calls by AWS SDKs.
 const awsRPC = "aws-api"
 
 // calls says whether the span is a call of something else.
 func (s *Span) calls() bool { return s.Kind == KindClient || s.Kind == KindProducer }
 
-// peerName is the name of what a call leads to, "" where the document's name is
-// that already. Documents are named as the collector names them, which depends on
-// the version of the semantic conventions and may be an operation ("GET", "SELECT
-// users"); one callee is one node whatever is done with it and whoever says so.
-// given says that the span gives the document's name outright: that stands.
+// peerName returns the name of the callee, "" if the document has that name already.
+// Documents are named as the collector names them: by a name that depends on the version
+// of the semantic conventions and may be an operation ("GET", "SELECT users"). A callee
+// must be one node in graphs, whatever operation is called and whatever conventions the
+// caller follows. given says that the span states the document's name explicitly: then
+// it is kept.
 func (d *Document) peerName(given bool) string {
 	s := d.Span
 	name := ""
@@ -40,14 +41,14 @@ func (d *Document) peerName(given bool) string {
 	return name
 }
 
-// resource says whether the call is about a resource of that name.
+// resource says whether the call accesses a resource of that name.
 func (c *Call) resource(name string) bool {
 	return slices.Contains([]string{c.TableName, c.Bucket, c.QueueURL, c.TopicARN, c.Function}, name)
 }
 
-// awsServiceName is the name of the service that a call of an AWS SDK is to. The
-// SDKs name such spans Service.Operation. Services that have resources are spelled
-// alike, where the SDKs for Java say DynamoDb, Sqs or AmazonDynamoDBv2.
+// awsServiceName returns the service that an AWS SDK calls. The SDKs name such spans
+// Service.Operation. It gives services with resources one spelling; the SDKs for Java
+// write DynamoDb, Sqs or AmazonDynamoDBv2.
 func (s *Span) awsServiceName() string {
 	name := s.rpcService()
 	if i := strings.LastIndexAny(s.Name, "./"); name == "" && i > 0 {
@@ -63,7 +64,7 @@ func (s *Span) awsServiceName() string {
 	return name
 }
 
-// rpcService is the service of a remote procedure, with its package.
+// rpcService returns the service of a remote procedure, with its package.
 func (s *Span) rpcService() string {
 	if name := s.str(keyRPCService); name != "" {
 		return name
@@ -76,8 +77,8 @@ func (s *Span) rpcService() string {
 	return ""
 }
 
-// callee is what a call leads to that is no named database (docs/format/otlp.md has
-// the table), "" if the attributes do not say.
+// callee returns the name of a callee that is not a named database (table in
+// docs/format/otlp.md), "" if the attributes do not tell.
 func (s *Span) callee() string {
 	name := s.destination()
 	if name == "" {
@@ -97,8 +98,8 @@ func (s *Span) callee() string {
 	}
 	host, system := s.databaseHost(), s.system()
 	switch {
-	// The name of this machine is that of all systems on it; an address that
-	// nobody chose changes with each of its replicas.
+	// All systems on this machine share its name. Addresses come last because each
+	// replica has another one.
 	case system != "" && (host == "" || isLoopback(host)):
 		return system
 	case host != "":
@@ -107,7 +108,7 @@ func (s *Span) callee() string {
 	return hostOf(s.firstStr(keyNetPeerIP, keyNetSockPeerAddr, keyServerSocketAddress, keyNetworkPeerAddress))
 }
 
-// databaseHost is the host of db.connection_string, else that of the other end.
+// databaseHost returns the host of db.connection_string, else the callee's host.
 func (s *Span) databaseHost() string {
 	if s.has(keyDBConnectionString) {
 		if host := connectionHost(s); host != "" {
@@ -117,7 +118,7 @@ func (s *Span) databaseHost() string {
 	return s.host()
 }
 
-// system is the product at the other end, by its older name.
+// system returns the older name of the callee's product.
 func (s *Span) system() string {
 	switch name := s.firstStr(keyDBSystem, keyDBSystemName, keyMessagingSystem, keyGenAIProviderName, keyGenAISystem); name {
 	case "AmazonSQS":
@@ -127,8 +128,8 @@ func (s *Span) system() string {
 	}
 }
 
-// database is the name of the database itself, without what the stable conventions
-// put beside it.
+// database returns the database's own name, without what the stable conventions add to
+// it.
 func (s *Span) database() string {
 	name := s.firstStr(keyDBName, keyDBNamespace, keyDBCassandraKeyspace, keyDBElasticsearchCluster)
 	if name == "" {
@@ -147,8 +148,8 @@ func (s *Span) database() string {
 	return name
 }
 
-// destination is the queue or topic of a message, "" for those that are made for
-// one conversation.
+// destination returns the queue or topic of a message, "" if it exists for one
+// conversation only.
 func (s *Span) destination() string {
 	if name := s.str(keyMessagingDestinationTemplate); name != "" {
 		return name
@@ -161,8 +162,8 @@ func (s *Span) destination() string {
 	return s.firstStr(keyMessagingDestinationName, keyMessagingDestination, keyMessagingRabbitMQKey, keyMessagingRabbitMQRoutingKey)
 }
 
-// host is the logical name of the other end, without port: as the caller knew
-// it, before that which the connection had.
+// host returns the callee's host without port: the name that the caller used, else the
+// name of the connection's other end.
 func (s *Span) host() string {
 	if host := hostOf(s.firstStr(keyHTTPHost, keyNetPeerName, keyServerAddress)); host != "" {
 		return host
@@ -173,7 +174,7 @@ func (s *Span) host() string {
 	return s.firstStr(keyNetSockPeerName, keyServerSocketDomain)
 }
 
-// hostOf leaves out the port, and the brackets of an IPv6 address.
+// hostOf removes the port, and the brackets of an IPv6 address.
 func hostOf(host string) string {
 	if strings.HasPrefix(host, "[") {
 		if inner, _, ok := strings.Cut(host[1:], "]"); ok {
@@ -186,7 +187,7 @@ func hostOf(host string) string {
 	return host
 }
 
-// urlHost is the host of an absolute URL, "" if there is none.
+// urlHost returns the host of an absolute URL, "" if there is none.
 func urlHost(url string) string {
 	_, rest, ok := strings.Cut(url, "://")
 	if !ok {

@@ -11,44 +11,43 @@ import (
 
 // Limits of one OTLP request. They bound the memory that a small body can take.
 const (
-	// MaxSpans is the most spans one request may hold; those beyond are rejected.
+	// MaxSpans is how many spans of a request are accepted; the others are rejected.
 	MaxSpans = 100_000
 	// maxRejections is how many rejected spans are described one by one.
 	maxRejections = 100
 )
 
-// Spans is what one OTLP request gives.
+// Spans is the decoded content of an OTLP request.
 type Spans struct {
-	// Segments are in the order of the spans. A span gives one, an Application
+	// Segments are in the order of the spans. A span gives one segment; an Application
 	// Signals local root that calls another service gives two.
 	Segments []*trace.Segment
-	// Spans is how many spans the request held, rejected ones included.
+	// Spans counts the spans of the request, rejected ones included.
 	Spans int
-	// Rejected describes the first 100 spans that cannot be kept.
+	// Rejected describes the first 100 rejected spans.
 	Rejected []RejectedSpan
-	// RejectedSpans is how many cannot be kept: partial_success.rejected_spans.
+	// RejectedSpans counts the rejected spans: partial_success.rejected_spans.
 	RejectedSpans int
-	// Unknown names the first data of the request that belongs to no span and is
-	// not known here, so that it is not kept: its place, and how many bytes it has.
+	// Unknown describes the first data that was dropped because it is unknown here and
+	// belongs to no span: its place and size.
 	Unknown string
-	// UnknownData is in how many places there is such data, and HiddenSpans how
-	// many spans can be made out in it.
+	// UnknownData counts the places with such data, HiddenSpans the spans found in it.
 	UnknownData, HiddenSpans int
 }
 
-// RejectedSpan is a span that cannot be kept though its message is sound.
+// RejectedSpan is a span that cannot be stored though its message is well-formed.
 type RejectedSpan struct {
 	// Index is the span's position in the request, from 0.
 	Index int
-	// TraceID and ID are those of the span, as far as they could be read.
+	// TraceID and ID are the span's, as far as they could be read.
 	TraceID trace.ID
 	ID      trace.SegmentID
 	// Reason says what is wrong.
 	Reason string
 }
 
-// Message says what was rejected and why, and what was not kept because it is not
-// known here, for partial_success.error_message; "" if there is nothing to say.
+// Message says what was rejected or dropped, and why, for partial_success.error_message;
+// "" if nothing was.
 func (s *Spans) Message() string {
 	text := s.rejection()
 	if s.UnknownData == 0 {
@@ -76,11 +75,11 @@ func (s *Spans) rejection() string {
 		s.RejectedSpans, s.Spans, first.Index, first.TraceID.Hex(), first.ID, first.Reason)
 }
 
-// unknown notes a field that its message does not have.
+// unknown counts a field that its message does not define.
 func (s *Spans) unknown(f *Fields, place func() string) {
 	typ := f.Tag & 7
 	if typ == Bytes && len(f.Data) == 0 || typ != Bytes && typ != group && f.Num == 0 {
-		return // says nothing
+		return // empty
 	}
 	if s.UnknownData++; s.UnknownData > 1 {
 		return
@@ -91,7 +90,7 @@ func (s *Spans) unknown(f *Fields, place func() string) {
 	}
 }
 
-// Reject notes one span.
+// Reject adds a rejected span.
 func (s *Spans) Reject(r RejectedSpan) {
 	s.RejectedSpans++
 	if len(s.Rejected) < maxRejections {
@@ -99,8 +98,8 @@ func (s *Spans) Reject(r RejectedSpan) {
 	}
 }
 
-// Proto decodes an ExportTraceServiceRequest in protobuf by the default Options;
-// see [Mapper.Proto].
+// Proto decodes an ExportTraceServiceRequest in protobuf by the default Options; see
+// [Mapper.Proto].
 func Proto(body []byte, at trace.Time) (Spans, error) { return new(Mapper).Proto(body, at) }
 
 // JSON decodes an ExportTraceServiceRequest in OTLP/JSON by the default Options;
@@ -108,11 +107,10 @@ func Proto(body []byte, at trace.Time) (Spans, error) { return new(Mapper).Proto
 func JSON(body []byte, at trace.Time) (Spans, error) { return new(Mapper).JSON(body, at) }
 
 // Proto decodes an ExportTraceServiceRequest in protobuf
-// (opentelemetry.proto.collector.trace.v1). The segments own body, and their
-// strings are parts of it: it must not change after, and whoever keeps a string
-// longer than its segment should clone it. at is when the request was accepted. An error
-// says that the message is broken, and where; then nothing of it can be used.
-// Strings that are not UTF-8 are read with U+FFFD in place of what is wrong.
+// (opentelemetry.proto.collector.trace.v1). The segments own body and their strings
+// share its memory: do not change body, and clone a string to keep it longer than its
+// segment. at is the time of receipt. The error says where the message is malformed;
+// then nothing of it can be used. Invalid UTF-8 in strings becomes U+FFFD.
 func (m *Mapper) Proto(body []byte, at trace.Time) (Spans, error) {
 	d := decoder{mapper: m, at: at, memory: slab.NewSegments()}
 	if err := d.request(body); err != nil {
@@ -121,8 +119,8 @@ func (m *Mapper) Proto(body []byte, at trace.Time) (Spans, error) {
 	return d.out, nil
 }
 
-// Span makes the segments of one span again from what a store keeps: the span's
-// protobuf message and what surrounded it. The segments own raw.
+// Span decodes one span again from what a store keeps: its protobuf message and its
+// scope. The segments own raw.
 func (m *Mapper) Span(raw []byte, scope *trace.OTLPScope, at trace.Time) ([]*trace.Segment, error) {
 	if scope == nil {
 		scope = new(trace.OTLPScope)
@@ -142,7 +140,7 @@ func (m *Mapper) Span(raw []byte, scope *trace.OTLPScope, at trace.Time) ([]*tra
 	return d.out.Segments, nil
 }
 
-// decoder reads one request.
+// decoder decodes one request.
 type decoder struct {
 	mapper *Mapper
 	at     trace.Time
@@ -171,7 +169,7 @@ func (d *decoder) request(b []byte) error {
 	return f.err
 }
 
-// place is where in the request the decoder is.
+// place is the position in the request.
 type place struct{ resource, scope int }
 
 func (p place) resourceSpans() string { return fmt.Sprintf("resourceSpans[%d]", p.resource) }
@@ -180,18 +178,18 @@ func (p place) scopeSpans() string {
 	return fmt.Sprintf("resourceSpans[%d].scopeSpans[%d]", p.resource, p.scope)
 }
 
-// legacyScopeSpans is the field of ResourceSpans that held the spans before
-// opentelemetry-proto 0.15: instrumentation_library_spans, whose messages have the
-// fields of ScopeSpans. A request that has both has them all, for spans that came
-// twice count once in the store.
+// legacyScopeSpans is the field instrumentation_library_spans of ResourceSpans, which
+// held the spans before opentelemetry-proto 0.15; its messages have the fields of
+// ScopeSpans. A request may have both fields: the store counts a span that was sent
+// twice once.
 const legacyScopeSpans = 1000
 
 func (f *Fields) isScopeSpans() bool {
 	return f.Is(2, Bytes) || f.Is(legacyScopeSpans, Bytes)
 }
 
-// resourceSpans reads a ResourceSpans message. Spans may come before the
-// resource they belong to, so it is read first.
+// resourceSpans reads a ResourceSpans message. It reads the resource first, which may
+// stand after the spans.
 func (d *decoder) resourceSpans(b []byte) error {
 	var res, schema []byte
 	f := FieldsOf(b)
@@ -227,8 +225,8 @@ func (d *decoder) resourceSpans(b []byte) error {
 	return nil
 }
 
-// merged is a message of which there are two: their bytes one after the other, as
-// protobuf prescribes.
+// merged joins two occurrences of a message: protobuf prescribes to append the second to
+// the first.
 func merged(first, second []byte) []byte {
 	if first == nil {
 		return second[:len(second):len(second)]
@@ -236,7 +234,8 @@ func merged(first, second []byte) []byte {
 	return append(first, second...)
 }
 
-// scopeSpans reads a ScopeSpans message; source and outer say what surrounds it.
+// scopeSpans reads a ScopeSpans message of a resource; outer is the resource's schema
+// URL.
 func (d *decoder) scopeSpans(b []byte, source *source, outer []byte) error {
 	var scope, schema []byte
 	spans := 0
@@ -300,7 +299,7 @@ func (d *decoder) oneSpan(b []byte) error {
 	return nil
 }
 
-// add makes the segments of the span just read.
+// add maps the span that was just read.
 func (d *decoder) add(raw []byte) {
 	for part := range d.span.parts() {
 		seg := d.memory.Segments.One()
@@ -318,7 +317,7 @@ func checkScope(b []byte) error {
 	return err
 }
 
-// checkTimes refuses ids that the older X-Ray refused, if so configured.
+// checkTimes refuses trace ids that X-Ray refused in the past, if the options say so.
 func (m *Mapper) checkTimes(s *Span, at trace.Time) error {
 	if !m.options.CheckTraceIDTime {
 		return nil
@@ -334,15 +333,15 @@ func (m *Mapper) checkTimes(s *Span, at trace.Time) error {
 	return nil
 }
 
-// plausible says whether a trace id begins with a time between 28 days ago and
-// 5 minutes ahead.
+// plausible says whether a trace id begins with a time from 28 days ago to 5 minutes
+// ahead.
 func plausible(id trace.ID, at trace.Time) bool {
 	epoch := int64(id[0])<<24 | int64(id[1])<<16 | int64(id[2])<<8 | int64(id[3])
 	age := int64(at)/1e9 - epoch
 	return age <= 28*24*3600 && age >= -5*60
 }
 
-// fill makes the typed segment of a mapped span.
+// fill makes a segment from a document.
 func (m *Mapper) fill(seg *trace.Segment, d *Document, memory *slab.Segments) {
 	s := d.Span
 	seg.TraceID, seg.Part, seg.Independent = s.TraceID, d.Part, d.Subsegment
@@ -354,7 +353,7 @@ func (m *Mapper) fill(seg *trace.Segment, d *Document, memory *slab.Segments) {
 		e.End = 0
 	}
 	e.Subsegment = d.Subsegment
-	if m.native() { // else it is joined as X-Ray joins the exporter's documents
+	if m.native() { // without Span it is joined as X-Ray joins the exporter's documents
 		e.Span = memory.Spans.One()
 		*e.Span = trace.Span{Kind: d.kind(), Name: s.Name, Resource: &d.res.kept.identity}
 	}

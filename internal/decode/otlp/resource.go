@@ -6,14 +6,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// resource is what surrounds the spans of one ScopeSpans, taken apart once, with
-// the parts of a segment document that depend on it alone.
+// resource is a parsed Resource with the parts of a segment document that depend on it
+// alone.
 type resource struct {
 	attrs
 	dropped uint32
 	scope   *trace.OTLPScope
 
-	isAWS    bool // cloud.provider is AWS or unsaid: an aws block is written
+	isAWS    bool // cloud.provider is aws or missing: documents have an aws block
 	ec2      bool // runs on an EC2 instance
 	origin   string
 	version  string
@@ -21,17 +21,17 @@ type resource struct {
 	language string
 	service  string
 	account  string
-	// instance and zone are those of the ec2 block, zone also that of the ecs block.
+	// instance and zone belong to the ec2 block, zone also to the ecs block.
 	instance, zone string
 
 	kept *keptResource
 }
 
-// keptResource is what a segment keeps of its resource for as long as it is in
-// memory.
+// keptResource is the part of a resource that its segments keep in memory.
 type keptResource struct {
 	identity trace.Resource
-	// searched is which attributes search finds, found those of the resource.
+	// searched selects the attributes that search finds; found are those of the
+	// resource.
 	searched *Patterns
 	found    []trace.Annotation
 }
@@ -84,8 +84,8 @@ func (m *Mapper) parseResource(scope *trace.OTLPScope) (*resource, error) {
 	return r, nil
 }
 
-// originOf is the X-Ray origin of the platform the service runs on, "" if X-Ray
-// has no name for it (collector awsxrayexporter, determineAwsOrigin).
+// originOf returns the X-Ray origin of the platform that the service runs on, "" if
+// X-Ray has no name for it (collector awsxrayexporter, determineAwsOrigin).
 func (r *resource) originOf() string {
 	if r.has(keyCloudProvider) && r.str(keyCloudProvider) != "aws" {
 		return ""
@@ -111,9 +111,8 @@ func (r *resource) originOf() string {
 	return ""
 }
 
-// stringsOf is a list attribute: an array, or a string of elements with & between
-// them, as OTEL_RESOURCE_ATTRIBUTES writes lists. Elements that are no strings
-// count as empty ones.
+// stringsOf reads a list attribute: an array, or a string with & between elements, as
+// OTEL_RESOURCE_ATTRIBUTES writes lists. Elements that are not strings become "".
 func stringsOf(v *Value) []string {
 	if v == nil {
 		return nil

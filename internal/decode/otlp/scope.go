@@ -1,6 +1,6 @@
 package otlp
 
-// instrumentation is an InstrumentationScope message.
+// Scope is a parsed InstrumentationScope message.
 type Scope struct {
 	Name, Version string
 	Attributes    []Attribute

@@ -7,26 +7,26 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Patterns say which names of attributes search knows. nil knows all.
+// Patterns select names of attributes. nil selects all.
 type Patterns struct {
 	list []pattern
 	none bool
 }
 
-// pattern is names with * for any characters; out leaves them out.
+// pattern is a name with * for any characters; out excludes the names that match.
 type pattern struct {
 	text string
 	out  bool
 }
 
-// Listed is the word for Patterns that know no name: search finds what a span
-// lists in aws.xray.annotations, as with X-Ray, and nothing else.
+// Listed is the text of Patterns that select nothing: search then finds only what a span
+// lists in aws.xray.annotations, as X-Ray does.
 const Listed = "listed"
 
-// ParsePatterns reads patterns with commas between them. * stands for any
-// characters, ! before a pattern leaves its names out, and of the patterns that
-// fit a name the last one counts. A list that begins with ! leaves names out of
-// all; "*" is all, nil, and [Listed] none. A name with a comma in it needs a * there.
+// ParsePatterns reads patterns with commas between them. * stands for any characters, !
+// before a pattern excludes names; the last pattern that matches a name decides. A list
+// that begins with ! starts from all names. "*" gives nil, [Listed] selects nothing.
+// Write * for a comma in a name.
 func ParsePatterns(text string) (*Patterns, error) {
 	if strings.TrimSpace(text) == Listed {
 		return &Patterns{none: true}, nil
@@ -45,7 +45,7 @@ func ParsePatterns(text string) (*Patterns, error) {
 	return p, nil
 }
 
-// know says whether search knows a name.
+// know says whether a name is selected.
 func (p *Patterns) know(name string) bool {
 	switch {
 	case p == nil:
@@ -61,8 +61,8 @@ func (p *Patterns) know(name string) bool {
 	return p.list[0].out
 }
 
-// fits says whether a name has the form of a pattern. It goes back to the last *
-// alone, so that it takes at most len(form) times len(name) steps.
+// fits matches a name against a pattern. It backtracks to the last * only, so that it
+// takes at most len(form) times len(name) steps.
 func fits(form, name string) bool {
 	at, star, from := 0, -1, 0
 	for i := 0; i < len(name); {
@@ -83,7 +83,7 @@ func fits(form, name string) bool {
 	return strings.Trim(form[at:], "*") == ""
 }
 
-// find makes the list of the resource's attributes that search finds.
+// find lists the resource's attributes that search finds.
 func (r *resource) find() {
 	r.kept.found = make([]trace.Annotation, 0, len(r.list))
 	for i := range r.list {
@@ -93,7 +93,7 @@ func (r *resource) find() {
 	}
 }
 
-// attributes is the resource as what finds attributes, nil if search knows none.
+// attributes returns what finds the attributes of a span, nil if search finds none.
 func (r *resource) attributes() trace.Attributes {
 	if r.kept.searched != nil && r.kept.searched.none {
 		return nil
@@ -101,8 +101,8 @@ func (r *resource) attributes() trace.Attributes {
 	return r.kept
 }
 
-// OfSpan is of trace.Attributes: the scalars of a Span message, which was checked
-// when it was received.
+// OfSpan implements trace.Attributes: it yields the scalars of a Span message, which was
+// checked when it was received.
 func (r *keptResource) OfSpan(raw []byte, pass func([]byte) bool, yield func(key string, v trace.Value) bool) bool {
 	f := FieldsOf(raw)
 	for f.Next() {
@@ -120,7 +120,7 @@ func (r *keptResource) OfSpan(raw []byte, pass func([]byte) bool, yield func(key
 	return true
 }
 
-// OfResource is of trace.Attributes: the scalars of the resource.
+// OfResource implements trace.Attributes: it yields the scalars of the resource.
 func (r *keptResource) OfResource(yield func(key string, v trace.Value) bool) bool {
 	for i := range r.found {
 		if !yield(r.found[i].Key, r.found[i].Value) {

@@ -2,14 +2,16 @@ package otlp
 
 import "google.golang.org/protobuf/encoding/protowire"
 
+// KindNames are the span kinds without their prefix SPAN_KIND_, by number.
 var KindNames = [...]string{"UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"}
 
+// StatusNames are the status codes without their prefix STATUS_CODE_, by number.
 var StatusNames = [...]string{"UNSET", "OK", "ERROR"}
 
-// shape describes a protobuf message for its JSON form.
+// Shape describes a protobuf message for its JSON form.
 type Shape []Member
 
-// member is one field of a shape.
+// Member describes one field of a message.
 type Member struct {
 	Name     string // camelCase
 	Number   protowire.Number
@@ -17,10 +19,10 @@ type Member struct {
 	Repeated bool
 	Shape    Shape    // of messages
 	enum     []string // names by number
-	prefix   string   // what comes before the names
+	prefix   string   // of the names
 }
 
-// Wire is the member's wire type.
+// Wire returns the member's wire type.
 func (m *Member) Wire() uint32 {
 	switch m.Form {
 	case FormEnum, FormBool, FormVarint:
@@ -33,9 +35,10 @@ func (m *Member) Wire() uint32 {
 	return Bytes
 }
 
-// form is how a member is written.
+// Form is how JSON writes a member.
 type Form uint8
 
+// The forms of members.
 const (
 	FormMessage Form = iota
 	FormAny          // AnyValue, which may contain itself
@@ -137,7 +140,7 @@ var (
 	}
 )
 
-// find is the member with a name as JSON text writes it, nil if unknown.
+// find returns the member with a name as JSON text writes it, nil if unknown.
 func (s Shape) find(name []byte) *Member {
 	for i := range s {
 		if s[i].is(name) {

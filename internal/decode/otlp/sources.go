@@ -7,10 +7,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// sources keeps the resources and scopes that spans came from, taken apart: a
-// process says the same of itself in every request, at more length than of its
-// spans. Segments of all requests share them. It is bounded and forgets all when it
-// is full.
+// sources caches parsed resources and scopes: a process sends the same ones with every
+// request, and they are longer than its spans. The segments of all requests share them.
+// A full cache starts again empty.
 type sources struct {
 	mu    sync.RWMutex
 	known map[string]*source
@@ -18,15 +17,15 @@ type sources struct {
 }
 
 const (
-	maxSource  = 8 << 10 // bytes of a resource or scope that is kept
+	maxSource  = 8 << 10 // bytes of a resource or scope in the cache
 	maxSources = 4 << 20 // of all
 	maxScopes  = 32      // of a resource
 
-	sourceBytes = 1 << 10 // of what a resource is taken apart into, besides its texts
-	scopeBytes  = 128     // of a scope, likewise
+	sourceBytes = 1 << 10 // of a parsed resource, besides its texts
+	scopeBytes  = 128     // of a parsed scope
 )
 
-// source is a resource and the scopes met with it.
+// source is a resource with the scopes seen below it.
 type source struct {
 	of     *sources
 	res    *resource
@@ -34,7 +33,8 @@ type source struct {
 	scopes []*trace.OTLPScope
 }
 
-// source takes a resource apart, or finds one that is equal. b is not kept.
+// source returns the parsed resource, from the cache if there is an equal one. It does
+// not keep b.
 func (m *Mapper) source(b []byte) (*source, error) {
 	m.sources.mu.RLock()
 	s := m.sources.known[string(b)]
@@ -55,20 +55,20 @@ func (m *Mapper) source(b []byte) (*source, error) {
 	if same := m.sources.known[string(b)]; same != nil {
 		return same, nil // another request was faster
 	}
-	m.sources.take(len(b)*4 + sourceBytes) // apart it takes more
+	m.sources.take(len(b)*4 + sourceBytes) // parsed it is larger
 	m.sources.known[string(b)] = s
 	return s, nil
 }
 
-// take counts what is kept, and forgets all if that is too much. The mutex is held.
+// take counts cached bytes and empties the cache if there are too many. The caller holds
+// the mutex.
 func (s *sources) take(n int) {
 	if s.bytes += n; s.known == nil || s.bytes > maxSources {
 		s.known, s.bytes = map[string]*source{}, n
 	}
 }
 
-// scope is the scope of spans, shared with earlier ones that are equal. b is not
-// kept.
+// scope returns the scope of spans, an earlier equal one if it can. It does not keep b.
 func (s *source) scope(b []byte, resourceSchema, scopeSchema []byte) *trace.OTLPScope {
 	find := func() *trace.OTLPScope {
 		for _, o := range s.scopes {
@@ -94,7 +94,7 @@ func (s *source) scope(b []byte, resourceSchema, scopeSchema []byte) *trace.OTLP
 		return same
 	}
 	if len(s.scopes) >= maxScopes {
-		s.scopes = nil // a new slice: others may look at the old one
+		s.scopes = nil // a new slice: others may read the old one
 	}
 	s.scopes = append(s.scopes[:len(s.scopes):len(s.scopes)], o)
 	s.of.mu.Lock()

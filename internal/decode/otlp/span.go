@@ -26,16 +26,16 @@ const (
 	flagIsRemote  = 0x200
 )
 
-// Limits of one span, far above what SDKs send (128 of each by default). They
-// bound how much memory a small message can take once it is taken apart.
+// Limits of one span, far above what SDKs send (128 of each by default). They bound the
+// memory that a small message can take.
 const (
 	maxAttributes = 10_000
 	maxEvents     = 10_000
 	maxLinks      = 10_000
 )
 
-// span is one opentelemetry.proto.trace.v1.Span, taken apart. All of it is a
-// view of the message.
+// Span is a parsed opentelemetry.proto.trace.v1.Span. It shares the memory of the
+// message.
 type Span struct {
 	SpanHead
 	Events []Event
@@ -43,7 +43,7 @@ type Span struct {
 	attrs
 }
 
-// spanHead is the part of a span that has no memory of its own.
+// SpanHead holds the fields of a span that need no memory of their own.
 type SpanHead struct {
 	TraceID    trace.ID
 	ID, Parent trace.SegmentID
@@ -57,7 +57,7 @@ type SpanHead struct {
 	Dropped    [3]uint32 // attributes, events, links
 }
 
-// event is one Span.Event.
+// Event is a parsed Span.Event.
 type Event struct {
 	Name       string
 	Time       uint64
@@ -65,7 +65,7 @@ type Event struct {
 	Dropped    uint32
 }
 
-// link is one Span.Link.
+// Link is a parsed Span.Link.
 type Link struct {
 	TraceID    trace.ID
 	ID         trace.SegmentID
@@ -83,7 +83,7 @@ type attrs struct {
 	http, aws bool
 }
 
-// reset forgets all attributes but keeps their memory.
+// reset removes all attributes but keeps their memory.
 func (a *attrs) reset() {
 	for i := range a.list {
 		a.first[a.list[i].key] = 0
@@ -91,7 +91,7 @@ func (a *attrs) reset() {
 	a.list, a.http, a.aws = a.list[:0], false, false
 }
 
-// add appends one KeyValue message.
+// add appends a KeyValue message.
 func (a *attrs) add(b []byte) error {
 	if len(a.list) >= maxAttributes {
 		return invalidSpan(fmt.Sprintf("more than %d attributes", maxAttributes))
@@ -112,7 +112,7 @@ func (a *attrs) add(b []byte) error {
 	return nil
 }
 
-// get is the value of the first attribute with this key, nil if there is none.
+// get returns the value of the first attribute with this key, nil if there is none.
 func (a *attrs) get(k key) *Value {
 	if i := a.first[k]; i > 0 {
 		return &a.list[i-1].Value
@@ -122,7 +122,7 @@ func (a *attrs) get(k key) *Value {
 
 func (a *attrs) has(k key) bool { return a.first[k] > 0 }
 
-// str is the string under k, "" if there is none or it is no string.
+// str returns the string under k, "" if there is none.
 func (a *attrs) str(k key) string {
 	if i := a.first[k]; i > 0 {
 		return a.list[i-1].Value.Text()
@@ -130,7 +130,7 @@ func (a *attrs) str(k key) string {
 	return ""
 }
 
-// firstStr is the first of the strings under ks that is not empty.
+// firstStr returns the first non-empty string under ks.
 func (a *attrs) firstStr(ks ...key) string {
 	for _, k := range ks {
 		if s := a.str(k); s != "" {
@@ -144,13 +144,14 @@ func (s *Span) isRemote() bool {
 	return s.Flags&(flagHasRemote|flagIsRemote) == flagHasRemote|flagIsRemote
 }
 
-// invalidSpan is why one span cannot be taken, though the message is sound.
+// invalidSpan is the reason to reject a span whose message is well-formed.
 type invalidSpan string
 
+// Error returns the reason.
 func (e invalidSpan) Error() string { return string(e) }
 
-// parse reads a Span message over s, reusing its memory. The error is an
-// invalidSpan if the message is sound but the span cannot be kept.
+// parse reads a Span message into s and reuses the memory of s. The error is an
+// invalidSpan if the message is well-formed but the span cannot be stored.
 func (s *Span) parse(b []byte) error {
 	s.attrs.reset()
 	s.SpanHead, s.Events, s.Links = SpanHead{}, s.Events[:0], s.Links[:0]
@@ -244,8 +245,8 @@ func (s *Span) parseStatus(b []byte) error {
 	return f.err
 }
 
-// check says why a sound span cannot be kept: spans are stored under their ids
-// and times, so these must be real (OTLP: ids of zeros only are invalid).
+// check returns the reason why a span cannot be stored: spans are stored under their ids
+// and times, so these must be valid (OTLP: an id of zeros is invalid).
 func (s *Span) check(hasTrace, hasID bool) error {
 	switch {
 	case !hasTrace:
@@ -264,8 +265,8 @@ func (s *Span) check(hasTrace, hasID bool) error {
 	return nil
 }
 
-// copyID copies an id of exactly the right size and says whether there is one;
-// the first id of another size is noted in invalid.
+// copyID copies an id and says whether there is one. It notes the first id of a wrong
+// size in invalid.
 func copyID(dst, src []byte, what string, invalid *error) bool {
 	if len(src) == len(dst) {
 		copy(dst, src)
@@ -323,7 +324,7 @@ func (l *Link) parse(b []byte, invalid *error) error {
 	return f.err
 }
 
-// appendAttr adds one KeyValue message to a short list.
+// appendAttr appends a KeyValue message to a short list.
 func appendAttr(list []Attribute, b []byte) ([]Attribute, error) {
 	var a Attribute
 	if err := parseAttr(b, &a); err != nil {
@@ -332,7 +333,7 @@ func appendAttr(list []Attribute, b []byte) ([]Attribute, error) {
 	return append(list, a), nil
 }
 
-// find is the first value under k in a short list, nil if there is none.
+// find returns the first value under k in a short list, nil if there is none.
 func find(list []Attribute, k key) *Value {
 	for i := range list {
 		if list[i].key == k {
@@ -342,7 +343,7 @@ func find(list []Attribute, k key) *Value {
 	return nil
 }
 
-// typed is a link of a span.
+// typed converts a link of a span.
 func (l *Link) typed() trace.Link {
 	out := trace.Link{TraceID: l.TraceID, ID: l.ID}
 	for i := range l.Attributes {

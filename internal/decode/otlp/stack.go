@@ -10,24 +10,24 @@ import (
 // maxFrames bounds the stack frames read from one stack trace.
 const maxFrames = 10_000
 
-// frame is one element of an exception's stack.
+// Frame is one element of an exception's stack.
 type Frame struct {
 	Path, Label string
 	Line        int
 }
 
-// stackException is one exception in a stack trace; type and message of the
-// first, which stand in the trace's first or last line, are left empty.
+// stackException is one exception in a stack trace. Type and message of the first, which
+// stand in the trace's first or last line, stay empty.
 type stackException struct {
 	typ, message string
 	frames       []Frame
 }
 
-// parseStack reads a stack trace as telemetry SDKs of a language
-// (telemetry.sdk.language) write it: the exception itself, then the one that
-// caused it, and so on; nil if the language is not known or the trace empty. It
-// reads what the collector's awsxrayexporter reads, in the same way; lenient
-// reads more: Node.js, paths with colons, direct causes of Python.
+// parseStack reads a stack trace as the telemetry SDKs of a language
+// (telemetry.sdk.language) write it: the exception itself, then its cause, and so on. It
+// returns nil for an unknown language or an empty trace. It reads what the collector's
+// awsxrayexporter reads, in the same way; lenient reads more: Node.js, paths with
+// colons, direct causes of Python.
 func parseStack(language, text string, lenient bool) []stackException {
 	if text == "" {
 		return nil
@@ -51,7 +51,7 @@ func parseStack(language, text string, lenient bool) []stackException {
 	return nil
 }
 
-// lines reads a text line by line. A last line without line end counts.
+// lines iterates over lines. The last one may lack a line end.
 type lines struct{ rest string }
 
 func (l *lines) next() (line string, ok bool) {
@@ -73,14 +73,14 @@ func (e *stackException) add(f Frame) {
 	}
 }
 
-// number reads a line number as strconv.Atoi does: 0 for what is none, the
-// nearest int for what is too large.
+// number reads a line number like strconv.Atoi: 0 if it is not a number, the nearest int
+// if it is too large.
 func number(s string) int {
 	n, _ := strconv.Atoi(s)
 	return n
 }
 
-// from cuts s before i, "" if s is not that long.
+// from removes the first i bytes; "" if s is shorter.
 func from(s string, i int) string {
 	if i >= len(s) {
 		return ""
@@ -113,8 +113,8 @@ func parseJavaStack(text string) []stackException {
 	return out
 }
 
-// javaCause reads the header of a cause, whose message may have several lines.
-// It returns the first line that is a frame.
+// javaCause reads the header of a cause, whose message may have several lines. It
+// returns the first line that is a frame.
 func javaCause(header string, l *lines) (e stackException, line string, ok bool) {
 	e.typ = header
 	var message strings.Builder

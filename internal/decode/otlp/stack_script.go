@@ -12,10 +12,10 @@ import (
 //	    at function (/path/file.js:42:7)
 //	    at /path/file.js:42:7
 //
-// A strict reading takes what is before the path's first colon for the path and
-// what is between its first two for the line, and keeps the blank after the
-// function. A lenient one takes the last two colons, so that file:///a.mjs:3:4
-// and node:internal/x:1:2 are read as meant.
+// A strict reading takes the text before the first colon for the path and the text
+// between the first two for the line, and keeps the blank after the function. A lenient
+// one splits at the last two colons, so that it reads file:///a.mjs:3:4 and
+// node:internal/x:1:2 correctly.
 func parseScriptStack(text string, lenient bool) []stackException {
 	l := lines{text}
 	out := make([]stackException, 1)
@@ -46,7 +46,7 @@ func parseScriptStack(text string, lenient bool) []stackException {
 	return out
 }
 
-// splitFirst cuts the path at its first colon and reads the line up to the second.
+// splitFirst splits the path off at its first colon and reads the line up to the second.
 func (f *Frame) splitFirst() {
 	path, rest, found := strings.Cut(f.Path, ":")
 	if !found {
@@ -60,7 +60,7 @@ func (f *Frame) splitFirst() {
 	}
 }
 
-// splitLast cuts line and column off the end of the path.
+// splitLast splits line and column off the end of the path.
 func (f *Frame) splitLast() {
 	rest, column, found := cutLast(f.Path)
 	if !found || number(column) == 0 {
@@ -100,8 +100,8 @@ const (
 //	  …
 //	Type: message
 //
-// A strict reading knows no other kind of chain and loses frames with a comma in
-// path or function.
+// A strict reading knows no other kind of chain and loses frames with a comma in path or
+// function.
 func parsePythonStack(text string, lenient bool) []stackException {
 	all := strings.Split(text, "\n")
 	out := make([]stackException, 1)

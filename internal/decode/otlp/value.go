@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// maxValueDepth is how deep attribute values (arrays and maps in each other)
-// may nest. Real values nest two or three deep; the limit keeps recursion small.
+// MaxValueDepth bounds how deep attribute values (arrays and maps) nest. Real values
+// nest two or three deep; the limit bounds recursion.
 const MaxValueDepth = 64
 
 // ErrDepth says that an attribute value nests deeper than MaxValueDepth.
@@ -27,7 +27,7 @@ const (
 	bytesValue
 )
 
-// anyValue is one attribute value. It is a view: data is part of the message.
+// Value is one attribute value. It shares the memory of the message.
 type Value struct {
 	kind valueKind
 	num  uint64 // bool, int and double
@@ -36,7 +36,7 @@ type Value struct {
 
 func (v *Value) isScalar() bool { return v.kind >= stringValue && v.kind <= doubleValue }
 
-// str is the string, "" for other types.
+// Text returns the string, "" for other types.
 func (v *Value) Text() string {
 	if v == nil || v.kind != stringValue {
 		return ""
@@ -44,7 +44,7 @@ func (v *Value) Text() string {
 	return Text(v.data)
 }
 
-// int is the integer, 0 for other types.
+// int returns the integer, 0 for other types.
 func (v *Value) int() int64 {
 	if v == nil || v.kind != intValue {
 		return 0
@@ -54,18 +54,19 @@ func (v *Value) int() int64 {
 
 func (v *Value) double() float64 { return math.Float64frombits(v.num) }
 
-// attr is one attribute of a span, event, link, scope or resource. It is a view.
+// Attribute is one attribute of a span, event, link, scope or resource. It shares the
+// memory of the message.
 type Attribute struct {
 	data  []byte // the name
 	key   key
 	Value Value
 }
 
+// Name returns the attribute's name.
 func (a *Attribute) Name() string { return Text(a.data) }
 
-// parseAttr reads an opentelemetry.proto.common.v1.KeyValue into a, which is
-// empty. Content that comes twice is merged as protobuf prescribes: the last one
-// counts.
+// parseAttr reads an opentelemetry.proto.common.v1.KeyValue into a, which is empty. If a
+// field occurs twice, the last one counts, as protobuf prescribes.
 func parseAttr(b []byte, a *Attribute) error {
 	if parseSmallAttr(b, a) {
 		return nil
@@ -86,9 +87,9 @@ func parseAttr(b []byte, a *Attribute) error {
 	return f.err
 }
 
-// parseSmallAttr reads the KeyValue that nearly all are: a name, then one string
-// or small integer, all lengths in one byte. It exists for speed and is false for
-// everything else.
+// parseSmallAttr reads the most common form of KeyValue: a name, then a string or a
+// small integer, all lengths in one byte. It is false for other forms. It exists for
+// speed.
 func parseSmallAttr(b []byte, a *Attribute) bool {
 	if len(b) < 2 || b[0] != 1<<3|Bytes || b[1] >= 0x80 {
 		return false
@@ -111,7 +112,7 @@ func parseSmallAttr(b []byte, a *Attribute) bool {
 	return true
 }
 
-// parseValue reads an AnyValue over what v holds and checks what is nested in it.
+// parseValue reads an AnyValue into v and checks nested values.
 func parseValue(b []byte, v *Value, depth int) error {
 	if depth > MaxValueDepth {
 		return ErrDepth
@@ -144,9 +145,9 @@ func parseValue(b []byte, v *Value, depth int) error {
 	return f.err
 }
 
-// merge sets a message value; a second one of the same kind adds to the first,
-// as protobuf prescribes. Data of a message has no spare capacity, so append
-// copies the first time and is cheap after that.
+// merge sets a message value, or appends to one of the same kind, as protobuf
+// prescribes. Data of a message has no spare capacity, so append copies the first time
+// and is cheap after that.
 func (v *Value) merge(kind valueKind, data []byte) {
 	if v.kind == kind {
 		v.data = append(v.data, data...)
@@ -155,8 +156,8 @@ func (v *Value) merge(kind valueKind, data []byte) {
 	*v = Value{kind: kind, data: data}
 }
 
-// eachElement calls do for the elements of an array value in order; depth is
-// the array's own.
+// eachElement calls do for the elements of an array value in order; depth is the array's
+// own.
 func eachElement(b []byte, do func(*Value) error, depth int) error {
 	f := FieldsOf(b)
 	for f.Next() {
