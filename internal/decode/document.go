@@ -74,8 +74,10 @@ func (w wording) message(code, detail, cause string) string {
 // Any fault in the document, also in an embedded subsegment, refuses all of it. The text
 // is read once; the cost is bounded by its length.
 func Document(doc []byte, at trace.Time) ([]*trace.Segment, *Refusal) {
-	return NewDocuments(new(otlp.Mapper)).Append(nil, doc, at)
+	return NewDocuments(&standard).Append(nil, doc, at)
 }
+
+var standard otlp.Mapper // with the default options
 
 // Documents decodes the documents of one request, whose segments share memory.
 type Documents struct {
@@ -146,7 +148,7 @@ func spansOf(text []byte, m *otlp.Mapper, at trace.Time) ([]*trace.Segment, *Ref
 // Restore decodes a segment again from what a store keeps of it; spans by the default
 // options of package otlp. The Segment owns raw and shares scope.
 func Restore(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
-	return Restorer(new(otlp.Mapper))(source, raw, scope, part, at)
+	return Restorer(&standard)(source, raw, scope, part, at)
 }
 
 // Restorer returns a Restore that maps spans by the options of m, with the profile that
