@@ -112,6 +112,7 @@ func TestLoad_refuses(t *testing.T) {
 		{"unknown key", nil, []string{"--config", file(t, "htpp: x\n")}, `no setting "htpp"`},
 		{"not a mapping", nil, []string{"--config", file(t, "- a\n")}, "read settings"},
 		{"nested", nil, []string{"--config", file(t, "http:\n  a: b\n")}, "line 2: http must be a plain value"},
+		{"mapping", nil, []string{"--otlp-mapping", "compatible"}, "want native or collector"},
 		{"value in file", nil, []string{"--config", file(t, "region: \"!\"\n")}, "region in "},
 	} {
 		if _, err := load(t, c.env, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {

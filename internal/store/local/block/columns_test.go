@@ -56,6 +56,7 @@ func FuzzRow(f *testing.F) {
 	}
 	for _, raw := range [][]byte{span, span[:len(span)-3], append([]byte{0x2a, 0x81, 0x00}, span...), append(span[:len(span):len(span)], later...)} {
 		f.Add(uint8(trace.SourceOTLP), raw, []byte{})
+		f.Add(uint8(trace.SourceCollector), raw, []byte{})
 	}
 	for _, raw := range []string{segmentText, childText, `{"id":"\ud800"}`, "\xff", `{"name":"a","name":"b","annotations":{"a" :1}}`, `{"start_time":1e9,"end_time":01.5}`} {
 		f.Add(uint8(trace.SourceDocument), []byte(raw), []byte(childText))
@@ -116,7 +117,7 @@ func TestRow_spanIsTakenApart(t *testing.T) {
 	span = append(span, "\x4a\x1b\x0a\x13http.request.method\x12\x04\x0a\x02PU\x4a\x0f\x0a\x08order.id\x12\x03\x0a\x01x"...)
 	span = append(span, "\x4a\x20\x0a\x19http.response.status_code\x12\x03\x18\xf4\x03"...)
 	parent := append(head[:len(head):len(head)], 0, 0, 0, 0, 0, 0, 0, 2)
-	rows, back, err := roundTrip(id, []Record{{Source: trace.SourceOTLP, Raw: span}, {Source: trace.SourceOTLP, Raw: parent}})
+	rows, back, err := roundTrip(id, []Record{{Source: trace.SourceOTLP, Raw: span}, {Source: trace.SourceCollector, Raw: parent}})
 	if err != nil || !bytes.Equal(back[0].Raw, span) || !bytes.Equal(back[1].Raw, parent) {
 		t.Fatalf("%v: %x, %x", err, back[0].Raw, back[1].Raw)
 	}
@@ -126,5 +127,8 @@ func TestRow_spanIsTakenApart(t *testing.T) {
 	}
 	if len(r.Attributes) != 1 || r.Attributes[0] != (pair{"order.id", "x"}) {
 		t.Errorf("attributes %v", r.Attributes)
+	}
+	if r := rows[1]; r.Raw != nil || r.SpanID[7] != 2 || back[1].Source != trace.SourceCollector {
+		t.Errorf("a span of the collector's mapping: %+v", r)
 	}
 }
