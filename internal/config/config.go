@@ -38,7 +38,7 @@ type Config struct {
 	Retention    time.Duration  // how long traces are kept
 	RetentionFor []RetentionFor // how long those of some accounts and groups are kept
 	// SearchAttributes says which OpenTelemetry attributes are annotations for
-	// search (decode.ParsePatterns reads it), AnnotationKeys and AnnotationValues how
+	// search (otlp.ParsePatterns reads it), AnnotationKeys and AnnotationValues how
 	// many have an index.
 	SearchAttributes string
 	OTLPMapping      string // native or collector

@@ -56,7 +56,7 @@ func spansCost(body []byte, json bool) int64 {
 	return int64(min(countSpans(body, 1, 2, 2), otlp.MaxSpans))*decodedBytes + int64(len(body))
 }
 
-// legacyScopeSpans is where old senders put scope spans (package decode).
+// legacyScopeSpans is where old senders put scope spans (package otlp).
 const legacyScopeSpans = 1000
 
 // countSpans counts the messages at the end of a path of field numbers (OTLP:
