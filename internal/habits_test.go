@@ -41,11 +41,6 @@ internal/store/storetest.segment                                 : a case has on
 internal/store/storetest.span                                    : a case has one line a span, with its fields in this order
 internal/vfs.FS                                                  : what the store needs of a file system; each call is one system call, faults are injected into each
 internal/wal.appendFrame                                         : hot path: header fields are passed in registers, not in a struct
-internal/decode.TestDocument_refusals                            : one table of documents; not moved out of the function yet
-internal/decode.keyOf                                            : a switch over OTLP attribute names that becomes a table
-internal/decode.same                                             : compares two entities field by field
-internal/decode/document_test.go                                 : tests of all parts of a document; not split by part yet
-internal/decode/otlp_test.go                                     : moves with OTLP to a package of its own
 internal/receive.Intake.readBody                                 : limits of the request are passed one by one
 internal/receive.otlpHTTP.fail                                   : the parts of an OTLP status are passed one by one
 `
