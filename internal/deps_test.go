@@ -18,6 +18,8 @@ slab             :
 lru              :
 vfs              :
 wal              : trace vfs
+identity         : trace
+room             : trace
 filter           : trace
 decode           : trace jsonscan slab
 assemble         : trace jsonscan filter slab
@@ -41,15 +43,15 @@ store/local/block: trace filter store/local/columnar lru vfs
 store/local/columnar:
 store/local/rollup: trace assemble lru vfs
 lru  :
-query            : trace jsonscan filter store store/answer assemble decode
+query            : trace room jsonscan filter store store/answer assemble decode
 query/analytics  : trace jsonscan filter store store/answer assemble
-receive          : trace decode
-present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
-present/console  : trace query/analytics
+receive          : trace identity room decode
+present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
+present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace config decode store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
+server           : trace identity config decode store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.
