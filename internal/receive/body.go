@@ -14,12 +14,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // A body takes room as its bytes arrive, so that who announces much and sends
-// little holds little. Who sends slowly loses it: after a while in any case, and at
-// once when others need the room.
+// little holds little. Who sends slowly loses the room: after a while in any case,
+// and at once when others need it.
 const (
 	// firstBuffer is what a body gets before its sender has shown that it sends.
 	firstBuffer = 4 << 10
@@ -32,8 +34,8 @@ const (
 	// measured, over at least slowAfter, gives up what it has.
 	slowAfter = 500 * time.Millisecond
 	slowRate  = 64 << 10 // bytes a second
-	// clientShare is the part of the room for what the bodies may hold that one
-	// address is sending: 1/clientShare.
+	// The bodies that one address is sending for an account may hold 1/clientShare of
+	// the room.
 	clientShare = 2
 )
 
@@ -41,13 +43,19 @@ const (
 type arrivals struct {
 	mu      sync.Mutex
 	list    map[*arrival]struct{}
-	clients map[netip.Prefix]int64 // bytes that the bodies of an address hold
+	clients map[client]int64 // bytes that the bodies of a client hold
+}
+
+// client is an address that sends for an account.
+type client struct {
+	account trace.Account
+	address netip.Prefix
 }
 
 // arrival is a body that is being read.
 type arrival struct {
 	in        *Intake
-	client    netip.Prefix
+	client    client
 	began     time.Time
 	bytes     int64 // of room; guarded by arrivals.mu
 	lost      atomic.Bool
@@ -76,8 +84,8 @@ func (a *arrival) rateAt(now time.Time) float64 {
 	return a.rate
 }
 
-// clientOf is who sends: an address, of IPv6 the network that one customer has.
-func clientOf(remote string) netip.Prefix {
+// addressOf is the address of a sender, of IPv6 the network that one customer has.
+func addressOf(remote string) netip.Prefix {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		host = remote
@@ -94,19 +102,20 @@ func clientOf(remote string) netip.Prefix {
 	return p
 }
 
-// arrive begins to read a body. The caller calls finish when it has it, or gives up.
-func (in *Intake) arrive(w http.ResponseWriter, r *http.Request) *arrival {
+// arrive begins to read the body of a request of an account. The caller calls finish
+// when it has read it, or gives up.
+func (in *Intake) arrive(w http.ResponseWriter, r *http.Request, account trace.Account) *arrival {
 	now := time.Now()
-	a := &arrival{in: in, client: clientOf(r.RemoteAddr), began: now, setWithin: http.NewResponseController(w).SetReadDeadline, rate: math.Inf(1), since: now}
+	a := &arrival{in: in, client: client{account, addressOf(r.RemoteAddr)}, began: now, setWithin: http.NewResponseController(w).SetReadDeadline, rate: math.Inf(1), since: now}
 	in.arrivals.mu.Lock()
 	in.arrivals.list[a] = struct{}{}
 	in.arrivals.mu.Unlock()
 	return a
 }
 
-// finish ends reading. The room goes over to the request if it is to have it, else
-// it is given back.
-func (a *arrival) finish(to *room) error {
+// finish ends reading. The room goes over to the request to, or is given back if
+// that is nil.
+func (a *arrival) finish(to *reservation) error {
 	if to != nil {
 		// The deadline was for the body; answering may take longer.
 		defer a.setWithin(time.Time{})
@@ -130,14 +139,14 @@ func (a *arrival) finish(to *room) error {
 
 // giveBack frees the room of a body. The caller holds mu.
 func (a *arrival) giveBack() {
-	a.in.inFlight.Add(-a.bytes)
+	a.in.room.Give(a.client.account, a.bytes)
 	a.in.arrivals.count(a.client, -a.bytes)
 	a.bytes = 0
 }
 
-func (l *arrivals) count(client netip.Prefix, n int64) {
-	if l.clients[client] += n; l.clients[client] == 0 {
-		delete(l.clients, client)
+func (l *arrivals) count(c client, n int64) {
+	if l.clients[c] += n; l.clients[c] == 0 {
+		delete(l.clients, c)
 	}
 }
 
@@ -154,31 +163,50 @@ func (a *arrival) take(n int64) error {
 	case a.bytes+n > share:
 		return in.tooLarge(clientShare * (a.bytes + n))
 	}
-	if l.clients[a.client]+n > share {
-		in.evict(l.clients[a.client]+n-share, a, a.client)
-	}
-	if l.clients[a.client]+n > share {
+	fits := func() bool { return l.clients[a.client]+n <= share }
+	if !fits() && !in.evict(a, fits, func(other *arrival) bool { return other.client == a.client }) {
 		return trace.Errorf(trace.KindThrottled, "requests that this address is sending take %d MB already, the most that one may; try again in a second", share>>20)
 	}
-	if !in.fits(n) {
-		in.evict(in.inFlight.Load()+n-in.maxInFlight, a, netip.Prefix{})
-		if !in.fits(n) {
-			return in.full()
-		}
+	if err := in.reserve(a.client.account, n, a.bytes, a); err != nil {
+		return err
 	}
 	a.bytes += n
 	l.count(a.client, n)
 	return nil
 }
 
-// why is why a body was lost.
+// why is the error for a body that lost its room.
 func (a *arrival) why() error {
 	return trace.Errorf(trace.KindThrottled, "the request came slowly, %d bytes in %.1f s, and others needed its room; try again in a second", a.got.Load(), time.Since(a.began).Seconds())
 }
 
-// evict takes the room of bodies that come slowly, the slowest first, until n bytes
-// are free: of one client, or of all. The caller holds mu.
-func (in *Intake) evict(n int64, but *arrival, client netip.Prefix) {
+// reserve takes n bytes of the room for a request of an account that holds own bytes
+// already. Bodies that come slowly make room for it: those of its own account, and of
+// accounts that hold as much. The caller holds arrivals.mu; but is its own body.
+func (in *Intake) reserve(account trace.Account, n, own int64, but *arrival) error {
+	verdict := in.room.Try(account, n, own)
+	if verdict == room.Granted {
+		return nil
+	}
+	held := in.room.Held(account)
+	fits := func() bool {
+		verdict = in.room.Try(account, n, own)
+		return verdict == room.Granted
+	}
+	if in.evict(but, fits, func(a *arrival) bool {
+		return a.client.account == account || verdict == room.Full && in.room.Held(a.client.account) >= held
+	}) {
+		return nil
+	}
+	if verdict == room.Over {
+		return trace.Errorf(trace.KindThrottled, "requests of this account take %d MB already, and other accounts need the rest; try again in a second", in.room.Held(account)>>20)
+	}
+	return in.full()
+}
+
+// evict takes the room of bodies that come slowly, the slowest first, until enough
+// says so. may says whose. The caller holds mu.
+func (in *Intake) evict(but *arrival, enough func() bool, may func(*arrival) bool) bool {
 	type slow struct {
 		a    *arrival
 		rate float64
@@ -186,27 +214,23 @@ func (in *Intake) evict(n int64, but *arrival, client netip.Prefix) {
 	var list []slow
 	now := time.Now()
 	for a := range in.arrivals.list {
-		if rate := a.rateAt(now); a != but && rate < slowRate && a.bytes > 0 && (!client.IsValid() || a.client == client) {
+		if rate := a.rateAt(now); a != but && rate < slowRate && a.bytes > 0 {
 			list = append(list, slow{a, rate})
 		}
 	}
 	slices.SortFunc(list, func(x, y slow) int { return cmp.Compare(x.rate, y.rate) })
 	for _, s := range list {
-		if n <= 0 {
-			return
+		if !may(s.a) {
+			continue
 		}
-		n -= s.a.bytes
 		s.a.lost.Store(true)
 		s.a.giveBack()
 		_ = s.a.setWithin(time.Unix(1, 0)) // ends the read it waits in
+		if enough() {
+			return true
+		}
 	}
-}
-
-// makeRoom is evict for requests that have come.
-func (in *Intake) makeRoom(n int64) {
-	in.arrivals.mu.Lock()
-	defer in.arrivals.mu.Unlock()
-	in.evict(n, nil, netip.Prefix{})
+	return false
 }
 
 // extend gives the body as much time as it has earned, and measures how fast it
@@ -359,15 +383,20 @@ func recycle(b []byte) {
 
 // Read reads and decompresses (Content-Encoding) the body of a request of the X-Ray
 // API, of at most limit bytes in either form. It takes room for it, which release
-// gives back. Of segments that it brings a refusal is counted, and the bytes must not
-// be used after release. The error is of KindTooLarge, KindThrottled, KindTimeout,
-// KindUnsupported (then Accept-Encoding is set in the answer) or KindInvalid.
+// gives back. If the body brings segments, a refusal is counted, and the bytes must
+// not be used after release. The error is of KindTooLarge, KindThrottled, KindTimeout,
+// KindUnsupported (then Accept-Encoding is set in the answer), KindInvalid, or that of
+// identity.From.
 func (in *Intake) Read(w http.ResponseWriter, r *http.Request, limit int64, segments bool) (body []byte, release func(), err error) {
-	taken := &room{in: in}
+	p, err := identity.From(r.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	taken := &reservation{in: in, account: p.Account}
 	if body, err = in.readBody(w, r, taken, limit, 1, segments); err != nil {
 		taken.release()
 		if segments {
-			in.refuse(ProtocolXRay, r.RemoteAddr, err)
+			in.refuse(Sender{p.Account, ProtocolXRay, r.RemoteAddr}, err)
 		}
 		return nil, nil, err
 	}
@@ -382,7 +411,7 @@ func (in *Intake) Read(w http.ResponseWriter, r *http.Request, limit int64, segm
 // readBody is Read into room of the caller's, for a request that needs at least so
 // many times the size of its plain body: what can never fit is refused before it is
 // read.
-func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *room, limit, times int64, reuse bool) ([]byte, error) {
+func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *reservation, limit, times int64, reuse bool) ([]byte, error) {
 	codings, err := codingsOf(r.Header["Content-Encoding"])
 	switch {
 	case err != nil:
@@ -398,7 +427,7 @@ func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *room, 
 	var body []byte
 	slow := false
 	if err == nil {
-		a := in.arrive(w, r)
+		a := in.arrive(w, r, taken.account)
 		if body, err = a.read(r.Body, r.ContentLength, limit, reuse || len(codings) > 0); err != nil {
 			_ = a.finish(nil)
 		} else {

@@ -63,7 +63,7 @@ func codingsOf(headers []string) ([]coding, error) {
 // decompress undoes codings, the last one first. What a body becomes, and what lies
 // between two codings, may have at most limit bytes; the room for it is taken as it
 // comes. The body is recycled if there are codings.
-func (in *Intake) decompress(body []byte, codings []coding, taken *room, limit int64, reuse bool) ([]byte, error) {
+func (in *Intake) decompress(body []byte, codings []coding, taken *reservation, limit int64, reuse bool) ([]byte, error) {
 	for i, c := range slices.Backward(codings) {
 		out, err := c.undo(body, taken, limit, reuse || i > 0)
 		recycle(body)
@@ -76,7 +76,7 @@ func (in *Intake) decompress(body []byte, codings []coding, taken *room, limit i
 }
 
 // undo decompresses one coding.
-func (c coding) undo(body []byte, taken *room, limit int64, reuse bool) ([]byte, error) {
+func (c coding) undo(body []byte, taken *reservation, limit int64, reuse bool) ([]byte, error) {
 	if len(body) == 0 {
 		return nil, trace.Errorf(trace.KindInvalid, "body is not %s: it is empty", c)
 	}
@@ -95,7 +95,7 @@ func (c coding) undo(body []byte, taken *room, limit int64, reuse bool) ([]byte,
 	return out, c.explain(err)
 }
 
-func (c coding) undoWithin(window uint64, body []byte, taken *room, limit int64, reuse bool) ([]byte, error) {
+func (c coding) undoWithin(window uint64, body []byte, taken *reservation, limit int64, reuse bool) ([]byte, error) {
 	if window > maxWindow {
 		return nil, zstd.ErrWindowSizeExceeded
 	}
@@ -131,7 +131,7 @@ func (c coding) explain(err error) error {
 var gzips, zlibs, flates, snappies, zstds sync.Pool
 
 // reader decompresses body, of which src is a reader; done ends its use.
-func (c coding) reader(src *bytes.Reader, window uint64, body []byte, taken *room, limit int64) (r io.Reader, done func(), err error) {
+func (c coding) reader(src *bytes.Reader, window uint64, body []byte, taken *reservation, limit int64) (r io.Reader, done func(), err error) {
 	switch c {
 	case gzipCoding:
 		z, _ := gzips.Get().(*gzip.Reader)
@@ -210,7 +210,7 @@ func windowOf(body []byte) (uint64, error) {
 }
 
 // zstdReader takes room for a window of so many bytes; no frame may ask for more.
-func zstdReader(src *bytes.Reader, window uint64, taken *room) (io.Reader, func(), error) {
+func zstdReader(src *bytes.Reader, window uint64, taken *reservation) (io.Reader, func(), error) {
 	if err := taken.take(int64(window)); err != nil {
 		return nil, nil, err
 	}
@@ -230,7 +230,7 @@ func zstdReader(src *bytes.Reader, window uint64, taken *room) (io.Reader, func(
 }
 
 // snappyBlock decompresses a block, which says how long it becomes.
-func snappyBlock(body []byte, taken *room, limit int64) (io.Reader, func(), error) {
+func snappyBlock(body []byte, taken *reservation, limit int64) (io.Reader, func(), error) {
 	n, err := s2.DecodedLen(body)
 	if err != nil {
 		return nil, nil, err
@@ -257,7 +257,7 @@ func snappyBlock(body []byte, taken *room, limit int64) (io.Reader, func(), erro
 // growing reads what is decompressed, admitting its bytes as they come so that many
 // large bodies at once cannot exhaust the memory.
 type growing struct {
-	room  *room
+	room  *reservation
 	limit int64
 	reuse bool
 	buf   []byte

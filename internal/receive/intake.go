@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -50,9 +50,9 @@ type Intake struct {
 	store       Appender
 	tally       *Tally
 	maxInFlight int64
+	room        *room.Room // of maxInFlight bytes
 	udpQueue    int64
 	mapper      *decode.Mapper
-	inFlight    atomic.Int64
 	arrivals    arrivals
 	now         func() time.Time
 	lastStamp   atomic.Int64
@@ -62,10 +62,11 @@ type Intake struct {
 // New makes an Intake.
 func New(o Options) *Intake {
 	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, mapper: o.Mapper, now: o.Now, log: o.Logger}
-	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[netip.Prefix]int64{}
+	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[client]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
 	}
+	in.room = room.New(in.maxInFlight)
 	if in.udpQueue == 0 {
 		in.udpQueue = 64 << 20
 	}
@@ -93,34 +94,28 @@ func (in *Intake) stamp() trace.Time {
 	}
 }
 
-// room is what one request has reserved.
-type room struct {
-	in    *Intake
-	bytes int64
+// reservation is the memory that one request has reserved.
+type reservation struct {
+	in      *Intake
+	account trace.Account
+	bytes   int64
 }
 
-// take reserves more, or nothing. Bodies that come slowly make room for it.
-func (r *room) take(n int64) error {
+// take reserves n bytes more, or nothing.
+func (r *reservation) take(n int64) error {
 	if r.bytes+n > r.in.maxInFlight {
 		return r.in.tooLarge(r.bytes + n)
 	}
-	if !r.in.fits(n) {
-		r.in.makeRoom(r.in.inFlight.Load() + n - r.in.maxInFlight)
-		if !r.in.fits(n) {
-			return r.in.full()
+	if r.in.room.Try(r.account, n, r.bytes) != room.Granted {
+		r.in.arrivals.mu.Lock()
+		err := r.in.reserve(r.account, n, r.bytes, nil)
+		r.in.arrivals.mu.Unlock()
+		if err != nil {
+			return err
 		}
 	}
 	r.bytes += n
 	return nil
-}
-
-// fits reserves n bytes if they are free.
-func (in *Intake) fits(n int64) bool {
-	if in.inFlight.Add(n) <= in.maxInFlight {
-		return true
-	}
-	in.inFlight.Add(-n)
-	return false
 }
 
 func (in *Intake) full() error {
@@ -129,7 +124,7 @@ func (in *Intake) full() error {
 
 // takeDocuments reserves what documents take, text included. What a small request
 // takes at most is reserved without looking, as long as there is plenty.
-func (r *room) takeDocuments(docs [][]byte) error {
+func (r *reservation) takeDocuments(docs [][]byte) error {
 	var size, cost int64
 	for _, d := range docs {
 		size += int64(len(d))
@@ -152,28 +147,29 @@ func (in *Intake) tooLarge(needed int64) error {
 }
 
 // give gives some of it back.
-func (r *room) give(n int64) {
-	r.in.inFlight.Add(-n)
+func (r *reservation) give(n int64) {
+	r.in.room.Give(r.account, n)
 	r.bytes -= n
 }
 
 // release gives all of it back.
-func (r *room) release() {
-	r.in.inFlight.Add(-r.bytes)
+func (r *reservation) release() {
+	r.in.room.Give(r.account, r.bytes)
 	r.bytes = 0
 }
 
 // InFlight is how many bytes are admitted now.
-func (in *Intake) InFlight() int64 { return in.inFlight.Load() }
+func (in *Intake) InFlight() int64 { return in.room.Used() }
 
 // Documents takes the documents of one PutTraceSegments request and returns the
 // refusals in document order; all others are durable. An error means that
 // nothing was acknowledged. The Intake owns docs afterwards.
 func (in *Intake) Documents(ctx context.Context, account trace.Account, source string, docs [][]byte) ([]decode.Refusal, error) {
-	r := &room{in: in}
+	from := Sender{account, ProtocolXRay, source}
+	r := &reservation{in: in, account: account}
 	defer r.release()
 	if err := r.takeDocuments(docs); err != nil {
-		in.turnAway(ProtocolXRay, source, len(docs), err)
+		in.turnAway(from, len(docs), err)
 		return nil, err
 	}
 	at := in.stamp()
@@ -183,60 +179,62 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 	for _, d := range docs {
 		var refusal *decode.Refusal
 		if batch, refusal = documents.Append(batch, d, at); refusal != nil {
-			in.tally.Refuse(ProtocolXRay, source, refusal.Code, refusal.Error())
+			in.tally.Refuse(from, refusal.Code, refusal.Error())
 			refused = append(refused, *refusal)
 		}
 	}
-	_, err := in.append(ctx, ProtocolXRay, account, source, batch)
+	_, err := in.append(ctx, from, batch)
 	return refused, err
 }
 
-// refuse counts one request that was not kept, by the reason that its kind is.
-func (in *Intake) refuse(protocol, source string, err error) {
+// refuse counts one request that was not kept, under the reason that fits the kind
+// of its error.
+func (in *Intake) refuse(from Sender, err error) {
 	switch trace.KindOf(err) {
 	case trace.KindThrottled, trace.KindTooLarge:
-		in.turnAway(protocol, source, 1, err)
+		in.turnAway(from, 1, err)
 	case trace.KindTimeout:
-		in.tally.Refuse(protocol, source, "Slow", err.Error())
+		in.tally.Refuse(from, "Slow", err.Error())
 	case trace.KindUnsupported:
-		in.tally.Refuse(protocol, source, "ContentEncoding", err.Error())
+		in.tally.Refuse(from, "ContentEncoding", err.Error())
 	default:
-		in.tally.Refuse(protocol, source, "InvalidRequest", err.Error())
+		in.tally.Refuse(from, "InvalidRequest", err.Error())
 	}
 }
 
 // turnAway counts n segments for which there was no room.
-func (in *Intake) turnAway(protocol, source string, n int, err error) {
+func (in *Intake) turnAway(from Sender, n int, err error) {
 	if trace.KindOf(err) == trace.KindTooLarge {
-		in.tally.RefuseMany(protocol, source, "TooLarge", err.Error(), n)
+		in.tally.RefuseMany(from, "TooLarge", err.Error(), n)
 		return
 	}
-	in.tally.Throttle(protocol, source, n, err)
+	in.tally.Throttle(from, n, err)
 }
 
 // Spans takes the decoded spans of one OTLP request, and adds to those that were
 // rejected what contradicts spans that are kept. An error means that nothing was
 // acknowledged.
-func (in *Intake) Spans(ctx context.Context, protocol string, account trace.Account, source string, spans *decode.Spans) error {
+func (in *Intake) Spans(ctx context.Context, from Sender, spans *decode.Spans) error {
 	if spans.RejectedSpans > 0 {
-		in.tally.RefuseMany(protocol, source, "InvalidSpan", spans.Message(), spans.RejectedSpans)
+		in.tally.RefuseMany(from, "InvalidSpan", spans.Message(), spans.RejectedSpans)
 	}
 	if spans.UnknownData > 0 {
-		in.tally.RefuseMany(protocol, source, "UnknownData", spans.Message(), max(spans.UnknownData, spans.HiddenSpans))
+		in.tally.RefuseMany(from, "UnknownData", spans.Message(), max(spans.UnknownData, spans.HiddenSpans))
 	}
-	refused, err := in.append(ctx, protocol, account, source, spans.Segments)
+	refused, err := in.append(ctx, from, spans.Segments)
 	for _, r := range refused {
 		spans.Reject(decode.RejectedSpan{Index: slices.Index(spans.Segments, r.In), TraceID: r.In.TraceID, ID: r.Entity.ID, Reason: r.Reason()})
 	}
 	return err
 }
 
-// append keeps a batch and is what of it contradicts what is kept already.
-func (in *Intake) append(ctx context.Context, protocol string, account trace.Account, source string, batch []*trace.Segment) ([]trace.Refused, error) {
+// append stores a batch and returns the observations that contradict what is stored
+// already.
+func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segment) ([]trace.Refused, error) {
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	refused, err := in.store.Append(ctx, account, batch)
+	refused, err := in.store.Append(ctx, from.Account, batch)
 	switch {
 	case err == nil:
 		shown := len(batch)
@@ -245,18 +243,18 @@ func (in *Intake) append(ctx context.Context, protocol string, account trace.Acc
 				shown--
 			}
 		}
-		in.tally.Accept(protocol, shown)
-		in.tally.Contradict(protocol, source, refused)
+		in.tally.Accept(from, shown)
+		in.tally.Contradict(from, refused)
 		return refused, nil
-	case trace.KindOf(err) == trace.KindThrottled && protocol == ProtocolUDP:
-		in.tally.Drop(protocol, source, "StoreFull", err.Error(), len(batch)) // nobody sends it again
+	case trace.KindOf(err) == trace.KindThrottled && from.Protocol == ProtocolUDP:
+		in.tally.Drop(from, "StoreFull", err.Error(), len(batch)) // nobody sends it again
 	case trace.KindOf(err) == trace.KindThrottled:
-		in.tally.Throttle(protocol, source, len(batch), err)
+		in.tally.Throttle(from, len(batch), err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		in.tally.Fail(protocol, source, "Cancelled", len(batch), err)
+		in.tally.Fail(from, "Cancelled", len(batch), err)
 	default:
-		in.tally.Fail(protocol, source, "StoreFailed", len(batch), err)
-		in.log.Error("segments not stored", "protocol", protocol, "segments", len(batch), "error", err)
+		in.tally.Fail(from, "StoreFailed", len(batch), err)
+		in.log.Error("segments not stored", "protocol", from.Protocol, "segments", len(batch), "error", err)
 	}
 	return nil, err
 }

@@ -3,6 +3,7 @@ package receive
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -39,27 +40,51 @@ type Refused struct {
 	Message  string  `json:"message"`
 }
 
+// Sender says whom something came from.
+type Sender struct {
+	// Account is whose segments they were to be; "" where the sender is not known, as
+	// of a request that was refused at the door.
+	Account  trace.Account
+	Protocol string // one of those above
+	Source   string // host:port; "" where it is not known
+}
+
 const (
-	keepRefused = 50   // last refusals kept for the status page
-	keepSources = 1000 // distinct (protocol, outcome, reason, source) kept
+	keepRefused  = 50     // last refusals kept of an account, for its status page
+	keepSources  = 1000   // distinct (protocol, outcome, reason, source) told apart in metrics, and of an account
+	keepAccounts = 100    // accounts whose counts are kept; those counted last
+	keepSeries   = 10_000 // distinct counts of all accounts together
 )
 
-// Tally counts what became of everything that was received, and remembers the
-// last refusals. Its methods may be called by many goroutines.
+// Tally counts what became of everything that was received, and remembers the last
+// refusals: for the metrics of all accounts together, for status pages of each
+// account by itself. Its methods may be called by many goroutines.
 type Tally struct {
 	now      func() time.Time
 	segments *prometheus.CounterVec
 	refusals *prometheus.Desc
-	onRefuse func(Refused)
+	onRefuse func(trace.Account, Refused)
 
-	mu      sync.Mutex
-	counts  map[Count]int64 // key has Count 0
-	refused []Refused       // newest last
+	mu       sync.Mutex
+	all      counts
+	accounts map[trace.Account]*book
+	series   int   // in all books
+	clock    int64 // rises with each count
 }
 
-// NewTally registers its metrics with reg. onRefuse, if not nil, is called for
-// each refusal and must not block.
-func NewTally(reg prometheus.Registerer, now func() time.Time, onRefuse func(Refused)) *Tally {
+// counts has keys with a Count of 0.
+type counts map[Count]int64
+
+// book is what is remembered of one account.
+type book struct {
+	counts  counts
+	refused []Refused // newest last
+	used    int64     // clock of the last count
+}
+
+// NewTally registers its metrics with reg. onRefuse, if not nil, is called for each
+// refusal, with the account of its sender, and must not block.
+func NewTally(reg prometheus.Registerer, now func() time.Time, onRefuse func(trace.Account, Refused)) *Tally {
 	t := &Tally{
 		now: now,
 		segments: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -70,7 +95,8 @@ func NewTally(reg prometheus.Registerer, now func() time.Time, onRefuse func(Ref
 			"What was not kept, by protocol, outcome, reason and the host that sent it; hosts beyond the first thousand series are \"others\".",
 			[]string{"protocol", "outcome", "reason", "source"}, nil),
 		onRefuse: onRefuse,
-		counts:   map[Count]int64{},
+		all:      counts{},
+		accounts: map[trace.Account]*book{},
 	}
 	reg.MustRegister(t.segments, t)
 	for _, p := range []string{ProtocolUDP, ProtocolXRay, ProtocolOTLPGRPC, ProtocolOTLPHTTP} {
@@ -80,75 +106,115 @@ func NewTally(reg prometheus.Registerer, now func() time.Time, onRefuse func(Ref
 }
 
 // Accept counts segments that are durable.
-func (t *Tally) Accept(protocol string, n int) { t.add(protocol, OutcomeAccepted, "", "", n) }
+func (t *Tally) Accept(from Sender, n int) {
+	from.Source = ""
+	t.add(from, OutcomeAccepted, "", n)
+}
 
 // Refuse counts one document, span or request that cannot be right.
-func (t *Tally) Refuse(protocol, source, reason, message string) {
-	t.RefuseMany(protocol, source, reason, message, 1)
+func (t *Tally) Refuse(from Sender, reason, message string) {
+	t.RefuseMany(from, reason, message, 1)
 }
 
 // RefuseMany counts n documents or spans that were refused together.
-func (t *Tally) RefuseMany(protocol, source, reason, message string, n int) {
-	t.add(protocol, OutcomeRejected, reason, source, n)
-	t.remember(protocol, source, reason, message)
+func (t *Tally) RefuseMany(from Sender, reason, message string, n int) {
+	t.add(from, OutcomeRejected, reason, n)
+	t.remember(from, reason, message)
 }
 
-// Contradict counts observations that are kept but not shown, because they say
-// something else of one that is shown. source is "" where the sender is not known
-// any more.
-func (t *Tally) Contradict(protocol, source string, refused []trace.Refused) {
+// Contradict counts observations that are kept but not shown, because they
+// contradict one that is shown.
+func (t *Tally) Contradict(from Sender, refused []trace.Refused) {
 	if len(refused) == 0 {
 		return
 	}
-	t.add(protocol, OutcomeRejected, "Contradiction", source, len(refused))
+	t.add(from, OutcomeRejected, "Contradiction", len(refused))
 	for i := range refused[:min(len(refused), keepRefused)] {
 		r := &refused[i]
-		t.remember(protocol, source, "Contradiction", fmt.Sprintf("%s of trace %s: %s", r.Entity.ID, r.In.TraceID, r.Reason()))
+		t.remember(from, "Contradiction", fmt.Sprintf("%s of trace %s: %s", r.Entity.ID, r.In.TraceID, r.Reason()))
 	}
 }
 
 // Throttle counts segments for which there was no room.
-func (t *Tally) Throttle(protocol, source string, n int, err error) {
-	t.add(protocol, OutcomeThrottled, "Throttled", source, n)
-	t.remember(protocol, source, "Throttled", err.Error())
+func (t *Tally) Throttle(from Sender, n int, err error) {
+	t.add(from, OutcomeThrottled, "Throttled", n)
+	t.remember(from, "Throttled", err.Error())
 }
 
 // Fail counts segments that could not be stored.
-func (t *Tally) Fail(protocol, source, reason string, n int, err error) {
-	t.add(protocol, OutcomeFailed, reason, source, n)
-	t.remember(protocol, source, reason, err.Error())
+func (t *Tally) Fail(from Sender, reason string, n int, err error) {
+	t.add(from, OutcomeFailed, reason, n)
+	t.remember(from, reason, err.Error())
 }
 
 // Drop counts datagrams for which there was no room.
-func (t *Tally) Drop(protocol, source, reason, message string, n int) {
-	t.add(protocol, OutcomeDropped, reason, source, n)
-	t.remember(protocol, source, reason, message)
+func (t *Tally) Drop(from Sender, reason, message string, n int) {
+	t.add(from, OutcomeDropped, reason, n)
+	t.remember(from, reason, message)
 }
 
-func (t *Tally) add(protocol, outcome, reason, source string, n int) {
-	t.segments.WithLabelValues(protocol, outcome, reason).Add(float64(n))
-	if host, _, err := net.SplitHostPort(source); err == nil {
-		source = host
+func (t *Tally) add(from Sender, outcome, reason string, n int) {
+	t.segments.WithLabelValues(from.Protocol, outcome, reason).Add(float64(n))
+	key := Count{Protocol: from.Protocol, Outcome: outcome, Reason: reason, Source: from.Source}
+	if host, _, err := net.SplitHostPort(from.Source); err == nil {
+		key.Source = host
 	}
-	key := Count{Protocol: protocol, Outcome: outcome, Reason: reason, Source: source}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.counts[key]; !known && len(t.counts) >= keepSources {
-		key.Source = "others"
+	t.all.add(key, int64(n), keepSources)
+	b := t.book(from.Account)
+	before := len(b.counts)
+	most := keepSources
+	if t.series >= keepSeries {
+		most = 0
 	}
-	t.counts[key] += int64(n)
+	b.counts.add(key, int64(n), most)
+	t.series += len(b.counts) - before
 }
 
-func (t *Tally) remember(protocol, source, reason, message string) {
-	r := Refused{Time: float64(t.now().UnixMilli()) / 1000, Protocol: protocol, Source: source, Reason: reason, Message: message}
-	t.mu.Lock()
-	if len(t.refused) == keepRefused {
-		t.refused = slices.Delete(t.refused, 0, 1)
+// add counts under a key, or under the source "others" if there are too many keys.
+func (c counts) add(key Count, n int64, most int) {
+	if _, known := c[key]; !known && len(c) >= most && key.Source != "" {
+		key.Source = "others"
 	}
-	t.refused = append(t.refused, r)
+	c[key] += n
+}
+
+// book finds or opens the book of an account; with too many, the one that was not
+// used for longest is closed. The caller holds mu.
+func (t *Tally) book(account trace.Account) *book {
+	b := t.accounts[account]
+	if b == nil {
+		if len(t.accounts) >= keepAccounts {
+			var oldest trace.Account
+			least := int64(math.MaxInt64)
+			for a, b := range t.accounts {
+				if b.used < least {
+					oldest, least = a, b.used
+				}
+			}
+			t.series -= len(t.accounts[oldest].counts)
+			delete(t.accounts, oldest)
+		}
+		b = &book{counts: counts{}}
+		t.accounts[account] = b
+	}
+	t.clock++
+	b.used = t.clock
+	return b
+}
+
+func (t *Tally) remember(from Sender, reason, message string) {
+	r := Refused{Time: float64(t.now().UnixMilli()) / 1000, Protocol: from.Protocol, Source: from.Source, Reason: reason, Message: message}
+	t.mu.Lock()
+	b := t.book(from.Account)
+	if len(b.refused) == keepRefused {
+		b.refused = slices.Delete(b.refused, 0, 1)
+	}
+	b.refused = append(b.refused, r)
 	t.mu.Unlock()
 	if t.onRefuse != nil {
-		t.onRefuse(r)
+		t.onRefuse(from.Account, r)
 	}
 }
 
@@ -157,33 +223,55 @@ func (t *Tally) Describe(descs chan<- *prometheus.Desc) { descs <- t.refusals }
 
 // Collect is part of prometheus.Collector: what was not kept, by source.
 func (t *Tally) Collect(metrics chan<- prometheus.Metric) {
-	for _, c := range t.Counts() {
+	t.mu.Lock()
+	all := t.all.list()
+	t.mu.Unlock()
+	for _, c := range all {
 		if c.Outcome != OutcomeAccepted {
 			metrics <- prometheus.MustNewConstMetric(t.refusals, prometheus.CounterValue, float64(c.Count), c.Protocol, c.Outcome, c.Reason, c.Source)
 		}
 	}
 }
 
-// Counts lists all counts, ordered by protocol, outcome, reason and source.
-func (t *Tally) Counts() []Count {
+// Counts lists the counts of some accounts, ordered by protocol, outcome, reason and
+// source.
+func (t *Tally) Counts(accounts ...trace.Account) []Count {
+	sum := counts{}
 	t.mu.Lock()
-	out := make([]Count, 0, len(t.counts))
-	for key, n := range t.counts {
+	defer t.mu.Unlock()
+	for _, a := range accounts {
+		if b := t.accounts[a]; b != nil {
+			for key, n := range b.counts {
+				sum[key] += n
+			}
+		}
+	}
+	return sum.list()
+}
+
+func (c counts) list() []Count {
+	out := make([]Count, 0, len(c))
+	for key, n := range c {
 		key.Count = n
 		out = append(out, key)
 	}
-	t.mu.Unlock()
 	slices.SortFunc(out, func(a, b Count) int {
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Source, b.Source))
 	})
 	return out
 }
 
-// Refused lists the last refusals, newest first.
-func (t *Tally) Refused() []Refused {
+// Refused lists the last refusals of some accounts, newest first.
+func (t *Tally) Refused(accounts ...trace.Account) []Refused {
+	var out []Refused
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := slices.Clone(t.refused)
+	for _, a := range accounts {
+		if b := t.accounts[a]; b != nil {
+			out = append(out, b.refused...)
+		}
+	}
 	slices.Reverse(out)
-	return out
+	slices.SortStableFunc(out, func(a, b Refused) int { return cmp.Compare(b.Time, a.Time) })
+	return out[:min(len(out), keepRefused)]
 }

@@ -72,11 +72,11 @@ func readRecords(records meta.Store, account trace.Account) (failed []error) {
 		}
 	}
 	groups := group.New(records, group.Options{})
-	_, err := groups.List(ctx, account)
+	_, err := groups.List(ctx, trace.Owner{Account: account})
 	note(err)
 	_, err = groups.Versions(ctx, account)
 	note(err)
-	_, err = sample.New(records, "").Rules(ctx, account)
+	_, err = sample.New(records).Rules(ctx, trace.Owner{Account: account})
 	note(err)
 	policies, err := policy.New(records).List(ctx, account)
 	note(err)

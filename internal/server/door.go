@@ -1,52 +1,113 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
+	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 )
 
 // While there are no credentials, any site that someone visits could ask their
-// browser to read and write their traces. The browser keeps it from that where the
-// request tells the truth: in Origin, which page asks, and in Host, which name the
-// page knows us by. So both are checked before anything else is.
+// browser to read and write their traces. The browser prevents that if the request
+// tells the truth: Origin names the page that asks, and Host the name by which the
+// page knows this server. So a door checks both before anything else.
 
-// tracesPath is where spans go by HTTP, the only path that other pages may use.
-const tracesPath = "/v1/traces"
-
-// door lets requests in that are addressed to this server, and not made by a web
-// page that has no business here. gRPC needs none: browsers speak HTTP/2 only over
-// TLS, and its port answers nothing else.
+// door is what every request to a listener passes: it checks that the request is
+// addressed to this server and not made by a web page that has no business here, finds
+// its row in the route table and who makes it, and hands it on with that identity.
 type door struct {
-	names   names
-	origins *cors.Cors
-	tally   *receive.Tally
-	refused *prometheus.CounterVec
+	identify identify
+	names    *names // nil: any
+	origins  *cors.Cors
+	paths    map[string]*path
+	rest     http.Handler // answers what the table has not
+	answers  *query.Query // for scans
+	tally    *receive.Tally
+	refused  *prometheus.CounterVec
 }
 
-// newDoor makes the door of a listener.
-func (s *server) newDoor(listener, addr string) *door {
-	if s.refused == nil {
-		s.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fluoro_http_refused_total",
-			Help: "HTTP requests that were not looked at, by listener and reason: host (a name this server does not have), origin (a web page that may not).",
-		}, []string{"listener", "reason"})
-		s.registry.MustRegister(s.refused)
+// identify finds out who makes a call to a route.
+type identify func(ctx context.Context, rt *route, c identity.Call) (identity.Principal, error)
+
+// path holds the routes of a path.
+type path struct {
+	methods map[string]served
+	any     *served // if it answers all methods itself
+	route   *route  // one of them, for what all have in common
+}
+
+type served struct {
+	*route
+	endpoint
+}
+
+// identify asks the authenticator who makes a call. It refuses calls about the whole
+// server unless its own account makes them: until there are policies, that one belongs
+// to the server's operator.
+func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (identity.Principal, error) {
+	c.Action = rt.action
+	p, err := s.authenticator.Authenticate(ctx, c)
+	switch {
+	case err != nil:
+		return identity.Principal{}, err
+	case p.Account == "" || p.Region == "":
+		return identity.Principal{}, trace.Errorf(trace.KindInternal, "the identity of %q has no account or no region", p.Name)
+	case rt.whole && p.Account != s.own():
+		return identity.Principal{}, trace.Errorf(trace.KindDenied, "%s is about all accounts of this server; only account %s may use it", rt.action, s.own())
 	}
-	refused := s.refused.MustCurryWith(prometheus.Labels{"listener": listener})
-	for _, reason := range []string{"host", "origin"} {
-		refused.WithLabelValues(reason)
+	return p, nil
+}
+
+// own is the server's own account: that of its operator, and of unsigned requests.
+func (s *server) own() trace.Account { return trace.Account(s.config.Account) }
+
+// newDoor makes the door of a listener from its rows of a route table. rest answers
+// what they do not serve; nil: the only row does.
+func (s *server) newDoor(on listener, table []route, rest http.Handler) *door {
+	d := &door{identify: s.identify, origins: originsOf(s.config.CORSOrigins), paths: map[string]*path{}, rest: rest, answers: s.questions, tally: s.tally}
+	d.refused = s.refused.MustCurryWith(prometheus.Labels{"listener": on.String()})
+	for _, reason := range []string{"host", "origin", "identity"} {
+		d.refused.WithLabelValues(reason)
 	}
-	return &door{names: namesOf(s.config, addr), origins: originsOf(s.config.CORSOrigins), tally: s.tally, refused: refused}
+	for _, rt := range table {
+		if rt.on&on == 0 {
+			continue
+		}
+		p := d.paths[rt.path]
+		if p == nil {
+			p = &path{methods: map[string]served{}, route: &rt}
+			d.paths[rt.path] = p
+		}
+		row := served{&rt, rt.handler(s, &rt)}
+		p.methods[rt.method] = row
+		if rt.method == http.MethodGet {
+			p.methods[http.MethodHead] = row
+		}
+		if rt.ownMethods {
+			p.any = &row
+		}
+		if d.rest == nil {
+			d.rest = row.endpoint
+		}
+	}
+	return d
+}
+
+// newRefused makes the counter of refused requests.
+func newRefused() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fluoro_http_refused_total",
+		Help: "HTTP requests that were not looked at, by listener and reason: host (a name this server does not have), origin (a web page that may not), identity (who may not do this).",
+	}, []string{"listener", "reason"})
 }
 
 // originsOf answers the preflights of browsers and tells them who may read answers
@@ -67,29 +128,27 @@ func originsOf(list []string) *cors.Cors {
 	return cors.New(o)
 }
 
-// guard puts the door before a handler.
-func (d *door) guard(next http.Handler) http.Handler {
-	spans := d.origins.Handler(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !d.names.has(r.Host) {
-			d.refuse(w, r, "host", http.StatusMisdirectedRequest, fmt.Sprintf("this server does not know itself by the name %.100q; if that is one of its names, add it to --allowed-hosts ($FLUORO_ALLOWED_HOSTS)", r.Host))
+// ServeHTTP lets one request in, or refuses it.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p := d.paths[r.URL.Path]
+	if d.names != nil && !d.names.has(r.Host) {
+		d.refuse(w, r, "host", http.StatusMisdirectedRequest, fmt.Sprintf("this server does not know itself by the name %.100q; if that is one of its names, add it to --allowed-hosts ($FLUORO_ALLOWED_HOSTS)", r.Host))
+		return
+	}
+	origin := r.Header.Get("Origin")
+	switch {
+	case p != nil && p.route.crossOrigin:
+		if r.Method == http.MethodOptions && origin != "" && r.Header.Get("Access-Control-Request-Method") != "" && !d.origins.OriginAllowed(r) {
+			w.Header().Set("Vary", "Origin")
+			d.refuse(w, r, "origin", http.StatusForbidden, fmt.Sprintf("web pages of %.100q may not send spans; if they should, add their origin to --cors-origins ($FLUORO_CORS_ORIGINS)", origin))
 			return
 		}
-		origin := r.Header.Get("Origin")
-		switch {
-		case r.URL.Path == tracesPath:
-			if r.Method == http.MethodOptions && origin != "" && r.Header.Get("Access-Control-Request-Method") != "" && !d.origins.OriginAllowed(r) {
-				w.Header().Set("Vary", "Origin")
-				d.refuse(w, r, "origin", http.StatusForbidden, fmt.Sprintf("web pages of %.100q may not send spans; if they should, add their origin to --cors-origins ($FLUORO_CORS_ORIGINS)", origin))
-				return
-			}
-			spans.ServeHTTP(w, r)
-		case origin != "" && !sameOrigin(origin, r.Host):
-			d.refuse(w, r, "origin", http.StatusForbidden, "requests from web pages of other origins are refused")
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
+		d.origins.Handler(http.HandlerFunc(d.dispatch)).ServeHTTP(w, r)
+	case origin != "" && d.names != nil && !sameOrigin(origin, r.Host):
+		d.refuse(w, r, "origin", http.StatusForbidden, "requests from web pages of other origins are refused")
+	default:
+		d.dispatch(w, r)
+	}
 }
 
 func sameOrigin(origin, host string) bool {
@@ -97,84 +156,104 @@ func sameOrigin(origin, host string) bool {
 	return err == nil && strings.EqualFold(u.Host, host)
 }
 
-// refuse answers and counts. What was to bring segments shows on the status page
-// as well: its sender may not look at answers.
-func (d *door) refuse(w http.ResponseWriter, r *http.Request, reason string, code int, message string) {
-	d.refused.WithLabelValues(reason).Inc()
-	protocol := map[string]string{tracesPath: receive.ProtocolOTLPHTTP, "/TraceSegments": receive.ProtocolXRay}[r.URL.Path]
-	if protocol != "" {
-		d.tally.Refuse(protocol, r.RemoteAddr, strings.ToUpper(reason[:1])+reason[1:], message)
+// dispatch finds the route of a request.
+func (d *door) dispatch(w http.ResponseWriter, r *http.Request) {
+	p := d.paths[r.URL.Path]
+	if p == nil {
+		d.rest.ServeHTTP(w, r)
+		return
 	}
+	switch row, known := p.methods[r.Method]; {
+	case known:
+		d.admit(w, r, row)
+	case p.any != nil:
+		p.any.ServeHTTP(w, r)
+	default:
+		d.rest.ServeHTTP(w, r)
+	}
+}
+
+// admit serves a request as who makes it.
+func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
+	if row.action == public {
+		row.ServeHTTP(w, r)
+		return
+	}
+	who, err := d.identify(r.Context(), row.route, identity.Call{Request: r, Source: r.RemoteAddr})
+	if err != nil {
+		d.count(r, row.route, "identity", err.Error())
+		row.Refuse(w, r, err)
+		return
+	}
+	ctx := identity.With(r.Context(), who)
+	if row.class == admitScan {
+		var done context.CancelFunc
+		ctx, done = context.WithCancel(ctx) // its end gives the room back
+		defer done()
+		everything := trace.Window{Start: trace.MinTime, End: trace.MaxTime}
+		if err := d.answers.Scan(ctx, who.Account, everything); err != nil {
+			if r.Context().Err() == nil { // else the client is gone
+				row.Refuse(w, r, err)
+			}
+			return
+		}
+	}
+	row.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// refuse answers and counts a request that is not looked at.
+func (d *door) refuse(w http.ResponseWriter, r *http.Request, reason string, code int, message string) {
+	var rt *route
+	if p := d.paths[r.URL.Path]; p != nil {
+		rt = p.route
+	}
+	d.count(r, rt, reason, message)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.Error(w, message, code)
 }
 
-// names are those a server has.
-type names struct {
-	all       bool
-	exact     map[string]bool
-	suffixes  []string // with a dot before them
-	addresses bool     // any address
+// count counts a refusal. If the request was to bring segments, it shows on the status
+// page as well, because its sender may not look at answers.
+func (d *door) count(r *http.Request, rt *route, reason, message string) {
+	d.refused.WithLabelValues(reason).Inc()
+	if rt != nil && rt.brings != "" {
+		d.tally.Refuse(receive.Sender{Protocol: rt.brings, Source: r.RemoteAddr}, strings.ToUpper(reason[:1])+reason[1:], message)
+	}
 }
 
-// namesOf are the names of a listener: those of loopback, those listened on, and
-// those of the settings. Whoever listens on more than loopback is also served by any
-// address: a page that was opened by an address comes from there, so that no name can
-// be turned against it, and the addresses by which a machine is known behind NAT or
-// to an orchestrator that probes /healthz are not its own.
-func namesOf(c *config.Config, addr string) names {
-	n := names{exact: map[string]bool{"localhost": true}, suffixes: []string{".localhost"}, addresses: !config.Loopback(addr)}
-	for _, at := range []string{c.HTTP, c.OTLPHTTP} {
-		if host, ok := hostOf(at); ok && at != config.Off {
-			n.exact[host] = true
-		}
-	}
-	for _, name := range c.AllowedHosts {
-		if rest, ok := strings.CutPrefix(name, "*"); ok {
-			n.all = n.all || rest == ""
-			n.suffixes = append(n.suffixes, rest)
-		} else {
-			n.exact[name] = true
-		}
-	}
-	n.suffixes = slices.DeleteFunc(n.suffixes, func(s string) bool { return s == "" })
-	return n
+// httpDoor is the door of the HTTP address.
+func (s *server) httpDoor() *door {
+	d := s.newDoor(onHTTP, routes(), s.httpRest())
+	d.names = namesOf(s.config, s.config.HTTP)
+	return d
 }
 
-// has says whether a Host header names this server, at whatever port.
-func (n *names) has(header string) bool {
-	host, ok := hostOf(header)
-	if n.all || !ok {
-		return n.all
-	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.IsLoopback() || n.addresses || n.exact[host]
-	}
-	return n.exact[host] || slices.ContainsFunc(n.suffixes, func(s string) bool { return len(host) > len(s) && strings.HasSuffix(host, s) })
+// otlpDoor is the door of the OTLP/HTTP address.
+func (s *server) otlpDoor() *door {
+	d := s.newDoor(onOTLPHTTP, routes(), http.HandlerFunc(otlpRest))
+	d.names = namesOf(s.config, s.config.OTLPHTTP)
+	return d
 }
 
-// hostOf is the name in a Host header (RFC 9110, section 7.2) as it is compared: in
-// lower case, without port, brackets and the dot that ends it; addresses in their
-// usual form. It is false for what is none.
-func hostOf(header string) (string, bool) {
-	host, port := header, ""
-	if end := strings.LastIndexByte(header, ']'); end >= 0 {
-		if host, port = header[:end+1], header[end+1:]; host[0] != '[' {
-			return "", false
-		}
-		ip, err := netip.ParseAddr(host[1:end])
-		if err != nil || !ip.Is6() {
-			return "", false
-		}
-		host = ip.WithZone("").Unmap().String()
-	} else if i := strings.IndexByte(header, ':'); i >= 0 {
-		host, port = header[:i], header[i:]
-	}
-	if port != "" && port != ":" {
-		if _, err := strconv.ParseUint(port[1:], 10, 16); err != nil || port[0] != ':' {
-			return "", false
+// datagrams is the door of the UDP address.
+func (s *server) datagrams() receive.Who {
+	for _, rt := range routes() {
+		if rt.on == onUDP {
+			return func(source string) (identity.Principal, error) {
+				return s.identify(context.Background(), &rt, identity.Call{Source: source})
+			}
 		}
 	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return host, host != "" && !strings.ContainsAny(host, "@/\\?# *")
+	panic("the route table has no row for datagrams")
+}
+
+// statusOf is the HTTP status of an error.
+func statusOf(err error) int {
+	switch trace.KindOf(err) {
+	case trace.KindDenied:
+		return http.StatusForbidden
+	case trace.KindUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
 }

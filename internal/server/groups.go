@@ -13,12 +13,12 @@ import (
 // history tells queries what belongs to a group: the filters that it has had,
 // each for what was received while it was valid.
 func history(groups *group.Groups) query.History {
-	return func(ctx context.Context, account trace.Account, name, arn string) (*answer.Group, bool, error) {
-		d := groups.Default(account)
+	return func(ctx context.Context, owner trace.Owner, name, arn string) (*answer.Group, bool, error) {
+		d := group.Default(owner)
 		if (name == "" || name == d.Name) && (arn == "" || arn == d.ARN) {
 			return nil, true, nil
 		}
-		versions, err := groups.History(ctx, account, name, arn)
+		versions, err := groups.History(ctx, owner.Account, name, arn)
 		if err != nil || len(versions) == 0 {
 			return nil, false, err
 		}

@@ -1,6 +1,8 @@
 // Package server puts the parts together: it is the only place that knows all of
-// them. It opens the store, binds the listeners, serves until told to stop, and
-// then lets go of everything in the opposite order.
+// them. It opens the store, binds the listeners, serves until told to stop, and then
+// closes everything in the opposite order. Its route table (routes.go) lists what is
+// served; each listener has a door (door.go) that finds the row of a request and who
+// makes it.
 package server
 
 import (
@@ -17,8 +19,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
@@ -42,25 +46,29 @@ const (
 
 // server holds what one `fluoro serve` runs.
 type server struct {
-	config      *config.Config
-	log         *slog.Logger
-	started     time.Time
-	registry    *prometheus.Registry
-	shelf       *local.Shelf
-	store       *answer.Store // answers from the shelf
-	meta        *sqlite.Store // nil if it cannot be opened
-	records     meta.Store    // meta, or what says why it cannot
-	recordsLost string
-	leftovers   []string // found at start
-	groups      *group.Groups
-	intake      *receive.Intake
-	retrievals  *query.Retrievals
-	tally       *receive.Tally
-	answers     *query.Room
-	refused     *prometheus.CounterVec // by the doors
-	names       int                    // that graphs tell apart
-	live        *live
-	backingUp   sync.Mutex
+	config        *config.Config
+	log           *slog.Logger
+	started       time.Time
+	authenticator identity.Authenticator
+	registry      *prometheus.Registry
+	shelf         *local.Shelf
+	store         *answer.Store // answers from the shelf
+	meta          *sqlite.Store // nil if it cannot be opened
+	records       meta.Store    // meta, or a store that says why it cannot be opened
+	recordsLost   string
+	leftovers     []string // found at start
+	groups        *group.Groups
+	intake        *receive.Intake
+	questions     *query.Query
+	retrievals    *query.Retrievals
+	api           *api.API
+	console       *console.Console
+	tally         *receive.Tally
+	answers       *query.Room
+	refused       *prometheus.CounterVec // by the doors
+	names         int                    // that graphs tell apart
+	live          *live
+	backingUp     sync.Mutex
 
 	udp       *receive.UDP
 	grpc      *http.Server
@@ -72,13 +80,26 @@ type server struct {
 	listeners []console.Listener
 }
 
+// Option changes how a server runs.
+type Option func(*server)
+
+// WithAuthenticator lets a decide who makes each request. Without this option everyone
+// is anonymous, of the configured account and region.
+func WithAuthenticator(a identity.Authenticator) Option {
+	return func(s *server) { s.authenticator = a }
+}
+
 // Run serves until ctx ends, then drains and returns nil. It writes what it
 // listens on to out and logs to logs. Errors are for people: a busy port, a
 // directory that cannot be used.
-func Run(ctx context.Context, c *config.Config, out, logs io.Writer) (err error) {
-	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry()}
-	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.live = newLive()
+func Run(ctx context.Context, c *config.Config, out, logs io.Writer, options ...Option) (err error) {
+	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry(), refused: newRefused()}
+	s.authenticator = identity.Anonymous{Account: s.own(), Region: c.Region}
+	for _, o := range options {
+		o(s)
+	}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s.refused)
+	s.live = newLive(s.sees)
 	s.tally = receive.NewTally(s.registry, time.Now, s.live.refused)
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(); err != nil {
@@ -133,7 +154,7 @@ func (s *server) open() (err error) {
 		return err
 	}
 	s.openRecords()
-	s.groups = group.New(s.records, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
+	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
 		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Groups: s.groupVersions, Refused: s.contradicted,
 		Names: room.names, CacheBytes: room.views, Restore: mapper.Restore, Logger: s.log,
@@ -157,31 +178,33 @@ func (s *server) open() (err error) {
 		s.log.Warn("something is left over", "note", note)
 	}
 	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
-	account := trace.Account(c.Account)
+	s.present()
 	if c.UDP != config.Off {
-		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, account); err != nil {
+		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, s.datagrams()); err != nil {
 			return busy(err, "--udp")
 		}
 		s.listening("udp", s.udp.Addr())
 	}
 	s.listening("http", s.mainAt.Addr())
-	s.main = httpServer(s.routes(), s.log)
+	s.main = httpServer(s.httpDoor(), s.log)
 	if s.otlpAt != nil {
 		s.listening("otlp-http", s.otlpAt.Addr())
-		s.otlp = httpServer(s.otlpRoutes(), s.log)
+		s.otlp = httpServer(s.otlpDoor(), s.log)
 	}
 	if s.grpcAt != nil {
 		s.listening("otlp-grpc", s.grpcAt.Addr())
-		s.grpc = receive.OTLPGRPC(s.intake, account)
+		// It needs no names: browsers speak HTTP/2 only over TLS, and its port answers
+		// nothing else.
+		s.grpc = receive.GRPCServer(s.newDoor(onOTLPGRPC, routes(), nil))
 		s.grpc.ErrorLog = s.main.ErrorLog
 	}
 	s.measure()
 	return nil
 }
 
-// contradicted counts what turned out to contradict what is shown when its trace
-// settled. Who sent it is not known any more.
-func (s *server) contradicted(_ trace.Account, refused []trace.Refused) {
+// contradicted counts observations that turned out to contradict others when their
+// trace settled. Their sender's address is not known any more.
+func (s *server) contradicted(account trace.Account, refused []trace.Refused) {
 	byProtocol := map[string][]trace.Refused{}
 	for _, r := range refused {
 		protocol := receive.ProtocolXRay
@@ -191,7 +214,7 @@ func (s *server) contradicted(_ trace.Account, refused []trace.Refused) {
 		byProtocol[protocol] = append(byProtocol[protocol], r)
 	}
 	for protocol, list := range byProtocol {
-		s.tally.Contradict(protocol, "", list)
+		s.tally.Contradict(receive.Sender{Account: account, Protocol: protocol}, list)
 	}
 }
 

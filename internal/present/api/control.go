@@ -106,13 +106,13 @@ func tags(list []wire.Tag) []tag.Tag {
 
 func (a *API) tagResource(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.TagResourceRequest) (any, error) {
-		return struct{}{}, a.Tags.Add(ctx, a.Account, value(q.ResourceARN), tags(q.Tags))
+		return struct{}{}, a.Tags.Add(ctx, r.owner, value(q.ResourceARN), tags(q.Tags))
 	})
 }
 
 func (a *API) untagResource(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.UntagResourceRequest) (any, error) {
-		return struct{}{}, a.Tags.Remove(ctx, a.Account, value(q.ResourceARN), q.TagKeys)
+		return struct{}{}, a.Tags.Remove(ctx, r.owner, value(q.ResourceARN), q.TagKeys)
 	})
 }
 
@@ -120,7 +120,7 @@ func (a *API) untagResource(ctx context.Context, r *request) (any, error) {
 // page.
 func (a *API) listTagsForResource(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.ListTagsForResourceRequest) (any, error) {
-		list, err := a.Tags.List(ctx, a.Account, value(q.ResourceARN))
+		list, err := a.Tags.List(ctx, r.owner, value(q.ResourceARN))
 		if err != nil {
 			return nil, err
 		}

@@ -45,7 +45,7 @@ func (a *API) getInsightSummaries(ctx context.Context, r *request) (any, error) 
 		if _, err := a.insightTimes(q.StartTime, q.EndTime); err != nil {
 			return nil, err
 		}
-		if _, err := a.Groups.Get(ctx, a.Account, value(q.GroupName), value(q.GroupARN)); err != nil {
+		if _, err := a.Groups.Get(ctx, r.owner, value(q.GroupName), value(q.GroupARN)); err != nil {
 			return nil, err
 		}
 		if q.NextToken != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/query/analytics"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -84,18 +85,20 @@ func seriesRequest(raw string) (r analytics.SeriesRequest, err error) {
 	return r, err
 }
 
-// answer makes an endpoint of a function from a raw query to what is sent as JSON.
-func answer(ask func(r *http.Request) (any, error)) http.Handler {
+// answer makes a handler that sends what a function returns as JSON.
+func answer(question func(r *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
-		out, err := ask(r)
+		out, err := question(r)
 		if err != nil {
 			status := http.StatusInternalServerError
 			switch trace.KindOf(err) {
 			case trace.KindInvalid:
 				status = http.StatusBadRequest
+			case trace.KindDenied:
+				status = http.StatusForbidden
 			case trace.KindNotFound:
 				status = http.StatusNotFound
 			case trace.KindThrottled:
@@ -115,13 +118,24 @@ func answer(ask func(r *http.Request) (any, error)) http.Handler {
 	})
 }
 
-func seriesHandler(a *analytics.Analytics) http.Handler {
+// ask makes a handler of a question about the traces of whoever asks.
+func ask(question func(r *http.Request, owner trace.Owner) (any, error)) http.Handler {
 	return answer(func(r *http.Request) (any, error) {
+		p, err := identity.From(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		return question(r, p.Owner)
+	})
+}
+
+func seriesHandler(a *analytics.Analytics) http.Handler {
+	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
 		q, err := seriesRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Series(r.Context(), q)
+		return a.Series(r.Context(), owner, q)
 	})
 }
 
@@ -146,12 +160,12 @@ func facetsRequest(raw string) (r analytics.FacetsRequest, err error) {
 }
 
 func facetsHandler(a *analytics.Analytics) http.Handler {
-	return answer(func(r *http.Request) (any, error) {
+	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
 		q, err := facetsRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Facets(r.Context(), q)
+		return a.Facets(r.Context(), owner, q)
 	})
 }
 
@@ -172,12 +186,12 @@ func compareRequest(raw string) (r analytics.CompareRequest, err error) {
 }
 
 func compareHandler(a *analytics.Analytics) http.Handler {
-	return answer(func(r *http.Request) (any, error) {
+	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
 		q, err := compareRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Compare(r.Context(), q)
+		return a.Compare(r.Context(), owner, q)
 	})
 }
 
@@ -199,22 +213,22 @@ func histogramRequest(raw string) (r analytics.HistogramRequest, err error) {
 }
 
 func histogramHandler(a *analytics.Analytics) http.Handler {
-	return answer(func(r *http.Request) (any, error) {
+	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
 		q, err := histogramRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Histogram(r.Context(), q)
+		return a.Histogram(r.Context(), owner, q)
 	})
 }
 
 func searchHandler(a *analytics.Analytics) http.Handler {
-	return answer(func(r *http.Request) (any, error) {
+	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
 		q := parseQuestion(r.URL.RawQuery, "start end filter text top token")
 		s := analytics.SearchRequest{Selection: q.selection(), Text: q.values.Get("text"), Top: q.top(20), Token: q.values.Get("token")}
 		if q.err != nil {
 			return nil, q.err
 		}
-		return a.Search(r.Context(), s)
+		return a.Search(r.Context(), owner, s)
 	})
 }

@@ -17,7 +17,8 @@ import (
 // style is allowed either; data: images are the icons of form controls.
 const contentSecurityPolicy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
 
-// Options are what the console shows and where it comes from. All are required.
+// Options say what the console shows. All are required. What takes a context finds
+// the identity of the request in it.
 type Options struct {
 	// Assets holds index.html and what it refers to. A file named x.br or x.gz is
 	// x compressed, and is sent to those who accept it.
@@ -28,23 +29,45 @@ type Options struct {
 	Analytics *analytics.Analytics
 	// Trace finds a trace by its id; nil if there is none.
 	Trace func(ctx context.Context, id string) (*TraceView, error)
+	// Delete deletes traces, or counts them, and returns how many there were.
+	Delete func(context.Context, Deletion) (int, error)
 }
 
-// Handler serves the console at / and its own endpoints below /console/api/.
-// Any other path is 404, any method but GET and HEAD 405. It is safe for
-// concurrent use.
-func Handler(o Options) http.Handler {
-	files := newAssets(o.Assets)
-	mux := http.NewServeMux()
-	mux.Handle("/console/api/status", statusHandler(o.Status))
-	mux.Handle("/console/api/live", liveHandler(o.Live))
-	mux.Handle("/console/api/trace", traceHandler(o))
-	mux.Handle("/console/api/series", seriesHandler(o.Analytics))
-	mux.Handle("/console/api/search", searchHandler(o.Analytics))
-	mux.Handle("/console/api/histogram", histogramHandler(o.Analytics))
-	mux.Handle("/console/api/facets", facetsHandler(o.Analytics))
-	mux.Handle("/console/api/compare", compareHandler(o.Analytics))
-	mux.Handle("/", files)
+// Console holds the handlers of the console, one for each of its routes. All but
+// Files need an identity in the context of a request. They are safe for concurrent
+// use.
+type Console struct {
+	// Files serves the files of the console by their path. It answers 404 for any other
+	// path, and 405 for any method but GET and HEAD.
+	Files                                                           http.Handler
+	Status, Live, Trace, Series, Search, Histogram, Facets, Compare http.Handler
+
+	remove func(context.Context, Deletion) (int, error)
+}
+
+// New makes the handlers.
+func New(o Options) *Console {
+	return &Console{
+		Files:     secured(newAssets(o.Assets)),
+		Status:    secured(statusHandler(o.Status)),
+		Live:      secured(liveHandler(o.Live)),
+		Trace:     secured(traceHandler(o)),
+		Series:    secured(seriesHandler(o.Analytics)),
+		Search:    secured(searchHandler(o.Analytics)),
+		Histogram: secured(histogramHandler(o.Analytics)),
+		Facets:    secured(facetsHandler(o.Analytics)),
+		Compare:   secured(compareHandler(o.Analytics)),
+		remove:    o.Delete,
+	}
+}
+
+// Refuse answers a request that its door did not let in.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	answer(func(*http.Request) (any, error) { return nil, err }).ServeHTTP(w, r)
+}
+
+// secured sets the headers that protect a page, and lets only GET and HEAD through.
+func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", contentSecurityPolicy)
@@ -57,6 +80,6 @@ func Handler(o Options) http.Handler {
 			http.Error(w, "the console answers GET and HEAD only", http.StatusMethodNotAllowed)
 			return
 		}
-		mux.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }

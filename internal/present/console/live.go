@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/room"
 )
 
 const (
@@ -15,14 +18,14 @@ const (
 	keepAlive = 15 * time.Second
 	// writeLimit is how long a client may take to receive one event.
 	writeLimit = 10 * time.Second
-	// maxStreams bounds what open consoles hold.
+	// maxStreams is how many streams may be open.
 	maxStreams = 256
 )
 
-// Live is where news come from.
+// Live is a source of news.
 type Live interface {
-	// Subscribe returns a channel of news until ctx ends, and closes it then; it
-	// may close it earlier, which ends the stream. It may drop news for a
+	// Subscribe returns a channel of news for the identity in ctx, and closes it when
+	// ctx ends; it may close it earlier, which ends the stream. It may drop news for a
 	// subscriber that does not keep up.
 	Subscribe(ctx context.Context) <-chan Event
 }
@@ -43,16 +46,19 @@ type Traces struct {
 // stored, "refused" with what was turned away, at most two of each a second. Of
 // the news between two events the newest is sent.
 func liveHandler(live Live) http.Handler {
-	streams := make(chan struct{}, maxStreams)
+	streams := room.New(maxStreams)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case streams <- struct{}{}:
-			defer func() { <-streams }()
-		default:
-			w.Header().Set("Retry-After", "10")
-			http.Error(w, fmt.Sprintf("%d live streams are open already", maxStreams), http.StatusServiceUnavailable)
+		p, err := identity.From(r.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
+		if streams.Try(p.Account, 1, 0) != room.Granted {
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, fmt.Sprintf("%d live streams are open already", streams.Held(p.Account)), http.StatusServiceUnavailable)
+			return
+		}
+		defer streams.Give(p.Account, 1)
 		h := w.Header()
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("Cache-Control", "no-store")

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fluoro-io/fluoro/internal/config"
+)
+
+// names are those a server has.
+type names struct {
+	all       bool
+	exact     map[string]bool
+	suffixes  []string // with a dot before them
+	addresses bool     // any address
+}
+
+// namesOf are the names of a listener: those of loopback, those listened on, and
+// those of the settings. Whoever listens on more than loopback is also served by any
+// address: a page that was opened by an address comes from there, so that no name can
+// be turned against it, and the addresses by which a machine is known behind NAT or
+// to an orchestrator that probes /healthz are not its own.
+func namesOf(c *config.Config, addr string) *names {
+	n := &names{exact: map[string]bool{"localhost": true}, suffixes: []string{".localhost"}, addresses: !config.Loopback(addr)}
+	for _, at := range []string{c.HTTP, c.OTLPHTTP} {
+		if host, ok := hostOf(at); ok && at != config.Off {
+			n.exact[host] = true
+		}
+	}
+	for _, name := range c.AllowedHosts {
+		if rest, ok := strings.CutPrefix(name, "*"); ok {
+			n.all = n.all || rest == ""
+			n.suffixes = append(n.suffixes, rest)
+		} else {
+			n.exact[name] = true
+		}
+	}
+	n.suffixes = slices.DeleteFunc(n.suffixes, func(s string) bool { return s == "" })
+	return n
+}
+
+// has says whether a Host header names this server, at whatever port.
+func (n *names) has(header string) bool {
+	host, ok := hostOf(header)
+	if n.all || !ok {
+		return n.all
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback() || n.addresses || n.exact[host]
+	}
+	return n.exact[host] || slices.ContainsFunc(n.suffixes, func(s string) bool { return len(host) > len(s) && strings.HasSuffix(host, s) })
+}
+
+// hostOf is the name in a Host header (RFC 9110, section 7.2) as it is compared: in
+// lower case, without port, brackets and the dot that ends it; addresses in their
+// usual form. It is false for what is none.
+func hostOf(header string) (string, bool) {
+	host, port := header, ""
+	if end := strings.LastIndexByte(header, ']'); end >= 0 {
+		if host, port = header[:end+1], header[end+1:]; host[0] != '[' {
+			return "", false
+		}
+		ip, err := netip.ParseAddr(host[1:end])
+		if err != nil || !ip.Is6() {
+			return "", false
+		}
+		host = ip.WithZone("").Unmap().String()
+	} else if i := strings.IndexByte(header, ':'); i >= 0 {
+		host, port = header[:i], header[i:]
+	}
+	if port != "" && port != ":" {
+		if _, err := strconv.ParseUint(port[1:], 10, 16); err != nil || port[0] != ':' {
+			return "", false
+		}
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host, host != "" && !strings.ContainsAny(host, "@/\\?# *")
+}
