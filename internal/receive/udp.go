@@ -15,8 +15,11 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
+// MaxDatagram is the most bytes of a datagram: what the stock daemon reads, and the
+// most that UDP carries.
+const MaxDatagram = 64 << 10
+
 const (
-	maxDatagram     = 64 << 10 // what the stock daemon reads, and the most UDP carries
 	datagramsAtOnce = 32       // read by one system call
 	udpSocketBuffer = 16 << 20 // asked of the kernel; it may give less
 	udpQueueLength  = 64 << 10
@@ -91,7 +94,7 @@ func (u *UDP) read() {
 	conn := ipv4.NewPacketConn(u.conn)
 	messages := make([]ipv4.Message, datagramsAtOnce)
 	for i := range messages {
-		messages[i].Buffers = [][]byte{make([]byte, maxDatagram)}
+		messages[i].Buffers = [][]byte{make([]byte, MaxDatagram)}
 		messages[i].OOB = make([]byte, oobSize)
 	}
 	var dropped uint32

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/query"
@@ -25,14 +26,14 @@ import (
 // addressed to this server and not made by a web page that has no business here, finds
 // its row in the route table and who makes it, and hands it on with that identity.
 type door struct {
-	identify identify
-	names    *names // nil: any
-	origins  *cors.Cors
-	paths    map[string]*path
-	rest     http.Handler // answers what the table has not
-	answers  *query.Query // for scans
-	tally    *receive.Tally
-	refused  *prometheus.CounterVec
+	identify  identify
+	names     *names // nil: any
+	origins   *cors.Cors
+	paths     map[string]*path
+	rest      http.Handler // answers what the table has not
+	questions *query.Query // for scans
+	tally     *receive.Tally
+	refused   *prometheus.CounterVec
 }
 
 // identify finds out who makes a call to a route.
@@ -45,9 +46,11 @@ type path struct {
 	route   *route  // one of them, for what all have in common
 }
 
+// served is a row of the route table on one listener.
 type served struct {
 	*route
 	endpoint
+	busy *sync.Mutex // held while a route is served that is served alone
 }
 
 // identify asks the authenticator who makes a call. It refuses calls about the whole
@@ -73,7 +76,7 @@ func (s *server) own() trace.Account { return trace.Account(s.config.Account) }
 // newDoor makes the door of a listener from its rows of a route table. rest answers
 // what they do not serve; nil: the only row does.
 func (s *server) newDoor(on listener, table []route, rest http.Handler) *door {
-	d := &door{identify: s.identify, origins: originsOf(s.config.CORSOrigins), paths: map[string]*path{}, rest: rest, answers: s.questions, tally: s.tally}
+	d := &door{identify: s.identify, origins: originsOf(s.config.CORSOrigins), paths: map[string]*path{}, rest: rest, questions: s.questions, tally: s.tally}
 	d.refused = s.refused.MustCurryWith(prometheus.Labels{"listener": on.String()})
 	for _, reason := range []string{"host", "origin", "identity"} {
 		d.refused.WithLabelValues(reason)
@@ -87,7 +90,7 @@ func (s *server) newDoor(on listener, table []route, rest http.Handler) *door {
 			p = &path{methods: map[string]served{}, route: &rt}
 			d.paths[rt.path] = p
 		}
-		row := served{&rt, rt.handler(s, &rt)}
+		row := served{&rt, rt.handler(s, &rt), new(sync.Mutex)}
 		p.methods[rt.method] = row
 		if rt.method == http.MethodGet {
 			p.methods[http.MethodHead] = row
@@ -186,17 +189,24 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 		return
 	}
 	ctx := identity.With(r.Context(), who)
-	if row.class == admitScan {
+	switch row.class {
+	case admitScan:
 		var done context.CancelFunc
 		ctx, done = context.WithCancel(ctx) // its end gives the room back
 		defer done()
 		everything := trace.Window{Start: trace.MinTime, End: trace.MaxTime}
-		if err := d.answers.Scan(ctx, who.Account, everything); err != nil {
+		if err := d.questions.Scan(ctx, who.Account, everything); err != nil {
 			if r.Context().Err() == nil { // else the client is gone
 				row.Refuse(w, r, err)
 			}
 			return
 		}
+	case admitAlone:
+		if !row.busy.TryLock() {
+			row.Refuse(w, r, trace.Errorf(trace.KindConflict, "another request for %s is being served; wait for it to end", row.action))
+			return
+		}
+		defer row.busy.Unlock()
 	}
 	row.ServeHTTP(w, r.WithContext(ctx))
 }
@@ -252,6 +262,8 @@ func statusOf(err error) int {
 	switch trace.KindOf(err) {
 	case trace.KindDenied:
 		return http.StatusForbidden
+	case trace.KindConflict:
+		return http.StatusConflict
 	case trace.KindUnavailable:
 		return http.StatusServiceUnavailable
 	}

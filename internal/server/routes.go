@@ -85,13 +85,12 @@ const (
 	maxRequest  = 1 << 20  // of the X-Ray API and of the console
 	maxSegments = 16 << 20 // of PutTraceSegments
 	maxSpans    = 64 << 20 // of OTLP
-	maxDatagram = 64 << 10 // the most that UDP carries
 )
 
 // routes is the table of everything that is served. docs/routes.md shows it.
 func routes() []route {
 	list := []route{
-		{on: onUDP, method: "UDP", action: "xray:PutTraceSegments", class: admitIngest, limit: maxDatagram, brings: receive.ProtocolUDP},
+		{on: onUDP, method: "UDP", action: "xray:PutTraceSegments", class: admitIngest, limit: receive.MaxDatagram, brings: receive.ProtocolUDP},
 		{on: onHTTP | onOTLPHTTP, method: http.MethodPost, path: "/v1/traces", action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPHTTP, crossOrigin: true, ownMethods: true,
 			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPHTTP(s.intake, rt.limit) }},
 		{on: onOTLPGRPC, method: http.MethodPost, path: receive.ExportPath, action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPGRPC,
@@ -101,7 +100,7 @@ func routes() []route {
 		{on: onHTTP, method: http.MethodGet, path: "/metrics", action: "fluoro:GetMetrics", class: admitAlways, whole: true, handler: plain((*server).metrics)},
 		{on: onHTTP, method: http.MethodGet, path: "/", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return s.console.Files })},
 		{on: onHTTP, method: http.MethodGet, path: "/console/api/backup", action: "fluoro:CreateBackup", class: admitAlone, whole: true, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.backup) })},
-		{on: onHTTP, method: http.MethodPost, path: "/console/api/delete", action: "fluoro:DeleteTraces", class: admitAnswer, limit: maxRequest,
+		{on: onHTTP, method: http.MethodPost, path: "/console/api/delete", action: "fluoro:DeleteTraces", class: admitScan, limit: maxRequest,
 			handler: func(s *server, rt *route) endpoint { return page{s.console.Delete(rt.limit)} }},
 	}
 	for _, q := range []struct {
@@ -128,6 +127,27 @@ func routes() []route {
 		}
 		rt.handler = func(s *server, rt *route) endpoint { return s.api.Endpoint(op, rt.limit, rt.class == admitIngest) }
 		list = append(list, rt)
+	}
+	return list
+}
+
+// Route is a row of the route table, for documents and tests.
+type Route struct {
+	Listeners   string // of http, otlp-http, otlp-grpc and udp
+	Method      string // UDP for datagrams
+	Path        string // "" for datagrams
+	Action      string // "" if everyone may use it
+	Admission   string // always, ingest, answer, scan or alone
+	Limit       int64  // bytes of a body; 0 if it has none
+	CrossOrigin bool   // web pages of --cors-origins may use it
+	Whole       bool   // it is about all accounts of the server
+}
+
+// Routes lists everything that a server serves.
+func Routes() []Route {
+	var list []Route
+	for _, rt := range routes() {
+		list = append(list, Route{rt.on.String(), rt.method, rt.path, rt.action, string(rt.class), rt.limit, rt.crossOrigin, rt.whole})
 	}
 	return list
 }

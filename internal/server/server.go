@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
@@ -68,7 +67,6 @@ type server struct {
 	refused       *prometheus.CounterVec // by the doors
 	names         int                    // that graphs tell apart
 	live          *live
-	backingUp     sync.Mutex
 
 	udp       *receive.UDP
 	grpc      *http.Server
