@@ -66,11 +66,14 @@ func liveHandler(live Live) http.Handler {
 		if r.Method == http.MethodHead {
 			return
 		}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		news := live.Subscribe(ctx) // before the client learns that it listens
 		s := &stream{w: w, control: http.NewResponseController(w)}
 		if err := s.send(": fluoro\n\nretry: 1000\n\n"); err != nil {
 			return
 		}
-		s.run(r.Context(), live)
+		s.run(ctx, news)
 	})
 }
 
@@ -83,10 +86,7 @@ type stream struct {
 }
 
 // run sends news until the client goes, ctx ends or the news do.
-func (s *stream) run(ctx context.Context, live Live) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	news := live.Subscribe(ctx)
+func (s *stream) run(ctx context.Context, news <-chan Event) {
 	idle := time.NewTicker(keepAlive)
 	defer idle.Stop()
 	var pause <-chan time.Time // runs since the last event was sent
