@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -120,7 +121,7 @@ func (u *UDP) read() {
 }
 
 func (u *UDP) enqueue(b []byte, addr net.Addr) {
-	from := Sender{Protocol: ProtocolUDP, Source: addr.String()}
+	from := Sender{Protocol: ProtocolUDP, Source: sourceOf(addr)}
 	p, err := u.who(from.Source)
 	if err != nil {
 		u.in.tally.Refuse(from, "Identity", err.Error())
@@ -143,6 +144,16 @@ func (u *UDP) enqueue(b []byte, addr net.Addr) {
 		u.room.Give(from.Account, weight)
 		u.in.tally.Drop(from, "QueueFull", "datagrams came faster than they were stored", 1)
 	}
+}
+
+// sourceOf is addr.String() with one allocation in place of three.
+func sourceOf(addr net.Addr) string {
+	u, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return addr.String()
+	}
+	at := u.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String()
 }
 
 // parcel is the documents of one account that are stored together.
