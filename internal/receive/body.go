@@ -19,19 +19,17 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// A body takes room as its bytes arrive, so that who announces much and sends
-// little holds little. Who sends slowly loses the room: after a while in any case,
-// and at once when others need it.
+// A body takes room as its bytes arrive, so that a sender who announces much and sends
+// little holds little. A slow sender loses its room: after a while in any case, and at
+// once when others need it.
 const (
-	// firstBuffer is what a body gets before its sender has shown that it sends.
-	firstBuffer = 4 << 10
-	// largeBuffer is what it gets next.
-	largeBuffer = 32 << 10
-	// Within each arrivalGrace leastProgress bytes of a body must come, or its end.
+	firstBuffer = 4 << 10  // bytes of a body's first buffer, before its sender has sent anything
+	largeBuffer = 32 << 10 // bytes of the second one
+	// In each arrivalGrace a body must bring leastProgress bytes, or end.
 	arrivalGrace  = 10 * time.Second
 	leastProgress = 40 << 10
-	// When room is short, a body that came at less than slowRate when it was last
-	// measured, over at least slowAfter, gives up what it has.
+	// When room is short, a body loses what it holds if it came slower than slowRate
+	// when its rate was last measured, over at least slowAfter.
 	slowAfter = 500 * time.Millisecond
 	slowRate  = 64 << 10 // bytes a second
 	// The bodies that one address is sending for an account may hold 1/clientShare of
@@ -39,7 +37,7 @@ const (
 	clientShare = 2
 )
 
-// arrivals are the bodies that are being read.
+// arrivals holds the bodies that are being read.
 type arrivals struct {
 	mu      sync.Mutex
 	list    map[*arrival]struct{}
@@ -57,26 +55,26 @@ type arrival struct {
 	in        *Intake
 	client    client
 	began     time.Time
-	bytes     int64 // of room; guarded by arrivals.mu
+	bytes     int64 // room that it holds; guarded by arrivals.mu
 	lost      atomic.Bool
-	got       atomic.Int64 // bytes that have come
-	last      atomic.Int64 // when the last of them came, after began
+	got       atomic.Int64 // bytes read
+	last      atomic.Int64 // when the last of them were read: nanoseconds after began
 	setWithin func(time.Time) error
 
-	deadline time.Time // as it is set
-	earned   int64     // bytes that had come then
+	deadline time.Time // of the read, as set last
+	earned   int64     // bytes read when it was set
 
-	// How fast it came when that was last measured, and since when and since how many
-	// bytes it is measured again. Guarded by arrivals.mu.
+	// The rate of the last measurement, and the start of the present one: its time and
+	// the bytes read until then. Guarded by arrivals.mu.
 	rate     float64
 	since    time.Time
 	sinceGot int64
 }
 
-// rateAt is how fast the body comes, in bytes a second. The caller holds mu.
+// rateAt returns how fast the body comes, in bytes a second. The caller holds mu.
 func (a *arrival) rateAt(now time.Time) float64 {
 	if now.Sub(a.began)-time.Duration(a.last.Load()) >= slowAfter {
-		return 0 // it does not, whatever came before
+		return 0 // nothing comes any more, however fast it was before
 	}
 	if took := now.Sub(a.since); took >= slowAfter {
 		return float64(a.got.Load()-a.sinceGot) / took.Seconds()
@@ -84,7 +82,7 @@ func (a *arrival) rateAt(now time.Time) float64 {
 	return a.rate
 }
 
-// addressOf is the address of a sender, of IPv6 the network that one customer has.
+// addressOf returns the address of a sender; for IPv6 the /64, which one customer has.
 func addressOf(remote string) netip.Prefix {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
@@ -92,7 +90,7 @@ func addressOf(remote string) netip.Prefix {
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return netip.Prefix{} // all that have none share
+		return netip.Prefix{} // senders without an address share one
 	}
 	bits := 64
 	if addr = addr.Unmap().WithZone(""); addr.Is4() {
@@ -113,8 +111,8 @@ func (in *Intake) arrive(w http.ResponseWriter, r *http.Request, account trace.A
 	return a
 }
 
-// finish ends reading. The room goes over to the request to, or is given back if
-// that is nil.
+// finish ends reading. It moves the room of the body to a request, or gives it back if
+// to is nil.
 func (a *arrival) finish(to *reservation) error {
 	if to != nil {
 		// The deadline was for the body; answering may take longer.
@@ -150,7 +148,7 @@ func (l *arrivals) count(c client, n int64) {
 	}
 }
 
-// take reserves n bytes more for what is to come.
+// take reserves n more bytes of room for the body.
 func (a *arrival) take(n int64) error {
 	in := a.in
 	share := in.maxInFlight / clientShare
@@ -175,14 +173,15 @@ func (a *arrival) take(n int64) error {
 	return nil
 }
 
-// why is the error for a body that lost its room.
+// why returns the error for a body that lost its room.
 func (a *arrival) why() error {
 	return trace.Errorf(trace.KindThrottled, "the request came slowly, %d bytes in %.1f s, and others needed its room; try again in a second", a.got.Load(), time.Since(a.began).Seconds())
 }
 
-// reserve takes n bytes of the room for a request of an account that holds own bytes
-// already. Bodies that come slowly make room for it: those of its own account, and of
-// accounts that hold as much. The caller holds arrivals.mu; but is its own body.
+// reserve takes n bytes of the room for a request of an account; the request holds own
+// bytes already. If there is no room, slow bodies lose theirs: those of the same
+// account, and those of accounts that hold as much or more; never the body but. The
+// caller holds arrivals.mu.
 func (in *Intake) reserve(account trace.Account, n, own int64, but *arrival) error {
 	verdict := in.room.Try(account, n, own)
 	if verdict == room.Granted {
@@ -204,8 +203,8 @@ func (in *Intake) reserve(account trace.Account, n, own int64, but *arrival) err
 	return in.full()
 }
 
-// evict takes the room of bodies that come slowly, the slowest first, until enough
-// says so. may says whose. The caller holds mu.
+// evict takes the room from slow bodies that may selects, the slowest first, until
+// enough returns true, and says whether it did. The caller holds mu.
 func (in *Intake) evict(but *arrival, enough func() bool, may func(*arrival) bool) bool {
 	type slow struct {
 		a    *arrival
@@ -225,7 +224,7 @@ func (in *Intake) evict(but *arrival, enough func() bool, may func(*arrival) boo
 		}
 		s.a.lost.Store(true)
 		s.a.giveBack()
-		_ = s.a.setWithin(time.Unix(1, 0)) // ends the read it waits in
+		_ = s.a.setWithin(time.Unix(1, 0)) // ends the read that it waits in
 		if enough() {
 			return true
 		}
@@ -233,8 +232,8 @@ func (in *Intake) evict(but *arrival, enough func() bool, may func(*arrival) boo
 	return false
 }
 
-// extend gives the body as much time as it has earned, and measures how fast it
-// comes.
+// extend moves the deadline of the next read if the body came fast enough, and
+// measures its rate.
 func (a *arrival) extend() error {
 	now, got := time.Now(), a.got.Load()
 	a.last.Store(int64(now.Sub(a.began)))
@@ -250,15 +249,15 @@ func (a *arrival) extend() error {
 		a.rate, a.since, a.sinceGot = a.rateAt(now), now, got
 		a.in.arrivals.mu.Unlock()
 	}
-	// Whoever took the room may have set a deadline before this one.
+	// evict may have set its deadline just before this one.
 	if a.lost.Load() {
 		return a.why()
 	}
 	return nil
 }
 
-// read reads size bytes, or to the end if size is less than 0; at most limit. With
-// reuse the bytes are in a buffer that recycle takes back.
+// read reads size bytes, or up to the end if size is negative; at most limit. With
+// reuse the bytes are in a buffer that recycle may take back.
 func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, error) {
 	if size > limit {
 		return nil, errLimit(limit)
@@ -266,7 +265,7 @@ func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, er
 	if share := a.in.maxInFlight / clientShare; size > share {
 		return nil, a.in.tooLarge(clientShare * size)
 	}
-	most := limit + 1 // one more tells that there is more
+	most := limit + 1 // the byte too many tells that the body is too large
 	if size >= 0 {
 		most = size
 	}
@@ -304,7 +303,7 @@ func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, er
 	return nil, err
 }
 
-// grow makes the buffer larger: in large steps at first, then two times.
+// grow moves the bytes to a larger buffer: in large steps at first, then twice the size.
 func (a *arrival) grow(buf []byte, most int64, reuse bool) ([]byte, error) {
 	next := int64(2 * cap(buf))
 	switch cap(buf) {
@@ -336,7 +335,7 @@ func errLimit(limit int64) error {
 	return trace.Errorf(trace.KindTooLarge, "request body is larger than %d bytes", limit)
 }
 
-// Buffers of 4 KB to 1 MB, in powers of 2, are used again.
+// Buffers of 4 KB to 1 MB, in powers of 2, are pooled.
 const (
 	leastClass = 12
 	mostClass  = 20
@@ -344,8 +343,8 @@ const (
 
 var classes [mostClass - leastClass + 1]sync.Pool
 
-// classSize is the size of the least buffer for n bytes that is used again, n if
-// there is none.
+// classSize returns the size of the smallest pooled buffer for n bytes, n if none is
+// large enough.
 func classSize(n int64) int64 {
 	for size := int64(1) << leastClass; size <= 1<<mostClass; size *= 2 {
 		if n <= size {
@@ -364,7 +363,7 @@ func classOf(size int) *sync.Pool {
 	return nil
 }
 
-// buffer is an empty one with room for size bytes.
+// buffer returns an empty buffer with room for size bytes.
 func buffer(size int) []byte {
 	if class := classOf(size); class != nil {
 		if b, ok := class.Get().(*[]byte); ok {
@@ -374,7 +373,7 @@ func buffer(size int) []byte {
 	return make([]byte, 0, size)
 }
 
-// recycle takes a buffer that nobody refers to any more.
+// recycle puts a buffer back into its pool. Nothing may refer to it any more.
 func recycle(b []byte) {
 	if class := classOf(cap(b)); class != nil {
 		class.Put(&b)
@@ -382,9 +381,9 @@ func recycle(b []byte) {
 }
 
 // Read reads and decompresses (Content-Encoding) the body of a request of the X-Ray
-// API, of at most limit bytes in either form. It takes room for it, which release
-// gives back. If the body brings segments, a refusal is counted, and the bytes must
-// not be used after release. The error is of KindTooLarge, KindThrottled, KindTimeout,
+// API, at most limit bytes in either form. It reserves room for the body until release
+// is called. If the body brings segments, Read counts a refusal, and the caller must not
+// use the bytes after release. The error is of KindTooLarge, KindThrottled, KindTimeout,
 // KindUnsupported (then Accept-Encoding is set in the answer), KindInvalid, or that of
 // identity.From.
 func (in *Intake) Read(w http.ResponseWriter, r *http.Request, limit int64, segments bool) (body []byte, release func(), err error) {
@@ -393,7 +392,7 @@ func (in *Intake) Read(w http.ResponseWriter, r *http.Request, limit int64, segm
 		return nil, nil, err
 	}
 	taken := &reservation{in: in, account: p.Account}
-	if body, err = in.readBody(w, r, taken, limit, 1, segments); err != nil {
+	if body, err = in.readBody(w, r, taken, reading{limit, 1, segments}); err != nil {
 		taken.release()
 		if segments {
 			in.refuse(Sender{p.Account, ProtocolXRay, r.RemoteAddr}, err)
@@ -408,27 +407,33 @@ func (in *Intake) Read(w http.ResponseWriter, r *http.Request, limit int64, segm
 	}, nil
 }
 
-// readBody is Read into room of the caller's, for a request that needs at least so
-// many times the size of its plain body: what can never fit is refused before it is
-// read.
-func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *reservation, limit, times int64, reuse bool) ([]byte, error) {
+// reading says how a body is read.
+type reading struct {
+	limit int64 // bytes, compressed and decompressed
+	times int64 // the request needs at least this many times the size of its plain body
+	reuse bool  // the bytes may be in a buffer that recycle takes back
+}
+
+// readBody reads and decompresses a body, and adds the room for it to taken. It refuses
+// a body that can never fit before it reads it.
+func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *reservation, how reading) ([]byte, error) {
 	codings, err := codingsOf(r.Header["Content-Encoding"])
 	switch {
 	case err != nil:
 		w.Header().Set("Accept-Encoding", acceptedCodings)
 		return nil, err
-	case r.ContentLength > limit:
-		err = errLimit(limit)
-	case len(codings) == 0 && times*r.ContentLength > in.maxInFlight:
-		err = in.tooLarge(times * r.ContentLength)
+	case r.ContentLength > how.limit:
+		err = errLimit(how.limit)
+	case len(codings) == 0 && how.times*r.ContentLength > in.maxInFlight:
+		err = in.tooLarge(how.times * r.ContentLength)
 	case r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody:
-		return in.decompress(nil, codings, taken, limit, reuse)
+		return in.decompress(nil, codings, taken, how.limit, how.reuse)
 	}
 	var body []byte
 	slow := false
 	if err == nil {
 		a := in.arrive(w, r, taken.account)
-		if body, err = a.read(r.Body, r.ContentLength, limit, reuse || len(codings) > 0); err != nil {
+		if body, err = a.read(r.Body, r.ContentLength, how.limit, how.reuse || len(codings) > 0); err != nil {
 			_ = a.finish(nil)
 		} else {
 			err = a.finish(taken)
@@ -437,10 +442,10 @@ func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *reserv
 	}
 	if err != nil {
 		if slow || trace.KindOf(err) != trace.KindThrottled {
-			// What follows of the body is not waited for: it may be much, and slow.
+			// Do not wait for the rest of the body: it may be large and slow.
 			w.Header().Set("Connection", "close")
 		}
 		return nil, err
 	}
-	return in.decompress(body, codings, taken, limit, reuse)
+	return in.decompress(body, codings, taken, how.limit, how.reuse)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Protocols, as they show in metrics and on the status page.
+// Protocols, by the names that metrics and the status page show.
 const (
 	ProtocolUDP      = "udp"
 	ProtocolXRay     = "xray"
@@ -21,7 +21,7 @@ const (
 	ProtocolOTLPHTTP = "otlp-http"
 )
 
-// Appender keeps segments; a store.Store is one.
+// Appender stores segments.
 type Appender interface {
 	Append(ctx context.Context, account trace.Account, batch []*trace.Segment) ([]trace.Refused, error)
 }
@@ -30,22 +30,22 @@ type Appender interface {
 type Options struct {
 	Store Appender
 	Tally *Tally
-	// MaxInFlight bounds the memory of requests being read, decoded and stored at
-	// one time; more are refused with KindThrottled, and those that need more
-	// alone with KindTooLarge. 0 means 512 MB.
+	// MaxInFlight bounds the memory, in bytes, of all requests that are being read, decoded
+	// and stored. Requests beyond it are refused with KindThrottled; a request that needs
+	// more by itself is refused with KindTooLarge. 0 means 512 MB.
 	MaxInFlight int64
-	// UDPQueueBytes bounds the datagrams that were read and are not stored yet.
+	// UDPQueueBytes bounds the datagrams that were read and are not stored yet, in bytes.
 	// 0 means 64 MB.
 	UDPQueueBytes int64
-	// Mapper makes segments of spans; nil means the default one.
+	// Mapper turns spans into segments; nil means the default one.
 	Mapper *decode.Mapper
 	// Now is the clock; nil means the system's.
 	Now    func() time.Time
 	Logger *slog.Logger
 }
 
-// Intake decodes what listeners read, stores it and counts it. Its methods may
-// be called by many goroutines.
+// Intake decodes, stores and counts what listeners read. Many goroutines may call its
+// methods.
 type Intake struct {
 	store       Appender
 	tally       *Tally
@@ -82,8 +82,8 @@ func New(o Options) *Intake {
 	return in
 }
 
-// stamp is the receipt time of one request. Stamps rise strictly, so that they
-// also order requests and tell them apart.
+// stamp returns the receipt time of one request. Stamps rise strictly, so that each
+// request has its own and they give the order of requests.
 func (in *Intake) stamp() trace.Time {
 	for {
 		last, now := in.lastStamp.Load(), in.now().UnixNano()
@@ -101,7 +101,7 @@ type reservation struct {
 	bytes   int64
 }
 
-// take reserves n bytes more, or nothing.
+// take reserves n more bytes, or nothing.
 func (r *reservation) take(n int64) error {
 	if r.bytes+n > r.in.maxInFlight {
 		return r.in.tooLarge(r.bytes + n)
@@ -122,8 +122,8 @@ func (in *Intake) full() error {
 	return trace.Errorf(trace.KindThrottled, "%d MB of requests are being stored already; try again in a second", in.maxInFlight>>20)
 }
 
-// takeDocuments reserves what documents take, text included. What a small request
-// takes at most is reserved without looking, as long as there is plenty.
+// takeDocuments reserves memory for documents, their text included. For a small request
+// it reserves the upper bound and does not look at the documents.
 func (r *reservation) takeDocuments(docs [][]byte) error {
 	var size, cost int64
 	for _, d := range docs {
@@ -136,7 +136,7 @@ func (r *reservation) takeDocuments(docs [][]byte) error {
 		cost += documentCost(d)
 	}
 	if 2*size+cost > r.in.maxInFlight {
-		// The request that the documents came in has room for as much besides.
+		// The body of the request holds room for the text, too.
 		return r.in.tooLarge(2*size + cost)
 	}
 	return r.take(size + cost)
@@ -146,24 +146,24 @@ func (in *Intake) tooLarge(needed int64) error {
 	return trace.Errorf(trace.KindTooLarge, "the request needs %d MB of memory to be stored, and there are %d MB for all of them; send it in parts, or raise --memory", (needed+1<<20-1)>>20, in.maxInFlight>>20)
 }
 
-// give gives some of it back.
+// give gives n bytes back.
 func (r *reservation) give(n int64) {
 	r.in.room.Give(r.account, n)
 	r.bytes -= n
 }
 
-// release gives all of it back.
+// release gives everything back.
 func (r *reservation) release() {
 	r.in.room.Give(r.account, r.bytes)
 	r.bytes = 0
 }
 
-// InFlight is how many bytes are admitted now.
+// InFlight returns how many bytes requests hold now.
 func (in *Intake) InFlight() int64 { return in.room.Used() }
 
-// Documents takes the documents of one PutTraceSegments request and returns the
-// refusals in document order; all others are durable. An error means that
-// nothing was acknowledged. The Intake owns docs afterwards.
+// Documents stores the documents of one PutTraceSegments request. It returns the
+// refusals in document order; all other documents are durable. An error means that
+// nothing is acknowledged. The Intake owns docs afterwards.
 func (in *Intake) Documents(ctx context.Context, account trace.Account, source string, docs [][]byte) ([]decode.Refusal, error) {
 	from := Sender{account, ProtocolXRay, source}
 	r := &reservation{in: in, account: account}
@@ -187,8 +187,8 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 	return refused, err
 }
 
-// refuse counts one request that was not kept, under the reason that fits the kind
-// of its error.
+// refuse counts one refused request, with a reason that follows from the kind of its
+// error.
 func (in *Intake) refuse(from Sender, err error) {
 	switch trace.KindOf(err) {
 	case trace.KindThrottled, trace.KindTooLarge:
@@ -211,9 +211,8 @@ func (in *Intake) turnAway(from Sender, n int, err error) {
 	in.tally.Throttle(from, n, err)
 }
 
-// Spans takes the decoded spans of one OTLP request, and adds to those that were
-// rejected what contradicts spans that are kept. An error means that nothing was
-// acknowledged.
+// Spans stores the decoded spans of one OTLP request. It adds the spans that contradict
+// stored ones to the rejected ones. An error means that nothing is acknowledged.
 func (in *Intake) Spans(ctx context.Context, from Sender, spans *decode.Spans) error {
 	if spans.RejectedSpans > 0 {
 		in.tally.RefuseMany(from, "InvalidSpan", spans.Message(), spans.RejectedSpans)
@@ -228,8 +227,8 @@ func (in *Intake) Spans(ctx context.Context, from Sender, spans *decode.Spans) e
 	return err
 }
 
-// append stores a batch and returns the observations that contradict what is stored
-// already.
+// append stores a batch, counts it, and returns the observations that contradict stored
+// ones.
 func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segment) ([]trace.Refused, error) {
 	if len(batch) == 0 {
 		return nil, nil
@@ -239,7 +238,7 @@ func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segmen
 	case err == nil:
 		shown := len(batch)
 		for i := range refused {
-			if r := &refused[i]; r.Entity == &r.In.Entity { // all of its document
+			if r := &refused[i]; r.Entity == &r.In.Entity { // the whole document
 				shown--
 			}
 		}
@@ -247,7 +246,7 @@ func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segmen
 		in.tally.Contradict(from, refused)
 		return refused, nil
 	case trace.KindOf(err) == trace.KindThrottled && from.Protocol == ProtocolUDP:
-		in.tally.Drop(from, "StoreFull", err.Error(), len(batch)) // nobody sends it again
+		in.tally.Drop(from, "StoreFull", err.Error(), len(batch)) // the sender does not send it again
 	case trace.KindOf(err) == trace.KindThrottled:
 		in.tally.Throttle(from, len(batch), err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -21,15 +21,15 @@ import (
 )
 
 // OTLPGRPC serves opentelemetry.proto.collector.trace.v1.TraceService (OTLP
-// specification, "OTLP/gRPC") over HTTP/2 without TLS. It answers refused spans with a
-// partial success, requests for which there is no room with RESOURCE_EXHAUSTED and a
-// retry delay, those for which there never is without one, those that come too slowly
-// with DEADLINE_EXCEEDED, those of who may not send with PERMISSION_DENIED, those that
-// cannot be written with UNAVAILABLE.
+// specification, "OTLP/gRPC") over HTTP/2 without TLS. It answers a partial success if
+// spans were refused, RESOURCE_EXHAUSTED with a retry delay if there is no room now and
+// without a delay if there never will be, DEADLINE_EXCEEDED if the request comes too
+// slowly, PERMISSION_DENIED if the sender may not send, UNAVAILABLE if the store cannot
+// write.
 //
-// The HTTP/2 of net/http carries it, because that shows a message as it comes, so that
-// room for it is taken piece by piece; grpc's own has all of it in memory before it
-// asks anybody.
+// The HTTP/2 server of net/http carries it, because it hands over a message piece by
+// piece, so that room is reserved as the bytes arrive. The one of grpc holds the whole
+// message in memory before it calls us.
 type OTLPGRPC struct {
 	in    *Intake
 	limit int64
@@ -56,7 +56,7 @@ func NewOTLPGRPC(in *Intake, limit int64) *OTLPGRPC {
 func GRPCServer(h http.Handler) *http.Server {
 	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: 20 * time.Second, MaxHeaderBytes: 64 << 10, Protocols: new(http.Protocols),
-		// Clients keep their connections, and find out late that they are closed.
+		// Clients keep their connections and notice late when one is closed.
 		IdleTimeout: time.Hour,
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, MaxReceiveBufferPerStream: grpcWindow, MaxReceiveBufferPerConnection: 4 * grpcWindow},
 	}
@@ -64,10 +64,10 @@ func GRPCServer(h http.Handler) *http.Server {
 	return s
 }
 
-// grpcWindow is what a client may send of a request before it is read.
+// grpcWindow is how many bytes of a request a client may send before they are read.
 const grpcWindow = 256 << 10
 
-// incoming is a request that was read, or why it was not.
+// incoming is a request that was read, or the reason why not.
 type incoming struct {
 	from  Sender
 	bytes []byte
@@ -97,8 +97,8 @@ func (g *OTLPGRPC) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	g.serve(w, r, &incoming{err: err})
 }
 
-// serve gives grpc an empty message in place of the one that was read: grpc does all
-// the rest of a call.
+// serve lets grpc answer the call. grpc gets an empty message, because we have read the
+// real one.
 func (g *OTLPGRPC) serve(w http.ResponseWriter, r *http.Request, m *incoming) {
 	r = r.WithContext(context.WithValue(r.Context(), incomingKey{}, m))
 	r.Body = io.NopCloser(bytes.NewReader(make([]byte, grpcPrefix)))
@@ -106,8 +106,8 @@ func (g *OTLPGRPC) serve(w http.ResponseWriter, r *http.Request, m *incoming) {
 	g.grpc.ServeHTTP(w, r)
 }
 
-// grpcPrefix is what comes before a message: whether it is compressed, and its size
-// (gRPC over HTTP/2, "Length-Prefixed-Message").
+// grpcPrefix is the length of the prefix of a message: one byte says whether it is
+// compressed, four are its size (gRPC over HTTP/2, "Length-Prefixed-Message").
 const grpcPrefix = 5
 
 // read reads one message and decompresses it.

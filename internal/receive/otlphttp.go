@@ -24,10 +24,10 @@ const (
 
 // OTLPHTTP serves POST /v1/traces (OTLP specification, "OTLP/HTTP"): protobuf or
 // JSON, plain or compressed. It answers in the request's encoding: 200 with a partial
-// success for spans that were refused, 400 for what is no OTLP, 403 for who may not
-// send, 408 for what comes too slowly, 413 for a body over the limit, 415 for other
-// types and encodings, 429 and 503 with Retry-After when there is no room or nothing
-// can be written.
+// success if spans were refused, 400 if the body is not OTLP, 403 if the sender may not
+// send, 408 if it sends too slowly, 413 if the body is over the limit, 415 for other
+// types and encodings, 429 and 503 with Retry-After if there is no room or the store
+// cannot write.
 type OTLPHTTP struct {
 	in    *Intake
 	limit int64
@@ -57,11 +57,11 @@ func (h *OTLPHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := Sender{p.Account, ProtocolOTLPHTTP, r.RemoteAddr}
 	taken := reservation{in: h.in, account: p.Account}
 	defer taken.release()
-	times := int64(2) // the body, and what decoding makes of it besides its spans
+	times := int64(2) // the body, and its text once more in the decoded spans
 	if typ == jsonType {
 		times = 3
 	}
-	body, err := h.in.readBody(w, r, &taken, h.limit, times, false)
+	body, err := h.in.readBody(w, r, &taken, reading{limit: h.limit, times: times})
 	if err == nil {
 		err = taken.take(spansCost(body, typ == jsonType))
 	}
@@ -92,9 +92,9 @@ func (h *OTLPHTTP) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	h.answerError(w, typ, err)
 }
 
-// exportResponse answers a request that was stored: it tells the refused spans, and
-// the fields that are not known here. With no span refused the message is a warning
-// (OTLP specification, "Partial Success").
+// exportResponse makes the answer to a stored request: it names refused spans and
+// unknown fields. If no span was refused, the message is a warning (OTLP specification,
+// "Partial Success").
 func exportResponse(spans decode.Spans) *coltrace.ExportTraceServiceResponse {
 	res := &coltrace.ExportTraceServiceResponse{}
 	if message := spans.Message(); message != "" {
@@ -103,7 +103,7 @@ func exportResponse(spans decode.Spans) *coltrace.ExportTraceServiceResponse {
 	return res
 }
 
-// refuse answers a request that is itself wrong, or for which there is no room.
+// refuse counts and answers an invalid request, or one without room.
 func (h *OTLPHTTP) refuse(w http.ResponseWriter, from Sender, typ string, err error) {
 	h.in.refuse(from, err)
 	code := http.StatusBadRequest
@@ -121,10 +121,10 @@ func (h *OTLPHTTP) refuse(w http.ResponseWriter, from Sender, typ string, err er
 	h.answer(w, typ, code, &status.Status{Code: int32(codes.InvalidArgument), Message: err.Error()})
 }
 
-// fail answers a request that is not one for spans.
+// fail counts and answers a request with a wrong method or content type.
 func (h *OTLPHTTP) fail(w http.ResponseWriter, r *http.Request, code int, reason string, err error) {
 	from := Sender{Protocol: ProtocolOTLPHTTP, Source: r.RemoteAddr}
-	if p, err := identity.From(r.Context()); err == nil { // without one, the method is wrong: such requests are not asked for it
+	if p, err := identity.From(r.Context()); err == nil { // a request with a wrong method has none
 		from.Account = p.Account
 	}
 	h.in.tally.Refuse(from, reason, err.Error())
@@ -155,7 +155,7 @@ func (h *OTLPHTTP) answer(w http.ResponseWriter, typ string, code int, m proto.M
 	} else {
 		b, err = proto.Marshal(m)
 	}
-	if err != nil { // a message of ours that cannot be marshalled is a bug, but no reason to fall silent
+	if err != nil { // a bug of ours, but the client still needs an answer
 		code, typ = http.StatusInternalServerError, jsonType
 		b, _ = json.Marshal(map[string]string{"message": err.Error()})
 	}

@@ -13,16 +13,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Outcomes of what was received, as they show in metrics.
+// Outcomes of documents and spans, by the names that metrics show.
 const (
 	OutcomeAccepted  = "accepted"  // durable
-	OutcomeRejected  = "rejected"  // cannot be right; sending it again would not help
-	OutcomeThrottled = "throttled" // no room just then
+	OutcomeRejected  = "rejected"  // invalid; sending it again does not help
+	OutcomeThrottled = "throttled" // there was no room at that moment
 	OutcomeFailed    = "failed"    // could not be stored
-	OutcomeDropped   = "dropped"   // a datagram for which there was no room
+	OutcomeDropped   = "dropped"   // a datagram without room
 )
 
-// Count is how many segments of a protocol had one outcome for one reason.
+// Count says how many segments of a protocol had one outcome for one reason.
 type Count struct {
 	Protocol string `json:"protocol"`
 	Outcome  string `json:"outcome"`
@@ -31,7 +31,7 @@ type Count struct {
 	Count    int64  `json:"count"`
 }
 
-// Refused is one thing that was not kept, and why.
+// Refused says what was not stored, and why.
 type Refused struct {
 	Time     float64 `json:"time"` // epoch seconds
 	Protocol string  `json:"protocol"`
@@ -40,25 +40,25 @@ type Refused struct {
 	Message  string  `json:"message"`
 }
 
-// Sender says whom something came from.
+// Sender says who sent something.
 type Sender struct {
-	// Account is whose segments they were to be; "" where the sender is not known, as
-	// of a request that was refused at the door.
+	// Account is the account that the sender belongs to; "" if nobody knows, for example
+	// for a request that a door refused.
 	Account  trace.Account
 	Protocol string // one of those above
-	Source   string // host:port; "" where it is not known
+	Source   string // host:port; "" if nobody knows
 }
 
 const (
-	keepRefused  = 50     // last refusals kept of an account, for its status page
-	keepSources  = 1000   // distinct (protocol, outcome, reason, source) told apart in metrics, and of an account
-	keepAccounts = 100    // accounts whose counts are kept; those counted last
-	keepSeries   = 10_000 // distinct counts of all accounts together
+	keepRefused  = 50     // newest refusals per account, for its status page
+	keepSources  = 1000   // different (protocol, outcome, reason, source) in metrics, and per account
+	keepAccounts = 100    // accounts with counts of their own: those counted most recently
+	keepSeries   = 10_000 // different counts of all accounts together
 )
 
-// Tally counts what became of everything that was received, and remembers the last
-// refusals: for the metrics of all accounts together, for status pages of each
-// account by itself. Its methods may be called by many goroutines.
+// Tally counts the outcome of everything that was received, and keeps the newest
+// refusals: for metrics over all accounts, for status pages per account. Many goroutines
+// may call its methods.
 type Tally struct {
 	now      func() time.Time
 	segments *prometheus.CounterVec
@@ -69,17 +69,17 @@ type Tally struct {
 	all      counts
 	accounts map[trace.Account]*book
 	series   int   // in all books
-	clock    int64 // rises with each count
+	clock    int64 // rises with each use of a book
 }
 
-// counts has keys with a Count of 0.
+// counts maps a Count, with its number left 0, to the number.
 type counts map[Count]int64
 
-// book is what is remembered of one account.
+// book holds the counts and refusals of one account.
 type book struct {
 	counts  counts
 	refused []Refused // newest last
-	used    int64     // clock of the last count
+	used    int64     // clock when it was used last
 }
 
 // NewTally registers its metrics with reg. onRefuse, if not nil, is called for each
@@ -111,7 +111,7 @@ func (t *Tally) Accept(from Sender, n int) {
 	t.add(from, OutcomeAccepted, "", n)
 }
 
-// Refuse counts one document, span or request that cannot be right.
+// Refuse counts one invalid document, span or request.
 func (t *Tally) Refuse(from Sender, reason, message string) {
 	t.RefuseMany(from, reason, message, 1)
 }
@@ -122,8 +122,8 @@ func (t *Tally) RefuseMany(from Sender, reason, message string, n int) {
 	t.remember(from, reason, message)
 }
 
-// Contradict counts observations that are kept but not shown, because they
-// contradict one that is shown.
+// Contradict counts observations that are stored but not shown, because they contradict
+// one that is shown.
 func (t *Tally) Contradict(from Sender, refused []trace.Refused) {
 	if len(refused) == 0 {
 		return
@@ -135,19 +135,19 @@ func (t *Tally) Contradict(from Sender, refused []trace.Refused) {
 	}
 }
 
-// Throttle counts segments for which there was no room.
+// Throttle counts n segments without room.
 func (t *Tally) Throttle(from Sender, n int, err error) {
 	t.add(from, OutcomeThrottled, "Throttled", n)
 	t.remember(from, "Throttled", err.Error())
 }
 
-// Fail counts segments that could not be stored.
+// Fail counts n segments that could not be stored.
 func (t *Tally) Fail(from Sender, reason string, n int, err error) {
 	t.add(from, OutcomeFailed, reason, n)
 	t.remember(from, reason, err.Error())
 }
 
-// Drop counts datagrams for which there was no room.
+// Drop counts n datagrams without room.
 func (t *Tally) Drop(from Sender, reason, message string, n int) {
 	t.add(from, OutcomeDropped, reason, n)
 	t.remember(from, reason, message)
@@ -172,7 +172,7 @@ func (t *Tally) add(from Sender, outcome, reason string, n int) {
 	t.series += len(b.counts) - before
 }
 
-// add counts under a key, or under the source "others" if there are too many keys.
+// add adds n to a key, or to the source "others" if there are too many keys.
 func (c counts) add(key Count, n int64, most int) {
 	if _, known := c[key]; !known && len(c) >= most && key.Source != "" {
 		key.Source = "others"
@@ -180,8 +180,8 @@ func (c counts) add(key Count, n int64, most int) {
 	c[key] += n
 }
 
-// book finds or opens the book of an account; with too many, the one that was not
-// used for longest is closed. The caller holds mu.
+// book finds or opens the book of an account. If there are too many, it closes the one
+// that was used least recently. The caller holds mu.
 func (t *Tally) book(account trace.Account) *book {
 	b := t.accounts[account]
 	if b == nil {
@@ -218,10 +218,10 @@ func (t *Tally) remember(from Sender, reason, message string) {
 	}
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (t *Tally) Describe(descs chan<- *prometheus.Desc) { descs <- t.refusals }
 
-// Collect is part of prometheus.Collector: what was not kept, by source.
+// Collect implements prometheus.Collector: refusals by source.
 func (t *Tally) Collect(metrics chan<- prometheus.Metric) {
 	t.mu.Lock()
 	all := t.all.list()
@@ -233,8 +233,8 @@ func (t *Tally) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// Counts lists the counts of some accounts, ordered by protocol, outcome, reason and
-// source.
+// Counts returns the counts of some accounts together, ordered by protocol, outcome,
+// reason and source.
 func (t *Tally) Counts(accounts ...trace.Account) []Count {
 	sum := counts{}
 	t.mu.Lock()
@@ -261,7 +261,7 @@ func (c counts) list() []Count {
 	return out
 }
 
-// Refused lists the last refusals of some accounts, newest first.
+// Refused returns the newest refusals of some accounts, newest first.
 func (t *Tally) Refused(accounts ...trace.Account) []Refused {
 	var out []Refused
 	t.mu.Lock()

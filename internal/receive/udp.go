@@ -22,23 +22,23 @@ const MaxDatagram = 64 << 10
 
 const (
 	datagramsAtOnce = 32       // read by one system call
-	udpSocketBuffer = 16 << 20 // asked of the kernel; it may give less
+	udpSocketBuffer = 16 << 20 // bytes asked of the kernel, which may give less
 	udpQueueLength  = 64 << 10
 	udpAppendMost   = 512     // documents stored together
-	udpAppendBytes  = 1 << 20 // of them
-	udpAppenders    = 4       // batches stored at the same time, so that they share a sync
+	udpAppendBytes  = 1 << 20 // their bytes
+	udpAppenders    = 4       // batches stored at the same time, which share a sync
 )
 
 // UDP listens for X-Ray daemon datagrams: a header line and a segment document
-// (aws-xray-daemon, pkg/tracesegment). Nothing is answered; what is not kept is
-// counted by reason and source.
+// (aws-xray-daemon, pkg/tracesegment). It answers nothing, and counts what it does not
+// store, by reason and source.
 type UDP struct {
 	in      *Intake
 	who     Who
 	conn    *net.UDPConn
 	queue   chan datagram
-	room    *room.Room // bytes read and not yet stored
-	slot    int64      // bytes that a datagram counts with at least
+	room    *room.Room // for the datagrams in the queue, in bytes
+	slot    int64      // the least bytes that a datagram counts with
 	readers sync.WaitGroup
 	writers sync.WaitGroup
 }
@@ -50,7 +50,7 @@ type Who func(source string) (identity.Principal, error)
 type datagram struct {
 	body   []byte
 	from   Sender
-	weight int64 // of room
+	weight int64 // bytes of room
 }
 
 // ListenUDP binds addr.
@@ -72,7 +72,7 @@ func ListenUDP(addr string, in *Intake, who Who) (*UDP, error) {
 	return u, nil
 }
 
-// Addr is the address that is listened on.
+// Addr returns the address of the listener.
 func (u *UDP) Addr() net.Addr { return u.conn.LocalAddr() }
 
 // Serve reads until Close.
@@ -87,7 +87,7 @@ func (u *UDP) Serve() error {
 	return nil
 }
 
-// Close stops reading; Serve returns when all that was read is stored.
+// Close stops reading; Serve returns when everything that was read is stored.
 func (u *UDP) Close() error { return u.conn.Close() }
 
 // read moves datagrams from the socket to the queue.
@@ -105,7 +105,7 @@ func (u *UDP) read() {
 			return
 		}
 		if err != nil {
-			// Errors of single datagrams (such as ICMP answers) do not end the socket.
+			// Errors of single datagrams (such as ICMP answers) do not close the socket.
 			u.in.tally.Refuse(Sender{Protocol: ProtocolUDP}, "ReadError", err.Error())
 			continue
 		}
@@ -156,15 +156,14 @@ func sourceOf(addr net.Addr) string {
 	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String()
 }
 
-// parcel is the documents of one account that are stored together.
+// parcel holds the documents of one account that are stored together.
 type parcel struct {
 	from     Sender // of the first of them
 	segments []*trace.Segment
 	weight   int64
 }
 
-// store decodes and stores what is queued, as many documents together as there
-// are.
+// store decodes and stores the queue, as many documents at once as there are.
 func (u *UDP) store() {
 	var parcels []parcel
 	for d := range u.queue {
@@ -193,7 +192,7 @@ func (u *UDP) store() {
 			}
 		}
 		for _, p := range parcels {
-			// The Intake has counted what fails; a datagram has nobody to tell.
+			// The Intake counts failures; nobody waits for an answer.
 			_, _ = u.in.append(context.Background(), p.from, p.segments)
 			u.room.Give(p.from.Account, p.weight)
 		}
