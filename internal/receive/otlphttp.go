@@ -57,7 +57,7 @@ func (h *OTLPHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	from := Sender{p.Account, ProtocolOTLPHTTP, r.RemoteAddr}
 	taken := reservation{in: h.in, account: p.Account}
 	defer taken.release()
-	times := int64(2) // the body, and its text once more in the decoded spans
+	times := int64(2) // the body, and as much again while it is decoded
 	if typ == jsonType {
 		times = 3
 	}

@@ -27,7 +27,7 @@ func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *
 	if err := shelf.Backup(ctx, b.Add); err != nil {
 		return err
 	}
-	// After the store: what a record tells of what was received is in it.
+	// Records come after the store, so that the store holds everything they refer to.
 	name := filepath.Join(dir, sqlite.FileName)
 	if err := records.Backup(ctx, name); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, err.Error(), statusOf(err))
 }
 
-// started counts what was answered.
+// started counts the bytes of an answer.
 type started struct {
 	http.ResponseWriter
 	bytes int64

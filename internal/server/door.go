@@ -10,52 +10,46 @@ import (
 	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/identity"
-	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 )
 
-// While there are no credentials, any site that someone visits could ask their
-// browser to read and write their traces. The browser prevents that if the request
-// tells the truth: Origin names the page that asks, and Host the name by which the
-// page knows this server. So a door checks both before anything else.
+// While there are no credentials, any site that someone visits could make their browser
+// read and write their traces. The browser tells the truth in two headers: Origin names
+// the page that asks, Host the name by which the page knows this server. So a door checks
+// both before anything else.
 
-// door is what every request to a listener passes: it checks that the request is
-// addressed to this server and not made by a web page that has no business here, finds
-// its row in the route table and who makes it, and hands it on with that identity.
+// door is the handler of a listener. It refuses a request that is not addressed to this
+// server, or that a web page makes that may not; finds its row in the route table and who
+// makes it; takes room; and hands it on with that identity in its context.
 type door struct {
-	identify  identify
-	names     *names // nil: any
-	origins   *cors.Cors
-	paths     map[string]*path
-	rest      http.Handler // answers what the table has not
-	questions *query.Query // for scans
-	tally     *receive.Tally
-	refused   *prometheus.CounterVec
+	server  *server
+	names   *names // nil: it checks neither Host nor Origin
+	origins *cors.Cors
+	paths   map[string]*path
+	rest    http.Handler // answers requests without a route
+	refused *prometheus.CounterVec
 }
 
-// identify finds out who makes a call to a route.
-type identify func(ctx context.Context, rt *route, c identity.Call) (identity.Principal, error)
-
-// path holds the routes of a path.
+// path holds the routes of one path.
 type path struct {
 	methods map[string]served
-	any     *served // if it answers all methods itself
-	route   *route  // one of them, for what all have in common
+	any     *served // not nil if its handler refuses other methods itself
+	route   *route  // one of the routes, for what they have in common
 }
 
 // served is a row of the route table on one listener.
 type served struct {
 	*route
 	endpoint
-	busy *sync.Mutex // held while a route is served that is served alone
+	busy *sync.Mutex // held while a request of class admitAlone is served
 }
 
-// identify asks the authenticator who makes a call. It refuses calls about the whole
-// server unless its own account makes them: until there are policies, that one belongs
-// to the server's operator.
+// identify asks the authenticator who makes a call. It lets only the server's own account
+// make calls about the whole server: until there are policies, that is the account of
+// the operator.
 func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (identity.Principal, error) {
 	c.Action = rt.action
 	p, err := s.authenticator.Authenticate(ctx, c)
@@ -70,14 +64,14 @@ func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (iden
 	return p, nil
 }
 
-// own is the server's own account: that of its operator, and of unsigned requests.
+// own returns the server's own account, --account: that of its operator and of unsigned
+// requests.
 func (s *server) own() trace.Account { return trace.Account(s.config.Account) }
 
 // newDoor makes the door of a listener from its rows of a route table. rest answers
-// what they do not serve; nil: the only row does.
+// requests without a route; if it is nil, the handler of the first row does.
 func (s *server) newDoor(on listener, table []route, rest http.Handler) *door {
-	d := &door{identify: s.identify, origins: originsOf(s.config.CORSOrigins), paths: map[string]*path{}, rest: rest, questions: s.questions, tally: s.tally}
-	d.refused = s.refused.MustCurryWith(prometheus.Labels{"listener": on.String()})
+	d := &door{server: s, origins: originsOf(s.config.CORSOrigins), paths: map[string]*path{}, rest: rest, refused: s.refused.MustCurryWith(prometheus.Labels{"listener": on.String()})}
 	for _, reason := range []string{"host", "origin", "identity"} {
 		d.refused.WithLabelValues(reason)
 	}
@@ -109,23 +103,23 @@ func (s *server) newDoor(on listener, table []route, rest http.Handler) *door {
 func newRefused() *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "fluoro_http_refused_total",
-		Help: "HTTP requests that were not looked at, by listener and reason: host (a name this server does not have), origin (a web page that may not), identity (who may not do this).",
+		Help: "HTTP requests that were not looked at, by listener and reason: host (a name this server does not have), origin (a web page that may not), identity (nobody known, or somebody who may not).",
 	}, []string{"listener", "reason"})
 }
 
-// originsOf answers the preflights of browsers and tells them who may read answers
-// (Fetch standard, "CORS protocol").
+// originsOf makes the handler that answers the preflights of browsers and tells them
+// which pages may read answers (Fetch standard, "CORS protocol").
 func originsOf(list []string) *cors.Cors {
 	o := cors.Options{
 		AllowedOrigins: list, AllowedMethods: []string{http.MethodPost}, AllowedHeaders: []string{"*"}, ExposedHeaders: []string{"Retry-After"},
-		// Browsers send beacons with credentials; there are none here that this could
-		// give away. Pages of the internet may reach private addresses if they are listed.
+		// Browsers send beacons with credentials, and nothing here accepts these. Pages of
+		// the internet that are listed may reach private addresses.
 		AllowCredentials: true, AllowPrivateNetwork: true,
 		MaxAge: 7200, // the most that browsers take
 	}
 	if len(list) == 0 || slices.Contains(list, "*") {
-		// The library takes no origins for all. For all, it would write an asterisk, which
-		// browsers do not accept for beacons.
+		// The library takes an empty list for all origins. And for all origins it writes an
+		// asterisk, which browsers do not accept for beacons.
 		o.AllowOriginFunc = func(string) bool { return len(list) > 0 }
 	}
 	return cors.New(o)
@@ -176,13 +170,13 @@ func (d *door) dispatch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit serves a request as who makes it.
+// admit serves a request with the identity of who makes it.
 func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	if row.action == public {
 		row.ServeHTTP(w, r)
 		return
 	}
-	who, err := d.identify(r.Context(), row.route, identity.Call{Request: r, Source: r.RemoteAddr})
+	who, err := d.server.identify(r.Context(), row.route, identity.Call{Request: r, Source: r.RemoteAddr})
 	if err != nil {
 		d.count(r, row.route, "identity", err.Error())
 		row.Refuse(w, r, err)
@@ -192,10 +186,10 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	switch row.class {
 	case admitScan:
 		var done context.CancelFunc
-		ctx, done = context.WithCancel(ctx) // its end gives the room back
+		ctx, done = context.WithCancel(ctx) // cancelling gives the room back
 		defer done()
 		everything := trace.Window{Start: trace.MinTime, End: trace.MaxTime}
-		if err := d.questions.Scan(ctx, who.Account, everything); err != nil {
+		if err := d.server.questions.Scan(ctx, who.Account, everything); err != nil {
 			if r.Context().Err() == nil { // else the client is gone
 				row.Refuse(w, r, err)
 			}
@@ -222,12 +216,12 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, reason string, cod
 	http.Error(w, message, code)
 }
 
-// count counts a refusal. If the request was to bring segments, it shows on the status
-// page as well, because its sender may not look at answers.
+// count counts a refusal. If the request was to bring segments, the status page shows it
+// too, because senders often do not look at answers.
 func (d *door) count(r *http.Request, rt *route, reason, message string) {
 	d.refused.WithLabelValues(reason).Inc()
 	if rt != nil && rt.brings != "" {
-		d.tally.Refuse(receive.Sender{Protocol: rt.brings, Source: r.RemoteAddr}, strings.ToUpper(reason[:1])+reason[1:], message)
+		d.server.tally.Refuse(receive.Sender{Protocol: rt.brings, Source: r.RemoteAddr}, strings.ToUpper(reason[:1])+reason[1:], message)
 	}
 }
 

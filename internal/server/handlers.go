@@ -19,7 +19,7 @@ import (
 	"github.com/fluoro-io/fluoro/web"
 )
 
-// present makes what answers questions: queries, the X-Ray API and the console.
+// present makes the queries, the X-Ray API and the console.
 func (s *server) present() {
 	control := api.Control{Groups: s.groups, Tags: tag.New(s.records), Policies: policy.New(s.records), Settings: setting.New(s.records)}
 	q := query.New(s.store)
@@ -57,7 +57,7 @@ func (s *server) trace(ctx context.Context, id string) (*console.TraceView, erro
 	return traceView(whole), nil
 }
 
-// traceView is a trace as the console shows it.
+// traceView converts a trace to what the console shows.
 func traceView(w *query.WholeTrace) *console.TraceView {
 	v := &console.TraceView{ID: w.Trace.ID.String(), Segments: []console.SegmentDocument{}, Refused: []console.RefusedEntity{}}
 	if w.Duration != nil {
@@ -87,8 +87,9 @@ func (s *server) delete(ctx context.Context, d console.Deletion) (int, error) {
 	return n, err
 }
 
-// httpRest answers what the HTTP address does not serve: for a POST the API says that
-// there is no such operation, for all else the console that there is no such page.
+// httpRest makes the handler of requests to the HTTP address that have no route. It
+// serves the console's files; it answers a POST with the API's error for unknown
+// operations, and everything else with 404 or 405.
 func (s *server) httpRest() http.Handler {
 	mux := http.NewServeMux() // it redirects to clean paths
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -101,7 +102,7 @@ func (s *server) httpRest() http.Handler {
 	return mux
 }
 
-// otlpRest answers what the OTLP/HTTP address does not serve.
+// otlpRest answers requests to the OTLP/HTTP address that have no route.
 func otlpRest(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "this address takes OpenTelemetry spans at /v1/traces; there is nothing at "+r.URL.Path, http.StatusNotFound)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// live hands news to the open consoles, to each those of its account. A console that
-// does not keep up misses events, which only say that there is something to ask for.
+// live hands each open console the news of its account. A console that does not keep up
+// misses events; they only say that there is something new to ask for.
 type live struct {
 	sees func(trace.Account) []trace.Account
 
@@ -22,13 +22,13 @@ type live struct {
 	segments    map[trace.Account]int64                           // accepted since the start
 }
 
-// newLive makes a live; sees says whose news an account gets.
+// newLive makes a live. sees returns the accounts whose news an account gets.
 func newLive(sees func(trace.Account) []trace.Account) *live {
 	return &live{sees: sees, subscribers: map[trace.Account]map[chan console.Event]struct{}{}, segments: map[trace.Account]int64{}}
 }
 
-// Subscribe returns events of the account in ctx until ctx ends; the channel is closed
-// then. Without an identity there are none.
+// Subscribe returns the events of the account in ctx, and closes the channel when ctx
+// ends. Without an identity it closes the channel at once.
 func (l *live) Subscribe(ctx context.Context) <-chan console.Event {
 	ch := make(chan console.Event, 16)
 	p, err := identity.From(ctx)
@@ -69,7 +69,7 @@ func (l *live) end(ch chan console.Event) {
 	}
 }
 
-// publish hands an event of an account on.
+// publish sends an event to the subscribers of an account.
 func (l *live) publish(account trace.Account, e console.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,8 +85,8 @@ func (l *live) refused(account trace.Account, r receive.Refused) {
 	l.publish(account, console.Event{Refused: &console.Refused{Time: r.Time, Protocol: r.Protocol, Source: r.Source, Reason: r.Reason, Message: r.Message}})
 }
 
-// follow publishes what is stored until ctx ends, and then ends all streams: the
-// server waits for them when it stops.
+// follow publishes an event after each append until ctx ends. Then it ends all streams,
+// because the server waits for them when it stops.
 func (l *live) follow(ctx context.Context, s *answer.Store) error {
 	for e := range s.Follow(ctx) {
 		l.segments[e.Account] += int64(e.Segments)

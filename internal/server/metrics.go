@@ -10,13 +10,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics serves GET /metrics. No metric has the account as a label: there may be
-// any number of accounts, and figures of one are on its status page.
+// metrics makes the handler of GET /metrics. No metric has the account as a label, because
+// the number of accounts has no bound; the status page shows the figures of an account.
 func (s *server) metrics() http.Handler {
 	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})
 }
 
-// observer measures the API's requests.
+// observer registers and returns what measures the requests of the API.
 func (s *server) observer() func(op string, status int, d time.Duration) {
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "fluoro_api_request_seconds", Help: "Duration of X-Ray API requests, by operation and status.",
@@ -28,7 +28,7 @@ func (s *server) observer() func(op string, status int, d time.Duration) {
 	}
 }
 
-// measure registers the gauges of what is held.
+// measure registers the gauges.
 func (s *server) measure() {
 	gauge := func(name, help string, value func() float64) {
 		s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))

@@ -9,19 +9,18 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 )
 
-// names are those a server has.
+// names holds the names by which clients may address a server.
 type names struct {
 	all       bool
 	exact     map[string]bool
-	suffixes  []string // with a dot before them
-	addresses bool     // any address
+	suffixes  []string // of names, with a dot in front
+	addresses bool     // any IP address will do
 }
 
-// namesOf are the names of a listener: those of loopback, those listened on, and
-// those of the settings. Whoever listens on more than loopback is also served by any
-// address: a page that was opened by an address comes from there, so that no name can
-// be turned against it, and the addresses by which a machine is known behind NAT or
-// to an orchestrator that probes /healthz are not its own.
+// namesOf returns the names of a listener: loopback, the addresses it listens on, and the
+// settings. If it listens on more than loopback, any IP address will do: DNS rebinding
+// needs a name, and the addresses by which a machine is known behind NAT, or to an
+// orchestrator that probes /healthz, are not its own.
 func namesOf(c *config.Config, addr string) *names {
 	n := &names{exact: map[string]bool{"localhost": true}, suffixes: []string{".localhost"}, addresses: !config.Loopback(addr)}
 	for _, at := range []string{c.HTTP, c.OTLPHTTP} {
@@ -41,7 +40,7 @@ func namesOf(c *config.Config, addr string) *names {
 	return n
 }
 
-// has says whether a Host header names this server, at whatever port.
+// has says whether a Host header names this server. It ignores the port.
 func (n *names) has(header string) bool {
 	host, ok := hostOf(header)
 	if n.all || !ok {
@@ -53,10 +52,10 @@ func (n *names) has(header string) bool {
 	return n.exact[host] || slices.ContainsFunc(n.suffixes, func(s string) bool { return len(host) > len(s) && strings.HasSuffix(host, s) })
 }
 
-// hostOf is the name in a Host header (RFC 9110, section 7.2) as it is compared: in
-// lower case, without port, brackets and the dot that ends it; addresses in their
-// usual form. It is false for what is none.
-func hostOf(header string) (string, bool) {
+// hostOf returns the name in a Host header (RFC 9110, section 7.2) in the form that is
+// compared: lower case, without port, brackets and final dot; addresses in canonical
+// form. ok is false if the header is malformed.
+func hostOf(header string) (host string, ok bool) {
 	host, port := header, ""
 	if end := strings.LastIndexByte(header, ']'); end >= 0 {
 		if host, port = header[:end+1], header[end+1:]; host[0] != '[' {

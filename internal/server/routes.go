@@ -19,7 +19,7 @@ const (
 	onUDP
 )
 
-// String names the listener, as metrics and --flags do.
+// String returns the names of the listeners, as in metrics and flags.
 func (l listener) String() string {
 	var all []string
 	for i, name := range []string{"http", "otlp-http", "otlp-grpc", "udp"} {
@@ -48,34 +48,33 @@ const (
 	admitAlone class = "alone"
 )
 
-// public is the action of routes that everyone may use: no authenticator is asked,
-// and what they answer holds nothing of any account.
+// public is the action of routes that everyone may use: the door asks no authenticator,
+// and their answers show nothing of any account.
 const public = ""
 
-// route is a row of the route table: what is served where, for whom, and at what
-// cost. Doors, admission, limits and counters read it; nothing else knows paths.
+// route is a row of the route table. Doors, admission, limits and counters read it;
+// nothing else knows paths.
 type route struct {
 	on     listener
 	method string // GET includes HEAD
 	path   string // exactly; "/" stands for the files of the console
-	action string // that a policy allows or denies
+	action string // the name for policies, or public
 	class  class
-	limit  int64 // bytes of a body, compressed and decompressed; 0: it has none
-	// brings is the protocol under which its segments are counted; "" for none.
+	limit  int64 // of a body in bytes, compressed and decompressed; 0: requests have none
+	// brings is the protocol under which the tally counts its segments; "" for none.
 	brings string
 	// crossOrigin routes may be used by web pages of --cors-origins.
 	crossOrigin bool
-	// whole routes are about all accounts of the server: only its own account (--account)
-	// may use them.
+	// whole routes are about all accounts of the server. Only its own account may use them.
 	whole bool
-	// handler makes what serves the route on one listener; nil for datagrams.
+	// handler makes the handler of the route for one listener; nil for datagrams.
 	handler func(s *server, rt *route) endpoint
 	// ownMethods says that the handler itself refuses other methods, in its own words.
 	ownMethods bool
 }
 
-// endpoint serves the requests of a route that its door lets in, with an identity in
-// their contexts, and answers the others in the words of its protocol.
+// endpoint serves the requests of a route that the door lets in, with an identity in their
+// contexts, and answers those it refuses in the words of its protocol.
 type endpoint interface {
 	http.Handler
 	Refuse(w http.ResponseWriter, r *http.Request, err error)
@@ -87,7 +86,7 @@ const (
 	maxSpans    = 64 << 20 // of OTLP
 )
 
-// routes is the table of everything that is served. docs/routes.md shows it.
+// routes returns the table of everything that is served. docs/routes.md shows it.
 func routes() []route {
 	list := []route{
 		{on: onUDP, method: "UDP", action: "xray:PutTraceSegments", class: admitIngest, limit: receive.MaxDatagram, brings: receive.ProtocolUDP},

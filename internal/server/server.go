@@ -65,7 +65,7 @@ type server struct {
 	tally         *receive.Tally
 	answers       *query.Room
 	refused       *prometheus.CounterVec // by the doors
-	names         int                    // that graphs tell apart
+	names         int                    // how many services graphs tell apart
 	live          *live
 
 	udp       *receive.UDP
@@ -87,9 +87,9 @@ func WithAuthenticator(a identity.Authenticator) Option {
 	return func(s *server) { s.authenticator = a }
 }
 
-// Run serves until ctx ends, then drains and returns nil. It writes what it
-// listens on to out and logs to logs. Errors are for people: a busy port, a
-// directory that cannot be used.
+// Run serves until ctx ends, then drains and returns nil. It writes the addresses that
+// it listens on to out, and logs to logs. Errors are for people: a busy port, a directory
+// that cannot be used.
 func Run(ctx context.Context, c *config.Config, out, logs io.Writer, options ...Option) (err error) {
 	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry(), refused: newRefused()}
 	s.authenticator = identity.Anonymous{Account: s.own(), Region: c.Region}
@@ -117,8 +117,8 @@ func logger(c *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(newSparse(slog.NewTextHandler(w, o)))
 }
 
-// open binds every address and opens the store, so that nothing is served until
-// all can be.
+// open binds every address and opens the store. Nothing is served until all of that
+// has succeeded.
 func (s *server) open() (err error) {
 	c := s.config
 	if s.mainAt, err = receive.ListenTCP("HTTP", c.HTTP); err != nil {
@@ -200,8 +200,8 @@ func (s *server) open() (err error) {
 	return nil
 }
 
-// contradicted counts observations that turned out to contradict others when their
-// trace settled. Their sender's address is not known any more.
+// contradicted counts observations that the store found to contradict others when their
+// trace settled. By then the address of the sender is forgotten.
 func (s *server) contradicted(account trace.Account, refused []trace.Refused) {
 	byProtocol := map[string][]trace.Refused{}
 	for _, r := range refused {
@@ -216,7 +216,7 @@ func (s *server) contradicted(account trace.Account, refused []trace.Refused) {
 	}
 }
 
-// busy adds what to do to the error of an address that cannot be bound.
+// busy adds advice to the error of an address that cannot be bound.
 func busy(err error, flag string) error {
 	return fmt.Errorf("%w; choose another address with %s", err, flag)
 }
@@ -261,7 +261,7 @@ func (s *server) serve(ctx context.Context) error {
 	return group.Wait()
 }
 
-// drain stops taking new work and waits for what is under way, up to drainTime.
+// drain stops taking new work and waits up to drainTime for running requests.
 func (s *server) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
@@ -284,7 +284,7 @@ func (s *server) drain() {
 	}
 }
 
-// close releases what open got; it may have got only part.
+// close releases what open has opened, even if open failed halfway.
 func (s *server) close() error {
 	for _, l := range []net.Listener{s.mainAt, s.otlpAt, s.grpcAt} {
 		if l != nil {
@@ -298,8 +298,8 @@ func (s *server) close() error {
 		s.retrievals.Close() // they read the store
 	}
 	var failed error
-	// The store goes before the records: what it still writes asks them for the groups.
-	// Its lock of the directory goes with it; SQLite has a lock of its own.
+	// Close the store before the records: it asks them for the groups while it writes its
+	// last blocks. It also releases the lock of the directory; SQLite has its own lock.
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {
 			failed = fmt.Errorf("close the store: %w", err)
@@ -315,7 +315,7 @@ func (s *server) close() error {
 	return nil
 }
 
-// greet says on one screen what is listened on and how to send a first trace.
+// greet prints, on one screen, the addresses and how to send a first trace.
 func (s *server) greet(w io.Writer) {
 	at := map[string]string{}
 	for _, l := range s.listeners {

@@ -18,8 +18,8 @@ func healthy(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok
 // readyDamage is how many damaged places /readyz names.
 const readyDamage = 10
 
-// ready answers 200 while segments can be stored, else 503 with the reason. Damage
-// does not make it unready: the rest is served.
+// ready answers 200 while the store can write, else 503 with the reason. Damage does not
+// make it unready, because the server serves the rest.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	stats, err := s.store.Stats(r.Context())
 	reason := stats.ReadOnly
@@ -59,8 +59,8 @@ func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 	return report, nil
 }
 
-// sees lists whose counts and refusals an account sees: its own, and the server's own
-// account also those of senders that nobody knows.
+// sees returns the accounts whose counts and refusals an account sees: itself, and for the
+// server's own account also "", the senders that nobody knows.
 func (s *server) sees(account trace.Account) []trace.Account {
 	if account == s.own() {
 		return []trace.Account{account, ""}
@@ -68,8 +68,8 @@ func (s *server) sees(account trace.Account) []trace.Account {
 	return []trace.Account{account}
 }
 
-// storeStatus reports what the store holds. Its figures are of all accounts together,
-// so that only the server's own account sees them.
+// storeStatus reports what the store holds. Its figures count all accounts together, so
+// only the server's own account sees them.
 func (s *server) storeStatus(ctx context.Context, account trace.Account) (console.StoreStatus, error) {
 	stats, err := s.store.Stats(ctx)
 	if err != nil {
