@@ -22,20 +22,21 @@ import (
 )
 
 const (
-	// An answer of more than slowAnswer bytes, which no buffer takes, must be read
-	// within answerTime: until then it keeps others from theirs.
+	// A client must read an answer of more than slowAnswer bytes, which fits no buffer,
+	// within answerTime: until then it holds memory that other answers need.
 	slowAnswer = 64 << 10
 	answerTime = time.Minute
 )
 
-// Intake takes the documents of PutTraceSegments.
+// Intake reads bodies and stores the documents of PutTraceSegments.
 type Intake interface {
-	// Documents keeps documents and returns the refusals in document order. An
-	// error means that nothing was acknowledged.
+	// Documents stores documents and returns the refusals in document order. An error
+	// means that nothing is acknowledged.
 	Documents(ctx context.Context, account trace.Account, source string, docs [][]byte) ([]decode.Refusal, error)
-	// Read reads and decompresses the body of a request, of at most limit bytes, and
-	// takes room for it, which release gives back; of segments it counts refusals, and
-	// the bytes must not be used after release. The error's kind says what is wrong.
+	// Read reads and decompresses the body of a request, at most limit bytes, and reserves
+	// room for it until release is called. If the body brings segments, Read counts
+	// refusals, and the caller must not use the bytes after release. The kind of the error
+	// says what is wrong.
 	Read(w http.ResponseWriter, r *http.Request, limit int64, segments bool) (body []byte, release func(), err error)
 }
 
@@ -48,7 +49,7 @@ type Options struct {
 	Sampler    *sample.Sampler
 	Control
 	Now func() time.Time
-	// Observe, if not nil, is told of every request.
+	// Observe, if not nil, is called after every request.
 	Observe func(operation string, status int, d time.Duration)
 	Logger  *slog.Logger
 }
@@ -62,9 +63,9 @@ type API struct {
 // handler answers one operation with a shape of package wire.
 type handler func(ctx context.Context, r *request) (any, error)
 
-// request is what a handler sees of a request.
+// request is the part of a request that handlers need.
 type request struct {
-	body   []byte      // as validate returns it; of PutTraceSegments as it came
+	body   []byte      // as validate returns it; for PutTraceSegments as received
 	owner  trace.Owner // whose data it is about
 	source string      // address of the sender
 }
@@ -107,8 +108,8 @@ type Endpoint struct {
 }
 
 // Endpoint makes the handler of an operation. limit bounds a body, compressed and
-// decompressed, in bytes; segments says that it brings segments, so that refusals are
-// counted. Requests need an identity.
+// decompressed, in bytes; segments says that it brings segments, so that the Intake counts
+// refusals. Requests need an identity.
 func (a *API) Endpoint(op wire.Operation, limit int64, segments bool) *Endpoint {
 	return &Endpoint{a, op, limit, segments}
 }
@@ -116,7 +117,7 @@ func (a *API) Endpoint(op wire.Operation, limit int64, segments bool) *Endpoint 
 // ServeHTTP answers one request.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := e.api.Now()
-	// What an answer takes of the memory for answers is given back with ctx.
+	// Cancelling ctx gives back the memory that the answer took.
 	ctx, done := context.WithCancel(r.Context())
 	defer done()
 	answer, err := e.call(w, r.WithContext(ctx))
@@ -124,13 +125,13 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.api.observe(e.op.Name, status, began)
 }
 
-// Refuse answers a request that its door did not let in.
+// Refuse answers a request that its door refused.
 func (e *Endpoint) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	began := e.api.Now()
 	e.api.observe(e.op.Name, e.api.answer(w, nil, err), began)
 }
 
-// Unserved answers a request for which there is no operation.
+// Unserved answers a request to a path without an operation, or by another method.
 func (a *API) Unserved(w http.ResponseWriter, r *http.Request) {
 	began := a.Now()
 	op, known := wire.Lookup(r.URL.Path)
@@ -163,8 +164,8 @@ func (e *Endpoint) call(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, err
 	}
 	defer release()
-	// decode.Body checks a body of segments while it takes it apart, in one pass. Their
-	// documents are copies, so nothing refers to the body after release.
+	// decode.Body checks and splits a body of segments in one pass. The documents are
+	// copies, so nothing refers to the body after release.
 	if !e.segments {
 		if body, err = validate(wire.Inputs[e.op.Name], body); err != nil {
 			return nil, err

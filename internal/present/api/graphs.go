@@ -44,8 +44,8 @@ func (a *API) getServiceGraph(ctx context.Context, r *request) (any, error) {
 	return answer, nil
 }
 
-// services shows a part of a graph; edges refer to nodes of all of it by their number.
-// The graph of one trace shows no times.
+// services converts the services first to last-1 of a graph; edges refer to nodes of the
+// whole graph by their number. The graph of one trace has no times.
 func services(g *trace.Graph, first, last int, times bool) []wire.Service {
 	number := map[*trace.GraphService]int{}
 	for i, s := range g.Services {
@@ -89,7 +89,7 @@ func services(g *trace.Graph, first, last int, times bool) []wire.Service {
 	return out
 }
 
-// histogram is null when there is none, a list when it is empty.
+// histogram converts a histogram; nil becomes null, an empty one an empty list.
 func histogram(h *trace.Histogram) []wire.HistogramEntry {
 	if h == nil {
 		return nil

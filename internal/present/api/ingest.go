@@ -36,7 +36,7 @@ func (a *API) putTraceSegments(ctx context.Context, r *request) (any, error) {
 	return answer, nil
 }
 
-// putTelemetryRecords counts on the validation of the records; nothing of the API reads them back.
+// putTelemetryRecords stores nothing: no operation reads the records back.
 func (a *API) putTelemetryRecords(_ context.Context, r *request) (any, error) {
 	var q wire.PutTelemetryRecordsRequest
 	if err := parse(r.body, &q); err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// retrieval is the handlers of the operations on trace retrievals.
+// retrieval returns the handlers of the operations on trace retrievals.
 func (a *API) retrieval() map[string]handler {
 	return map[string]handler{
 		"StartTraceRetrieval":     a.startTraceRetrieval,

@@ -12,8 +12,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// nextTokenRequest is a request that may hold a token, which is ignored: there is
-// one page.
+// nextTokenRequest is a request that may hold a token. Most operations ignore it, because
+// there is one page.
 type nextTokenRequest struct{ NextToken *string }
 
 func (a *API) createSamplingRule(ctx context.Context, r *request) (any, error) {
@@ -104,7 +104,7 @@ func rateBoost(b *wire.SamplingRateBoost) *sample.RateBoost {
 	return &sample.RateBoost{MaxRate: b.MaxRate, CooldownWindowMinutes: int(b.CooldownWindowMinutes)}
 }
 
-// given is what a member holds; nothing if it is absent.
+// given returns the value of a member, the zero value if it is absent.
 func given[T any](p *T) (v T) {
 	if p != nil {
 		v = *p
@@ -112,7 +112,7 @@ func given[T any](p *T) (v T) {
 	return v
 }
 
-// number is a number that may be absent.
+// number converts a number that may be absent.
 func number(c *wire.Count) *int {
 	if c == nil {
 		return nil
@@ -121,8 +121,8 @@ func number(c *wire.Count) *int {
 	return &n
 }
 
-// epoch is a time as whole epoch seconds, 0 and never null if there is none: SDKs
-// fail on null.
+// epoch converts a time to whole epoch seconds; no time becomes 0, because SDKs fail on
+// null.
 func epoch(t trace.Time) wire.Timestamp { return wire.Timestamp(t.FloorSecond().Seconds()) }
 
 func (a *API) getSamplingTargets(ctx context.Context, r *request) (any, error) {
@@ -143,8 +143,8 @@ func (a *API) getSamplingTargets(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Up to the next whole second: a client that read the rules just before they
-	// changed must see a later time.
+	// Round up to the next whole second: a client that read the rules just before the
+	// change must see a later time.
 	changed := (targets.Changed + 1e9 - 1).FloorSecond()
 	answer := wire.GetSamplingTargetsResult{LastRuleModification: epoch(changed), SamplingTargetDocuments: []wire.SamplingTargetDocument{}, UnprocessedStatistics: unknownRules(targets.Unknown)}
 	for _, t := range targets.Targets {

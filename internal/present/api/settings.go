@@ -53,8 +53,8 @@ func (a *API) getEncryptionConfig(ctx context.Context, r *request) (any, error) 
 	})
 }
 
-// putEncryptionConfig answers UPDATING, as the native service does. The change is
-// made when that is read, so the next question is answered ACTIVE.
+// putEncryptionConfig answers UPDATING, as the native service does. The change is complete
+// by then, so the next read answers ACTIVE.
 func (a *API) putEncryptionConfig(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.PutEncryptionConfigRequest) (any, error) {
 		e := setting.Encryption{Type: value(q.Type), KeyID: value(q.KeyId)}
@@ -73,8 +73,8 @@ func (a *API) getTraceSegmentDestination(ctx context.Context, r *request) (any, 
 	})
 }
 
-// updateTraceSegmentDestination answers PENDING if it changes anything; the next
-// question is answered ACTIVE.
+// updateTraceSegmentDestination answers PENDING if it changes anything; the next read
+// answers ACTIVE.
 func (a *API) updateTraceSegmentDestination(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.UpdateTraceSegmentDestinationRequest) (any, error) {
 		if q.Destination == nil {

@@ -14,8 +14,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// question reads query parameters. The first error stays; names are those of the
-// parameters.
+// question reads query parameters. It keeps the first error, which names the parameter.
 type question struct {
 	values url.Values
 	err    error
@@ -27,8 +26,8 @@ func (q *question) fail(format string, args ...any) {
 	}
 }
 
-// number is a parameter as a number, or fallback where it is absent; NaN stands
-// for none.
+// number reads a parameter as a number, fallback if it is absent. A fallback of NaN makes
+// the parameter required.
 func (q *question) number(name string, fallback float64) float64 {
 	text := q.values.Get(name)
 	if text == "" {
@@ -45,7 +44,7 @@ func (q *question) number(name string, fallback float64) float64 {
 	return v
 }
 
-// parseQuestion reads a query, in which only known parameters may be, once each.
+// parseQuestion parses a query. It allows only known parameters, each once.
 func parseQuestion(raw string, known string) *question {
 	q := &question{}
 	values, err := url.ParseQuery(raw)
@@ -75,7 +74,7 @@ func (q *question) selection() analytics.Selection {
 func seriesRequest(raw string) (r analytics.SeriesRequest, err error) {
 	q := parseQuestion(raw, "start end filter group bucket top")
 	r.Selection = q.selection()
-	// 500 buckets of 30 days still fit a Duration.
+	// A bucket is cut to 30 days, because 500 of them fit a Duration.
 	r.Bucket = time.Duration(min(30*86400, max(0, q.number("bucket", 60))) * float64(time.Second))
 	r.Top = q.top(10)
 	if q.err != nil {
@@ -85,7 +84,7 @@ func seriesRequest(raw string) (r analytics.SeriesRequest, err error) {
 	return r, err
 }
 
-// answer makes a handler that sends what a function returns as JSON.
+// answer makes a handler that sends the result of a function, or its error, as JSON.
 func answer(question func(r *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -118,7 +117,7 @@ func answer(question func(r *http.Request) (any, error)) http.Handler {
 	})
 }
 
-// ask makes a handler of a question about the traces of whoever asks.
+// ask makes a handler of a question about the traces of the account that asks.
 func ask(question func(r *http.Request, owner trace.Owner) (any, error)) http.Handler {
 	return answer(func(r *http.Request) (any, error) {
 		p, err := identity.From(r.Context())
@@ -139,7 +138,7 @@ func seriesHandler(a *analytics.Analytics) http.Handler {
 	})
 }
 
-// top is the parameter of that name.
+// top reads the parameter top.
 func (q *question) top(fallback float64) int {
 	top := q.number("top", fallback)
 	if top != math.Trunc(top) {

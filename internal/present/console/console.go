@@ -1,7 +1,6 @@
-// Package console serves the web console: its files, the figures of its status
-// page, a stream that tells it when there is something new, and answers about
-// many traces for which the X-Ray API has no operation (docs/console-api.md). All
-// other data about traces the console reads through that API, as everyone else.
+// Package console serves the web console: its files, its status page, a stream of events,
+// and questions about many traces for which the X-Ray API has no operation
+// (docs/console-api.md). For everything else the console uses that API, like any client.
 package console
 
 import (
@@ -12,22 +11,22 @@ import (
 	"github.com/fluoro-io/fluoro/internal/query/analytics"
 )
 
-// contentSecurityPolicy lets the console load only what this server serves.
-// Component styles are files and style attributes set by script, so no inline
-// style is allowed either; data: images are the icons of form controls.
+// contentSecurityPolicy allows the console to load only what this server serves. It needs
+// no inline styles: styles are files, or attributes that scripts set. The icons of form
+// controls are data: images.
 const contentSecurityPolicy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
 
-// Options say what the console shows. All are required. What takes a context finds
-// the identity of the request in it.
+// Options of a Console. All are required. Functions find the identity of the request in
+// their context.
 type Options struct {
-	// Assets holds index.html and what it refers to. A file named x.br or x.gz is
-	// x compressed, and is sent to those who accept it.
+	// Assets holds index.html and the files that it refers to. A file x.br or x.gz is x
+	// compressed; clients that accept the encoding get it.
 	Assets fs.FS
 	Status Status
 	Live   Live
-	// Analytics answers the questions below /console/api/ about many traces.
+	// Analytics answers the questions about many traces.
 	Analytics *analytics.Analytics
-	// Trace finds a trace by its id; nil if there is none.
+	// Trace finds a trace by its id; it returns nil if there is none.
 	Trace func(ctx context.Context, id string) (*TraceView, error)
 	// Delete deletes traces, or counts them, and returns how many there were.
 	Delete func(context.Context, Deletion) (int, error)
@@ -61,12 +60,12 @@ func New(o Options) *Console {
 	}
 }
 
-// Refuse answers a request that its door did not let in.
+// Refuse answers a request that its door refused.
 func Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer(func(*http.Request) (any, error) { return nil, err }).ServeHTTP(w, r)
 }
 
-// secured sets the headers that protect a page, and lets only GET and HEAD through.
+// secured adds the headers that protect a page, and refuses all methods but GET and HEAD.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -9,8 +9,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Deletion asks for traces to be deleted: by id, or those that start in
-// [Start, End) and match a filter expression. DryRun only counts them.
+// Deletion selects traces to delete: by id, or those that start in [Start, End) and match
+// a filter expression. With DryRun they are only counted.
 type Deletion struct {
 	IDs    []string `json:"ids"`
 	Start  *float64 `json:"start"` // Unix seconds
@@ -19,7 +19,7 @@ type Deletion struct {
 	DryRun bool     `json:"dry_run"`
 }
 
-// Window is from Start to End, empty without them.
+// Window returns the window from Start to End, empty without them.
 func (d *Deletion) Window() (w trace.Window) {
 	if d.Start != nil {
 		w.Start = trace.FromSeconds(*d.Start)
@@ -30,8 +30,8 @@ func (d *Deletion) Window() (w trace.Window) {
 	return w
 }
 
-// Delete answers a POST with a Deletion with how many traces there were. limit bounds
-// its body, in bytes. It needs an identity.
+// Delete makes the handler of a POST with a Deletion. It answers how many traces there
+// were. limit bounds the body, in bytes. Requests need an identity.
 func (c *Console) Delete(limit int64) http.Handler {
 	return answer(func(r *http.Request) (any, error) {
 		var d Deletion

@@ -14,11 +14,11 @@ import (
 const (
 	// livePause is the least time between two events of one kind on a stream.
 	livePause = 500 * time.Millisecond
-	// keepAlive is how often an idle stream shows that it lives, so that proxies keep it open.
+	// keepAlive is the time between comments on an idle stream, so that proxies keep it open.
 	keepAlive = 15 * time.Second
 	// writeLimit is how long a client may take to receive one event.
 	writeLimit = 10 * time.Second
-	// maxStreams is how many streams may be open.
+	// maxStreams is how many streams may be open at a time.
 	maxStreams = 256
 )
 
@@ -42,9 +42,8 @@ type Traces struct {
 	Time     float64 `json:"time"`   // epoch seconds
 }
 
-// liveHandler streams news as server-sent events: "traces" when something was
-// stored, "refused" with what was turned away, at most two of each a second. Of
-// the news between two events the newest is sent.
+// liveHandler streams server-sent events: "traces" after segments were stored, "refused"
+// with the newest refusal, at most two of each a second.
 func liveHandler(live Live) http.Handler {
 	streams := room.New(maxStreams)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -85,7 +84,7 @@ type stream struct {
 	refused *Refused // newest not sent
 }
 
-// run sends news until the client goes, ctx ends or the news do.
+// run sends news until the client is gone, ctx ends or news is closed.
 func (s *stream) run(ctx context.Context, news <-chan Event) {
 	idle := time.NewTicker(keepAlive)
 	defer idle.Stop()
@@ -155,7 +154,7 @@ func (s *stream) send(text string) error {
 	if text == "" {
 		return nil
 	}
-	// Not every writer has deadlines; those of the server do.
+	// Not every writer supports deadlines; those of the server do.
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeLimit))
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return fmt.Errorf("write event: %w", err)
