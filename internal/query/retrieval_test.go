@@ -192,7 +192,7 @@ func TestRetrievals_aFloodOfAnotherAccount(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		for range 2000 {
+		for range 1200 {
 			if _, err := start("2"); err != nil {
 				t.Fatal(err)
 			}
@@ -202,7 +202,7 @@ func TestRetrievals_aFloodOfAnotherAccount(t *testing.T) {
 			t.Errorf("after the flood the job of the other account is %s", g)
 		}
 		s.held = make(chan struct{}) // now the flood's jobs stay under way
-		for range 2000 {
+		for range 1200 {
 			_, _ = start("2")
 		}
 		synctest.Wait()
