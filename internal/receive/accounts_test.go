@@ -57,6 +57,32 @@ func TestIntake_aFloodLeavesRoomForOtherAccounts(t *testing.T) {
 	}
 }
 
+// A request that is the only one of its account may take all that is free, although its
+// body and its documents are reserved one after the other.
+func TestIntake_theOnlyRequestOfAnAccountMayBeLarge(t *testing.T) {
+	k := &keeper{names: map[trace.Account]map[string]int{}}
+	in := New(Options{Store: k, MaxInFlight: 1 << 20, Tally: NewTally(prometheus.NewRegistry(), time.Now, nil)})
+	other, err := in.AdmitFor("b", 1) // another account is present
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other()
+	var docs [][]byte
+	size := 0
+	for i := range 700 {
+		_, doc, _ := strings.Cut(string(datagramOf(i, "large")), "\n")
+		docs, size = append(docs, []byte(doc)), size+len(doc)
+	}
+	release, err := in.AdmitFor("a", int64(2*size)) // the body
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if refused, err := in.Documents(t.Context(), "a", "", docs); err != nil || len(refused) > 0 {
+		t.Errorf("%d documents of %d bytes: %v, %v", len(docs), size, refused, err)
+	}
+}
+
 // Slow bodies make room, but not those of an account that holds less than who needs it.
 func TestIntake_evictsNoSlowBodyOfASmallerAccount(t *testing.T) {
 	in := New(Options{MaxInFlight: 1 << 20})

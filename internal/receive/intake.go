@@ -99,6 +99,7 @@ type reservation struct {
 	in      *Intake
 	account trace.Account
 	bytes   int64
+	beside  int64 // about what the request holds in another reservation, at most
 }
 
 // take reserves n more bytes, or nothing.
@@ -106,9 +107,10 @@ func (r *reservation) take(n int64) error {
 	if r.bytes+n > r.in.maxInFlight {
 		return r.in.tooLarge(r.bytes + n)
 	}
-	if r.in.room.Try(r.account, n, r.bytes) != room.Granted {
+	own := r.bytes + r.beside
+	if r.in.room.Try(r.account, n, own) != room.Granted {
 		r.in.arrivals.mu.Lock()
-		err := r.in.reserve(r.account, n, r.bytes, nil)
+		err := r.in.reserve(r.account, n, own, nil)
 		r.in.arrivals.mu.Unlock()
 		if err != nil {
 			return err
@@ -129,6 +131,8 @@ func (r *reservation) takeDocuments(docs [][]byte) error {
 	for _, d := range docs {
 		size += int64(len(d))
 	}
+	// Read holds the body: the text with its escapes, in a buffer of up to twice the size.
+	r.beside = 4*size + largeBuffer
 	if most := size + mostCost(size); most <= r.in.maxInFlight/64 && r.take(most) == nil {
 		return nil
 	}

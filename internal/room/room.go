@@ -110,6 +110,9 @@ func (r *Room) Wait(ctx context.Context, account trace.Account, amount int64) er
 
 // Give gives back what was taken for an account.
 func (r *Room) Give(account trace.Account, amount int64) {
+	if amount == 0 {
+		return // this must not make the account present
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.share(account).held -= amount

@@ -109,7 +109,7 @@ func routes() []route {
 	}{
 		{"status", "fluoro:GetStatus", admitAlways, func(c *console.Console) http.Handler { return c.Status }},
 		{"live", "fluoro:GetLiveEvents", admitAlways, func(c *console.Console) http.Handler { return c.Live }},
-		{"trace", "fluoro:GetTrace", admitScan, func(c *console.Console) http.Handler { return c.Trace }},
+		{"trace", "fluoro:GetTrace", admitAnswer, func(c *console.Console) http.Handler { return c.Trace }},
 		{"series", "fluoro:GetSeries", admitScan, func(c *console.Console) http.Handler { return c.Series }},
 		{"search", "fluoro:SearchTraces", admitScan, func(c *console.Console) http.Handler { return c.Search }},
 		{"histogram", "fluoro:GetHistogram", admitScan, func(c *console.Console) http.Handler { return c.Histogram }},
