@@ -46,8 +46,6 @@ internal/decode.keyOf                                            : a switch over
 internal/decode.same                                             : compares two entities field by field
 internal/decode/document_test.go                                 : tests of all parts of a document; not split by part yet
 internal/decode/otlp_test.go                                     : moves with OTLP to a package of its own
-internal/receive.Intake.readBody                                 : limits of the request are passed one by one
-internal/receive.otlpHTTP.fail                                   : the parts of an OTLP status are passed one by one
 `
 
 // sources are the directories that hold code of this project.
