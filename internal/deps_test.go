@@ -18,6 +18,8 @@ slab             : trace
 lru              :
 vfs              :
 wal              : trace vfs
+identity         : trace
+room             : trace
 filter           : trace
 decode           : trace jsonscan slab decode/otlp
 decode/otlp      : trace jsonscan slab
@@ -43,15 +45,15 @@ store/local/block: trace filter store/local/columnar lru vfs
 store/local/columnar:
 store/local/rollup: trace assemble lru vfs
 lru  :
-query            : trace jsonscan filter store store/answer assemble render
+query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
-receive          : trace decode decode/otlp
-present/api      : trace jsonscan wire query decode filter sample assemble group tag policy setting
-present/console  : trace query/analytics
+receive          : trace identity room decode decode/otlp
+present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
+present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
+server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
 `
 
 // owners says which package alone may import a third-party library.

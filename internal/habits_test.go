@@ -41,8 +41,6 @@ internal/store/storetest.segment                                 : a case has on
 internal/store/storetest.span                                    : a case has one line a span, with its fields in this order
 internal/vfs.FS                                                  : what the store needs of a file system; each call is one system call, faults are injected into each
 internal/wal.appendFrame                                         : hot path: header fields are passed in registers, not in a struct
-internal/receive.Intake.readBody                                 : limits of the request are passed one by one
-internal/receive.otlpHTTP.fail                                   : the parts of an OTLP status are passed one by one
 `
 
 // sources are the directories that hold code of this project.

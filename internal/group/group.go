@@ -70,10 +70,9 @@ func (r *record) group(name string) Group {
 // Their errors are KindErrors with the texts of the X-Ray API, *filter.SyntaxError
 // and those of the store.
 type Groups struct {
-	store  meta.Store
-	region string
-	keep   time.Duration // of versions that ended; 0 or less: for ever
-	log    *slog.Logger
+	store meta.Store
+	keep  time.Duration // of versions that ended; 0 or less: for ever
+	log   *slog.Logger
 
 	mu      sync.Mutex
 	changes uint64 // counts changes of any account
@@ -82,7 +81,6 @@ type Groups struct {
 
 // Options of Groups.
 type Options struct {
-	Region string        // in ARNs
 	Keep   time.Duration // how long traces are kept; 0 or less: for ever
 	Logger *slog.Logger  // nil: none
 }
@@ -92,13 +90,13 @@ func New(store meta.Store, o Options) *Groups {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Groups{store: store, region: o.Region, keep: o.Keep, log: o.Logger, cache: map[trace.Account]*snapshot{}}
+	return &Groups{store: store, keep: o.Keep, log: o.Logger, cache: map[trace.Account]*snapshot{}}
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9-]{1,32}$`)
 
 // Create makes a group with its tags.
-func (g *Groups) Create(ctx context.Context, account trace.Account, name string, c Change, tags []tag.Tag, now trace.Time) (Group, error) {
+func (g *Groups) Create(ctx context.Context, owner trace.Owner, name string, c Change, tags []tag.Tag, now trace.Time) (Group, error) {
 	if name != DefaultName && !validName.MatchString(name) {
 		return Group{}, trace.Errorf(trace.KindInvalid, "Group name must have 1 to 32 letters, digits and hyphens") // not recorded
 	}
@@ -108,11 +106,11 @@ func (g *Groups) Create(ctx context.Context, account trace.Account, name string,
 	if name == DefaultName {
 		return Group{}, trace.Errorf(trace.KindConflict, "%s already exists", name)
 	}
-	r := record{ARN: g.arn(account, name) + "/" + newID(), Filter: c.Filter, Revision: 1}
+	r := record{ARN: owner.ARN("group/"+name) + "/" + newID(), Filter: c.Filter, Revision: 1}
 	if err := r.set(c); err != nil {
 		return Group{}, err
 	}
-	err := g.update(ctx, account, func(tx meta.Tx) error {
+	err := g.update(ctx, owner.Account, func(tx meta.Tx) error {
 		count, exists := 0, false
 		err := tx.List(kind, func(n string, _ json.RawMessage) error {
 			count++
@@ -139,15 +137,15 @@ func (g *Groups) Create(ctx context.Context, account trace.Account, name string,
 }
 
 // Get finds a group by its name or by its ARN, of which one is "".
-func (g *Groups) Get(ctx context.Context, account trace.Account, name, arn string) (out Group, err error) {
-	name, err = g.selected(account, name, arn)
+func (g *Groups) Get(ctx context.Context, owner trace.Owner, name, arn string) (out Group, err error) {
+	name, err = selected(owner, name, arn)
 	switch {
 	case err != nil:
 		return Group{}, err
 	case name == DefaultName:
-		return g.Default(account), nil
+		return Default(owner), nil
 	}
-	err = g.store.View(ctx, account, func(tx meta.Tx) error {
+	err = g.store.View(ctx, owner.Account, func(tx meta.Tx) error {
 		r, err := find(tx, name, arn)
 		if err == nil {
 			out = r.group(name)
@@ -158,14 +156,14 @@ func (g *Groups) Get(ctx context.Context, account trace.Account, name, arn strin
 }
 
 // Default is the group that has every trace.
-func (g *Groups) Default(account trace.Account) Group {
-	return Group{Name: DefaultName, ARN: g.arn(account, DefaultName)}
+func Default(owner trace.Owner) Group {
+	return Group{Name: DefaultName, ARN: owner.ARN("group/" + DefaultName)}
 }
 
 // List is all groups, Default first, then by name.
-func (g *Groups) List(ctx context.Context, account trace.Account) ([]Group, error) {
-	out := []Group{g.Default(account)}
-	err := g.store.View(ctx, account, func(tx meta.Tx) error {
+func (g *Groups) List(ctx context.Context, owner trace.Owner) ([]Group, error) {
+	out := []Group{Default(owner)}
+	err := g.store.View(ctx, owner.Account, func(tx meta.Tx) error {
 		return tx.List(kind, func(name string, value json.RawMessage) error {
 			var r record
 			if err := json.Unmarshal(value, &r); err != nil {
@@ -180,8 +178,8 @@ func (g *Groups) List(ctx context.Context, account trace.Account) ([]Group, erro
 
 // Update changes the filter of a group, and its insights if the change names
 // them. Traces that are there stay in the groups they are in.
-func (g *Groups) Update(ctx context.Context, account trace.Account, name, arn string, c Change, now trace.Time) (out Group, err error) {
-	if name, err = g.selected(account, name, arn); err != nil {
+func (g *Groups) Update(ctx context.Context, owner trace.Owner, name, arn string, c Change, now trace.Time) (out Group, err error) {
+	if name, err = selected(owner, name, arn); err != nil {
 		return Group{}, err
 	}
 	if err := check(c.Filter); err != nil {
@@ -190,7 +188,7 @@ func (g *Groups) Update(ctx context.Context, account trace.Account, name, arn st
 	if name == DefaultName {
 		return Group{}, trace.Errorf(trace.KindInvalid, "The group Default cannot be updated") // not recorded
 	}
-	err = g.update(ctx, account, func(tx meta.Tx) error {
+	err = g.update(ctx, owner.Account, func(tx meta.Tx) error {
 		old, err := find(tx, name, arn)
 		if err != nil {
 			return err
@@ -212,15 +210,15 @@ func (g *Groups) Update(ctx context.Context, account trace.Account, name, arn st
 }
 
 // Delete removes a group with its tags.
-func (g *Groups) Delete(ctx context.Context, account trace.Account, name, arn string, now trace.Time) error {
-	name, err := g.selected(account, name, arn)
+func (g *Groups) Delete(ctx context.Context, owner trace.Owner, name, arn string, now trace.Time) error {
+	name, err := selected(owner, name, arn)
 	if err != nil {
 		return err
 	}
 	if name == DefaultName {
 		return trace.Errorf(trace.KindInvalid, "The group Default cannot be deleted") // not recorded
 	}
-	return g.update(ctx, account, func(tx meta.Tx) error {
+	return g.update(ctx, owner.Account, func(tx meta.Tx) error {
 		old, err := find(tx, name, arn)
 		if err != nil {
 			return err
@@ -266,14 +264,14 @@ func check(text string) error {
 
 // selected is the name of the group that a request selects by name or ARN. That
 // there is such a group, with this ARN, is not checked, save for Default.
-func (g *Groups) selected(account trace.Account, name, arn string) (string, error) {
+func selected(owner trace.Owner, name, arn string) (string, error) {
 	if (name == "") == (arn == "") {
 		return "", trace.Errorf(trace.KindInvalid, "Provide either GroupName or GroupARN")
 	}
 	if name != "" {
 		return name, nil
 	}
-	rest, found := strings.CutPrefix(arn, g.arn(account, ""))
+	rest, found := strings.CutPrefix(arn, owner.ARN("group/"))
 	if found && rest == DefaultName {
 		return DefaultName, nil
 	}
@@ -300,10 +298,6 @@ func find(tx meta.Tx, name, arn string) (*record, error) {
 // notFound is of kind invalid, as the service has it (X-Ray API model:
 // GetGroup has no ResourceNotFoundException).
 func notFound() error { return trace.Errorf(trace.KindInvalid, "Group not found") }
-
-func (g *Groups) arn(account trace.Account, name string) string {
-	return fmt.Sprintf("arn:aws:xray:%s:%s:group/%s", g.region, account, name)
-}
 
 // newID is what tells a group from earlier ones with its name.
 func newID() string {

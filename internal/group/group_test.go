@@ -19,6 +19,8 @@ import (
 
 const account trace.Account = "000000000000"
 
+var owner = trace.Owner{Account: account, Region: "eu-west-1"}
+
 var ctx = context.Background()
 
 func newGroups(t *testing.T, keep time.Duration) (*Groups, *sqlite.Store) {
@@ -32,12 +34,12 @@ func newGroups(t *testing.T, keep time.Duration) (*Groups, *sqlite.Store) {
 			t.Error(err)
 		}
 	})
-	return New(store, Options{Region: "eu-west-1", Keep: keep}), store
+	return New(store, Options{Keep: keep}), store
 }
 
 func create(t *testing.T, g *Groups, name, expression string, now trace.Time) Group {
 	t.Helper()
-	made, err := g.Create(ctx, account, name, Change{Filter: expression}, nil, now)
+	made, err := g.Create(ctx, owner, name, Change{Filter: expression}, nil, now)
 	if err != nil {
 		t.Fatalf("Create %s: %v", name, err)
 	}
@@ -52,20 +54,20 @@ func TestCreate_arnIsNewEachTime(t *testing.T) {
 	if !regexp.MustCompile(`^arn:aws:xray:eu-west-1:000000000000:group/slow/[A-Z2-7]{52}$`).MatchString(first.ARN) {
 		t.Errorf("ARN %s", first.ARN)
 	}
-	if err := g.Delete(ctx, account, "", first.ARN, 2); err != nil {
+	if err := g.Delete(ctx, owner, "", first.ARN, 2); err != nil {
 		t.Fatal(err)
 	}
 	again := create(t, g, "slow", "responsetime > 2", 3)
 	if again.ARN == first.ARN {
 		t.Error("a group that is made again has the old ARN")
 	}
-	if _, err := g.Get(ctx, account, "", first.ARN); err == nil || err.Error() != "Group not found" {
+	if _, err := g.Get(ctx, owner, "", first.ARN); err == nil || err.Error() != "Group not found" {
 		t.Errorf("the old ARN: %v", err)
 	}
-	if got, err := g.Get(ctx, account, "", again.ARN); err != nil || got != again {
+	if got, err := g.Get(ctx, owner, "", again.ARN); err != nil || got != again {
 		t.Errorf("the new ARN: %+v, %v", got, err)
 	}
-	if _, err := g.Get(ctx, "111111111111", "slow", ""); err == nil {
+	if _, err := g.Get(ctx, trace.Owner{Account: "111111111111", Region: "eu-west-1"}, "slow", ""); err == nil {
 		t.Error("another account has the group")
 	}
 }
@@ -74,14 +76,14 @@ func TestRefusals(t *testing.T) {
 	g, _ := newGroups(t, 0)
 	made := create(t, g, "a", "ok", 1)
 	ofCreate := func(name string, c Change, tags ...tag.Tag) error {
-		_, err := g.Create(ctx, account, name, c, tags, 1)
+		_, err := g.Create(ctx, owner, name, c, tags, 1)
 		return err
 	}
 	ofUpdate := func(name, arn string, c Change) error {
-		_, err := g.Update(ctx, account, name, arn, c, 1)
+		_, err := g.Update(ctx, owner, name, arn, c, 1)
 		return err
 	}
-	ofGet := func(name, arn string) error { _, err := g.Get(ctx, account, name, arn); return err }
+	ofGet := func(name, arn string) error { _, err := g.Get(ctx, owner, name, arn); return err }
 	for _, c := range []struct {
 		err  error
 		want string
@@ -108,16 +110,16 @@ func TestRefusals(t *testing.T) {
 		{ofGet("", made.ARN+"A"), "Group not found"},
 		{ofGet("", "a"), "Group not found"},
 		{ofGet("", "arn:aws:xray:eu-west-1:111111111111:group/Default"), "Group not found"},
-		{g.Delete(ctx, account, "Default", "", 1), "Default cannot be deleted"},
-		{g.Delete(ctx, account, "", g.Default(account).ARN, 1), "Default cannot be deleted"},
-		{g.Delete(ctx, account, "nope", "", 1), "Group not found"},
+		{g.Delete(ctx, owner, "Default", "", 1), "Default cannot be deleted"},
+		{g.Delete(ctx, owner, "", Default(owner).ARN, 1), "Default cannot be deleted"},
+		{g.Delete(ctx, owner, "nope", "", 1), "Group not found"},
 	} {
 		kind := trace.KindOf(c.err)
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) || kind != trace.KindInvalid && kind != trace.KindConflict && kind != trace.KindLimit {
 			t.Errorf("error %v of kind %d, want %q", c.err, kind, c.want)
 		}
 	}
-	if list, err := g.List(ctx, account); err != nil || len(list) != 2 {
+	if list, err := g.List(ctx, owner); err != nil || len(list) != 2 {
 		t.Errorf("refused requests left %v, %v", list, err)
 	}
 }
@@ -127,14 +129,14 @@ func TestCreate_limit(t *testing.T) {
 	for i := range maxGroups {
 		create(t, g, fmt.Sprintf("g%02d", i), "ok", 1)
 	}
-	if _, err := g.Create(ctx, account, "more", Change{Filter: "ok"}, nil, 1); trace.KindOf(err) != trace.KindLimit {
+	if _, err := g.Create(ctx, owner, "more", Change{Filter: "ok"}, nil, 1); trace.KindOf(err) != trace.KindLimit {
 		t.Errorf("one more: %v", err)
 	}
-	list, err := g.List(ctx, account)
-	if err != nil || len(list) != maxGroups+1 || list[0] != g.Default(account) || list[1].Name != "g00" {
+	list, err := g.List(ctx, owner)
+	if err != nil || len(list) != maxGroups+1 || list[0] != Default(owner) || list[1].Name != "g00" {
 		t.Errorf("%d groups, first %v: %v", len(list), list[0], err)
 	}
-	if err := g.Delete(ctx, account, "g00", "", 2); err != nil {
+	if err := g.Delete(ctx, owner, "g00", "", 2); err != nil {
 		t.Fatal(err)
 	}
 	create(t, g, "more", "ok", 3)
@@ -152,7 +154,7 @@ func TestUpdate_insights(t *testing.T) {
 		{nil, nil, Insights{true, true}},
 		{ptr(false), nil, Insights{false, false}}, // turns notifications off, too
 	} {
-		got, err := g.Update(ctx, account, "a", "", Change{"ok", c.insights, c.notifications}, 2)
+		got, err := g.Update(ctx, owner, "a", "", Change{"ok", c.insights, c.notifications}, 2)
 		if err != nil || got.Insights != c.want {
 			t.Errorf("%+v, %v, want %+v", got.Insights, err, c.want)
 		}
@@ -187,14 +189,14 @@ func TestVersions_sayWhatWasValidWhen(t *testing.T) {
 	g, store := newGroups(t, 0)
 	create(t, g, "a", "ok", 100)
 	create(t, g, "b", "error", 150)
-	if _, err := g.Update(ctx, account, "a", "", Change{Filter: "fault"}, 200); err != nil {
+	if _, err := g.Update(ctx, owner, "a", "", Change{Filter: "fault"}, 200); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Delete(ctx, account, "b", "", 300); err != nil {
+	if err := g.Delete(ctx, owner, "b", "", 300); err != nil {
 		t.Fatal(err)
 	}
 	create(t, g, "b", "throttle", 400)
-	if _, err := g.Update(ctx, account, "b", "", Change{Filter: "ok"}, 50); err != nil { // the clock was set back
+	if _, err := g.Update(ctx, owner, "b", "", Change{Filter: "ok"}, 50); err != nil { // the clock was set back
 		t.Fatal(err)
 	}
 	check := func(g *Groups) {
@@ -209,7 +211,7 @@ func TestVersions_sayWhatWasValidWhen(t *testing.T) {
 		}
 	}
 	check(g)
-	check(New(store, Options{Region: "eu-west-1"})) // after a restart
+	check(New(store, Options{})) // after a restart
 }
 
 func TestVersions_areForgottenWithTheirTraces(t *testing.T) {
@@ -217,7 +219,7 @@ func TestVersions_areForgottenWithTheirTraces(t *testing.T) {
 	hour := trace.Time(time.Hour)
 	create(t, g, "a", "ok", 0)
 	for i, f := range []string{"fault", "error", "throttle"} {
-		if _, err := g.Update(ctx, account, "a", "", Change{Filter: f}, trace.Time(i+1)*hour*2/3); err != nil {
+		if _, err := g.Update(ctx, owner, "a", "", Change{Filter: f}, trace.Time(i+1)*hour*2/3); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -273,7 +275,7 @@ func TestVersions_whileGroupsChange(t *testing.T) {
 	}
 	for i := 1; i <= 20; i++ {
 		want := fmt.Sprintf("responsetime > %d", i)
-		if _, err := g.Update(ctx, account, "a", "", Change{Filter: want}, trace.Time(i)); err != nil {
+		if _, err := g.Update(ctx, owner, "a", "", Change{Filter: want}, trace.Time(i)); err != nil {
 			t.Fatal(err)
 		}
 		// An answered update is part of what the next reader sees.
@@ -298,34 +300,34 @@ func TestLookup(t *testing.T) {
 		return e.String()
 	}
 	for _, c := range []struct{ name, arn, want string }{
-		{"a", "", "fault"}, {"", made.ARN, "fault"}, {"b", "", "none"}, {"", made.ARN + "x", "none"}, {"Default", "", "all"}, {"", g.Default(account).ARN, "all"},
+		{"a", "", "fault"}, {"", made.ARN, "fault"}, {"b", "", "none"}, {"", made.ARN + "x", "none"}, {"Default", "", "all"}, {"", Default(owner).ARN, "all"},
 	} {
-		if got := text(g.Lookup(account, c.name, c.arn)); got != c.want {
+		if got := text(g.Lookup(owner, c.name, c.arn)); got != c.want {
 			t.Errorf("%q %q: %s, want %s", c.name, c.arn, got, c.want)
 		}
 	}
-	if err := g.Delete(ctx, account, "a", "", 2); err != nil {
+	if err := g.Delete(ctx, owner, "a", "", 2); err != nil {
 		t.Fatal(err)
 	}
-	if got := text(g.Lookup(account, "a", "")); got != "none" {
+	if got := text(g.Lookup(owner, "a", "")); got != "none" {
 		t.Errorf("after deletion: %s", got)
 	}
 }
 
 func TestDelete_removesTags(t *testing.T) {
 	g, store := newGroups(t, 0)
-	made, err := g.Create(ctx, account, "a", Change{Filter: "ok"}, []tag.Tag{{Key: "Owner", Value: "x"}}, 1)
+	made, err := g.Create(ctx, owner, "a", Change{Filter: "ok"}, []tag.Tag{{Key: "Owner", Value: "x"}}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tags := tag.New(store, "eu-west-1")
-	if list, err := tags.List(ctx, account, made.ARN); err != nil || len(list) != 1 {
+	tags := tag.New(store)
+	if list, err := tags.List(ctx, owner, made.ARN); err != nil || len(list) != 1 {
 		t.Errorf("%v, %v", list, err)
 	}
-	if err := g.Delete(ctx, account, "a", "", 2); err != nil {
+	if err := g.Delete(ctx, owner, "a", "", 2); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tags.List(ctx, account, made.ARN); !errors.As(err, new(*tag.NotFoundError)) {
+	if _, err := tags.List(ctx, owner, made.ARN); !errors.As(err, new(*tag.NotFoundError)) {
 		t.Errorf("after deletion: %v", err)
 	}
 }
@@ -335,19 +337,19 @@ func TestGroupsOfGroups(t *testing.T) {
 	create(t, g, "a", "fault", 100)
 	made := create(t, g, "b", `error AND group.name = "a"`, 200)
 	for name, expression := range map[string]string{"c": `group.name = "c"`, "d": `ok OR group.name = "d"`} {
-		if _, err := g.Create(ctx, account, name, Change{Filter: expression}, nil, 300); trace.KindOf(err) != trace.KindInvalid {
+		if _, err := g.Create(ctx, owner, name, Change{Filter: expression}, nil, 300); trace.KindOf(err) != trace.KindInvalid {
 			t.Errorf("a group of itself: %v", err)
 		}
 	}
 	for _, expression := range []string{`group.name = "b"`, fmt.Sprintf("group.arn = %q", made.ARN)} {
-		if _, err := g.Update(ctx, account, "a", "", Change{Filter: expression}, 300); trace.KindOf(err) != trace.KindInvalid {
+		if _, err := g.Update(ctx, owner, "a", "", Change{Filter: expression}, 300); trace.KindOf(err) != trace.KindInvalid {
 			t.Errorf("a circle of groups: %v", err)
 		}
 	}
 	if got := at(t, g, 300); got != `a fault, b error AND group.name = "a"` {
 		t.Errorf("refused updates left %q", got)
 	}
-	if _, err := g.Update(ctx, account, "a", "", Change{Filter: "throttle"}, 400); err != nil {
+	if _, err := g.Update(ctx, owner, "a", "", Change{Filter: "throttle"}, 400); err != nil {
 		t.Fatal(err)
 	}
 	// The versions hold what they name: they match alone.

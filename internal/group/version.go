@@ -153,11 +153,11 @@ func (g *Groups) History(ctx context.Context, account trace.Account, name, arn s
 // Lookup finds the present filter of a group by its name or its ARN, of which
 // one is "", for group.name and group.arn in filter expressions. Default has a
 // nil filter. When records cannot be read, that is logged and there are none.
-func (g *Groups) Lookup(account trace.Account, name, arn string) (e *filter.Expr, found bool) {
-	if name == DefaultName || arn == g.arn(account, DefaultName) {
+func (g *Groups) Lookup(owner trace.Owner, name, arn string) (e *filter.Expr, found bool) {
+	if name == DefaultName || arn == Default(owner).ARN {
 		return nil, true
 	}
-	s, err := g.snapshot(context.Background(), account)
+	s, err := g.snapshot(context.Background(), owner.Account)
 	if err != nil {
 		g.log.Error("groups of a filter expression could not be read", "error", err)
 		return nil, false

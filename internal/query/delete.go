@@ -20,22 +20,22 @@ type DeleteRequest struct {
 const maxDeletedIDs = 10_000
 
 // Delete deletes traces, for ever, and is how many there were.
-func (q *Query) Delete(ctx context.Context, account trace.Account, r DeleteRequest) (int, error) {
+func (q *Query) Delete(ctx context.Context, owner trace.Owner, r DeleteRequest) (int, error) {
 	if len(r.IDs) > 0 {
-		return q.deleteIDs(ctx, account, r)
+		return q.deleteIDs(ctx, owner.Account, r)
 	}
 	if r.Window.Start >= r.Window.End {
 		return 0, invalid("a deletion names ids, or a start and an end that comes after it")
 	}
-	expr, err := q.Filter(account, r.Filter)
+	expr, err := q.Filter(owner, r.Filter)
 	if err != nil {
 		return 0, err
 	}
 	if !r.DryRun {
-		return q.store.Delete(ctx, account, answer.DeleteQuery{Window: r.Window, Filter: expr})
+		return q.store.Delete(ctx, owner.Account, answer.DeleteQuery{Window: r.Window, Filter: expr})
 	}
 	n := 0
-	for _, err := range q.store.Summaries(ctx, account, &answer.SummaryQuery{Window: r.Window, Clock: trace.ClockTraceID, Filter: expr}) {
+	for _, err := range q.store.Summaries(ctx, owner.Account, &answer.SummaryQuery{Window: r.Window, Clock: trace.ClockTraceID, Filter: expr}) {
 		if err != nil {
 			return 0, err
 		}

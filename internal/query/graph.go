@@ -37,7 +37,7 @@ type GraphPage struct {
 }
 
 // ServiceGraph is a page of the graph of what was received of a group in a window.
-func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, r GraphRequest) (*GraphPage, error) {
+func (q *Query) ServiceGraph(ctx context.Context, owner trace.Owner, r GraphRequest) (*GraphPage, error) {
 	w := r.Window
 	if err := checkWindow(w); err != nil {
 		return nil, err
@@ -49,22 +49,22 @@ func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, r Graph
 	if err != nil {
 		return nil, err
 	}
-	group, err := q.history(ctx, account, r.Group)
+	group, err := q.history(ctx, owner, r.Group)
 	if err != nil {
 		return nil, err
 	}
 	w.End++ // the end is part of the window here
 	gq := answer.GraphQuery{Window: w, Group: group}
 	if q.Room != nil {
-		weight, err := q.store.WeighGraph(ctx, account, gq)
+		weight, err := q.store.WeighGraph(ctx, owner.Account, gq)
 		if err == nil {
-			err = q.Room.Take(ctx, max(scanBytes, weight))
+			err = q.Room.Take(ctx, owner.Account, max(scanBytes, weight))
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	g, err := q.store.Graph(ctx, account, gq)
+	g, err := q.store.Graph(ctx, owner.Account, gq)
 	if err != nil {
 		return nil, err
 	}

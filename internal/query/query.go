@@ -70,24 +70,24 @@ type Weights interface {
 	Heaviest(ctx context.Context, account trace.Account, w trace.Window) (int64, error)
 }
 
-// History finds what belongs to an account's group, by name or by ARN; the other
+// History finds what belongs to an owner's group, by name or by ARN; the other
 // is "". Default is a nil group.
-type History func(ctx context.Context, account trace.Account, name, arn string) (g *answer.Group, found bool, err error)
+type History func(ctx context.Context, owner trace.Owner, name, arn string) (g *answer.Group, found bool, err error)
 
-// Groups finds the filter of an account's group by its name or its ARN; the other
+// Groups finds the filter of an owner's group by its name or its ARN; the other
 // is "".
-type Groups func(account trace.Account, name, arn string) (e *filter.Expr, found bool)
+type Groups func(owner trace.Owner, name, arn string) (e *filter.Expr, found bool)
 
 // New makes a Query.
 func New(s Answers) *Query { return &Query{store: s} }
 
 // Filter reads a filter expression and looks up the groups that it names.
-func (q *Query) Filter(account trace.Account, text string) (*filter.Expr, error) {
+func (q *Query) Filter(owner trace.Owner, text string) (*filter.Expr, error) {
 	e, err := filter.Parse(text)
 	if err != nil || q.Groups == nil {
 		return e, err
 	}
-	return e.Resolve(func(name, arn string) (*filter.Expr, bool) { return q.Groups(account, name, arn) })
+	return e.Resolve(func(name, arn string) (*filter.Expr, bool) { return q.Groups(owner, name, arn) })
 }
 
 func invalid(format string, args ...any) error {
@@ -203,12 +203,12 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 type GroupName struct{ Name, ARN string }
 
 // history is what belongs to a group.
-func (q *Query) history(ctx context.Context, account trace.Account, n GroupName) (*answer.Group, error) {
+func (q *Query) history(ctx context.Context, owner trace.Owner, n GroupName) (*answer.Group, error) {
 	if n == (GroupName{}) {
 		return nil, nil
 	}
 	if q.History != nil {
-		g, found, err := q.History(ctx, account, n.Name, n.ARN)
+		g, found, err := q.History(ctx, owner, n.Name, n.ARN)
 		if err != nil || found {
 			return g, err
 		}
@@ -229,7 +229,7 @@ type SeriesRequest struct {
 // Series counts what a service or an edge answered, by the minute of receipt. of
 // says what was selected, nil if nothing was; next is the token of the next page, ""
 // after the last.
-func (q *Query) Series(ctx context.Context, account trace.Account, r SeriesRequest) (s *trace.Series, of *filter.Entities, next string, err error) {
+func (q *Query) Series(ctx context.Context, owner trace.Owner, r SeriesRequest) (s *trace.Series, of *filter.Entities, next string, err error) {
 	if err := checkWindow(r.Window); err != nil {
 		return nil, nil, "", err
 	}
@@ -255,16 +255,16 @@ func (q *Query) Series(ctx context.Context, account trace.Account, r SeriesReque
 			return nil, nil, "", err
 		}
 	}
-	group, err := q.history(ctx, account, r.Group)
+	group, err := q.history(ctx, owner, r.Group)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	if err := q.Scan(ctx, account, r.Window); err != nil {
+	if err := q.Scan(ctx, owner.Account, r.Window); err != nil {
 		return nil, nil, "", err
 	}
 	// Recorded: fractions of a second do not count for which buckets are answered.
 	r.Window = trace.Window{Start: r.Window.Start.FloorSecond(), End: r.Window.End.FloorSecond()}
-	if s, err = q.store.Series(ctx, account, answer.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group, Limit: seriesPoints}); err != nil {
+	if s, err = q.store.Series(ctx, owner.Account, answer.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group, Limit: seriesPoints}); err != nil {
 		return nil, nil, "", err
 	}
 	// The native service always says so of a group's entity.
@@ -321,17 +321,17 @@ type SummariesPage struct {
 }
 
 // Summaries returns a page of the traces that a filter selects.
-func (q *Query) Summaries(ctx context.Context, account trace.Account, r SummariesRequest) (*SummariesPage, error) {
+func (q *Query) Summaries(ctx context.Context, owner trace.Owner, r SummariesRequest) (*SummariesPage, error) {
 	if err := checkWindow(r.Window); err != nil {
 		return nil, err
 	}
-	expr, err := q.Filter(account, r.Filter)
+	expr, err := q.Filter(owner, r.Filter)
 	if err != nil {
 		return nil, err
 	}
 	var indexed func(trace.ID, trace.Time) bool
 	if q.Indexed != nil {
-		if indexed, err = q.Indexed(ctx, account); err != nil {
+		if indexed, err = q.Indexed(ctx, owner.Account); err != nil {
 			return nil, err
 		}
 	}
@@ -347,10 +347,10 @@ func (q *Query) Summaries(ctx context.Context, account trace.Account, r Summarie
 		}
 		sq.After = &cursor
 	}
-	if err := q.Scan(ctx, account, trace.Window{Start: page.ReachedTime, End: r.Window.End}); err != nil {
+	if err := q.Scan(ctx, owner.Account, trace.Window{Start: page.ReachedTime, End: r.Window.End}); err != nil {
 		return nil, err
 	}
-	for s, err := range q.store.Summaries(ctx, account, sq) {
+	for s, err := range q.store.Summaries(ctx, owner.Account, sq) {
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -48,10 +49,11 @@ type Retrievals struct {
 	// Logger, if not nil, is told why retrievals fail. It is set before the first.
 	Logger *slog.Logger
 
-	query *Query
-	now   func() time.Time
-	turns chan struct{}
-	wait  sync.WaitGroup
+	query    *Query
+	now      func() time.Time
+	underWay *room.Room // jobs that have not ended
+	turns    *room.Room // jobs that read the store
+	wait     sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
@@ -72,7 +74,7 @@ type retrieval struct {
 
 // NewRetrievals makes an empty set of jobs on what q answers. now is the clock.
 func NewRetrievals(q *Query, now func() time.Time) *Retrievals {
-	return &Retrievals{query: q, now: now, turns: make(chan struct{}, retrievalsAtOnce), jobs: map[string]*retrieval{}}
+	return &Retrievals{query: q, now: now, underWay: room.New(maxRetrievals), turns: room.New(retrievalsAtOnce), jobs: map[string]*retrieval{}}
 }
 
 // Start begins to look for those traces of texts whose span of time meets the
@@ -93,8 +95,11 @@ func (r *Retrievals) Start(account trace.Account, texts []string, w trace.Window
 	switch {
 	case r.closed:
 		return "", trace.Errorf(trace.KindUnavailable, "the service is shutting down") // not recorded
-	case len(r.jobs) >= maxRetrievals && !r.forgetEnded():
-		return "", trace.Errorf(trace.KindThrottled, "Too many trace retrievals are under way: %d", len(r.jobs)) // not recorded
+	case r.underWay.Try(account, 1, 0) != room.Granted:
+		return "", trace.Errorf(trace.KindThrottled, "Too many trace retrievals are under way: %d", r.underWay.Used()) // not recorded
+	case len(r.jobs) >= maxRetrievals && !r.forgetEnded(account):
+		r.underWay.Give(account, 1)
+		return "", trace.Errorf(trace.KindThrottled, "Too many trace retrievals are kept: %d", len(r.jobs)) // not recorded
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	j := &retrieval{token: rand.Text(), account: account, cancel: cancel, state: RetrievalScheduled, began: r.now()}
@@ -126,12 +131,10 @@ func retrievalIDs(texts []string) ([]trace.ID, error) {
 // run looks for a job's traces when its turn comes.
 func (r *Retrievals) run(ctx context.Context, j *retrieval, ids []trace.ID, w trace.Window) {
 	defer j.cancel()
-	select {
-	case r.turns <- struct{}{}:
-		defer func() { <-r.turns }()
-	case <-ctx.Done():
+	if r.turns.Wait(ctx, j.account, 1) != nil {
 		return // whoever cancelled it said so in its state
 	}
+	defer r.turns.Give(j.account, 1)
 	if !r.step(j, RetrievalScheduled, RetrievalRunning) {
 		return
 	}
@@ -162,7 +165,7 @@ func (r *Retrievals) step(j *retrieval, from, to RetrievalState) bool {
 		return false
 	}
 	if j.state = to; to != RetrievalRunning {
-		j.ended = r.now()
+		r.end(j, to, r.now())
 	}
 	return true
 }
@@ -173,7 +176,7 @@ func (r *Retrievals) expire() {
 	now := r.now()
 	r.order = slices.DeleteFunc(r.order, func(j *retrieval) bool {
 		if j.ended.IsZero() && now.Sub(j.began) >= retrievalTime {
-			j.end(RetrievalTimedOut, j.began.Add(retrievalTime))
+			r.end(j, RetrievalTimedOut, j.began.Add(retrievalTime))
 		}
 		gone := !j.ended.IsZero() && now.Sub(j.ended) >= retrievalTime
 		if gone {
@@ -183,20 +186,32 @@ func (r *Retrievals) expire() {
 	})
 }
 
-// end stops a job that is under way.
-func (j *retrieval) end(state RetrievalState, at time.Time) {
+// end stops a job that is under way. The mutex is held.
+func (r *Retrievals) end(j *retrieval, state RetrievalState, at time.Time) {
 	j.state, j.ended = state, at
 	j.cancel()
+	r.underWay.Give(j.account, 1)
 }
 
-// forgetEnded makes room: it forgets the oldest job that ended. The mutex is held.
-func (r *Retrievals) forgetEnded() bool {
-	i := slices.IndexFunc(r.order, func(j *retrieval) bool { return !j.ended.IsZero() })
-	if i < 0 {
+// forgetEnded makes room for a job of an account: of the accounts that have ended
+// jobs, the one with the most jobs loses its oldest ended one. An account never
+// loses a job to one that has more. The mutex is held.
+func (r *Retrievals) forgetEnded(account trace.Account) bool {
+	count := map[trace.Account]int{}
+	for _, j := range r.order {
+		count[j.account]++
+	}
+	oldest := -1
+	for i, j := range r.order {
+		if !j.ended.IsZero() && (oldest < 0 || count[j.account] > count[r.order[oldest].account]) {
+			oldest = i
+		}
+	}
+	if oldest < 0 || count[r.order[oldest].account] < count[account] {
 		return false
 	}
-	delete(r.jobs, r.order[i].token)
-	r.order = slices.Delete(r.order, i, i+1)
+	delete(r.jobs, r.order[oldest].token)
+	r.order = slices.Delete(r.order, oldest, oldest+1)
 	return true
 }
 
@@ -217,7 +232,7 @@ func (r *Retrievals) Cancel(account trace.Account, token string) error {
 	defer r.mu.Unlock()
 	j, err := r.find(account, token)
 	if err == nil && j.ended.IsZero() {
-		j.end(RetrievalCancelled, r.now())
+		r.end(j, RetrievalCancelled, r.now())
 	}
 	return err
 }
@@ -243,7 +258,7 @@ func (r *Retrievals) Close() {
 	r.closed = true
 	for _, j := range r.order {
 		if j.ended.IsZero() {
-			j.end(RetrievalCancelled, r.now())
+			r.end(j, RetrievalCancelled, r.now())
 		}
 	}
 	r.mu.Unlock()

@@ -178,6 +178,47 @@ func TestRetrievals_bounded(t *testing.T) {
 	})
 }
 
+// Whoever floods keeps others neither from beginning jobs nor from their results.
+func TestRetrievals_aFloodOfAnotherAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := fill(t, 1)
+		r := query.NewRetrievals(query.New(s), time.Now)
+		defer r.Close()
+		start := func(account trace.Account) (string, error) {
+			return r.Start(account, []string{idOf(0)}, window(0, 1))
+		}
+		mine, err := start("1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for range 1200 {
+			if _, err := start("2"); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if g := state(t, r, mine); g != "COMPLETE" {
+			t.Errorf("after the flood the job of the other account is %s", g)
+		}
+		s.held = make(chan struct{}) // now the flood's jobs stay under way
+		for range 1200 {
+			_, _ = start("2")
+		}
+		synctest.Wait()
+		late, err := start("1")
+		if err != nil {
+			t.Fatalf("during the flood: %v", err)
+		}
+		s.held <- struct{}{} // one job ends, and the next turn is the other account's
+		synctest.Wait()
+		if g := state(t, r, late); g != "RUNNING" {
+			t.Errorf("the late job is %s", g)
+		}
+		close(s.held)
+	})
+}
+
 func complete(t *testing.T, r *query.Retrievals, w trace.Window, ids ...string) string {
 	t.Helper()
 	token, err := r.Start("1", ids, w)

@@ -4,14 +4,13 @@ import (
 	"context"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/trace"
-	"golang.org/x/sync/semaphore"
 )
 
 // Room is the memory that answers may take together. A nil Room has no bounds.
 type Room struct {
-	limit    int64
-	left     *semaphore.Weighted
+	accounts *room.Room
 	patience time.Duration
 }
 
@@ -30,26 +29,26 @@ const (
 
 // NewRoom makes a room of some bytes.
 func NewRoom(bytes int64) *Room {
-	return &Room{limit: bytes, left: semaphore.NewWeighted(bytes), patience: roomPatience}
+	return &Room{accounts: room.New(bytes), patience: roomPatience}
 }
 
-// Take takes memory until ctx ends, which it must: with its request. It waits for
-// others to give theirs back, up to 5 s, then fails with KindThrottled. Who wants
-// more than there is gets all of it, alone.
-func (r *Room) Take(ctx context.Context, bytes int64) error {
+// Take takes memory for an account until ctx ends, which it must: with its request.
+// It waits for others to give theirs back, up to 5 s, then fails with KindThrottled.
+// Who wants more than there is gets all of it, alone.
+func (r *Room) Take(ctx context.Context, account trace.Account, bytes int64) error {
 	if r == nil || bytes <= 0 {
 		return nil
 	}
-	bytes = min(bytes, r.limit)
+	bytes = min(bytes, r.accounts.Limit())
 	waiting, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
-	if err := r.left.Acquire(waiting, bytes); err != nil {
+	if err := r.accounts.Wait(waiting, account, bytes); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return trace.Errorf(trace.KindThrottled, "answers to other requests take all of the %d MB there are for them; try again in a second", r.limit>>20) // not recorded
+		return trace.Errorf(trace.KindThrottled, "answers to other requests take all of the %d MB there are for them; try again in a second", r.accounts.Limit()>>20) // not recorded
 	}
-	context.AfterFunc(ctx, func() { r.left.Release(bytes) })
+	context.AfterFunc(ctx, func() { r.accounts.Give(account, bytes) })
 	return nil
 }
 
@@ -63,7 +62,7 @@ func (q *Query) Scan(ctx context.Context, account trace.Account, w trace.Window)
 	if err != nil {
 		return err
 	}
-	return q.Room.Take(ctx, max(scanBytes, scanParts*heaviest))
+	return q.Room.Take(ctx, account, max(scanBytes, scanParts*heaviest))
 }
 
 // admit takes room for an answer with all of some traces.
@@ -75,7 +74,7 @@ func (q *Query) admit(ctx context.Context, account trace.Account, ids []trace.ID
 	if err != nil {
 		return err
 	}
-	return q.Room.Take(ctx, answerParts*all)
+	return q.Room.Take(ctx, account, answerParts*all)
 }
 
 // admitEach takes room for an answer that is made of some traces, one at a time.
@@ -87,5 +86,5 @@ func (q *Query) admitEach(ctx context.Context, account trace.Account, ids []trac
 	if err != nil {
 		return err
 	}
-	return q.Room.Take(ctx, max(scanBytes, answerParts*most))
+	return q.Room.Take(ctx, account, max(scanBytes, answerParts*most))
 }

@@ -14,61 +14,67 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// A body takes room as its bytes arrive, so that who announces much and sends
-// little holds little. Who sends slowly loses it: after a while in any case, and at
-// once when others need the room.
+// A body takes room as its bytes arrive, so that a sender who announces much and sends
+// little holds little. A slow sender loses its room: after a while in any case, and at
+// once when others need it.
 const (
-	// firstBuffer is what a body gets before its sender has shown that it sends.
-	firstBuffer = 4 << 10
-	// largeBuffer is what it gets next.
-	largeBuffer = 32 << 10
-	// Within each arrivalGrace leastProgress bytes of a body must come, or its end.
+	firstBuffer = 4 << 10  // bytes of a body's first buffer, before its sender has sent anything
+	largeBuffer = 32 << 10 // bytes of the second one
+	// In each arrivalGrace a body must bring leastProgress bytes, or end.
 	arrivalGrace  = 10 * time.Second
 	leastProgress = 40 << 10
-	// When room is short, a body that came at less than slowRate when it was last
-	// measured, over at least slowAfter, gives up what it has.
+	// When room is short, a body loses what it holds if it came slower than slowRate
+	// when its rate was last measured, over at least slowAfter.
 	slowAfter = 500 * time.Millisecond
 	slowRate  = 64 << 10 // bytes a second
-	// clientShare is the part of the room for what the bodies may hold that one
-	// address is sending: 1/clientShare.
+	// The bodies that one address is sending for an account may hold 1/clientShare of
+	// the room.
 	clientShare = 2
 )
 
-// arrivals are the bodies that are being read.
+// arrivals holds the bodies that are being read.
 type arrivals struct {
 	mu      sync.Mutex
 	list    map[*arrival]struct{}
-	clients map[netip.Prefix]int64 // bytes that the bodies of an address hold
+	clients map[client]int64 // bytes that the bodies of a client hold
+}
+
+// client is an address that sends for an account.
+type client struct {
+	account trace.Account
+	address netip.Prefix
 }
 
 // arrival is a body that is being read.
 type arrival struct {
 	in        *Intake
-	client    netip.Prefix
+	client    client
 	began     time.Time
-	bytes     int64 // of room; guarded by arrivals.mu
+	bytes     int64 // room that it holds; guarded by arrivals.mu
 	lost      atomic.Bool
-	got       atomic.Int64 // bytes that have come
-	last      atomic.Int64 // when the last of them came, after began
+	got       atomic.Int64 // bytes read
+	last      atomic.Int64 // when the last of them were read: nanoseconds after began
 	setWithin func(time.Time) error
 
-	deadline time.Time // as it is set
-	earned   int64     // bytes that had come then
+	deadline time.Time // of the read, as set last
+	earned   int64     // bytes read when it was set
 
-	// How fast it came when that was last measured, and since when and since how many
-	// bytes it is measured again. Guarded by arrivals.mu.
+	// The rate of the last measurement, and the start of the present one: its time and
+	// the bytes read until then. Guarded by arrivals.mu.
 	rate     float64
 	since    time.Time
 	sinceGot int64
 }
 
-// rateAt is how fast the body comes, in bytes a second. The caller holds mu.
+// rateAt returns how fast the body comes, in bytes a second. The caller holds mu.
 func (a *arrival) rateAt(now time.Time) float64 {
 	if now.Sub(a.began)-time.Duration(a.last.Load()) >= slowAfter {
-		return 0 // it does not, whatever came before
+		return 0 // nothing comes any more, however fast it was before
 	}
 	if took := now.Sub(a.since); took >= slowAfter {
 		return float64(a.got.Load()-a.sinceGot) / took.Seconds()
@@ -76,15 +82,15 @@ func (a *arrival) rateAt(now time.Time) float64 {
 	return a.rate
 }
 
-// clientOf is who sends: an address, of IPv6 the network that one customer has.
-func clientOf(remote string) netip.Prefix {
+// addressOf returns the address of a sender; for IPv6 the /64, which one customer has.
+func addressOf(remote string) netip.Prefix {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		host = remote
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return netip.Prefix{} // all that have none share
+		return netip.Prefix{} // senders without an address share one
 	}
 	bits := 64
 	if addr = addr.Unmap().WithZone(""); addr.Is4() {
@@ -94,19 +100,20 @@ func clientOf(remote string) netip.Prefix {
 	return p
 }
 
-// arrive begins to read a body. The caller calls finish when it has it, or gives up.
-func (in *Intake) arrive(w http.ResponseWriter, r *http.Request) *arrival {
+// arrive begins to read the body of a request of an account. The caller calls finish
+// when it has read it, or gives up.
+func (in *Intake) arrive(w http.ResponseWriter, r *http.Request, account trace.Account) *arrival {
 	now := time.Now()
-	a := &arrival{in: in, client: clientOf(r.RemoteAddr), began: now, setWithin: http.NewResponseController(w).SetReadDeadline, rate: math.Inf(1), since: now}
+	a := &arrival{in: in, client: client{account, addressOf(r.RemoteAddr)}, began: now, setWithin: http.NewResponseController(w).SetReadDeadline, rate: math.Inf(1), since: now}
 	in.arrivals.mu.Lock()
 	in.arrivals.list[a] = struct{}{}
 	in.arrivals.mu.Unlock()
 	return a
 }
 
-// finish ends reading. The room goes over to the request if it is to have it, else
-// it is given back.
-func (a *arrival) finish(to *room) error {
+// finish ends reading. It moves the room of the body to a request, or gives it back if
+// to is nil.
+func (a *arrival) finish(to *reservation) error {
 	if to != nil {
 		// The deadline was for the body; answering may take longer.
 		defer a.setWithin(time.Time{})
@@ -130,18 +137,18 @@ func (a *arrival) finish(to *room) error {
 
 // giveBack frees the room of a body. The caller holds mu.
 func (a *arrival) giveBack() {
-	a.in.inFlight.Add(-a.bytes)
+	a.in.room.Give(a.client.account, a.bytes)
 	a.in.arrivals.count(a.client, -a.bytes)
 	a.bytes = 0
 }
 
-func (l *arrivals) count(client netip.Prefix, n int64) {
-	if l.clients[client] += n; l.clients[client] == 0 {
-		delete(l.clients, client)
+func (l *arrivals) count(c client, n int64) {
+	if l.clients[c] += n; l.clients[c] == 0 {
+		delete(l.clients, c)
 	}
 }
 
-// take reserves n bytes more for what is to come.
+// take reserves n more bytes of room for the body.
 func (a *arrival) take(n int64) error {
 	in := a.in
 	share := in.maxInFlight / clientShare
@@ -154,31 +161,51 @@ func (a *arrival) take(n int64) error {
 	case a.bytes+n > share:
 		return in.tooLarge(clientShare * (a.bytes + n))
 	}
-	if l.clients[a.client]+n > share {
-		in.evict(l.clients[a.client]+n-share, a, a.client)
-	}
-	if l.clients[a.client]+n > share {
+	fits := func() bool { return l.clients[a.client]+n <= share }
+	if !fits() && !in.evict(a, fits, func(other *arrival) bool { return other.client == a.client }) {
 		return trace.Errorf(trace.KindThrottled, "requests that this address is sending take %d MB already, the most that one may; try again in a second", share>>20)
 	}
-	if !in.fits(n) {
-		in.evict(in.inFlight.Load()+n-in.maxInFlight, a, netip.Prefix{})
-		if !in.fits(n) {
-			return in.full()
-		}
+	if err := in.reserve(a.client.account, n, a.bytes, a); err != nil {
+		return err
 	}
 	a.bytes += n
 	l.count(a.client, n)
 	return nil
 }
 
-// why is why a body was lost.
+// why returns the error for a body that lost its room.
 func (a *arrival) why() error {
 	return trace.Errorf(trace.KindThrottled, "the request came slowly, %d bytes in %.1f s, and others needed its room; try again in a second", a.got.Load(), time.Since(a.began).Seconds())
 }
 
-// evict takes the room of bodies that come slowly, the slowest first, until n bytes
-// are free: of one client, or of all. The caller holds mu.
-func (in *Intake) evict(n int64, but *arrival, client netip.Prefix) {
+// reserve takes n bytes of the room for a request of an account; the request holds own
+// bytes already. If there is no room, slow bodies lose theirs: those of the same
+// account, and those of accounts that hold as much or more; never the body but. The
+// caller holds arrivals.mu.
+func (in *Intake) reserve(account trace.Account, n, own int64, but *arrival) error {
+	verdict := in.room.Try(account, n, own)
+	if verdict == room.Granted {
+		return nil
+	}
+	held := in.room.Held(account)
+	fits := func() bool {
+		verdict = in.room.Try(account, n, own)
+		return verdict == room.Granted
+	}
+	if in.evict(but, fits, func(a *arrival) bool {
+		return a.client.account == account || verdict == room.Full && in.room.Held(a.client.account) >= held
+	}) {
+		return nil
+	}
+	if verdict == room.Over {
+		return trace.Errorf(trace.KindThrottled, "requests of this account take %d MB already, and other accounts need the rest; try again in a second", in.room.Held(account)>>20)
+	}
+	return in.full()
+}
+
+// evict takes the room from slow bodies that may selects, the slowest first, until
+// enough returns true, and says whether it did. The caller holds mu.
+func (in *Intake) evict(but *arrival, enough func() bool, may func(*arrival) bool) bool {
 	type slow struct {
 		a    *arrival
 		rate float64
@@ -186,31 +213,27 @@ func (in *Intake) evict(n int64, but *arrival, client netip.Prefix) {
 	var list []slow
 	now := time.Now()
 	for a := range in.arrivals.list {
-		if rate := a.rateAt(now); a != but && rate < slowRate && a.bytes > 0 && (!client.IsValid() || a.client == client) {
+		if rate := a.rateAt(now); a != but && rate < slowRate && a.bytes > 0 {
 			list = append(list, slow{a, rate})
 		}
 	}
 	slices.SortFunc(list, func(x, y slow) int { return cmp.Compare(x.rate, y.rate) })
 	for _, s := range list {
-		if n <= 0 {
-			return
+		if !may(s.a) {
+			continue
 		}
-		n -= s.a.bytes
 		s.a.lost.Store(true)
 		s.a.giveBack()
-		_ = s.a.setWithin(time.Unix(1, 0)) // ends the read it waits in
+		_ = s.a.setWithin(time.Unix(1, 0)) // ends the read that it waits in
+		if enough() {
+			return true
+		}
 	}
+	return false
 }
 
-// makeRoom is evict for requests that have come.
-func (in *Intake) makeRoom(n int64) {
-	in.arrivals.mu.Lock()
-	defer in.arrivals.mu.Unlock()
-	in.evict(n, nil, netip.Prefix{})
-}
-
-// extend gives the body as much time as it has earned, and measures how fast it
-// comes.
+// extend moves the deadline of the next read if the body came fast enough, and
+// measures its rate.
 func (a *arrival) extend() error {
 	now, got := time.Now(), a.got.Load()
 	a.last.Store(int64(now.Sub(a.began)))
@@ -226,15 +249,15 @@ func (a *arrival) extend() error {
 		a.rate, a.since, a.sinceGot = a.rateAt(now), now, got
 		a.in.arrivals.mu.Unlock()
 	}
-	// Whoever took the room may have set a deadline before this one.
+	// evict may have set its deadline just before this one.
 	if a.lost.Load() {
 		return a.why()
 	}
 	return nil
 }
 
-// read reads size bytes, or to the end if size is less than 0; at most limit. With
-// reuse the bytes are in a buffer that recycle takes back.
+// read reads size bytes, or up to the end if size is negative; at most limit. With
+// reuse the bytes are in a buffer that recycle may take back.
 func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, error) {
 	if size > limit {
 		return nil, errLimit(limit)
@@ -242,7 +265,7 @@ func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, er
 	if share := a.in.maxInFlight / clientShare; size > share {
 		return nil, a.in.tooLarge(clientShare * size)
 	}
-	most := limit + 1 // one more tells that there is more
+	most := limit + 1 // the byte too many tells that the body is too large
 	if size >= 0 {
 		most = size
 	}
@@ -280,7 +303,7 @@ func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, er
 	return nil, err
 }
 
-// grow makes the buffer larger: in large steps at first, then two times.
+// grow moves the bytes to a larger buffer: in large steps at first, then twice the size.
 func (a *arrival) grow(buf []byte, most int64, reuse bool) ([]byte, error) {
 	next := int64(2 * cap(buf))
 	switch cap(buf) {
@@ -312,7 +335,7 @@ func errLimit(limit int64) error {
 	return trace.Errorf(trace.KindTooLarge, "request body is larger than %d bytes", limit)
 }
 
-// Buffers of 4 KB to 1 MB, in powers of 2, are used again.
+// Buffers of 4 KB to 1 MB, in powers of 2, are pooled.
 const (
 	leastClass = 12
 	mostClass  = 20
@@ -320,8 +343,8 @@ const (
 
 var classes [mostClass - leastClass + 1]sync.Pool
 
-// classSize is the size of the least buffer for n bytes that is used again, n if
-// there is none.
+// classSize returns the size of the smallest pooled buffer for n bytes, n if none is
+// large enough.
 func classSize(n int64) int64 {
 	for size := int64(1) << leastClass; size <= 1<<mostClass; size *= 2 {
 		if n <= size {
@@ -340,7 +363,7 @@ func classOf(size int) *sync.Pool {
 	return nil
 }
 
-// buffer is an empty one with room for size bytes.
+// buffer returns an empty buffer with room for size bytes.
 func buffer(size int) []byte {
 	if class := classOf(size); class != nil {
 		if b, ok := class.Get().(*[]byte); ok {
@@ -350,7 +373,7 @@ func buffer(size int) []byte {
 	return make([]byte, 0, size)
 }
 
-// recycle takes a buffer that nobody refers to any more.
+// recycle puts a buffer back into its pool. Nothing may refer to it any more.
 func recycle(b []byte) {
 	if class := classOf(cap(b)); class != nil {
 		class.Put(&b)
@@ -358,16 +381,21 @@ func recycle(b []byte) {
 }
 
 // Read reads and decompresses (Content-Encoding) the body of a request of the X-Ray
-// API, of at most limit bytes in either form. It takes room for it, which release
-// gives back. Of segments that it brings a refusal is counted, and the bytes must not
-// be used after release. The error is of KindTooLarge, KindThrottled, KindTimeout,
-// KindUnsupported (then Accept-Encoding is set in the answer) or KindInvalid.
+// API, at most limit bytes in either form. It reserves room for the body until release
+// is called. If the body brings segments, Read counts a refusal, and the caller must not
+// use the bytes after release. The error is of KindTooLarge, KindThrottled, KindTimeout,
+// KindUnsupported (then Accept-Encoding is set in the answer), KindInvalid, or that of
+// identity.From.
 func (in *Intake) Read(w http.ResponseWriter, r *http.Request, limit int64, segments bool) (body []byte, release func(), err error) {
-	taken := &room{in: in}
-	if body, err = in.readBody(w, r, taken, limit, 1, segments); err != nil {
+	p, err := identity.From(r.Context())
+	if err != nil {
+		return nil, nil, err
+	}
+	taken := &reservation{in: in, account: p.Account}
+	if body, err = in.readBody(w, r, taken, reading{limit, 1, segments}); err != nil {
 		taken.release()
 		if segments {
-			in.refuse(ProtocolXRay, r.RemoteAddr, err)
+			in.refuse(Sender{p.Account, ProtocolXRay, r.RemoteAddr}, err)
 		}
 		return nil, nil, err
 	}
@@ -379,27 +407,33 @@ func (in *Intake) Read(w http.ResponseWriter, r *http.Request, limit int64, segm
 	}, nil
 }
 
-// readBody is Read into room of the caller's, for a request that needs at least so
-// many times the size of its plain body: what can never fit is refused before it is
-// read.
-func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *room, limit, times int64, reuse bool) ([]byte, error) {
+// reading says how a body is read.
+type reading struct {
+	limit int64 // bytes, compressed and decompressed
+	times int64 // the request needs at least this many times the size of its plain body
+	reuse bool  // the bytes may be in a buffer that recycle takes back
+}
+
+// readBody reads and decompresses a body, and adds the room for it to taken. It refuses
+// a body that can never fit before it reads it.
+func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *reservation, how reading) ([]byte, error) {
 	codings, err := codingsOf(r.Header["Content-Encoding"])
 	switch {
 	case err != nil:
 		w.Header().Set("Accept-Encoding", acceptedCodings)
 		return nil, err
-	case r.ContentLength > limit:
-		err = errLimit(limit)
-	case len(codings) == 0 && times*r.ContentLength > in.maxInFlight:
-		err = in.tooLarge(times * r.ContentLength)
+	case r.ContentLength > how.limit:
+		err = errLimit(how.limit)
+	case len(codings) == 0 && how.times*r.ContentLength > in.maxInFlight:
+		err = in.tooLarge(how.times * r.ContentLength)
 	case r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody:
-		return in.decompress(nil, codings, taken, limit, reuse)
+		return in.decompress(nil, codings, taken, how.limit, how.reuse)
 	}
 	var body []byte
 	slow := false
 	if err == nil {
-		a := in.arrive(w, r)
-		if body, err = a.read(r.Body, r.ContentLength, limit, reuse || len(codings) > 0); err != nil {
+		a := in.arrive(w, r, taken.account)
+		if body, err = a.read(r.Body, r.ContentLength, how.limit, how.reuse || len(codings) > 0); err != nil {
 			_ = a.finish(nil)
 		} else {
 			err = a.finish(taken)
@@ -408,10 +442,10 @@ func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *room, 
 	}
 	if err != nil {
 		if slow || trace.KindOf(err) != trace.KindThrottled {
-			// What follows of the body is not waited for: it may be much, and slow.
+			// Do not wait for the rest of the body: it may be large and slow.
 			w.Header().Set("Connection", "close")
 		}
 		return nil, err
 	}
-	return in.decompress(body, codings, taken, limit, reuse)
+	return in.decompress(body, codings, taken, how.limit, how.reuse)
 }

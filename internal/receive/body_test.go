@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -26,7 +27,8 @@ func newArriving(t *testing.T, most int64) *arriving {
 	a := &arriving{t: t, errors: make(chan error, 100)}
 	a.Intake = New(Options{MaxInFlight: most, Tally: NewTally(prometheus.NewRegistry(), time.Now, nil)})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, release, err := a.Read(w, r, 16<<20, true)
+		p := identity.Principal{Owner: trace.Owner{Account: "0"}}
+		_, release, err := a.Read(w, r.WithContext(identity.With(r.Context(), p)), 16<<20, true)
 		if err == nil {
 			release()
 		}
@@ -123,7 +125,7 @@ func TestRead_slowOnesMakeRoom(t *testing.T) {
 func TestRead_shareOfAClient(t *testing.T) {
 	in := New(Options{MaxInFlight: 1 << 20})
 	from := func(remote string) *arrival {
-		return in.arrive(httptest.NewRecorder(), &http.Request{RemoteAddr: remote})
+		return in.arrive(httptest.NewRecorder(), &http.Request{RemoteAddr: remote}, "0")
 	}
 	first, again, other := from("10.0.0.1:1"), from("[::ffff:10.0.0.1]:2"), from("10.0.0.2:1")
 	if err := first.take(400 << 10); err != nil {
@@ -139,7 +141,7 @@ func TestRead_shareOfAClient(t *testing.T) {
 		t.Errorf("more than a share alone: %v", err)
 	}
 	// What has come counts as a request's, no longer as its sender's.
-	taken := &room{in: in}
+	taken := &reservation{in: in, account: "0"}
 	if err := first.finish(taken); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +153,7 @@ func TestRead_shareOfAClient(t *testing.T) {
 	if taken.release(); in.InFlight() != 0 || len(in.arrivals.clients) != 0 || len(in.arrivals.list) != 0 {
 		t.Errorf("left: %d in flight, %v, %v", in.InFlight(), in.arrivals.clients, in.arrivals.list)
 	}
-	if a, b := clientOf("[2001:db8:1:2::1]:5"), clientOf("[2001:db8:1:2:ffff::9%eth0]:7"); a != b {
+	if a, b := addressOf("[2001:db8:1:2::1]:5"), addressOf("[2001:db8:1:2:ffff::9%eth0]:7"); a != b {
 		t.Errorf("one network of IPv6 is %v and %v", a, b)
 	}
 }

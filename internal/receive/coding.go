@@ -16,25 +16,25 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// acceptedCodings are the content codings that are read (RFC 9110, section 8.4.1,
-// and what the OpenTelemetry Collector sends).
+// acceptedCodings lists the content codings that are read (RFC 9110, section 8.4.1,
+// and those that the OpenTelemetry Collector sends).
 const acceptedCodings = "gzip, deflate, zlib, zstd, snappy, identity"
 
-// maxCodings is how many codings a body may have on top of each other.
+// maxCodings bounds the codings of a body, one on top of the other.
 const maxCodings = 3
 
-// coding is a way to compress, by the name that it has here.
+// coding is the name of a compression.
 type coding string
 
 const (
 	gzipCoding    coding = "gzip"
-	deflateCoding coding = "deflate" // zlib by the standard, and without its header by some senders
+	deflateCoding coding = "deflate" // zlib; some senders leave its header out
 	zstdCoding    coding = "zstd"
 	snappyCoding  coding = "snappy" // as a block or as frames
 )
 
-// codingsOf reads Content-Encoding headers, or one grpc-encoding: the codings in the
-// order in which they were applied, without identity.
+// codingsOf reads Content-Encoding headers, or one grpc-encoding. It returns the codings
+// in the order in which they were applied, without identity.
 func codingsOf(headers []string) ([]coding, error) {
 	var out []coding
 	for _, h := range headers {
@@ -60,10 +60,10 @@ func codingsOf(headers []string) ([]coding, error) {
 	return out, nil
 }
 
-// decompress undoes codings, the last one first. What a body becomes, and what lies
-// between two codings, may have at most limit bytes; the room for it is taken as it
-// comes. The body is recycled if there are codings.
-func (in *Intake) decompress(body []byte, codings []coding, taken *room, limit int64, reuse bool) ([]byte, error) {
+// decompress undoes codings, the last one first. The result, and each result between
+// two codings, may have at most limit bytes; decompress reserves room for them while
+// they grow. It recycles the body if there are codings.
+func (in *Intake) decompress(body []byte, codings []coding, taken *reservation, limit int64, reuse bool) ([]byte, error) {
 	for i, c := range slices.Backward(codings) {
 		out, err := c.undo(body, taken, limit, reuse || i > 0)
 		recycle(body)
@@ -76,7 +76,7 @@ func (in *Intake) decompress(body []byte, codings []coding, taken *room, limit i
 }
 
 // undo decompresses one coding.
-func (c coding) undo(body []byte, taken *room, limit int64, reuse bool) ([]byte, error) {
+func (c coding) undo(body []byte, taken *reservation, limit int64, reuse bool) ([]byte, error) {
 	if len(body) == 0 {
 		return nil, trace.Errorf(trace.KindInvalid, "body is not %s: it is empty", c)
 	}
@@ -89,18 +89,18 @@ func (c coding) undo(body []byte, taken *room, limit int64, reuse bool) ([]byte,
 	}
 	out, err := c.undoWithin(window, body, taken, limit, reuse)
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) && window < maxWindow {
-		// A frame behind the first one wants more.
+		// A later frame needs a larger window than the first one.
 		out, err = c.undoWithin(maxWindow, body, taken, limit, reuse)
 	}
 	return out, c.explain(err)
 }
 
-func (c coding) undoWithin(window uint64, body []byte, taken *room, limit int64, reuse bool) ([]byte, error) {
+func (c coding) undoWithin(window uint64, body []byte, taken *reservation, limit int64, reuse bool) ([]byte, error) {
 	if window > maxWindow {
 		return nil, zstd.ErrWindowSizeExceeded
 	}
 	src := bytes.NewReader(body)
-	defer src.Reset(nil) // readers that are used again must not keep the body
+	defer src.Reset(nil) // pooled readers must not keep the body in memory
 	r, done, err := c.reader(src, window, body, taken, limit)
 	if err != nil {
 		return nil, err
@@ -115,8 +115,8 @@ func (c coding) undoWithin(window uint64, body []byte, taken *room, limit int64,
 	return g.buf, nil
 }
 
-// explain says that a body is not what its header says, unless the error is one of
-// ours.
+// explain makes an error of a decompressor say that the body is not what its header
+// says. It leaves our own errors as they are.
 func (c coding) explain(err error) error {
 	switch {
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
@@ -127,11 +127,11 @@ func (c coding) explain(err error) error {
 	return trace.Errorf(trace.KindInvalid, "body is not %s: %v", c, err)
 }
 
-// Readers are used again: each has tables of tens of kilobytes.
+// Readers are pooled: each has tables of tens of kilobytes.
 var gzips, zlibs, flates, snappies, zstds sync.Pool
 
-// reader decompresses body, of which src is a reader; done ends its use.
-func (c coding) reader(src *bytes.Reader, window uint64, body []byte, taken *room, limit int64) (r io.Reader, done func(), err error) {
+// reader returns a reader of what body becomes; src reads body. done ends its use.
+func (c coding) reader(src *bytes.Reader, window uint64, body []byte, taken *reservation, limit int64) (r io.Reader, done func(), err error) {
 	switch c {
 	case gzipCoding:
 		z, _ := gzips.Get().(*gzip.Reader)
@@ -156,8 +156,8 @@ func (c coding) reader(src *bytes.Reader, window uint64, body []byte, taken *roo
 	return z, func() { snappies.Put(z) }, nil
 }
 
-// inflate reads deflate with or without the header of zlib (RFC 1950, section 2.2),
-// which no block of deflate begins like.
+// inflate reads deflate with or without the header of zlib (RFC 1950, section 2.2). No
+// block of deflate begins like that header.
 func inflate(src *bytes.Reader, body []byte) (io.Reader, func(), error) {
 	whole := func(r io.Reader) io.Reader { return &toTheEnd{r: r, src: src} }
 	if len(body) > 1 && body[0]&0x0f == 8 && body[0]>>4 <= 7 && (int(body[0])<<8|int(body[1]))%31 == 0 {
@@ -174,7 +174,7 @@ func inflate(src *bytes.Reader, body []byte) (io.Reader, func(), error) {
 	return whole(z), func() { flates.Put(z) }, nil
 }
 
-// toTheEnd is an error where something follows the stream: it would get lost.
+// toTheEnd returns an error if bytes follow the stream: they would be lost silently.
 type toTheEnd struct {
 	r   io.Reader
 	src *bytes.Reader
@@ -192,11 +192,11 @@ const (
 	// maxWindow is how far back zstd may refer (RFC 8878, section 3.1.1.1.2: at least
 	// 8 MB should be supported).
 	maxWindow = 8 << 20
-	// keptWindow is the largest of a reader that is used again.
+	// keptWindow is the largest window of a pooled reader.
 	keptWindow = 1 << 20
 )
 
-// windowOf is the window that the first frame asks for; a frame that is skipped asks
+// windowOf returns the window size that the first frame asks for; skippable frames ask
 // for none.
 func windowOf(body []byte) (uint64, error) {
 	var h zstd.Header
@@ -209,8 +209,8 @@ func windowOf(body []byte) (uint64, error) {
 	return max(h.WindowSize, keptWindow), nil
 }
 
-// zstdReader takes room for a window of so many bytes; no frame may ask for more.
-func zstdReader(src *bytes.Reader, window uint64, taken *room) (io.Reader, func(), error) {
+// zstdReader reserves room for a window, in bytes; no frame may ask for a larger one.
+func zstdReader(src *bytes.Reader, window uint64, taken *reservation) (io.Reader, func(), error) {
 	if err := taken.take(int64(window)); err != nil {
 		return nil, nil, err
 	}
@@ -229,8 +229,8 @@ func zstdReader(src *bytes.Reader, window uint64, taken *room) (io.Reader, func(
 	}, z.ResetWithOptions(src, zstd.WithDecoderMaxWindow(window))
 }
 
-// snappyBlock decompresses a block, which says how long it becomes.
-func snappyBlock(body []byte, taken *room, limit int64) (io.Reader, func(), error) {
+// snappyBlock decompresses a block; its header holds the decompressed length.
+func snappyBlock(body []byte, taken *reservation, limit int64) (io.Reader, func(), error) {
 	n, err := s2.DecodedLen(body)
 	if err != nil {
 		return nil, nil, err
@@ -254,16 +254,16 @@ func snappyBlock(body []byte, taken *room, limit int64) (io.Reader, func(), erro
 	return bytes.NewReader(out), done, nil
 }
 
-// growing reads what is decompressed, admitting its bytes as they come so that many
-// large bodies at once cannot exhaust the memory.
+// growing reads decompressed bytes into a growing buffer and reserves room for them
+// step by step, so that many large bodies at once cannot exhaust the memory.
 type growing struct {
-	room  *room
+	room  *reservation
 	limit int64
 	reuse bool
 	buf   []byte
 }
 
-// read reads to the end; hint is how much that may be.
+// read reads up to the end; hint is an estimate of the size.
 func (g *growing) read(src io.Reader, hint int) error {
 	if err := g.grow(min(hint, 1<<20) + 512); err != nil {
 		return err

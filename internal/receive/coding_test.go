@@ -112,7 +112,7 @@ func TestDecompress(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, reuse := range []bool{false, true} { // and twice: readers and buffers are used again
-			taken := &room{in: in}
+			taken := &reservation{in: in}
 			got, err := in.decompress(bytes.Clone(c.body), codings, taken, 1<<20, reuse)
 			if err != nil || !bytes.Equal(got, text) {
 				t.Errorf("%s: %d bytes, %v", c.coding, len(got), err)
@@ -165,7 +165,7 @@ func TestDecompress_bad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		taken := &room{in: in}
+		taken := &reservation{in: in}
 		_, err = in.decompress(bytes.Clone(c.body), codings, taken, 1<<20, false)
 		if err == nil || trace.KindOf(err) != c.kind {
 			t.Errorf("%s %s: %v, want kind %d", c.name, c.coding, err, c.kind)
@@ -177,7 +177,7 @@ func TestDecompress_bad(t *testing.T) {
 	tight := New(Options{MaxInFlight: 1 << 20})
 	for _, how := range []string{"gzip", "zlib", "zstd", "snappy"} {
 		codings, _ := codingsOf([]string{how})
-		taken := &room{in: tight}
+		taken := &reservation{in: tight}
 		if _, err := tight.decompress(squeeze(t, how, text), codings, taken, 64<<20, false); trace.KindOf(err) != trace.KindTooLarge {
 			t.Errorf("%s does not fit: %v", how, err)
 		}
@@ -204,7 +204,7 @@ func FuzzDecompress(f *testing.F) {
 		if err != nil {
 			return
 		}
-		taken := &room{in: in}
+		taken := &reservation{in: in}
 		out, err := in.decompress(bytes.Clone(body), codings, taken, 1<<20, true)
 		if err == nil && len(codings) > 0 && (len(out) > 1<<20 || taken.bytes < int64(cap(out))) {
 			t.Fatalf("%d bytes of %d in room of %d", len(out), cap(out), taken.bytes)

@@ -7,31 +7,30 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// A request is decoded only when there is room for what it becomes: a body of
-// many tiny spans or subsegments takes twenty times its size.
+// A request is decoded only when there is room for the result: a body of many tiny
+// spans or subsegments becomes twenty times as large.
 
-// decodedBytes is what one decoded entity takes, with what the store needs to
+// decodedBytes is the memory of one decoded entity, including what the store needs to
 // write it.
 const decodedBytes = 800
 
-// leastEntity is how short the text of an entity can be: it needs id, name, start
-// and end.
+// leastEntity is the length of the shortest entity: it needs id, name, start and end.
 const leastEntity = 64
 
-// mostCost bounds documentCost for documents of so many bytes.
+// mostCost returns an upper bound of documentCost for documents of a size.
 func mostCost(size int64) int64 { return size/leastEntity*decodedBytes + size }
 
-// documentCost is about how much memory a document takes on top of its text until
-// it is stored.
+// documentCost estimates the memory that a document takes until it is stored, in bytes,
+// in addition to its text.
 func documentCost(doc []byte) int64 {
-	// Each entity has a start_time; where a name is written with escapes there is
-	// an escape.
+	// Each entity has a start_time. If its name is written with escapes, count the
+	// escape.
 	entities := startTimes(doc) + bytes.Count(doc, []byte(`\u`))
 	return int64(entities)*decodedBytes + int64(len(doc))
 }
 
-// startTimes counts names that begin with start_. An underscore is found much faster
-// than a quote, which is everywhere.
+// startTimes counts names that begin with start_. It looks for underscores, because
+// they are much rarer than quotes.
 func startTimes(doc []byte) (n int) {
 	const name = `"start`
 	for at := 0; ; at++ {
@@ -46,22 +45,22 @@ func startTimes(doc []byte) (n int) {
 	}
 }
 
-// spansCost is the same for an OTLP request.
+// spansCost estimates the same for an OTLP request.
 func spansCost(body []byte, json bool) int64 {
 	if json {
-		// It becomes protobuf first, span by span.
+		// JSON becomes protobuf first, span by span.
 		spans := bytes.Count(body, []byte(`"start`)) + bytes.Count(body, []byte(`\u`))
 		return int64(min(spans, otlp.MaxSpans))*decodedBytes + 2*int64(len(body))
 	}
 	return int64(min(countSpans(body, 1, 2, 2), otlp.MaxSpans))*decodedBytes + int64(len(body))
 }
 
-// legacyScopeSpans is where old senders put scope spans (package otlp).
+// legacyScopeSpans is the field in which old senders put scope spans (package otlp).
 const legacyScopeSpans = 1000
 
 // countSpans counts the messages at the end of a path of field numbers (OTLP:
-// resource_spans 1, scope_spans 2, spans 2). What is no message counts nothing:
-// decoding says what is wrong.
+// resource_spans 1, scope_spans 2, spans 2). It ignores malformed messages: the decoder
+// reports them.
 func countSpans(b []byte, path ...protowire.Number) (n int) {
 	for len(b) > 0 {
 		number, typ, size := protowire.ConsumeTag(b)

@@ -4,17 +4,17 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Protocols, as they show in metrics and on the status page.
+// Protocols, by the names that metrics and the status page show.
 const (
 	ProtocolUDP      = "udp"
 	ProtocolXRay     = "xray"
@@ -22,7 +22,7 @@ const (
 	ProtocolOTLPHTTP = "otlp-http"
 )
 
-// Appender keeps segments; a store.Store is one.
+// Appender stores segments.
 type Appender interface {
 	Append(ctx context.Context, account trace.Account, batch []*trace.Segment) ([]trace.Refused, error)
 }
@@ -31,29 +31,29 @@ type Appender interface {
 type Options struct {
 	Store Appender
 	Tally *Tally
-	// MaxInFlight bounds the memory of requests being read, decoded and stored at
-	// one time; more are refused with KindThrottled, and those that need more
-	// alone with KindTooLarge. 0 means 512 MB.
+	// MaxInFlight bounds the memory, in bytes, of all requests that are being read, decoded
+	// and stored. Requests beyond it are refused with KindThrottled; a request that needs
+	// more by itself is refused with KindTooLarge. 0 means 512 MB.
 	MaxInFlight int64
-	// UDPQueueBytes bounds the datagrams that were read and are not stored yet.
+	// UDPQueueBytes bounds the datagrams that were read and are not stored yet, in bytes.
 	// 0 means 64 MB.
 	UDPQueueBytes int64
-	// Mapper makes segments of spans; nil means the default one.
+	// Mapper turns spans into segments; nil means the default one.
 	Mapper *otlp.Mapper
 	// Now is the clock; nil means the system's.
 	Now    func() time.Time
 	Logger *slog.Logger
 }
 
-// Intake decodes what listeners read, stores it and counts it. Its methods may
-// be called by many goroutines.
+// Intake decodes, stores and counts what listeners read. Many goroutines may call its
+// methods.
 type Intake struct {
 	store       Appender
 	tally       *Tally
 	maxInFlight int64
+	room        *room.Room // of maxInFlight bytes
 	udpQueue    int64
 	mapper      *otlp.Mapper
-	inFlight    atomic.Int64
 	arrivals    arrivals
 	now         func() time.Time
 	lastStamp   atomic.Int64
@@ -63,10 +63,11 @@ type Intake struct {
 // New makes an Intake.
 func New(o Options) *Intake {
 	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, mapper: o.Mapper, now: o.Now, log: o.Logger}
-	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[netip.Prefix]int64{}
+	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[client]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
 	}
+	in.room = room.New(in.maxInFlight)
 	if in.udpQueue == 0 {
 		in.udpQueue = 64 << 20
 	}
@@ -82,8 +83,8 @@ func New(o Options) *Intake {
 	return in
 }
 
-// stamp is the receipt time of one request. Stamps rise strictly, so that they
-// also order requests and tell them apart.
+// stamp returns the receipt time of one request. Stamps rise strictly, so that each
+// request has its own and they give the order of requests.
 func (in *Intake) stamp() trace.Time {
 	for {
 		last, now := in.lastStamp.Load(), in.now().UnixNano()
@@ -94,47 +95,45 @@ func (in *Intake) stamp() trace.Time {
 	}
 }
 
-// room is what one request has reserved.
-type room struct {
-	in    *Intake
-	bytes int64
+// reservation is the memory that one request has reserved.
+type reservation struct {
+	in      *Intake
+	account trace.Account
+	bytes   int64
+	beside  int64 // about what the request holds in another reservation, at most
 }
 
-// take reserves more, or nothing. Bodies that come slowly make room for it.
-func (r *room) take(n int64) error {
+// take reserves n more bytes, or nothing.
+func (r *reservation) take(n int64) error {
 	if r.bytes+n > r.in.maxInFlight {
 		return r.in.tooLarge(r.bytes + n)
 	}
-	if !r.in.fits(n) {
-		r.in.makeRoom(r.in.inFlight.Load() + n - r.in.maxInFlight)
-		if !r.in.fits(n) {
-			return r.in.full()
+	own := r.bytes + r.beside
+	if r.in.room.Try(r.account, n, own) != room.Granted {
+		r.in.arrivals.mu.Lock()
+		err := r.in.reserve(r.account, n, own, nil)
+		r.in.arrivals.mu.Unlock()
+		if err != nil {
+			return err
 		}
 	}
 	r.bytes += n
 	return nil
 }
 
-// fits reserves n bytes if they are free.
-func (in *Intake) fits(n int64) bool {
-	if in.inFlight.Add(n) <= in.maxInFlight {
-		return true
-	}
-	in.inFlight.Add(-n)
-	return false
-}
-
 func (in *Intake) full() error {
 	return trace.Errorf(trace.KindThrottled, "%d MB of requests are being stored already; try again in a second", in.maxInFlight>>20)
 }
 
-// takeDocuments reserves what documents take, text included. What a small request
-// takes at most is reserved without looking, as long as there is plenty.
-func (r *room) takeDocuments(docs [][]byte) error {
+// takeDocuments reserves memory for documents, their text included. For a small request
+// it reserves the upper bound and does not look at the documents.
+func (r *reservation) takeDocuments(docs [][]byte) error {
 	var size, cost int64
 	for _, d := range docs {
 		size += int64(len(d))
 	}
+	// Read holds the body: the text with its escapes, in a buffer of up to twice the size.
+	r.beside = 4*size + largeBuffer
 	if most := size + mostCost(size); most <= r.in.maxInFlight/64 && r.take(most) == nil {
 		return nil
 	}
@@ -142,7 +141,7 @@ func (r *room) takeDocuments(docs [][]byte) error {
 		cost += documentCost(d)
 	}
 	if 2*size+cost > r.in.maxInFlight {
-		// The request that the documents came in has room for as much besides.
+		// The body of the request holds room for the text, too.
 		return r.in.tooLarge(2*size + cost)
 	}
 	return r.take(size + cost)
@@ -152,29 +151,30 @@ func (in *Intake) tooLarge(needed int64) error {
 	return trace.Errorf(trace.KindTooLarge, "the request needs %d MB of memory to be stored, and there are %d MB for all of them; send it in parts, or raise --memory", (needed+1<<20-1)>>20, in.maxInFlight>>20)
 }
 
-// give gives some of it back.
-func (r *room) give(n int64) {
-	r.in.inFlight.Add(-n)
+// give gives n bytes back.
+func (r *reservation) give(n int64) {
+	r.in.room.Give(r.account, n)
 	r.bytes -= n
 }
 
-// release gives all of it back.
-func (r *room) release() {
-	r.in.inFlight.Add(-r.bytes)
+// release gives everything back.
+func (r *reservation) release() {
+	r.in.room.Give(r.account, r.bytes)
 	r.bytes = 0
 }
 
-// InFlight is how many bytes are admitted now.
-func (in *Intake) InFlight() int64 { return in.inFlight.Load() }
+// InFlight returns how many bytes requests hold now.
+func (in *Intake) InFlight() int64 { return in.room.Used() }
 
-// Documents takes the documents of one PutTraceSegments request and returns the
-// refusals in document order; all others are durable. An error means that
-// nothing was acknowledged. The Intake owns docs afterwards.
+// Documents stores the documents of one PutTraceSegments request. It returns the
+// refusals in document order; all other documents are durable. An error means that
+// nothing is acknowledged. The Intake owns docs afterwards.
 func (in *Intake) Documents(ctx context.Context, account trace.Account, source string, docs [][]byte) ([]decode.Refusal, error) {
-	r := &room{in: in}
+	from := Sender{account, ProtocolXRay, source}
+	r := &reservation{in: in, account: account}
 	defer r.release()
 	if err := r.takeDocuments(docs); err != nil {
-		in.turnAway(ProtocolXRay, source, len(docs), err)
+		in.turnAway(from, len(docs), err)
 		return nil, err
 	}
 	at := in.stamp()
@@ -184,80 +184,81 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 	for _, d := range docs {
 		var refusal *decode.Refusal
 		if batch, refusal = documents.Append(batch, d, at); refusal != nil {
-			in.tally.Refuse(ProtocolXRay, source, refusal.Code, refusal.Error())
+			in.tally.Refuse(from, refusal.Code, refusal.Error())
 			refused = append(refused, *refusal)
 		}
 	}
-	_, err := in.append(ctx, ProtocolXRay, account, source, batch)
+	_, err := in.append(ctx, from, batch)
 	return refused, err
 }
 
-// refuse counts one request that was not kept, by the reason that its kind is.
-func (in *Intake) refuse(protocol, source string, err error) {
+// refuse counts one refused request, with a reason that follows from the kind of its
+// error.
+func (in *Intake) refuse(from Sender, err error) {
 	switch trace.KindOf(err) {
 	case trace.KindThrottled, trace.KindTooLarge:
-		in.turnAway(protocol, source, 1, err)
+		in.turnAway(from, 1, err)
 	case trace.KindTimeout:
-		in.tally.Refuse(protocol, source, "Slow", err.Error())
+		in.tally.Refuse(from, "Slow", err.Error())
 	case trace.KindUnsupported:
-		in.tally.Refuse(protocol, source, "ContentEncoding", err.Error())
+		in.tally.Refuse(from, "ContentEncoding", err.Error())
 	default:
-		in.tally.Refuse(protocol, source, "InvalidRequest", err.Error())
+		in.tally.Refuse(from, "InvalidRequest", err.Error())
 	}
 }
 
 // turnAway counts n segments for which there was no room.
-func (in *Intake) turnAway(protocol, source string, n int, err error) {
+func (in *Intake) turnAway(from Sender, n int, err error) {
 	if trace.KindOf(err) == trace.KindTooLarge {
-		in.tally.RefuseMany(protocol, source, "TooLarge", err.Error(), n)
+		in.tally.RefuseMany(from, "TooLarge", err.Error(), n)
 		return
 	}
-	in.tally.Throttle(protocol, source, n, err)
+	in.tally.Throttle(from, n, err)
 }
 
-// Spans takes the decoded spans of one OTLP request, and adds to those that were
-// rejected what contradicts spans that are kept. An error means that nothing was
-// acknowledged.
-func (in *Intake) Spans(ctx context.Context, protocol string, account trace.Account, source string, spans *otlp.Spans) error {
+// Spans stores the decoded spans of one OTLP request. It adds the spans that contradict
+// stored ones to the rejected ones. An error means that nothing is acknowledged.
+func (in *Intake) Spans(ctx context.Context, from Sender, spans *otlp.Spans) error {
 	if spans.RejectedSpans > 0 {
-		in.tally.RefuseMany(protocol, source, "InvalidSpan", spans.Message(), spans.RejectedSpans)
+		in.tally.RefuseMany(from, "InvalidSpan", spans.Message(), spans.RejectedSpans)
 	}
 	if spans.UnknownData > 0 {
-		in.tally.RefuseMany(protocol, source, "UnknownData", spans.Message(), max(spans.UnknownData, spans.HiddenSpans))
+		in.tally.RefuseMany(from, "UnknownData", spans.Message(), max(spans.UnknownData, spans.HiddenSpans))
 	}
-	refused, err := in.append(ctx, protocol, account, source, spans.Segments)
+	refused, err := in.append(ctx, from, spans.Segments)
 	for _, r := range refused {
 		spans.Reject(otlp.RejectedSpan{Index: slices.Index(spans.Segments, r.In), TraceID: r.In.TraceID, ID: r.Entity.ID, Reason: r.Reason()})
 	}
 	return err
 }
 
-// append keeps a batch and is what of it contradicts what is kept already.
-func (in *Intake) append(ctx context.Context, protocol string, account trace.Account, source string, batch []*trace.Segment) ([]trace.Refused, error) {
+// append stores a batch, counts it, and returns the observations that contradict stored
+// ones.
+func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segment) ([]trace.Refused, error) {
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	refused, err := in.store.Append(ctx, account, batch)
+	refused, err := in.store.Append(ctx, from.Account, batch)
 	switch {
 	case err == nil:
 		shown := len(batch)
 		for i := range refused {
-			if r := &refused[i]; r.Entity == &r.In.Entity { // all of its document
+			if r := &refused[i]; r.Entity == &r.In.Entity { // the whole document
 				shown--
 			}
 		}
-		in.tally.Accept(protocol, shown)
-		in.tally.Contradict(protocol, source, refused)
+		in.tally.Accept(from, shown)
+		in.tally.Contradict(from, refused)
 		return refused, nil
-	case trace.KindOf(err) == trace.KindThrottled && protocol == ProtocolUDP:
-		in.tally.Drop(protocol, source, "StoreFull", err.Error(), len(batch)) // nobody sends it again
+	case trace.KindOf(err) == trace.KindThrottled && from.Protocol == ProtocolUDP:
+		in.tally.Drop(from, "StoreFull", err.Error(), len(batch)) // the sender does not send it again
 	case trace.KindOf(err) == trace.KindThrottled:
-		in.tally.Throttle(protocol, source, len(batch), err)
+		in.tally.Throttle(from, len(batch), err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		in.tally.Fail(protocol, source, "Cancelled", len(batch), err)
+		in.tally.Fail(from, "Cancelled", len(batch), err)
 	default:
-		in.tally.Fail(protocol, source, "StoreFailed", len(batch), err)
-		in.log.Error("segments not stored", "protocol", protocol, "segments", len(batch), "error", err)
+		in.tally.Fail(from, "StoreFailed", len(batch), err)
+		in.log.Error("segments not stored", "protocol", from.Protocol, "segments", len(batch), "error", err)
 	}
 	return nil, err
 }

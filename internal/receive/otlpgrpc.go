@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -20,27 +21,42 @@ import (
 )
 
 // OTLPGRPC serves opentelemetry.proto.collector.trace.v1.TraceService (OTLP
-// specification, "OTLP/gRPC") over HTTP/2 without TLS. Spans that are refused are
-// answered with a partial success, requests for which there is no room with
-// RESOURCE_EXHAUSTED and a retry delay, those for which there never is without one,
-// those that come too slowly with DEADLINE_EXCEEDED, those that cannot be written
-// with UNAVAILABLE.
+// specification, "OTLP/gRPC") over HTTP/2 without TLS. It answers a partial success if
+// spans were refused, RESOURCE_EXHAUSTED with a retry delay if there is no room now and
+// without a delay if there never will be, DEADLINE_EXCEEDED if the request comes too
+// slowly, PERMISSION_DENIED if the sender may not send, UNAVAILABLE if the store cannot
+// write.
 //
-// The HTTP/2 of net/http carries it, for that lets us see a message as it comes and
-// take room for it piece by piece; grpc's own has it in memory before anybody is
-// asked.
-func OTLPGRPC(in *Intake, account trace.Account) *http.Server {
-	g := &otlpGRPC{in: in, account: account}
-	g.grpc = grpc.NewServer()
+// The HTTP/2 server of net/http carries it, because it hands over a message piece by
+// piece, so that room is reserved as the bytes arrive. The one of grpc holds the whole
+// message in memory before it calls us.
+type OTLPGRPC struct {
+	in    *Intake
+	limit int64
+	grpc  *grpc.Server
+}
+
+// ExportPath is the path of the one method.
+const ExportPath = coltrace.TraceService_Export_FullMethodName
+
+// NewOTLPGRPC makes the handler; limit bounds a message, compressed and decompressed,
+// in bytes. Requests to ExportPath need an identity; it answers others as unknown.
+func NewOTLPGRPC(in *Intake, limit int64) *OTLPGRPC {
+	g := &OTLPGRPC{in: in, limit: limit, grpc: grpc.NewServer()}
 	g.grpc.RegisterService(&grpc.ServiceDesc{
 		ServiceName: coltrace.TraceService_ServiceDesc.ServiceName,
 		HandlerType: (*any)(nil),
 		Methods:     []grpc.MethodDesc{{MethodName: "Export", Handler: export}},
 		Metadata:    coltrace.TraceService_ServiceDesc.Metadata,
 	}, g)
+	return g
+}
+
+// GRPCServer makes the HTTP/2 server for a handler of gRPC requests.
+func GRPCServer(h http.Handler) *http.Server {
 	s := &http.Server{
-		Handler: g, ReadHeaderTimeout: 20 * time.Second, MaxHeaderBytes: 64 << 10, Protocols: new(http.Protocols),
-		// Clients keep their connections, and find out late that they are closed.
+		Handler: h, ReadHeaderTimeout: 20 * time.Second, MaxHeaderBytes: 64 << 10, Protocols: new(http.Protocols),
+		// Clients keep their connections and notice late when one is closed.
 		IdleTimeout: time.Hour,
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, MaxReceiveBufferPerStream: grpcWindow, MaxReceiveBufferPerConnection: 4 * grpcWindow},
 	}
@@ -48,52 +64,60 @@ func OTLPGRPC(in *Intake, account trace.Account) *http.Server {
 	return s
 }
 
-// grpcWindow is what a client may send of a request before it is read.
+// grpcWindow is how many bytes of a request a client may send before they are read.
 const grpcWindow = 256 << 10
 
-type otlpGRPC struct {
-	in      *Intake
-	account trace.Account
-	grpc    *grpc.Server
-}
-
-// incoming is a request that was read, or why it was not.
+// incoming is a request that was read, or the reason why not.
 type incoming struct {
-	source string
-	bytes  []byte
-	room   *room
-	err    error
+	from  Sender
+	bytes []byte
+	room  *reservation // nil for a request that its door refused, and counted
+	err   error
 }
 
 type incomingKey struct{}
 
-// ServeHTTP reads the message of an export, and gives grpc an empty one in its
-// place: of a call grpc does all the rest.
-func (g *otlpGRPC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == coltrace.TraceService_Export_FullMethodName {
-		m := &incoming{source: r.RemoteAddr, room: &room{in: g.in}}
-		defer m.room.release()
-		ctx := r.Context()
-		r = r.WithContext(context.WithValue(ctx, incomingKey{}, m))
-		m.bytes, m.err = g.read(w, r, m.room)
-		r.Body = io.NopCloser(bytes.NewReader(make([]byte, grpcPrefix)))
-		r.Header.Del("Grpc-Encoding")
+// ServeHTTP reads and stores the message of an export.
+func (g *OTLPGRPC) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != ExportPath {
+		g.grpc.ServeHTTP(w, r)
+		return
 	}
+	p, err := identity.From(r.Context())
+	m := &incoming{from: Sender{p.Account, ProtocolOTLPGRPC, r.RemoteAddr}, room: &reservation{in: g.in, account: p.Account}, err: err}
+	defer m.room.release()
+	if err == nil {
+		m.bytes, m.err = g.read(w, r, m.room)
+	}
+	g.serve(w, r, m)
+}
+
+// Refuse answers a request that its door did not let in, and counted.
+func (g *OTLPGRPC) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	g.serve(w, r, &incoming{err: err})
+}
+
+// serve lets grpc answer the call. grpc gets an empty message, because we have read the
+// real one.
+func (g *OTLPGRPC) serve(w http.ResponseWriter, r *http.Request, m *incoming) {
+	r = r.WithContext(context.WithValue(r.Context(), incomingKey{}, m))
+	r.Body = io.NopCloser(bytes.NewReader(make([]byte, grpcPrefix)))
+	r.Header.Del("Grpc-Encoding")
 	g.grpc.ServeHTTP(w, r)
 }
 
-// grpcPrefix is what comes before a message: whether it is compressed, and its size
-// (gRPC over HTTP/2, "Length-Prefixed-Message").
+// grpcPrefix is the length of the prefix of a message: one byte says whether it is
+// compressed, four are its size (gRPC over HTTP/2, "Length-Prefixed-Message").
 const grpcPrefix = 5
 
 // read reads one message and decompresses it.
-func (g *otlpGRPC) read(w http.ResponseWriter, r *http.Request, taken *room) ([]byte, error) {
+func (g *OTLPGRPC) read(w http.ResponseWriter, r *http.Request, taken *reservation) ([]byte, error) {
 	codings, err := codingsOf(r.Header["Grpc-Encoding"])
 	if err != nil {
 		w.Header().Set("Grpc-Accept-Encoding", acceptedCodings)
 		return nil, err
 	}
-	a := g.in.arrive(w, r)
+	a := g.in.arrive(w, r, taken.account)
 	prefix, err := a.read(r.Body, grpcPrefix, grpcPrefix, false)
 	var body []byte
 	if err == nil {
@@ -101,10 +125,10 @@ func (g *otlpGRPC) read(w http.ResponseWriter, r *http.Request, taken *room) ([]
 		if prefix[0] == 0 {
 			codings = nil
 		}
-		if len(codings) == 0 && size <= maxOTLPBody && 2*size > g.in.maxInFlight {
+		if len(codings) == 0 && size <= g.limit && 2*size > g.in.maxInFlight {
 			err = g.in.tooLarge(2 * size)
 		} else {
-			body, err = a.read(r.Body, size, maxOTLPBody, len(codings) > 0)
+			body, err = a.read(r.Body, size, g.limit, len(codings) > 0)
 		}
 	}
 	if err != nil {
@@ -114,7 +138,7 @@ func (g *otlpGRPC) read(w http.ResponseWriter, r *http.Request, taken *room) ([]
 	if err := a.finish(taken); err != nil {
 		return nil, err
 	}
-	return g.in.decompress(body, codings, taken, maxOTLPBody, false)
+	return g.in.decompress(body, codings, taken, g.limit, false)
 }
 
 func export(srv any, ctx context.Context, _ func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
@@ -122,24 +146,27 @@ func export(srv any, ctx context.Context, _ func(any) error, _ grpc.UnaryServerI
 	if !ok {
 		return nil, status.Error(codes.Internal, "the request has no message")
 	}
-	return srv.(*otlpGRPC).export(ctx, m)
+	return srv.(*OTLPGRPC).export(ctx, m)
 }
 
-func (g *otlpGRPC) export(ctx context.Context, m *incoming) (*coltrace.ExportTraceServiceResponse, error) {
+func (g *OTLPGRPC) export(ctx context.Context, m *incoming) (*coltrace.ExportTraceServiceResponse, error) {
 	err := m.err
+	if m.room == nil {
+		return nil, grpcError(err)
+	}
 	if err == nil {
 		err = m.room.take(spansCost(m.bytes, false))
 	}
 	if err != nil {
-		g.in.refuse(ProtocolOTLPGRPC, m.source, err)
+		g.in.refuse(m.from, err)
 		return nil, grpcError(err)
 	}
 	spans, err := g.in.mapper.Proto(m.bytes, g.in.stamp())
 	if err != nil {
-		g.in.refuse(ProtocolOTLPGRPC, m.source, err)
+		g.in.refuse(m.from, err)
 		return nil, grpcError(err)
 	}
-	if err := g.in.Spans(ctx, ProtocolOTLPGRPC, g.account, m.source, &spans); err != nil {
+	if err := g.in.Spans(ctx, m.from, &spans); err != nil {
 		return nil, grpcError(err)
 	}
 	return exportResponse(spans), nil
@@ -156,6 +183,8 @@ func grpcError(err error) error {
 		code, delay = codes.Unavailable, 5*time.Second
 	case trace.KindInvalid:
 		code = codes.InvalidArgument
+	case trace.KindDenied:
+		code = codes.PermissionDenied
 	case trace.KindTimeout:
 		code = codes.DeadlineExceeded
 	case trace.KindUnsupported:

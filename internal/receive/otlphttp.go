@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/genproto/googleapis/rpc/status"
@@ -16,9 +17,6 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxOTLPBody is the most an OTLP request may hold, decompressed.
-const maxOTLPBody = 64 << 20
-
 const (
 	protobufType = "application/x-protobuf"
 	jsonType     = "application/json"
@@ -26,41 +24,49 @@ const (
 
 // OTLPHTTP serves POST /v1/traces (OTLP specification, "OTLP/HTTP"): protobuf or
 // JSON, plain or compressed. It answers in the request's encoding: 200 with a partial
-// success for spans that were refused, 400 for what is no OTLP, 408 for what comes
-// too slowly, 413 over 64 MB, 415 for other types and encodings, 429 and 503 with
-// Retry-After when there is no room or nothing can be written.
-func OTLPHTTP(in *Intake, account trace.Account) http.Handler {
-	return &otlpHTTP{in: in, account: account}
+// success if spans were refused, 400 if the body is not OTLP, 403 if the sender may not
+// send, 408 if it sends too slowly, 413 if the body is over the limit, 415 for other
+// types and encodings, 429 and 503 with Retry-After if there is no room or the store
+// cannot write.
+type OTLPHTTP struct {
+	in    *Intake
+	limit int64
 }
 
-type otlpHTTP struct {
-	in      *Intake
-	account trace.Account
-}
+// NewOTLPHTTP makes the handler; limit bounds a body, compressed and decompressed, in
+// bytes. Requests need an identity.
+func NewOTLPHTTP(in *Intake, limit int64) *OTLPHTTP { return &OTLPHTTP{in: in, limit: limit} }
 
-func (h *otlpHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP stores the spans of one request.
+func (h *OTLPHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	typ, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
-		h.fail(w, r, jsonType, http.StatusMethodNotAllowed, "MethodNotAllowed", fmt.Errorf("%s is not possible here: send spans with POST", r.Method))
+		h.fail(w, r, http.StatusMethodNotAllowed, "MethodNotAllowed", fmt.Errorf("%s is not possible here: send spans with POST", r.Method))
 		return
 	case typ != protobufType && typ != jsonType:
-		h.fail(w, r, jsonType, http.StatusUnsupportedMediaType, "ContentType", fmt.Errorf("content type %q: want %s or %s", typ, protobufType, jsonType))
+		h.fail(w, r, http.StatusUnsupportedMediaType, "ContentType", fmt.Errorf("content type %q: want %s or %s", typ, protobufType, jsonType))
 		return
 	}
-	taken := room{in: h.in}
+	p, err := identity.From(r.Context())
+	if err != nil {
+		h.answerError(w, typ, err)
+		return
+	}
+	from := Sender{p.Account, ProtocolOTLPHTTP, r.RemoteAddr}
+	taken := reservation{in: h.in, account: p.Account}
 	defer taken.release()
-	times := int64(2) // the body, and what decoding makes of it besides its spans
+	times := int64(2) // the body, and as much again while it is decoded
 	if typ == jsonType {
 		times = 3
 	}
-	body, err := h.in.readBody(w, r, &taken, maxOTLPBody, times, false)
+	body, err := h.in.readBody(w, r, &taken, reading{limit: h.limit, times: times})
 	if err == nil {
 		err = taken.take(spansCost(body, typ == jsonType))
 	}
 	if err != nil {
-		h.refuse(w, r, typ, err)
+		h.refuse(w, from, typ, err)
 		return
 	}
 	parse := h.in.mapper.Proto
@@ -69,7 +75,7 @@ func (h *otlpHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	spans, err := parse(body, h.in.stamp())
 	if err == nil {
-		err = h.in.Spans(r.Context(), ProtocolOTLPHTTP, h.account, r.RemoteAddr, &spans)
+		err = h.in.Spans(r.Context(), from, &spans)
 		if err != nil {
 			h.answerError(w, typ, err)
 			return
@@ -77,12 +83,18 @@ func (h *otlpHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.answer(w, typ, http.StatusOK, exportResponse(spans))
 		return
 	}
-	h.refuse(w, r, typ, err)
+	h.refuse(w, from, typ, err)
 }
 
-// exportResponse is the answer to a request that was kept: its refused spans, and
-// what of it is not known here. With no span refused the message is a warning
-// (OTLP specification, "Partial Success").
+// Refuse answers a request that its door did not let in, and counted.
+func (h *OTLPHTTP) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	typ, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	h.answerError(w, typ, err)
+}
+
+// exportResponse makes the answer to a stored request: it names refused spans and
+// unknown fields. If no span was refused, the message is a warning (OTLP specification,
+// "Partial Success").
 func exportResponse(spans otlp.Spans) *coltrace.ExportTraceServiceResponse {
 	res := &coltrace.ExportTraceServiceResponse{}
 	if message := spans.Message(); message != "" {
@@ -91,9 +103,9 @@ func exportResponse(spans otlp.Spans) *coltrace.ExportTraceServiceResponse {
 	return res
 }
 
-// refuse answers a request that is itself wrong, or for which there is no room.
-func (h *otlpHTTP) refuse(w http.ResponseWriter, r *http.Request, typ string, err error) {
-	h.in.refuse(ProtocolOTLPHTTP, r.RemoteAddr, err)
+// refuse counts and answers an invalid request, or one without room.
+func (h *OTLPHTTP) refuse(w http.ResponseWriter, from Sender, typ string, err error) {
+	h.in.refuse(from, err)
 	code := http.StatusBadRequest
 	switch trace.KindOf(err) {
 	case trace.KindThrottled:
@@ -109,18 +121,25 @@ func (h *otlpHTTP) refuse(w http.ResponseWriter, r *http.Request, typ string, er
 	h.answer(w, typ, code, &status.Status{Code: int32(codes.InvalidArgument), Message: err.Error()})
 }
 
-func (h *otlpHTTP) fail(w http.ResponseWriter, r *http.Request, typ string, code int, reason string, err error) {
-	h.in.tally.Refuse(ProtocolOTLPHTTP, r.RemoteAddr, reason, err.Error())
-	h.answer(w, typ, code, &status.Status{Code: int32(codes.InvalidArgument), Message: err.Error()})
+// fail counts and answers a request with a wrong method or content type.
+func (h *OTLPHTTP) fail(w http.ResponseWriter, r *http.Request, code int, reason string, err error) {
+	from := Sender{Protocol: ProtocolOTLPHTTP, Source: r.RemoteAddr}
+	if p, err := identity.From(r.Context()); err == nil { // a request with a wrong method has none
+		from.Account = p.Account
+	}
+	h.in.tally.Refuse(from, reason, err.Error())
+	h.answer(w, jsonType, code, &status.Status{Code: int32(codes.InvalidArgument), Message: err.Error()})
 }
 
-// answerError answers what the store said.
-func (h *otlpHTTP) answerError(w http.ResponseWriter, typ string, err error) {
+// answerError answers with an error of the store or of the door.
+func (h *OTLPHTTP) answerError(w http.ResponseWriter, typ string, err error) {
 	code, rpc := http.StatusInternalServerError, codes.Internal
 	switch trace.KindOf(err) {
 	case trace.KindThrottled:
 		code, rpc = http.StatusTooManyRequests, codes.ResourceExhausted
 		w.Header().Set("Retry-After", "1")
+	case trace.KindDenied:
+		code, rpc = http.StatusForbidden, codes.PermissionDenied
 	case trace.KindUnavailable:
 		code, rpc = http.StatusServiceUnavailable, codes.Unavailable
 		w.Header().Set("Retry-After", "5")
@@ -128,7 +147,7 @@ func (h *otlpHTTP) answerError(w http.ResponseWriter, typ string, err error) {
 	h.answer(w, typ, code, &status.Status{Code: int32(rpc), Message: err.Error()})
 }
 
-func (h *otlpHTTP) answer(w http.ResponseWriter, typ string, code int, m proto.Message) {
+func (h *OTLPHTTP) answer(w http.ResponseWriter, typ string, code int, m proto.Message) {
 	var b []byte
 	var err error
 	if typ == jsonType {
@@ -136,7 +155,7 @@ func (h *otlpHTTP) answer(w http.ResponseWriter, typ string, code int, m proto.M
 	} else {
 		b, err = proto.Marshal(m)
 	}
-	if err != nil { // a message of ours that cannot be marshalled is a bug, but no reason to fall silent
+	if err != nil { // a bug of ours, but the client still needs an answer
 		code, typ = http.StatusInternalServerError, jsonType
 		b, _ = json.Marshal(map[string]string{"message": err.Error()})
 	}

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -56,13 +58,27 @@ func newIntake(t *testing.T, maxInFlight int64) (*receive.Intake, *keeper, *rece
 	return receive.New(receive.Options{Store: k, Tally: tally, MaxInFlight: maxInFlight}), k, tally
 }
 
+// as is the door before a handler: all requests are those of an account.
+func as(account trace.Account, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := identity.Principal{Owner: trace.Owner{Account: account}}
+		h.ServeHTTP(w, r.WithContext(identity.With(r.Context(), p)))
+	})
+}
+
+func anybody(string) (identity.Principal, error) {
+	return identity.Principal{Owner: trace.Owner{Account: "0"}}, nil
+}
+
+func spansTo(in *receive.Intake) http.Handler { return as("0", receive.NewOTLPHTTP(in, 64<<20)) }
+
 func document(i int) string {
 	return fmt.Sprintf(`{"name":"api","id":"%016x","trace_id":"1-5f84c7a1-%024x","start_time":1.5,"end_time":2}`, i+1, i+1)
 }
 
 func reasons(tally *receive.Tally) string {
 	var out []string
-	for _, c := range tally.Counts() {
+	for _, c := range tally.Counts("0") {
 		out = append(out, fmt.Sprintf("%s/%s/%s=%d", c.Protocol, c.Outcome, c.Reason, c.Count))
 	}
 	return strings.Join(out, " ")
@@ -117,7 +133,7 @@ func TestIntake_refusesWhatNeverFits(t *testing.T) {
 	r := httptest.NewRequest("POST", "/v1/traces", bytes.NewReader(encode(t, request(1))))
 	r.Header.Set("Content-Type", "application/x-protobuf")
 	w := httptest.NewRecorder()
-	receive.OTLPHTTP(in, "0").ServeHTTP(w, r)
+	spansTo(in).ServeHTTP(w, r)
 	if w.Code != 413 || w.Header().Get("Retry-After") != "" || k.count() != 0 || in.InFlight() != 0 {
 		t.Errorf("status %d, headers %v, %d in flight", w.Code, w.Header(), in.InFlight())
 	}
@@ -145,7 +161,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func TestUDP_keepsDocumentsAndCountsTheRest(t *testing.T) {
 	in, k, tally := newIntake(t, 0)
-	u, err := receive.ListenUDP("127.0.0.1:0", in, "0")
+	u, err := receive.ListenUDP("127.0.0.1:0", in, anybody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +182,7 @@ func TestUDP_keepsDocumentsAndCountsTheRest(t *testing.T) {
 	}
 	eventually(t, "500 segments and 6 refusals", func() bool {
 		var rejected int64
-		for _, c := range tally.Counts() {
+		for _, c := range tally.Counts("0") {
 			if c.Outcome == receive.OutcomeRejected {
 				rejected += c.Count
 			}
@@ -186,12 +202,12 @@ func TestUDP_keepsDocumentsAndCountsTheRest(t *testing.T) {
 
 func TestUDP_busyAddress(t *testing.T) {
 	in, _, _ := newIntake(t, 0)
-	u, err := receive.ListenUDP("127.0.0.1:0", in, "0")
+	u, err := receive.ListenUDP("127.0.0.1:0", in, anybody)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer u.Close()
-	if _, err := receive.ListenUDP(u.Addr().String(), in, "0"); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := receive.ListenUDP(u.Addr().String(), in, anybody); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -256,7 +272,7 @@ func TestOTLPHTTP(t *testing.T) {
 			r.Header.Set("Content-Type", c.typ)
 			r.Header.Set("Content-Encoding", c.encoding)
 			w := httptest.NewRecorder()
-			receive.OTLPHTTP(in, "0").ServeHTTP(w, r)
+			spansTo(in).ServeHTTP(w, r)
 			if w.Code != c.status || k.count() != c.kept || in.InFlight() != 0 {
 				t.Fatalf("status %d, %d kept, %d in flight: %q", w.Code, k.count(), in.InFlight(), w.Body)
 			}
@@ -296,7 +312,7 @@ func TestOTLPHTTP_overload(t *testing.T) {
 	r := httptest.NewRequest("POST", "/v1/traces", bytes.NewReader(encode(t, request(1))))
 	r.Header.Set("Content-Type", "application/x-protobuf")
 	w := httptest.NewRecorder()
-	receive.OTLPHTTP(in, "0").ServeHTTP(w, r)
+	spansTo(in).ServeHTTP(w, r)
 	if w.Code != 429 || w.Header().Get("Retry-After") == "" || k.count() != 0 {
 		t.Errorf("status %d, headers %v", w.Code, w.Header())
 	}
@@ -307,7 +323,7 @@ func TestOTLPHTTP_overload(t *testing.T) {
 
 func TestOTLPHTTP_halfABodyIsNotKept(t *testing.T) {
 	in, k, tally := newIntake(t, 0)
-	s := httptest.NewServer(receive.OTLPHTTP(in, "0"))
+	s := httptest.NewServer(spansTo(in))
 	defer s.Close()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {
@@ -315,7 +331,7 @@ func TestOTLPHTTP_halfABodyIsNotKept(t *testing.T) {
 	}
 	fmt.Fprintf(conn, "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 100\r\n\r\nhalf")
 	conn.Close()
-	eventually(t, "refused and nothing in flight", func() bool { return len(tally.Refused()) == 1 && in.InFlight() == 0 })
+	eventually(t, "refused and nothing in flight", func() bool { return len(tally.Refused("0")) == 1 && in.InFlight() == 0 })
 	if k.count() != 0 {
 		t.Error("half a body was kept")
 	}
@@ -323,7 +339,7 @@ func TestOTLPHTTP_halfABodyIsNotKept(t *testing.T) {
 
 func TestOTLPGRPC(t *testing.T) {
 	in, k, _ := newIntake(t, 0)
-	server := receive.OTLPGRPC(in, "0")
+	server := receive.GRPCServer(as("0", receive.NewOTLPGRPC(in, 64<<20)))
 	at, err := receive.ListenTCP("OTLP/gRPC", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package receive
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -12,16 +13,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Outcomes of what was received, as they show in metrics.
+// Outcomes of documents and spans, by the names that metrics show.
 const (
 	OutcomeAccepted  = "accepted"  // durable
-	OutcomeRejected  = "rejected"  // cannot be right; sending it again would not help
-	OutcomeThrottled = "throttled" // no room just then
+	OutcomeRejected  = "rejected"  // invalid; sending it again does not help
+	OutcomeThrottled = "throttled" // there was no room at that moment
 	OutcomeFailed    = "failed"    // could not be stored
-	OutcomeDropped   = "dropped"   // a datagram for which there was no room
+	OutcomeDropped   = "dropped"   // a datagram without room
 )
 
-// Count is how many segments of a protocol had one outcome for one reason.
+// Count says how many segments of a protocol had one outcome for one reason.
 type Count struct {
 	Protocol string `json:"protocol"`
 	Outcome  string `json:"outcome"`
@@ -30,7 +31,7 @@ type Count struct {
 	Count    int64  `json:"count"`
 }
 
-// Refused is one thing that was not kept, and why.
+// Refused says what was not stored, and why.
 type Refused struct {
 	Time     float64 `json:"time"` // epoch seconds
 	Protocol string  `json:"protocol"`
@@ -39,27 +40,51 @@ type Refused struct {
 	Message  string  `json:"message"`
 }
 
+// Sender says who sent something.
+type Sender struct {
+	// Account is the account that the sender belongs to; "" if nobody knows, for example
+	// for a request that a door refused.
+	Account  trace.Account
+	Protocol string // one of those above
+	Source   string // host:port; "" if nobody knows
+}
+
 const (
-	keepRefused = 50   // last refusals kept for the status page
-	keepSources = 1000 // distinct (protocol, outcome, reason, source) kept
+	keepRefused  = 50     // newest refusals per account, for its status page
+	keepSources  = 1000   // different (protocol, outcome, reason, source) in metrics, and per account
+	keepAccounts = 100    // accounts with counts of their own: those counted most recently
+	keepSeries   = 10_000 // different counts of all accounts together
 )
 
-// Tally counts what became of everything that was received, and remembers the
-// last refusals. Its methods may be called by many goroutines.
+// Tally counts the outcome of everything that was received, and keeps the newest
+// refusals: for metrics over all accounts, for status pages per account. Many goroutines
+// may call its methods.
 type Tally struct {
 	now      func() time.Time
 	segments *prometheus.CounterVec
 	refusals *prometheus.Desc
-	onRefuse func(Refused)
+	onRefuse func(trace.Account, Refused)
 
-	mu      sync.Mutex
-	counts  map[Count]int64 // key has Count 0
-	refused []Refused       // newest last
+	mu       sync.Mutex
+	all      counts
+	accounts map[trace.Account]*book
+	series   int   // in all books
+	clock    int64 // rises with each use of a book
 }
 
-// NewTally registers its metrics with reg. onRefuse, if not nil, is called for
-// each refusal and must not block.
-func NewTally(reg prometheus.Registerer, now func() time.Time, onRefuse func(Refused)) *Tally {
+// counts maps a Count, with its number left 0, to the number.
+type counts map[Count]int64
+
+// book holds the counts and refusals of one account.
+type book struct {
+	counts  counts
+	refused []Refused // newest last
+	used    int64     // clock when it was used last
+}
+
+// NewTally registers its metrics with reg. onRefuse, if not nil, is called for each
+// refusal, with the account of its sender, and must not block.
+func NewTally(reg prometheus.Registerer, now func() time.Time, onRefuse func(trace.Account, Refused)) *Tally {
 	t := &Tally{
 		now: now,
 		segments: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -70,7 +95,8 @@ func NewTally(reg prometheus.Registerer, now func() time.Time, onRefuse func(Ref
 			"What was not kept, by protocol, outcome, reason and the host that sent it; hosts beyond the first thousand series are \"others\".",
 			[]string{"protocol", "outcome", "reason", "source"}, nil),
 		onRefuse: onRefuse,
-		counts:   map[Count]int64{},
+		all:      counts{},
+		accounts: map[trace.Account]*book{},
 	}
 	reg.MustRegister(t.segments, t)
 	for _, p := range []string{ProtocolUDP, ProtocolXRay, ProtocolOTLPGRPC, ProtocolOTLPHTTP} {
@@ -80,110 +106,172 @@ func NewTally(reg prometheus.Registerer, now func() time.Time, onRefuse func(Ref
 }
 
 // Accept counts segments that are durable.
-func (t *Tally) Accept(protocol string, n int) { t.add(protocol, OutcomeAccepted, "", "", n) }
+func (t *Tally) Accept(from Sender, n int) {
+	from.Source = ""
+	t.add(from, OutcomeAccepted, "", n)
+}
 
-// Refuse counts one document, span or request that cannot be right.
-func (t *Tally) Refuse(protocol, source, reason, message string) {
-	t.RefuseMany(protocol, source, reason, message, 1)
+// Refuse counts one invalid document, span or request.
+func (t *Tally) Refuse(from Sender, reason, message string) {
+	t.RefuseMany(from, reason, message, 1)
 }
 
 // RefuseMany counts n documents or spans that were refused together.
-func (t *Tally) RefuseMany(protocol, source, reason, message string, n int) {
-	t.add(protocol, OutcomeRejected, reason, source, n)
-	t.remember(protocol, source, reason, message)
+func (t *Tally) RefuseMany(from Sender, reason, message string, n int) {
+	t.add(from, OutcomeRejected, reason, n)
+	t.remember(from, reason, message)
 }
 
-// Contradict counts observations that are kept but not shown, because they say
-// something else of one that is shown. source is "" where the sender is not known
-// any more.
-func (t *Tally) Contradict(protocol, source string, refused []trace.Refused) {
+// Contradict counts observations that are stored but not shown, because they contradict
+// one that is shown.
+func (t *Tally) Contradict(from Sender, refused []trace.Refused) {
 	if len(refused) == 0 {
 		return
 	}
-	t.add(protocol, OutcomeRejected, "Contradiction", source, len(refused))
+	t.add(from, OutcomeRejected, "Contradiction", len(refused))
 	for i := range refused[:min(len(refused), keepRefused)] {
 		r := &refused[i]
-		t.remember(protocol, source, "Contradiction", fmt.Sprintf("%s of trace %s: %s", r.Entity.ID, r.In.TraceID, r.Reason()))
+		t.remember(from, "Contradiction", fmt.Sprintf("%s of trace %s: %s", r.Entity.ID, r.In.TraceID, r.Reason()))
 	}
 }
 
-// Throttle counts segments for which there was no room.
-func (t *Tally) Throttle(protocol, source string, n int, err error) {
-	t.add(protocol, OutcomeThrottled, "Throttled", source, n)
-	t.remember(protocol, source, "Throttled", err.Error())
+// Throttle counts n segments without room.
+func (t *Tally) Throttle(from Sender, n int, err error) {
+	t.add(from, OutcomeThrottled, "Throttled", n)
+	t.remember(from, "Throttled", err.Error())
 }
 
-// Fail counts segments that could not be stored.
-func (t *Tally) Fail(protocol, source, reason string, n int, err error) {
-	t.add(protocol, OutcomeFailed, reason, source, n)
-	t.remember(protocol, source, reason, err.Error())
+// Fail counts n segments that could not be stored.
+func (t *Tally) Fail(from Sender, reason string, n int, err error) {
+	t.add(from, OutcomeFailed, reason, n)
+	t.remember(from, reason, err.Error())
 }
 
-// Drop counts datagrams for which there was no room.
-func (t *Tally) Drop(protocol, source, reason, message string, n int) {
-	t.add(protocol, OutcomeDropped, reason, source, n)
-	t.remember(protocol, source, reason, message)
+// Drop counts n datagrams without room.
+func (t *Tally) Drop(from Sender, reason, message string, n int) {
+	t.add(from, OutcomeDropped, reason, n)
+	t.remember(from, reason, message)
 }
 
-func (t *Tally) add(protocol, outcome, reason, source string, n int) {
-	t.segments.WithLabelValues(protocol, outcome, reason).Add(float64(n))
-	if host, _, err := net.SplitHostPort(source); err == nil {
-		source = host
+func (t *Tally) add(from Sender, outcome, reason string, n int) {
+	t.segments.WithLabelValues(from.Protocol, outcome, reason).Add(float64(n))
+	key := Count{Protocol: from.Protocol, Outcome: outcome, Reason: reason, Source: from.Source}
+	if host, _, err := net.SplitHostPort(from.Source); err == nil {
+		key.Source = host
 	}
-	key := Count{Protocol: protocol, Outcome: outcome, Reason: reason, Source: source}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.counts[key]; !known && len(t.counts) >= keepSources {
+	t.all.add(key, int64(n), keepSources)
+	b := t.book(from.Account)
+	before := len(b.counts)
+	most := keepSources
+	if t.series >= keepSeries {
+		most = 0
+	}
+	b.counts.add(key, int64(n), most)
+	t.series += len(b.counts) - before
+}
+
+// add adds n to a key, or to the source "others" if there are too many keys.
+func (c counts) add(key Count, n int64, most int) {
+	if _, known := c[key]; !known && len(c) >= most && key.Source != "" {
 		key.Source = "others"
 	}
-	t.counts[key] += int64(n)
+	c[key] += n
 }
 
-func (t *Tally) remember(protocol, source, reason, message string) {
-	r := Refused{Time: float64(t.now().UnixMilli()) / 1000, Protocol: protocol, Source: source, Reason: reason, Message: message}
-	t.mu.Lock()
-	if len(t.refused) == keepRefused {
-		t.refused = slices.Delete(t.refused, 0, 1)
+// book finds or opens the book of an account. If there are too many, it closes the one
+// that was used least recently. The caller holds mu.
+func (t *Tally) book(account trace.Account) *book {
+	b := t.accounts[account]
+	if b == nil {
+		if len(t.accounts) >= keepAccounts {
+			var oldest trace.Account
+			least := int64(math.MaxInt64)
+			for a, b := range t.accounts {
+				if b.used < least {
+					oldest, least = a, b.used
+				}
+			}
+			t.series -= len(t.accounts[oldest].counts)
+			delete(t.accounts, oldest)
+		}
+		b = &book{counts: counts{}}
+		t.accounts[account] = b
 	}
-	t.refused = append(t.refused, r)
+	t.clock++
+	b.used = t.clock
+	return b
+}
+
+func (t *Tally) remember(from Sender, reason, message string) {
+	r := Refused{Time: float64(t.now().UnixMilli()) / 1000, Protocol: from.Protocol, Source: from.Source, Reason: reason, Message: message}
+	t.mu.Lock()
+	b := t.book(from.Account)
+	if len(b.refused) == keepRefused {
+		b.refused = slices.Delete(b.refused, 0, 1)
+	}
+	b.refused = append(b.refused, r)
 	t.mu.Unlock()
 	if t.onRefuse != nil {
-		t.onRefuse(r)
+		t.onRefuse(from.Account, r)
 	}
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (t *Tally) Describe(descs chan<- *prometheus.Desc) { descs <- t.refusals }
 
-// Collect is part of prometheus.Collector: what was not kept, by source.
+// Collect implements prometheus.Collector: refusals by source.
 func (t *Tally) Collect(metrics chan<- prometheus.Metric) {
-	for _, c := range t.Counts() {
+	t.mu.Lock()
+	all := t.all.list()
+	t.mu.Unlock()
+	for _, c := range all {
 		if c.Outcome != OutcomeAccepted {
 			metrics <- prometheus.MustNewConstMetric(t.refusals, prometheus.CounterValue, float64(c.Count), c.Protocol, c.Outcome, c.Reason, c.Source)
 		}
 	}
 }
 
-// Counts lists all counts, ordered by protocol, outcome, reason and source.
-func (t *Tally) Counts() []Count {
+// Counts returns the counts of some accounts together, ordered by protocol, outcome,
+// reason and source.
+func (t *Tally) Counts(accounts ...trace.Account) []Count {
+	sum := counts{}
 	t.mu.Lock()
-	out := make([]Count, 0, len(t.counts))
-	for key, n := range t.counts {
+	defer t.mu.Unlock()
+	for _, a := range accounts {
+		if b := t.accounts[a]; b != nil {
+			for key, n := range b.counts {
+				sum[key] += n
+			}
+		}
+	}
+	return sum.list()
+}
+
+func (c counts) list() []Count {
+	out := make([]Count, 0, len(c))
+	for key, n := range c {
 		key.Count = n
 		out = append(out, key)
 	}
-	t.mu.Unlock()
 	slices.SortFunc(out, func(a, b Count) int {
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Outcome, b.Outcome), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Source, b.Source))
 	})
 	return out
 }
 
-// Refused lists the last refusals, newest first.
-func (t *Tally) Refused() []Refused {
+// Refused returns the newest refusals of some accounts, newest first.
+func (t *Tally) Refused(accounts ...trace.Account) []Refused {
+	var out []Refused
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := slices.Clone(t.refused)
+	for _, a := range accounts {
+		if b := t.accounts[a]; b != nil {
+			out = append(out, b.refused...)
+		}
+	}
 	slices.Reverse(out)
-	return out
+	slices.SortStableFunc(out, func(a, b Refused) int { return cmp.Compare(b.Time, a.Time) })
+	return out[:min(len(out), keepRefused)]
 }

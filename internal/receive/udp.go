@@ -5,44 +5,56 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"golang.org/x/net/ipv4"
 )
 
+// MaxDatagram is the most bytes of a datagram: what the stock daemon reads, and the
+// most that UDP carries.
+const MaxDatagram = 64 << 10
+
 const (
-	maxDatagram     = 64 << 10 // what the stock daemon reads, and the most UDP carries
 	datagramsAtOnce = 32       // read by one system call
-	udpSocketBuffer = 16 << 20 // asked of the kernel; it may give less
+	udpSocketBuffer = 16 << 20 // bytes asked of the kernel, which may give less
 	udpQueueLength  = 64 << 10
 	udpAppendMost   = 512     // documents stored together
-	udpAppendBytes  = 1 << 20 // of them
-	udpAppenders    = 4       // batches stored at the same time, so that they share a sync
+	udpAppendBytes  = 1 << 20 // their bytes
+	udpAppenders    = 4       // batches stored at the same time, which share a sync
 )
 
 // UDP listens for X-Ray daemon datagrams: a header line and a segment document
-// (aws-xray-daemon, pkg/tracesegment). Nothing is answered; what is not kept is
-// counted by reason and source.
+// (aws-xray-daemon, pkg/tracesegment). It answers nothing, and counts what it does not
+// store, by reason and source.
 type UDP struct {
 	in      *Intake
-	account trace.Account
+	who     Who
 	conn    *net.UDPConn
 	queue   chan datagram
-	queued  atomic.Int64 // bytes read and not yet stored
+	room    *room.Room // for the datagrams in the queue, in bytes
+	slot    int64      // the least bytes that a datagram counts with
 	readers sync.WaitGroup
 	writers sync.WaitGroup
 }
 
+// Who says who sends from an address, host:port. Its errors are those of an
+// identity.Authenticator.
+type Who func(source string) (identity.Principal, error)
+
 type datagram struct {
 	body   []byte
-	source string
+	from   Sender
+	weight int64 // bytes of room
 }
 
 // ListenUDP binds addr.
-func ListenUDP(addr string, in *Intake, account trace.Account) (*UDP, error) {
+func ListenUDP(addr string, in *Intake, who Who) (*UDP, error) {
 	a, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for datagrams on %s: %w", addr, err)
@@ -51,7 +63,8 @@ func ListenUDP(addr string, in *Intake, account trace.Account) (*UDP, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for datagrams on %s: %w", addr, err)
 	}
-	u := &UDP{in: in, account: account, conn: conn, queue: make(chan datagram, udpQueueLength)}
+	u := &UDP{in: in, who: who, conn: conn, queue: make(chan datagram, udpQueueLength), room: room.New(in.udpQueue)}
+	u.slot = (in.udpQueue + udpQueueLength - 1) / udpQueueLength // so that the room is full before the queue is
 	if err := tune(conn); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("listen for datagrams on %s: %w", addr, err)
@@ -59,7 +72,7 @@ func ListenUDP(addr string, in *Intake, account trace.Account) (*UDP, error) {
 	return u, nil
 }
 
-// Addr is the address that is listened on.
+// Addr returns the address of the listener.
 func (u *UDP) Addr() net.Addr { return u.conn.LocalAddr() }
 
 // Serve reads until Close.
@@ -74,7 +87,7 @@ func (u *UDP) Serve() error {
 	return nil
 }
 
-// Close stops reading; Serve returns when all that was read is stored.
+// Close stops reading; Serve returns when everything that was read is stored.
 func (u *UDP) Close() error { return u.conn.Close() }
 
 // read moves datagrams from the socket to the queue.
@@ -82,7 +95,7 @@ func (u *UDP) read() {
 	conn := ipv4.NewPacketConn(u.conn)
 	messages := make([]ipv4.Message, datagramsAtOnce)
 	for i := range messages {
-		messages[i].Buffers = [][]byte{make([]byte, maxDatagram)}
+		messages[i].Buffers = [][]byte{make([]byte, MaxDatagram)}
 		messages[i].OOB = make([]byte, oobSize)
 	}
 	var dropped uint32
@@ -92,14 +105,14 @@ func (u *UDP) read() {
 			return
 		}
 		if err != nil {
-			// Errors of single datagrams (such as ICMP answers) do not end the socket.
-			u.in.tally.Refuse(ProtocolUDP, "", "ReadError", err.Error())
+			// Errors of single datagrams (such as ICMP answers) do not close the socket.
+			u.in.tally.Refuse(Sender{Protocol: ProtocolUDP}, "ReadError", err.Error())
 			continue
 		}
 		for i := range messages[:n] {
 			m := &messages[i]
 			if total, ok := overflow(m.OOB[:m.NN]); ok && total != dropped {
-				u.in.tally.Drop(ProtocolUDP, "", "KernelBufferFull", "datagrams came faster than they were read; a larger net.core.rmem_max helps", int(total-dropped))
+				u.in.tally.Drop(Sender{Protocol: ProtocolUDP}, "KernelBufferFull", "datagrams came faster than they were read; a larger net.core.rmem_max helps", int(total-dropped))
 				dropped = total
 			}
 			u.enqueue(m.Buffers[0][:m.N], m.Addr)
@@ -107,51 +120,83 @@ func (u *UDP) read() {
 	}
 }
 
-func (u *UDP) enqueue(b []byte, from net.Addr) {
-	source := from.String()
-	body, refusal := decode.Datagram(b)
-	if refusal != nil {
-		u.in.tally.Refuse(ProtocolUDP, source, refusal.Code, refusal.Error())
+func (u *UDP) enqueue(b []byte, addr net.Addr) {
+	from := Sender{Protocol: ProtocolUDP, Source: sourceOf(addr)}
+	p, err := u.who(from.Source)
+	if err != nil {
+		u.in.tally.Refuse(from, "Identity", err.Error())
 		return
 	}
-	size := int64(len(body))
-	if u.queued.Add(size) > u.in.udpQueue {
-		u.queued.Add(-size)
-		u.in.tally.Drop(ProtocolUDP, source, "QueueFull", "datagrams came faster than they were stored", 1)
+	from.Account = p.Account
+	body, refusal := decode.Datagram(b)
+	if refusal != nil {
+		u.in.tally.Refuse(from, refusal.Code, refusal.Error())
+		return
+	}
+	weight := max(int64(len(body)), u.slot)
+	if u.room.Try(from.Account, weight, 0) != room.Granted {
+		u.in.tally.Drop(from, "QueueFull", "datagrams came faster than they were stored", 1)
 		return
 	}
 	select {
-	case u.queue <- datagram{body: append([]byte(nil), body...), source: source}:
+	case u.queue <- datagram{append([]byte(nil), body...), from, weight}:
 	default:
-		u.queued.Add(-size)
-		u.in.tally.Drop(ProtocolUDP, source, "QueueFull", "datagrams came faster than they were stored", 1)
+		u.room.Give(from.Account, weight)
+		u.in.tally.Drop(from, "QueueFull", "datagrams came faster than they were stored", 1)
 	}
 }
 
-// store decodes and stores what is queued, as many documents together as there
-// are.
+// sourceOf is addr.String() with one allocation in place of three.
+func sourceOf(addr net.Addr) string {
+	u, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return addr.String()
+	}
+	at := u.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String()
+}
+
+// parcel holds the documents of one account that are stored together.
+type parcel struct {
+	from     Sender // of the first of them
+	segments []*trace.Segment
+	weight   int64
+}
+
+// store decodes and stores the queue, as many documents at once as there are.
 func (u *UDP) store() {
+	var parcels []parcel
 	for d := range u.queue {
 		at := u.in.stamp()
-		var batch []*trace.Segment
 		documents := decode.NewDocuments(u.in.mapper)
-		source, size := d.source, 0
+		n, size := 0, 0
 		for more := true; more; {
-			size += len(d.body)
+			n, size = n+1, size+len(d.body)
+			i := slices.IndexFunc(parcels, func(p parcel) bool { return p.from.Account == d.from.Account })
+			if i < 0 {
+				i = len(parcels)
+				parcels = append(parcels, parcel{from: d.from})
+			}
+			p := &parcels[i]
+			p.weight += d.weight
 			var refusal *decode.Refusal
-			if batch, refusal = documents.Append(batch, d.body, at); refusal != nil {
-				u.in.tally.Refuse(ProtocolUDP, d.source, refusal.Code, refusal.Error())
+			if p.segments, refusal = documents.Append(p.segments, d.body, at); refusal != nil {
+				u.in.tally.Refuse(d.from, refusal.Code, refusal.Error())
 			}
 			more = false
-			if len(batch) < udpAppendMost && size < udpAppendBytes {
+			if n < udpAppendMost && size < udpAppendBytes {
 				select {
 				case d, more = <-u.queue:
 				default:
 				}
 			}
 		}
-		// The Intake has counted what fails; a datagram has nobody to tell.
-		_, _ = u.in.append(context.Background(), ProtocolUDP, u.account, source, batch)
-		u.queued.Add(-int64(size))
+		for _, p := range parcels {
+			// The Intake counts failures; nobody waits for an answer.
+			_, _ = u.in.append(context.Background(), p.from, p.segments)
+			u.room.Give(p.from.Account, p.weight)
+		}
+		clear(parcels)
+		parcels = parcels[:0]
 	}
 }

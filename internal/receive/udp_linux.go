@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// oobSize is the room for the kernel's count of dropped datagrams.
+// oobSize is the size of the kernel's count of dropped datagrams, in bytes.
 var oobSize = unix.CmsgSpace(4)
 
-// tune asks for a large socket buffer, and to be told how many datagrams the
-// kernel dropped all the same.
+// tune asks the kernel for a large socket buffer, and to report how many datagrams it
+// dropped.
 func tune(conn *net.UDPConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -20,7 +20,7 @@ func tune(conn *net.UDPConn) error {
 	}
 	var failed error
 	err = raw.Control(func(fd uintptr) {
-		// Beyond net.core.rmem_max if we may, up to it if not.
+		// The first option goes beyond net.core.rmem_max, and needs a privilege.
 		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, udpSocketBuffer) != nil {
 			failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, udpSocketBuffer)
 		}
@@ -29,8 +29,8 @@ func tune(conn *net.UDPConn) error {
 	return errors.Join(err, failed)
 }
 
-// overflow reads how many datagrams the kernel has dropped on this socket so
-// far; it says so only with a datagram that came through later.
+// overflow reads how many datagrams the kernel has dropped on this socket so far. The
+// kernel reports it only together with a later datagram.
 func overflow(oob []byte) (uint32, bool) {
 	if len(oob) == 0 {
 		return 0, false

@@ -4,11 +4,11 @@ package receive
 
 import "net"
 
-// oobSize is 0: only Linux tells how many datagrams it dropped.
+// oobSize is 0: only Linux reports how many datagrams it dropped.
 const oobSize = 0
 
 func tune(conn *net.UDPConn) error {
-	// Systems differ in what they allow; the default works everywhere.
+	// Systems have different limits; the default size works everywhere.
 	_ = conn.SetReadBuffer(udpSocketBuffer)
 	return nil
 }

@@ -122,7 +122,7 @@ func TestBoost_endsWithTheRulesBoost(t *testing.T) {
 	update := func(f *fixture, u sample.Update) {
 		t.Helper()
 		u.Selector = sel
-		if _, err := f.Update(t.Context(), account, u, f.now); err != nil {
+		if _, err := f.Update(t.Context(), owner, u, f.now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -156,7 +156,7 @@ func TestBoost_endsWithTheRulesBoost(t *testing.T) {
 	}
 
 	f = started(t)
-	if _, err := f.Delete(t.Context(), account, sel, f.now); err != nil {
+	if _, err := f.Delete(t.Context(), owner, sel, f.now); err != nil {
 		t.Fatal(err)
 	}
 	f.rule("r", 1, 0.05, boost)

@@ -18,6 +18,8 @@ import (
 
 const account = trace.Account("000000000000")
 
+var owner = trace.Owner{Account: account, Region: "us-east-1"}
+
 var start = time.Unix(1_700_000_000, 0)
 
 // memory is a meta.Store that forgets; broken, if set, is what its calls return.
@@ -121,13 +123,13 @@ type fixture struct {
 
 func fresh(t testing.TB) *fixture {
 	m := newMemory()
-	return &fixture{sample.New(m, "us-east-1"), t, m, start}
+	return &fixture{sample.New(m), t, m, start}
 }
 
 // rule makes a rule that matches everything.
 func (f *fixture) rule(name string, reservoir int, rate float64, boost *sample.RateBoost) sample.Rule {
 	f.t.Helper()
-	r, err := f.Create(f.t.Context(), account, sample.Rule{
+	r, err := f.Create(f.t.Context(), owner, sample.Rule{
 		RuleName: name, Priority: 100, FixedRate: rate, ReservoirSize: reservoir,
 		ServiceName: "*", ServiceType: "*", Host: "*", HTTPMethod: "*", URLPath: "*", ResourceARN: "*", SamplingRateBoost: boost,
 	}, 1, nil, f.now)

@@ -180,15 +180,15 @@ func (s *Sampler) forget(account trace.Account, rules map[string]Rule, now time.
 // for every rule in the order of Rules, zeros where nothing was; of Default only
 // once it was reported on.
 func (s *Sampler) Windows(ctx context.Context, account trace.Account, now time.Time) ([]Window, error) {
-	rules, err := s.Rules(ctx, account)
+	latest, err := s.view(ctx, account)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(account, byName(rules), now)
+	s.forget(account, byName(latest.rules), now)
 	var out []Window
-	for _, r := range rules {
+	for _, r := range latest.rules {
 		st := s.state(account, r, now)
 		if r.RuleName == DefaultName && !st.used {
 			continue

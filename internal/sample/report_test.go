@@ -118,7 +118,7 @@ func TestReport_smallerReservoirAndRecreation(t *testing.T) {
 	f.rule("r", 10, 0, nil)
 	f.quota("r", "a", 1000)
 	three := 3
-	if _, err := f.Update(t.Context(), account, sample.Update{Selector: sample.Selector{RuleName: "r"}, ReservoirSize: &three}, f.now); err != nil {
+	if _, err := f.Update(t.Context(), owner, sample.Update{Selector: sample.Selector{RuleName: "r"}, ReservoirSize: &three}, f.now); err != nil {
 		t.Fatal(err)
 	}
 	if q := f.quota("r", "b", 1000); q != 0 {
@@ -127,7 +127,7 @@ func TestReport_smallerReservoirAndRecreation(t *testing.T) {
 	if q := f.quota("r", "a", 1000); q != 2 {
 		t.Errorf("a got %d", q)
 	}
-	if _, err := f.Delete(t.Context(), account, sample.Selector{RuleName: "r"}, f.now); err != nil {
+	if _, err := f.Delete(t.Context(), owner, sample.Selector{RuleName: "r"}, f.now); err != nil {
 		t.Fatal(err)
 	}
 	f.pass(time.Second)
@@ -173,14 +173,14 @@ func TestReport_quotasFitTheReservoir(t *testing.T) {
 				f.rule(name, sizes[name], 0.1, nil)
 				continue
 			case there && name != "Default" && rnd.IntN(60) == 0:
-				if _, err := f.Delete(t.Context(), account, sel, f.now); err != nil {
+				if _, err := f.Delete(t.Context(), owner, sel, f.now); err != nil {
 					t.Fatal(err)
 				}
 				delete(sizes, name)
 				continue
 			case there && rnd.IntN(40) == 0:
 				size := rnd.IntN(12)
-				if _, err := f.Update(t.Context(), account, sample.Update{Selector: sel, ReservoirSize: &size}, f.now); err != nil {
+				if _, err := f.Update(t.Context(), owner, sample.Update{Selector: sel, ReservoirSize: &size}, f.now); err != nil {
 					t.Fatal(err)
 				}
 				sizes[name] = size
@@ -286,7 +286,7 @@ func TestWindows(t *testing.T) {
 	f.pass(20 * time.Second)
 	check("a@30 0/0/0, b@30 0/0/0, Default@30 0/0/0")
 	f.report(sample.Report{Rule: "a", Client: "x", Requests: 5})
-	if _, err := f.Delete(t.Context(), account, sample.Selector{RuleName: "a"}, f.now); err != nil {
+	if _, err := f.Delete(t.Context(), owner, sample.Selector{RuleName: "a"}, f.now); err != nil {
 		t.Fatal(err)
 	}
 	f.now = f.now.Add(10 * time.Second)
@@ -301,7 +301,7 @@ func TestReport_boundedRules(t *testing.T) {
 		name := fmt.Sprint(i)
 		f.rule(name, 1, 0, nil)
 		f.quota(name, "a", 1)
-		if _, err := f.Delete(t.Context(), account, sample.Selector{RuleName: name}, f.now); err != nil {
+		if _, err := f.Delete(t.Context(), owner, sample.Selector{RuleName: name}, f.now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -330,7 +330,7 @@ func TestSampler_concurrent(t *testing.T) {
 					_, err = f.Windows(context.Background(), account, now)
 				}
 				if err == nil && c == 0 {
-					_, err = f.Update(context.Background(), account, sample.Update{Selector: sample.Selector{RuleName: "r"}, ReservoirSize: &i}, now)
+					_, err = f.Update(context.Background(), owner, sample.Update{Selector: sample.Selector{RuleName: "r"}, ReservoirSize: &i}, now)
 				}
 				if err != nil {
 					break

@@ -37,13 +37,13 @@ type Update struct {
 
 // Create keeps a new rule, named by RuleName or by the end of RuleARN, with
 // tags.
-func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, version int, tags []tag.Tag, now time.Time) (Rule, error) {
-	name, err := s.selected(account, Selector{r.RuleName, r.RuleARN})
+func (s *Sampler) Create(ctx context.Context, owner trace.Owner, r Rule, version int, tags []tag.Tag, now time.Time) (Rule, error) {
+	name, err := selected(owner, Selector{r.RuleName, r.RuleARN})
 	if trace.KindOf(err) == trace.KindInvalid {
 		return Rule{}, err
 	}
 	if err != nil || name == "" || len([]rune(name)) > maxName {
-		return Rule{}, trace.Errorf(trace.KindInvalid, "Sampling rule ARN must be %s and a name of up to %d characters", s.arn(account, ""), maxName) // not recorded
+		return Rule{}, trace.Errorf(trace.KindInvalid, "Sampling rule ARN must be %s and a name of up to %d characters", arn(owner, ""), maxName) // not recorded
 	}
 	if version != maxVersion {
 		return Rule{}, trace.Errorf(trace.KindInvalid, "Sampling rule version must be %d", maxVersion)
@@ -51,11 +51,11 @@ func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, ver
 	if !valid(r) {
 		return Rule{}, trace.Errorf(trace.KindInvalid, "Invalid create request for sampling rule") // not recorded
 	}
-	r.RuleName, r.RuleARN, r.CreatedAt, r.ModifiedAt = name, s.arn(account, name), trace.TimeOf(now), trace.TimeOf(now)
+	r.RuleName, r.RuleARN, r.CreatedAt, r.ModifiedAt = name, arn(owner, name), trace.TimeOf(now), trace.TimeOf(now)
 	if r.Attributes == nil {
 		r.Attributes = map[string]string{}
 	}
-	err = s.store.Update(ctx, account, func(tx meta.Tx) error {
+	err = s.store.Update(ctx, owner.Account, func(tx meta.Tx) error {
 		count, exists := 0, name == DefaultName
 		if err := tx.List(ruleKind, func(n string, _ json.RawMessage) error {
 			exists = exists || n == name
@@ -82,14 +82,14 @@ func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, ver
 
 // Update changes a rule, all that is asked or nothing. Of Default only the rate
 // and the reservoir can be changed.
-func (s *Sampler) Update(ctx context.Context, account trace.Account, u Update, now time.Time) (Rule, error) {
-	name, err := s.selected(account, u.Selector)
+func (s *Sampler) Update(ctx context.Context, owner trace.Owner, u Update, now time.Time) (Rule, error) {
+	name, err := selected(owner, u.Selector)
 	if err != nil {
 		return Rule{}, err
 	}
 	var r Rule
-	err = s.store.Update(ctx, account, func(tx meta.Tx) error {
-		old, err := s.get(tx, account, name)
+	err = s.store.Update(ctx, owner.Account, func(tx meta.Tx) error {
+		old, err := get(tx, owner, name)
 		if err != nil {
 			return err
 		}
@@ -107,14 +107,14 @@ func (s *Sampler) Update(ctx context.Context, account trace.Account, u Update, n
 		return Rule{}, err
 	}
 	if r.SamplingRateBoost == nil {
-		s.forgetBoost(account, name)
+		s.forgetBoost(owner.Account, name)
 	}
 	return r, nil
 }
 
 // Delete removes a rule with its tags and returns what it was.
-func (s *Sampler) Delete(ctx context.Context, account trace.Account, sel Selector, now time.Time) (Rule, error) {
-	name, err := s.selected(account, sel)
+func (s *Sampler) Delete(ctx context.Context, owner trace.Owner, sel Selector, now time.Time) (Rule, error) {
+	name, err := selected(owner, sel)
 	if err != nil {
 		return Rule{}, err
 	}
@@ -122,8 +122,8 @@ func (s *Sampler) Delete(ctx context.Context, account trace.Account, sel Selecto
 		return Rule{}, trace.Errorf(trace.KindInvalid, "Invalid delete request for default sampling rule") // not recorded
 	}
 	var r Rule
-	err = s.store.Update(ctx, account, func(tx meta.Tx) error {
-		if r, err = s.get(tx, account, name); err != nil {
+	err = s.store.Update(ctx, owner.Account, func(tx meta.Tx) error {
+		if r, err = get(tx, owner, name); err != nil {
 			return err
 		}
 		if _, err := tx.Delete(ruleKind, name); err != nil {
@@ -139,7 +139,7 @@ func (s *Sampler) Delete(ctx context.Context, account trace.Account, sel Selecto
 
 // selected is the name that a selector selects. An ARN of another account or
 // region, or that is none of a rule, selects what does not exist.
-func (s *Sampler) selected(account trace.Account, sel Selector) (string, error) {
+func selected(owner trace.Owner, sel Selector) (string, error) {
 	switch {
 	case sel.RuleName != "" && sel.RuleARN != "":
 		return "", trace.Errorf(trace.KindInvalid, "Request cannot contain both sampling rule name and sampling rule ARN")
@@ -148,7 +148,7 @@ func (s *Sampler) selected(account trace.Account, sel Selector) (string, error) 
 	case sel.RuleARN == "":
 		return "", trace.Errorf(trace.KindInvalid, "Request must contain either sampling rule name or sampling rule ARN")
 	}
-	name, ours := strings.CutPrefix(sel.RuleARN, s.arn(account, ""))
+	name, ours := strings.CutPrefix(sel.RuleARN, arn(owner, ""))
 	if !ours {
 		return "", notFound()
 	}
@@ -158,14 +158,14 @@ func (s *Sampler) selected(account trace.Account, sel Selector) (string, error) 
 func notFound() error { return trace.Errorf(trace.KindNotFound, "Sampling rule does not exist") }
 
 // get reads a rule; Default is there also when it was never stored.
-func (s *Sampler) get(tx meta.Tx, account trace.Account, name string) (Rule, error) {
+func get(tx meta.Tx, owner trace.Owner, name string) (Rule, error) {
 	var r Rule
 	found, err := tx.Get(ruleKind, name, &r)
 	switch {
 	case err != nil:
 		return Rule{}, err
 	case !found && name == DefaultName:
-		return s.Default(account), nil
+		return Default(owner), nil
 	case !found:
 		return Rule{}, notFound()
 	}

@@ -20,7 +20,7 @@ const arn = "arn:aws:xray:us-east-1:000000000000:sampling-rule/"
 // names are the rules as they are listed.
 func (f *fixture) names() string {
 	f.t.Helper()
-	rules, err := f.Rules(f.t.Context(), account)
+	rules, err := f.Rules(f.t.Context(), owner)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -42,10 +42,13 @@ func TestRules_byNameDefaultLast(t *testing.T) {
 	if got := f.names(); got != "DEBUG – history updates Z a b É Default" {
 		t.Errorf("got %s", got)
 	}
-	if other, err := f.Rules(t.Context(), "111111111111"); err != nil || len(other) != 1 || other[0].RuleARN != "arn:aws:xray:us-east-1:111111111111:sampling-rule/Default" {
+	if other, err := f.Rules(t.Context(), trace.Owner{Account: "111111111111", Region: "us-east-1"}); err != nil || len(other) != 1 || other[0].RuleARN != "arn:aws:xray:us-east-1:111111111111:sampling-rule/Default" {
 		t.Errorf("another account has %+v, %v", other, err)
 	}
-	rules, _ := f.Rules(t.Context(), account)
+	if abroad, err := f.Rules(t.Context(), trace.Owner{Account: account, Region: "eu-west-1"}); err != nil || abroad[len(abroad)-1].RuleARN != "arn:aws:xray:eu-west-1:000000000000:sampling-rule/Default" {
+		t.Errorf("in another region: %+v, %v", abroad, err)
+	}
+	rules, _ := f.Rules(t.Context(), owner)
 	d := rules[len(rules)-1]
 	want := sample.Rule{
 		RuleName: "Default", RuleARN: arn + "Default", Priority: 10000, FixedRate: 0.05, ReservoirSize: 1,
@@ -64,11 +67,11 @@ func TestCreate(t *testing.T) {
 	}
 	want := given
 	want.RuleARN, want.Attributes, want.CreatedAt, want.ModifiedAt = arn+"checkout", map[string]string{}, trace.TimeOf(f.now), trace.TimeOf(f.now)
-	got, err := f.Create(t.Context(), account, given, 1, []tag.Tag{{Key: "b", Value: ""}, {Key: "a", Value: "x"}}, f.now)
+	got, err := f.Create(t.Context(), owner, given, 1, []tag.Tag{{Key: "b", Value: ""}, {Key: "a", Value: "x"}}, f.now)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	rules, _ := f.Rules(t.Context(), account)
+	rules, _ := f.Rules(t.Context(), owner)
 	if rules[0].CreatedAt != trace.TimeOf(f.now) || rules[0].SamplingRateBoost == nil || *rules[0].SamplingRateBoost != *want.SamplingRateBoost || rules[0].Attributes == nil {
 		t.Errorf("listed as %+v", rules[0])
 	}
@@ -85,7 +88,7 @@ func TestCreate(t *testing.T) {
 	}
 
 	given.RuleName, given.RuleARN = "", arn+"by arn/with slash"
-	if got, err := f.Create(t.Context(), account, given, 1, nil, f.now); err != nil || got.RuleName != "by arn/with slash" || got.RuleARN != given.RuleARN {
+	if got, err := f.Create(t.Context(), owner, given, 1, nil, f.now); err != nil || got.RuleName != "by arn/with slash" || got.RuleARN != given.RuleARN {
 		t.Errorf("by ARN alone: %+v, %v", got, err)
 	}
 }
@@ -126,7 +129,7 @@ func TestCreate_refuses(t *testing.T) {
 			before := fmt.Sprint(f.store.records)
 			r := sample.Rule{RuleName: "new", Priority: 1, FixedRate: 0.5, ServiceName: "*", ServiceType: "*", Host: "*", HTTPMethod: "*", URLPath: "*", ResourceARN: "*"}
 			c.change(&r)
-			_, err := f.Create(t.Context(), account, r, c.version, c.tags, f.now)
+			_, err := f.Create(t.Context(), owner, r, c.version, c.tags, f.now)
 			if err == nil || trace.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("got %v (kind %d)", err, trace.KindOf(err))
 			}
@@ -140,21 +143,21 @@ func TestCreate_refuses(t *testing.T) {
 func TestCreate_25rules(t *testing.T) {
 	f := fresh(t)
 	rate := 0.1
-	if _, err := f.Update(t.Context(), account, sample.Update{Selector: sample.Selector{RuleName: "Default"}, FixedRate: &rate}, f.now); err != nil {
+	if _, err := f.Update(t.Context(), owner, sample.Update{Selector: sample.Selector{RuleName: "Default"}, FixedRate: &rate}, f.now); err != nil {
 		t.Fatal(err) // a stored Default does not count
 	}
 	for i := range 25 {
 		f.rule(fmt.Sprint(i), 1, 0, nil)
 	}
 	r := sample.Rule{RuleName: "26th", Priority: 1}
-	if _, err := f.Create(t.Context(), account, r, 1, nil, f.now); !errors.Is(err, sample.ErrTooMany) {
+	if _, err := f.Create(t.Context(), owner, r, 1, nil, f.now); !errors.Is(err, sample.ErrTooMany) {
 		t.Errorf("got %v", err)
 	}
 	r.RuleName = "3"
-	if _, err := f.Create(t.Context(), account, r, 1, nil, f.now); trace.KindOf(err) != trace.KindConflict {
+	if _, err := f.Create(t.Context(), owner, r, 1, nil, f.now); trace.KindOf(err) != trace.KindConflict {
 		t.Errorf("one that exists: %v", err)
 	}
-	if _, err := f.Delete(t.Context(), account, sample.Selector{RuleName: "7"}, f.now); err != nil {
+	if _, err := f.Delete(t.Context(), owner, sample.Selector{RuleName: "7"}, f.now); err != nil {
 		t.Fatal(err)
 	}
 	f.rule("26th", 1, 0, nil)
@@ -182,11 +185,11 @@ func TestUpdate_partial(t *testing.T) {
 		c.want(&old)
 		old.ModifiedAt = trace.TimeOf(f.now)
 		c.update.RuleARN = arn + "a"
-		got, err := f.Update(t.Context(), account, c.update, f.now)
+		got, err := f.Update(t.Context(), owner, c.update, f.now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rules, _ := f.Rules(t.Context(), account)
+		rules, _ := f.Rules(t.Context(), owner)
 		if want, _ := json.Marshal(old); asJSON(got) != string(want) || asJSON(rules[0]) != string(want) || rules[0].ModifiedAt != trace.TimeOf(f.now) || rules[0].CreatedAt != trace.TimeOf(start) {
 			t.Errorf("update %+v:\n got %s\nwant %s\nlist %s", c.update, asJSON(got), want, asJSON(rules[0]))
 		}
@@ -199,7 +202,7 @@ func TestUpdate_default(t *testing.T) {
 	f := fresh(t)
 	rate, size, priority, star, x := 0.2, 4, 10000, "*", "x"
 	sel := sample.Selector{RuleName: "Default"}
-	got, err := f.Update(t.Context(), account, sample.Update{Selector: sel, FixedRate: &rate, ReservoirSize: &size, Priority: &priority, Host: &star}, f.now)
+	got, err := f.Update(t.Context(), owner, sample.Update{Selector: sel, FixedRate: &rate, ReservoirSize: &size, Priority: &priority, Host: &star}, f.now)
 	if err != nil || got.FixedRate != 0.2 || got.ReservoirSize != 4 || got.CreatedAt != 0 || got.ModifiedAt != trace.TimeOf(f.now) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
@@ -209,11 +212,11 @@ func TestUpdate_default(t *testing.T) {
 	five := 5
 	for _, u := range []sample.Update{{Priority: &five}, {Host: &x}, {URLPath: &x}, {Attributes: map[string]string{"a": "b"}}, {SamplingRateBoost: &sample.RateBoost{MaxRate: 1, CooldownWindowMinutes: 1}}} {
 		u.Selector, u.FixedRate = sel, new(float64)
-		if _, err := f.Update(t.Context(), account, u, f.now); err == nil || err.Error() != "Invalid update request for default sampling rule" || trace.KindOf(err) != trace.KindInvalid {
+		if _, err := f.Update(t.Context(), owner, u, f.now); err == nil || err.Error() != "Invalid update request for default sampling rule" || trace.KindOf(err) != trace.KindInvalid {
 			t.Errorf("%+v: %v", u, err)
 		}
 	}
-	if rules, _ := f.Rules(t.Context(), account); rules[0].FixedRate != 0.2 {
+	if rules, _ := f.Rules(t.Context(), owner); rules[0].FixedRate != 0.2 {
 		t.Errorf("a refused update left %+v", rules[0])
 	}
 }
@@ -244,7 +247,7 @@ func TestUpdate_refuses(t *testing.T) {
 		{sample.Update{Selector: a, SamplingRateBoost: &sample.RateBoost{MaxRate: 1.1, CooldownWindowMinutes: 1}}, trace.KindInvalid, invalid},
 		{sample.Update{Selector: a, SamplingRateBoost: &sample.RateBoost{}}, trace.KindInvalid, invalid},
 	} {
-		_, err := f.Update(t.Context(), account, c.update, f.now.Add(time.Hour))
+		_, err := f.Update(t.Context(), owner, c.update, f.now.Add(time.Hour))
 		if err == nil || err.Error() != c.text || trace.KindOf(err) != c.kind {
 			t.Errorf("%+v: %v", c.update, err)
 		}
@@ -256,11 +259,11 @@ func TestUpdate_refuses(t *testing.T) {
 
 func TestDelete(t *testing.T) {
 	f := fresh(t)
-	r, err := f.Create(t.Context(), account, sample.Rule{RuleName: "a", Priority: 5}, 1, []tag.Tag{{Key: "k", Value: "v"}}, f.now)
+	r, err := f.Create(t.Context(), owner, sample.Rule{RuleName: "a", Priority: 5}, 1, []tag.Tag{{Key: "k", Value: "v"}}, f.now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := f.Delete(t.Context(), account, sample.Selector{RuleARN: r.RuleARN}, f.now)
+	got, err := f.Delete(t.Context(), owner, sample.Selector{RuleARN: r.RuleARN}, f.now)
 	if err != nil || asJSON(got) != asJSON(r) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -282,7 +285,7 @@ func TestDelete(t *testing.T) {
 		{sample.Selector{RuleName: "Default"}, trace.KindInvalid, "Invalid delete request for default sampling rule"},
 		{sample.Selector{RuleARN: arn + "Default"}, trace.KindInvalid, "Invalid delete request for default sampling rule"},
 	} {
-		if _, err := f.Delete(t.Context(), account, c.sel, f.now); err == nil || err.Error() != c.text || trace.KindOf(err) != c.kind {
+		if _, err := f.Delete(t.Context(), owner, c.sel, f.now); err == nil || err.Error() != c.text || trace.KindOf(err) != c.kind {
 			t.Errorf("%+v: %v", c.sel, err)
 		}
 	}
@@ -302,16 +305,16 @@ func TestChanged(t *testing.T) {
 	f.rule("a", 1, 0, nil)
 	check("created", f.now)
 	f.pass(time.Second)
-	if _, err := f.Update(t.Context(), account, sample.Update{Selector: sample.Selector{RuleName: "a"}}, f.now); err != nil {
+	if _, err := f.Update(t.Context(), owner, sample.Update{Selector: sample.Selector{RuleName: "a"}}, f.now); err != nil {
 		t.Fatal(err)
 	}
 	check("updated", f.now)
 	f.pass(time.Second)
-	if _, err := f.Update(t.Context(), account, sample.Update{}, f.now); err == nil {
+	if _, err := f.Update(t.Context(), owner, sample.Update{}, f.now); err == nil {
 		t.Fatal("accepted")
 	}
 	check("refused", f.now.Add(-time.Second))
-	if _, err := f.Delete(t.Context(), account, sample.Selector{RuleName: "a"}, f.now); err != nil {
+	if _, err := f.Delete(t.Context(), owner, sample.Selector{RuleName: "a"}, f.now); err != nil {
 		t.Fatal(err)
 	}
 	check("deleted", f.now)
@@ -325,10 +328,10 @@ func TestRules_storeFails(t *testing.T) {
 	f := fresh(t)
 	f.rule("a", 1, 0, nil)
 	f.store.broken = trace.Errorf(trace.KindUnavailable, "disk full")
-	_, err1 := f.Rules(t.Context(), account)
-	_, err2 := f.Create(t.Context(), account, sample.Rule{RuleName: "b", Priority: 1}, 1, nil, f.now)
-	_, err3 := f.Update(t.Context(), account, sample.Update{Selector: sample.Selector{RuleName: "a"}}, f.now)
-	_, err4 := f.Delete(t.Context(), account, sample.Selector{RuleName: "a"}, f.now)
+	_, err1 := f.Rules(t.Context(), owner)
+	_, err2 := f.Create(t.Context(), owner, sample.Rule{RuleName: "b", Priority: 1}, 1, nil, f.now)
+	_, err3 := f.Update(t.Context(), owner, sample.Update{Selector: sample.Selector{RuleName: "a"}}, f.now)
+	_, err4 := f.Delete(t.Context(), owner, sample.Selector{RuleName: "a"}, f.now)
 	_, err5 := f.Report(t.Context(), account, nil, nil, f.now)
 	_, err6 := f.Windows(t.Context(), account, f.now)
 	for i, err := range []error{err1, err2, err3, err4, err5, err6} {

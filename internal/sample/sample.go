@@ -15,6 +15,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/meta"
@@ -57,45 +58,45 @@ type RateBoost struct {
 // methods may be called by many goroutines. Their errors are KindErrors with the
 // texts of the X-Ray API, and those of the store.
 type Sampler struct {
-	store  meta.Store
-	region string
+	store meta.Store
 
 	mu        sync.Mutex
 	snapshots map[trace.Account]*snapshot
 	states    map[trace.Account]map[string]*state // by rule name
 }
 
-// New makes a Sampler whose rules have ARNs of a region.
-func New(store meta.Store, region string) *Sampler {
-	return &Sampler{store: store, region: region, snapshots: map[trace.Account]*snapshot{}, states: map[trace.Account]map[string]*state{}}
+// New makes a Sampler over records.
+func New(store meta.Store) *Sampler {
+	return &Sampler{store: store, snapshots: map[trace.Account]*snapshot{}, states: map[trace.Account]map[string]*state{}}
 }
 
 // Default is the rule that always exists: the first request of each second and
 // 5 % of the others.
-func (s *Sampler) Default(account trace.Account) Rule {
+func Default(owner trace.Owner) Rule {
 	return Rule{
-		RuleName: DefaultName, RuleARN: s.arn(account, DefaultName), Priority: 10000, FixedRate: 0.05, ReservoirSize: 1,
+		RuleName: DefaultName, RuleARN: arn(owner, DefaultName), Priority: 10000, FixedRate: 0.05, ReservoirSize: 1,
 		ServiceName: "*", ServiceType: "*", Host: "*", HTTPMethod: "*", URLPath: "*", ResourceARN: "*", Attributes: map[string]string{},
 	}
 }
 
-func (s *Sampler) arn(account trace.Account, name string) string {
-	return fmt.Sprintf("arn:aws:xray:%s:%s:sampling-rule/%s", s.region, account, name)
-}
+func arn(owner trace.Owner, name string) string { return owner.ARN("sampling-rule/" + name) }
 
 // Rules lists the rules by name, Default last. They must not be modified.
-func (s *Sampler) Rules(ctx context.Context, account trace.Account) ([]Rule, error) {
-	now, err := s.view(ctx, account)
+func (s *Sampler) Rules(ctx context.Context, owner trace.Owner) ([]Rule, error) {
+	now, err := s.view(ctx, owner.Account)
 	if err != nil {
 		return nil, err
+	}
+	if last := len(now.rules) - 1; now.rules[last].RuleARN == "" {
+		return append(slices.Clone(now.rules[:last]), Default(owner)), nil
 	}
 	return now.rules, nil
 }
 
-// snapshot is the rules of an account after a change.
+// snapshot holds the rules of an account after a change.
 type snapshot struct {
 	change change
-	rules  []Rule // must not be modified
+	rules  []Rule // Default last, without an ARN while it is not stored; must not be modified
 }
 
 // change counts the changes of an account's rules, to know what is old.
@@ -106,11 +107,13 @@ type change struct {
 
 // view reads the rules, unless they are those of the last reading.
 func (s *Sampler) view(ctx context.Context, account trace.Account) (*snapshot, error) {
+	unstored := Default(trace.Owner{})
+	unstored.RuleARN = ""
 	s.mu.Lock()
 	now := s.snapshots[account]
 	s.mu.Unlock()
 	err := s.store.View(ctx, account, func(tx meta.Tx) error {
-		read := &snapshot{rules: []Rule{s.Default(account)}}
+		read := &snapshot{rules: []Rule{unstored}}
 		if _, err := tx.Get(changeKind, lastChange, &read.change); err != nil {
 			return err
 		}

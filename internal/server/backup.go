@@ -14,7 +14,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // WriteBackup writes a backup of a store and its control-plane records.
@@ -28,7 +27,7 @@ func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *
 	if err := shelf.Backup(ctx, b.Add); err != nil {
 		return err
 	}
-	// After the store: what a record tells of what was received is in it.
+	// Records come after the store, so that the store holds everything they refer to.
 	name := filepath.Join(dir, sqlite.FileName)
 	if err := records.Backup(ctx, name); err != nil {
 		return err
@@ -66,13 +65,8 @@ func BackupDirectory(ctx context.Context, w io.Writer, dir string) (err error) {
 	return WriteBackup(ctx, w, shelf, records)
 }
 
-// backup answers GET /console/api/backup with a backup, one at a time.
+// backup answers with a backup of all accounts.
 func (s *server) backup(w http.ResponseWriter, r *http.Request) {
-	if !s.backingUp.TryLock() {
-		http.Error(w, "another backup is being made; wait for it to end", http.StatusConflict)
-		return
-	}
-	defer s.backingUp.Unlock()
 	if s.meta == nil {
 		http.Error(w, "a backup would not be whole: "+s.recordsLost, http.StatusServiceUnavailable)
 		return
@@ -95,14 +89,10 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // the client must see that the rest is missing
 	}
 	w.Header().Del("Content-Disposition")
-	code := http.StatusInternalServerError
-	if trace.KindOf(err) == trace.KindUnavailable {
-		code = http.StatusServiceUnavailable
-	}
-	http.Error(w, err.Error(), code)
+	http.Error(w, err.Error(), statusOf(err))
 }
 
-// started counts what was answered.
+// started counts the bytes of an answer.
 type started struct {
 	http.ResponseWriter
 	bytes int64

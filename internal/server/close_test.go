@@ -27,7 +27,7 @@ func TestClose_theStoreBeforeTheRecords(t *testing.T) {
 	if s.meta, err = sqlite.Open(dir); err != nil {
 		t.Fatal(err)
 	}
-	s.groups = group.New(s.meta, group.Options{Region: "us-east-1", Logger: s.log})
+	s.groups = group.New(s.meta, group.Options{Logger: s.log})
 	s.store, err = answer.Open(t.Context(), answer.Options{Retention: time.Hour, Logger: s.log,
 		Groups: func(ctx context.Context, account trace.Account) ([]answer.GroupVersion, error) {
 			select {

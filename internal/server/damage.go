@@ -19,9 +19,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// openRecords opens the control-plane records. Without them, when the file is
-// damaged or cannot be read, traces are taken and served all the same: whatever
-// needs a record is answered with the reason.
+// openRecords opens the control-plane records. If their file is damaged or cannot be
+// read, the server still takes and serves traces; requests that need a record are
+// answered with the reason.
 func (s *server) openRecords() {
 	var err error
 	if s.meta, err = sqlite.Open(s.config.Data); err == nil {
@@ -33,7 +33,7 @@ func (s *server) openRecords() {
 	s.log.Error("control-plane records cannot be read; traces are served without groups, sampling rules and settings", "damage", s.recordsLost)
 }
 
-// damage is all that is known to be damaged, as texts and as their number.
+// damage returns descriptions of all known damage, and the number of damaged places.
 func (s *server) damage(st answer.Stats) (texts []string, n int64) {
 	texts, n = slices.Clone(st.Damage), st.Damaged
 	if s.recordsLost != "" {
@@ -46,15 +46,15 @@ func (s *server) damage(st answer.Stats) (texts []string, n int64) {
 	return texts, n
 }
 
-// leftovers looks for what backups and restores that were broken off left where
-// this server is at home.
+// leftovers looks for files of interrupted backups and restores in and around the data
+// directory.
 func leftovers(data string) []string {
 	return backup.Leftovers(data, filepath.Join(data, ".."), ".")
 }
 
-// CheckDirectory reads what of a data directory is not the store's: the
-// control-plane records, all of them, and what backups and restores left around it.
-// Nothing is changed. files is how many there are.
+// CheckDirectory reads the files of a data directory that do not belong to the store: all
+// control-plane records, and leftovers of backups and restores. It changes nothing.
+// files is the number of files with records.
 func CheckDirectory(ctx context.Context, data string) (files int, damage, notes []string, err error) {
 	damage, found, err := sqlite.Check(ctx, data, readRecords)
 	if found {
@@ -63,7 +63,7 @@ func CheckDirectory(ctx context.Context, data string) (files int, damage, notes 
 	return files, damage, leftovers(data), err
 }
 
-// readRecords decodes all records of an account, as those that use them do.
+// readRecords decodes all records of an account, as their users do.
 func readRecords(records meta.Store, account trace.Account) (failed []error) {
 	ctx := context.Background()
 	note := func(err error) {
@@ -72,11 +72,11 @@ func readRecords(records meta.Store, account trace.Account) (failed []error) {
 		}
 	}
 	groups := group.New(records, group.Options{})
-	_, err := groups.List(ctx, account)
+	_, err := groups.List(ctx, trace.Owner{Account: account})
 	note(err)
 	_, err = groups.Versions(ctx, account)
 	note(err)
-	_, err = sample.New(records, "").Rules(ctx, account)
+	_, err = sample.New(records).Rules(ctx, trace.Owner{Account: account})
 	note(err)
 	policies, err := policy.New(records).List(ctx, account)
 	note(err)

@@ -1,95 +1,151 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 
-	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/receive"
+	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 )
 
-// While there are no credentials, any site that someone visits could ask their
-// browser to read and write their traces. The browser keeps it from that where the
-// request tells the truth: in Origin, which page asks, and in Host, which name the
-// page knows us by. So both are checked before anything else is.
+// While there are no credentials, any site that someone visits could make their browser
+// read and write their traces. The browser tells the truth in two headers: Origin names
+// the page that asks, Host the name by which the page knows this server. So a door checks
+// both before anything else.
 
-// tracesPath is where spans go by HTTP, the only path that other pages may use.
-const tracesPath = "/v1/traces"
-
-// door lets requests in that are addressed to this server, and not made by a web
-// page that has no business here. gRPC needs none: browsers speak HTTP/2 only over
-// TLS, and its port answers nothing else.
+// door is the handler of a listener. It refuses a request that is not addressed to this
+// server, or that a web page makes that may not; finds its row in the route table and who
+// makes it; takes room; and hands it on with that identity in its context.
 type door struct {
-	names   names
+	server  *server
+	names   *names // nil: it checks neither Host nor Origin
 	origins *cors.Cors
-	tally   *receive.Tally
+	paths   map[string]*path
+	rest    http.Handler // answers requests without a route
 	refused *prometheus.CounterVec
 }
 
-// newDoor makes the door of a listener.
-func (s *server) newDoor(listener, addr string) *door {
-	if s.refused == nil {
-		s.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "fluoro_http_refused_total",
-			Help: "HTTP requests that were not looked at, by listener and reason: host (a name this server does not have), origin (a web page that may not).",
-		}, []string{"listener", "reason"})
-		s.registry.MustRegister(s.refused)
-	}
-	refused := s.refused.MustCurryWith(prometheus.Labels{"listener": listener})
-	for _, reason := range []string{"host", "origin"} {
-		refused.WithLabelValues(reason)
-	}
-	return &door{names: namesOf(s.config, addr), origins: originsOf(s.config.CORSOrigins), tally: s.tally, refused: refused}
+// path holds the routes of one path.
+type path struct {
+	methods map[string]served
+	any     *served // not nil if its handler refuses other methods itself
+	route   *route  // one of the routes, for what they have in common
 }
 
-// originsOf answers the preflights of browsers and tells them who may read answers
-// (Fetch standard, "CORS protocol").
+// served is a row of the route table on one listener.
+type served struct {
+	*route
+	endpoint
+	busy *sync.Mutex // held while a request of class admitAlone is served
+}
+
+// identify asks the authenticator who makes a call. It lets only the server's own account
+// make calls about the whole server: until there are policies, that is the account of
+// the operator.
+func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (identity.Principal, error) {
+	c.Action = rt.action
+	p, err := s.authenticator.Authenticate(ctx, c)
+	switch {
+	case err != nil:
+		return identity.Principal{}, err
+	case p.Account == "" || p.Region == "":
+		return identity.Principal{}, trace.Errorf(trace.KindInternal, "the identity of %q has no account or no region", p.Name)
+	case rt.whole && p.Account != s.own():
+		return identity.Principal{}, trace.Errorf(trace.KindDenied, "%s is about all accounts of this server; only account %s may use it", rt.action, s.own())
+	}
+	return p, nil
+}
+
+// own returns the server's own account, --account: that of its operator and of unsigned
+// requests.
+func (s *server) own() trace.Account { return trace.Account(s.config.Account) }
+
+// newDoor makes the door of a listener from its rows of a route table. rest answers
+// requests without a route; if it is nil, the handler of the first row does.
+func (s *server) newDoor(on listener, table []route, rest http.Handler) *door {
+	d := &door{server: s, origins: originsOf(s.config.CORSOrigins), paths: map[string]*path{}, rest: rest, refused: s.refused.MustCurryWith(prometheus.Labels{"listener": on.String()})}
+	for _, reason := range []string{"host", "origin", "identity"} {
+		d.refused.WithLabelValues(reason)
+	}
+	for _, rt := range table {
+		if rt.on&on == 0 {
+			continue
+		}
+		p := d.paths[rt.path]
+		if p == nil {
+			p = &path{methods: map[string]served{}, route: &rt}
+			d.paths[rt.path] = p
+		}
+		row := served{&rt, rt.handler(s, &rt), new(sync.Mutex)}
+		p.methods[rt.method] = row
+		if rt.method == http.MethodGet {
+			p.methods[http.MethodHead] = row
+		}
+		if rt.ownMethods {
+			p.any = &row
+		}
+		if d.rest == nil {
+			d.rest = row.endpoint
+		}
+	}
+	return d
+}
+
+// newRefused makes the counter of refused requests.
+func newRefused() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "fluoro_http_refused_total",
+		Help: "HTTP requests that were not looked at, by listener and reason: host (a name this server does not have), origin (a web page that may not), identity (nobody known, or somebody who may not).",
+	}, []string{"listener", "reason"})
+}
+
+// originsOf makes the handler that answers the preflights of browsers and tells them
+// which pages may read answers (Fetch standard, "CORS protocol").
 func originsOf(list []string) *cors.Cors {
 	o := cors.Options{
 		AllowedOrigins: list, AllowedMethods: []string{http.MethodPost}, AllowedHeaders: []string{"*"}, ExposedHeaders: []string{"Retry-After"},
-		// Browsers send beacons with credentials; there are none here that this could
-		// give away. Pages of the internet may reach private addresses if they are listed.
+		// Browsers send beacons with credentials, and nothing here accepts these. Pages of
+		// the internet that are listed may reach private addresses.
 		AllowCredentials: true, AllowPrivateNetwork: true,
 		MaxAge: 7200, // the most that browsers take
 	}
 	if len(list) == 0 || slices.Contains(list, "*") {
-		// The library takes no origins for all. For all, it would write an asterisk, which
-		// browsers do not accept for beacons.
+		// The library takes an empty list for all origins. And for all origins it writes an
+		// asterisk, which browsers do not accept for beacons.
 		o.AllowOriginFunc = func(string) bool { return len(list) > 0 }
 	}
 	return cors.New(o)
 }
 
-// guard puts the door before a handler.
-func (d *door) guard(next http.Handler) http.Handler {
-	spans := d.origins.Handler(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !d.names.has(r.Host) {
-			d.refuse(w, r, "host", http.StatusMisdirectedRequest, fmt.Sprintf("this server does not know itself by the name %.100q; if that is one of its names, add it to --allowed-hosts ($FLUORO_ALLOWED_HOSTS)", r.Host))
+// ServeHTTP lets one request in, or refuses it.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p := d.paths[r.URL.Path]
+	if d.names != nil && !d.names.has(r.Host) {
+		d.refuse(w, r, "host", http.StatusMisdirectedRequest, fmt.Sprintf("this server does not know itself by the name %.100q; if that is one of its names, add it to --allowed-hosts ($FLUORO_ALLOWED_HOSTS)", r.Host))
+		return
+	}
+	origin := r.Header.Get("Origin")
+	switch {
+	case p != nil && p.route.crossOrigin:
+		if r.Method == http.MethodOptions && origin != "" && r.Header.Get("Access-Control-Request-Method") != "" && !d.origins.OriginAllowed(r) {
+			w.Header().Set("Vary", "Origin")
+			d.refuse(w, r, "origin", http.StatusForbidden, fmt.Sprintf("web pages of %.100q may not send spans; if they should, add their origin to --cors-origins ($FLUORO_CORS_ORIGINS)", origin))
 			return
 		}
-		origin := r.Header.Get("Origin")
-		switch {
-		case r.URL.Path == tracesPath:
-			if r.Method == http.MethodOptions && origin != "" && r.Header.Get("Access-Control-Request-Method") != "" && !d.origins.OriginAllowed(r) {
-				w.Header().Set("Vary", "Origin")
-				d.refuse(w, r, "origin", http.StatusForbidden, fmt.Sprintf("web pages of %.100q may not send spans; if they should, add their origin to --cors-origins ($FLUORO_CORS_ORIGINS)", origin))
-				return
-			}
-			spans.ServeHTTP(w, r)
-		case origin != "" && !sameOrigin(origin, r.Host):
-			d.refuse(w, r, "origin", http.StatusForbidden, "requests from web pages of other origins are refused")
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
+		d.origins.Handler(http.HandlerFunc(d.dispatch)).ServeHTTP(w, r)
+	case origin != "" && d.names != nil && !sameOrigin(origin, r.Host):
+		d.refuse(w, r, "origin", http.StatusForbidden, "requests from web pages of other origins are refused")
+	default:
+		d.dispatch(w, r)
+	}
 }
 
 func sameOrigin(origin, host string) bool {
@@ -97,84 +153,113 @@ func sameOrigin(origin, host string) bool {
 	return err == nil && strings.EqualFold(u.Host, host)
 }
 
-// refuse answers and counts. What was to bring segments shows on the status page
-// as well: its sender may not look at answers.
-func (d *door) refuse(w http.ResponseWriter, r *http.Request, reason string, code int, message string) {
-	d.refused.WithLabelValues(reason).Inc()
-	protocol := map[string]string{tracesPath: receive.ProtocolOTLPHTTP, "/TraceSegments": receive.ProtocolXRay}[r.URL.Path]
-	if protocol != "" {
-		d.tally.Refuse(protocol, r.RemoteAddr, strings.ToUpper(reason[:1])+reason[1:], message)
+// dispatch finds the route of a request.
+func (d *door) dispatch(w http.ResponseWriter, r *http.Request) {
+	p := d.paths[r.URL.Path]
+	if p == nil {
+		d.rest.ServeHTTP(w, r)
+		return
 	}
+	switch row, known := p.methods[r.Method]; {
+	case known:
+		d.admit(w, r, row)
+	case p.any != nil:
+		p.any.ServeHTTP(w, r)
+	default:
+		d.rest.ServeHTTP(w, r)
+	}
+}
+
+// admit serves a request with the identity of who makes it.
+func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
+	if row.action == public {
+		row.ServeHTTP(w, r)
+		return
+	}
+	who, err := d.server.identify(r.Context(), row.route, identity.Call{Request: r, Source: r.RemoteAddr})
+	if err != nil {
+		d.count(r, row.route, "identity", err.Error())
+		row.Refuse(w, r, err)
+		return
+	}
+	ctx := identity.With(r.Context(), who)
+	switch row.class {
+	case admitScan:
+		var done context.CancelFunc
+		ctx, done = context.WithCancel(ctx) // cancelling gives the room back
+		defer done()
+		everything := trace.Window{Start: trace.MinTime, End: trace.MaxTime}
+		if err := d.server.questions.Scan(ctx, who.Account, everything); err != nil {
+			if r.Context().Err() == nil { // else the client is gone
+				row.Refuse(w, r, err)
+			}
+			return
+		}
+	case admitAlone:
+		if !row.busy.TryLock() {
+			row.Refuse(w, r, trace.Errorf(trace.KindConflict, "another request for %s is being served; wait for it to end", row.action))
+			return
+		}
+		defer row.busy.Unlock()
+	}
+	row.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// refuse answers and counts a request that is not looked at.
+func (d *door) refuse(w http.ResponseWriter, r *http.Request, reason string, code int, message string) {
+	var rt *route
+	if p := d.paths[r.URL.Path]; p != nil {
+		rt = p.route
+	}
+	d.count(r, rt, reason, message)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.Error(w, message, code)
 }
 
-// names are those a server has.
-type names struct {
-	all       bool
-	exact     map[string]bool
-	suffixes  []string // with a dot before them
-	addresses bool     // any address
+// count counts a refusal. If the request was to bring segments, the status page shows it
+// too, because senders often do not look at answers.
+func (d *door) count(r *http.Request, rt *route, reason, message string) {
+	d.refused.WithLabelValues(reason).Inc()
+	if rt != nil && rt.brings != "" {
+		d.server.tally.Refuse(receive.Sender{Protocol: rt.brings, Source: r.RemoteAddr}, strings.ToUpper(reason[:1])+reason[1:], message)
+	}
 }
 
-// namesOf are the names of a listener: those of loopback, those listened on, and
-// those of the settings. Whoever listens on more than loopback is also served by any
-// address: a page that was opened by an address comes from there, so that no name can
-// be turned against it, and the addresses by which a machine is known behind NAT or
-// to an orchestrator that probes /healthz are not its own.
-func namesOf(c *config.Config, addr string) names {
-	n := names{exact: map[string]bool{"localhost": true}, suffixes: []string{".localhost"}, addresses: !config.Loopback(addr)}
-	for _, at := range []string{c.HTTP, c.OTLPHTTP} {
-		if host, ok := hostOf(at); ok && at != config.Off {
-			n.exact[host] = true
-		}
-	}
-	for _, name := range c.AllowedHosts {
-		if rest, ok := strings.CutPrefix(name, "*"); ok {
-			n.all = n.all || rest == ""
-			n.suffixes = append(n.suffixes, rest)
-		} else {
-			n.exact[name] = true
-		}
-	}
-	n.suffixes = slices.DeleteFunc(n.suffixes, func(s string) bool { return s == "" })
-	return n
+// httpDoor is the door of the HTTP address.
+func (s *server) httpDoor() *door {
+	d := s.newDoor(onHTTP, routes(), s.httpRest())
+	d.names = namesOf(s.config, s.config.HTTP)
+	return d
 }
 
-// has says whether a Host header names this server, at whatever port.
-func (n *names) has(header string) bool {
-	host, ok := hostOf(header)
-	if n.all || !ok {
-		return n.all
-	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.IsLoopback() || n.addresses || n.exact[host]
-	}
-	return n.exact[host] || slices.ContainsFunc(n.suffixes, func(s string) bool { return len(host) > len(s) && strings.HasSuffix(host, s) })
+// otlpDoor is the door of the OTLP/HTTP address.
+func (s *server) otlpDoor() *door {
+	d := s.newDoor(onOTLPHTTP, routes(), http.HandlerFunc(otlpRest))
+	d.names = namesOf(s.config, s.config.OTLPHTTP)
+	return d
 }
 
-// hostOf is the name in a Host header (RFC 9110, section 7.2) as it is compared: in
-// lower case, without port, brackets and the dot that ends it; addresses in their
-// usual form. It is false for what is none.
-func hostOf(header string) (string, bool) {
-	host, port := header, ""
-	if end := strings.LastIndexByte(header, ']'); end >= 0 {
-		if host, port = header[:end+1], header[end+1:]; host[0] != '[' {
-			return "", false
-		}
-		ip, err := netip.ParseAddr(host[1:end])
-		if err != nil || !ip.Is6() {
-			return "", false
-		}
-		host = ip.WithZone("").Unmap().String()
-	} else if i := strings.IndexByte(header, ':'); i >= 0 {
-		host, port = header[:i], header[i:]
-	}
-	if port != "" && port != ":" {
-		if _, err := strconv.ParseUint(port[1:], 10, 16); err != nil || port[0] != ':' {
-			return "", false
+// datagrams is the door of the UDP address.
+func (s *server) datagrams() receive.Who {
+	for _, rt := range routes() {
+		if rt.on == onUDP {
+			return func(source string) (identity.Principal, error) {
+				return s.identify(context.Background(), &rt, identity.Call{Source: source})
+			}
 		}
 	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return host, host != "" && !strings.ContainsAny(host, "@/\\?# *")
+	panic("the route table has no row for datagrams")
+}
+
+// statusOf is the HTTP status of an error.
+func statusOf(err error) int {
+	switch trace.KindOf(err) {
+	case trace.KindDenied:
+		return http.StatusForbidden
+	case trace.KindConflict:
+		return http.StatusConflict
+	case trace.KindUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -78,13 +79,41 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
+// in lets a test see that a request came through the door.
+type in struct{}
+
+func (in) ServeHTTP(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "in") }
+
+func (in) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
+	http.Error(w, err.Error(), statusOf(err))
+}
+
+// testServer has what doors need, and no store.
+func testServer(c *config.Config) *server {
+	s := &server{config: c, registry: prometheus.NewRegistry(), refused: newRefused(), log: slog.New(slog.DiscardHandler)}
+	s.authenticator = identity.Anonymous{Account: "000000000000", Region: "us-east-1"}
+	s.tally = receive.NewTally(s.registry, time.Now, nil)
+	return s
+}
+
+// through is the route table with in behind each row.
+func through() []route {
+	table := routes()
+	for i := range table {
+		if table[i].class == admitScan {
+			table[i].class = admitAlways
+		}
+		table[i].handler = func(*server, *route) endpoint { return in{} }
+	}
+	return table
+}
+
 func testDoor(t *testing.T, c *config.Config) (http.Handler, *receive.Tally) {
 	t.Helper()
-	s := &server{config: c, registry: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler)}
-	s.tally = receive.NewTally(s.registry, time.Now, nil)
-	return s.newDoor("http", c.HTTP).guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, "in")
-	})), s.tally
+	s := testServer(c)
+	d := s.newDoor(onHTTP, through(), in{})
+	d.names = namesOf(c, c.HTTP)
+	return d, s.tally
 }
 
 func TestDoor_origins(t *testing.T) {
@@ -137,8 +166,8 @@ func TestDoor_origins(t *testing.T) {
 			if c.status == 204 && (got.Get("Access-Control-Allow-Methods") != "POST" || got.Get("Access-Control-Allow-Headers") != r.Header.Get("Access-Control-Request-Headers") || got.Get("Access-Control-Max-Age") == "") {
 				t.Errorf("preflight answers %v", got)
 			}
-			if counted := len(tally.Refused()) == 1; counted != (c.status == 403 && c.path != "/console/api/status") {
-				t.Errorf("refusals %v", tally.Refused())
+			if counted := len(tally.Refused("")) == 1; counted != (c.status == 403 && c.path != "/console/api/status") {
+				t.Errorf("refusals %v", tally.Refused(""))
 			}
 		})
 	}

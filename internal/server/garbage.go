@@ -7,24 +7,24 @@ import (
 	"runtime/metrics"
 )
 
-// How much of what is in use, in percent, may be added to it before the collector
-// runs. The more, the less it costs: 150 in place of the usual 100 saves a tenth of
-// the CPU of ingest (docs/adr/0004-ingest-cost.md).
+// By how many percent the heap may grow over its live part before the collector runs.
+// Collecting less often is cheaper: 150 instead of the usual 100 saves a tenth of the CPU
+// of ingest (docs/adr/0004-ingest-cost.md).
 const (
 	leastGarbage = 50
 	mostGarbage  = 150
 )
 
-// tuner lets the collector run when the heap reaches a goal rather than a multiple
-// of what is in use: with more open traces or larger indexes there is less garbage,
-// not more memory. It looks after each collection.
+// tuner makes the collector run when the heap reaches a goal, not a multiple of its live
+// part: more open traces or larger indexes then mean less garbage, not more memory. It
+// adjusts the percentage after each collection.
 type tuner struct {
 	goal    int64
 	percent int
 	sample  []metrics.Sample
 }
 
-// tune begins, unless GOGC says how much garbage there is to be.
+// tune starts a tuner, unless GOGC sets the percentage.
 func tune(goal int64) {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -34,7 +34,7 @@ func tune(goal int64) {
 	t.arm()
 }
 
-// arm waits for the next collection, which frees what nothing refers to.
+// arm waits for the next collection: it frees an object that nothing refers to.
 func (t *tuner) arm() {
 	runtime.AddCleanup(new(*tuner), func(t *tuner) {
 		t.adjust()
@@ -52,7 +52,7 @@ func (t *tuner) adjust() {
 	}
 }
 
-// fitting is how much garbage reaches the goal.
+// fitting returns the percentage with which the heap reaches the goal.
 func (t *tuner) fitting(live int64) int {
 	return int(max(leastGarbage, min(mostGarbage, 100*(t.goal-live)/max(live, 1))))
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// history tells queries what belongs to a group: the filters that it has had,
-// each for what was received while it was valid.
+// history finds the filters that a group has had, each with the time in which it was
+// valid.
 func history(groups *group.Groups) query.History {
-	return func(ctx context.Context, account trace.Account, name, arn string) (*answer.Group, bool, error) {
-		d := groups.Default(account)
+	return func(ctx context.Context, owner trace.Owner, name, arn string) (*answer.Group, bool, error) {
+		d := group.Default(owner)
 		if (name == "" || name == d.Name) && (arn == "" || arn == d.ARN) {
 			return nil, true, nil
 		}
-		versions, err := groups.History(ctx, account, name, arn)
+		versions, err := groups.History(ctx, owner.Account, name, arn)
 		if err != nil || len(versions) == 0 {
 			return nil, false, err
 		}
@@ -26,7 +26,7 @@ func history(groups *group.Groups) query.History {
 	}
 }
 
-// groupVersions tells the store what to sum up for groups.
+// groupVersions tells the store the filters of groups, for which it keeps sums.
 func (s *server) groupVersions(ctx context.Context, account trace.Account) ([]answer.GroupVersion, error) {
 	if s.meta == nil {
 		return nil, store.ErrOwnersUnknown

@@ -5,26 +5,44 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
+	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// live hands what happens to the consoles that are open. A console that does not
-// keep up misses events, which only say that there is something to ask for.
+// live hands each open console the news of its account. A console that does not keep up
+// misses events; they only say that there is something new to ask for.
 type live struct {
+	sees func(trace.Account) []trace.Account
+
 	mu          sync.Mutex
-	subscribers map[chan console.Event]struct{}
-	segments    int64
+	subscribers map[trace.Account]map[chan console.Event]struct{} // by whose news they get
+	segments    map[trace.Account]int64                           // accepted since the start
 }
 
-func newLive() *live { return &live{subscribers: map[chan console.Event]struct{}{}} }
+// newLive makes a live. sees returns the accounts whose news an account gets.
+func newLive(sees func(trace.Account) []trace.Account) *live {
+	return &live{sees: sees, subscribers: map[trace.Account]map[chan console.Event]struct{}{}, segments: map[trace.Account]int64{}}
+}
 
-// Subscribe returns events until ctx ends; the channel is closed then.
+// Subscribe returns the events of the account in ctx, and closes the channel when ctx
+// ends. Without an identity it closes the channel at once.
 func (l *live) Subscribe(ctx context.Context) <-chan console.Event {
 	ch := make(chan console.Event, 16)
+	p, err := identity.From(ctx)
+	if err != nil {
+		close(ch)
+		return ch
+	}
 	l.mu.Lock()
-	l.subscribers[ch] = struct{}{}
+	for _, account := range l.sees(p.Account) {
+		if l.subscribers[account] == nil {
+			l.subscribers[account] = map[chan console.Event]struct{}{}
+		}
+		l.subscribers[account][ch] = struct{}{}
+	}
 	l.mu.Unlock()
 	context.AfterFunc(ctx, func() {
 		l.mu.Lock()
@@ -36,16 +54,26 @@ func (l *live) Subscribe(ctx context.Context) <-chan console.Event {
 
 // end closes a subscriber's channel, once. The caller holds mu.
 func (l *live) end(ch chan console.Event) {
-	if _, ok := l.subscribers[ch]; ok {
-		delete(l.subscribers, ch)
+	open := false
+	for account, channels := range l.subscribers {
+		if _, ok := channels[ch]; ok {
+			open = true
+			delete(channels, ch)
+		}
+		if len(channels) == 0 {
+			delete(l.subscribers, account)
+		}
+	}
+	if open {
 		close(ch)
 	}
 }
 
-func (l *live) publish(e console.Event) {
+// publish sends an event to the subscribers of an account.
+func (l *live) publish(account trace.Account, e console.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for ch := range l.subscribers {
+	for ch := range l.subscribers[account] {
 		select {
 		case ch <- e:
 		default:
@@ -53,24 +81,23 @@ func (l *live) publish(e console.Event) {
 	}
 }
 
-func (l *live) refused(r receive.Refused) {
-	l.publish(console.Event{Refused: &console.Refused{Time: r.Time, Protocol: r.Protocol, Source: r.Source, Reason: r.Reason, Message: r.Message}})
+func (l *live) refused(account trace.Account, r receive.Refused) {
+	l.publish(account, console.Event{Refused: &console.Refused{Time: r.Time, Protocol: r.Protocol, Source: r.Source, Reason: r.Reason, Message: r.Message}})
 }
 
-// follow publishes what is stored until ctx ends, and then ends all streams: the
-// server waits for them when it stops.
+// follow publishes an event after each append until ctx ends. Then it ends all streams,
+// because the server waits for them when it stops.
 func (l *live) follow(ctx context.Context, s *answer.Store) error {
 	for e := range s.Follow(ctx) {
-		l.segments += int64(e.Segments)
-		l.publish(console.Event{Traces: &console.Traces{Segments: l.segments, Time: float64(time.Now().UnixMilli()) / 1000}})
+		l.segments[e.Account] += int64(e.Segments)
+		l.publish(e.Account, console.Event{Traces: &console.Traces{Segments: l.segments[e.Account], Time: float64(time.Now().UnixMilli()) / 1000}})
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for ch := range l.subscribers {
-		l.end(ch)
+	for _, channels := range l.subscribers {
+		for ch := range channels {
+			l.end(ch)
+		}
 	}
 	return nil
 }
-
-// storeStats is what gauges look at.
-type storeStats = answer.Stats

@@ -9,12 +9,12 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 )
 
-// most is what is taken by default, however large the machine.
+// most is the memory that a server takes by default at most, in bytes.
 const most = 2 << 30
 
-// memory is the bytes the process may use: what is set, else a quarter of the
-// machine's memory or of the control group's, whichever is less, at most 2 GB
-// and at least what it cannot do without.
+// memory returns how many bytes the process may use: the setting, or a quarter of the
+// memory of the machine or the control group, whichever is smaller; between the minimum
+// that a server needs and 2 GB.
 func memory(set int64, read func(name string) ([]byte, error)) int64 {
 	if set > 0 {
 		return set
@@ -40,22 +40,21 @@ func memory(set int64, read func(name string) ([]byte, error)) int64 {
 	return max(least/4, config.LeastMemory)
 }
 
-// program is about what the pages of the program itself take, which count as the
-// process's memory although the garbage collector does not know them.
+// program estimates the memory of the program's own pages. They belong to the process,
+// but the garbage collector does not count them.
 const program = 32 << 20
 
-// budget cuts the memory up: a 16th for open traces, a quarter for requests on
-// their way to them, a quarter for answers on their way out, a 16th for what
-// questions read, a 32nd for datagrams. With 2 GB that is 128, 512, 512, 128 and 64 MB. The
-// rest is for settling, merging and garbage, of which there is as much as makes the
-// heap a 5th of all.
+// budget divides the memory: a 16th for open traces, a quarter for incoming requests, a
+// quarter for answers, a 16th for blocks that questions read, a 32nd for datagrams. With
+// 2 GB that is 128, 512, 512, 128 and 64 MB. The rest is for settling, merging and
+// garbage; the collector runs when the heap is a 5th of all.
 type budget struct {
 	total, heap, head, inFlight, answers, cache, views, flush, datagrams int64
 	names                                                                int
 }
 
-// Graphs tell up to mostNames services apart, which is what X-Ray's console shows at
-// most, and one for each nameBytes of memory.
+// Graphs tell one service apart for each nameBytes of memory, at most mostNames, which is
+// the most that X-Ray's console shows.
 const (
 	mostNames = 10_000
 	nameBytes = 128 << 10

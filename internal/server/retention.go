@@ -8,7 +8,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// longest is how long any trace is kept.
+// longest returns the longest time that any trace is kept.
 func (s *server) longest() time.Duration {
 	d := s.config.Retention
 	for _, r := range s.config.RetentionFor {
@@ -17,8 +17,8 @@ func (s *server) longest() time.Duration {
 	return d
 }
 
-// keep tells the store how long the traces of an account are kept; nil if all are
-// kept for the same time.
+// keep returns what tells the store how long to keep the traces of an account; nil if
+// all are kept for the same time.
 func (s *server) keep() func(context.Context, trace.Account) (answer.Keep, error) {
 	if len(s.config.RetentionFor) == 0 {
 		return nil

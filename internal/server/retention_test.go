@@ -7,6 +7,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 func TestKeep_ofAccountsAndGroups(t *testing.T) {
@@ -17,8 +18,8 @@ func TestKeep_ofAccountsAndGroups(t *testing.T) {
 	defer records.Close()
 	s := &server{config: &config.Config{Retention: 2 * time.Hour, RetentionFor: []config.RetentionFor{
 		{Account: "111122223333", For: time.Hour}, {Group: "slow", For: 5 * time.Hour}, {Group: "unknown", For: 9 * time.Hour},
-	}}, groups: group.New(records, group.Options{Region: "eu-west-1"})}
-	if _, err := s.groups.Create(t.Context(), "111122223333", "slow", group.Change{Filter: "duration > 5"}, nil, 1); err != nil {
+	}}, groups: group.New(records, group.Options{})}
+	if _, err := s.groups.Create(t.Context(), trace.Owner{Account: "111122223333", Region: "eu-west-1"}, "slow", group.Change{Filter: "duration > 5"}, nil, 1); err != nil {
 		t.Fatal(err)
 	}
 	if s.longest() != 9*time.Hour {

@@ -1,224 +1,170 @@
 package server
 
 import (
-	"context"
-	"encoding/json"
 	"net/http"
-	"slices"
-	"time"
+	"strings"
 
-	"github.com/fluoro-io/fluoro/internal/policy"
-	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
-	"github.com/fluoro-io/fluoro/internal/query"
-	"github.com/fluoro-io/fluoro/internal/query/analytics"
 	"github.com/fluoro-io/fluoro/internal/receive"
-	"github.com/fluoro-io/fluoro/internal/sample"
-	"github.com/fluoro-io/fluoro/internal/setting"
-	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/tag"
-	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/wire"
-	"github.com/fluoro-io/fluoro/web"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// routes is everything the main address serves.
-func (s *server) routes() http.Handler {
-	account := trace.Account(s.config.Account)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("ok\n"))
-	})
-	mux.HandleFunc("GET /readyz", s.ready)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
-	mux.Handle(tracesPath, receive.OTLPHTTP(s.intake, account))
-	control := api.Control{
-		Groups: s.groups, Tags: tag.New(s.records, s.config.Region), Policies: policy.New(s.records), Settings: setting.New(s.records),
+// listener is a set of addresses that a server listens on.
+type listener int
+
+const (
+	onHTTP listener = 1 << iota
+	onOTLPHTTP
+	onOTLPGRPC
+	onUDP
+)
+
+// String returns the names of the listeners, as in metrics and flags.
+func (l listener) String() string {
+	var all []string
+	for i, name := range []string{"http", "otlp-http", "otlp-grpc", "udp"} {
+		if l&(1<<i) != 0 {
+			all = append(all, name)
+		}
 	}
-	questions := query.New(s.store)
-	questions.Room, questions.Names = s.answers, s.names
-	questions.Groups, questions.History = control.Groups.Lookup, history(control.Groups)
-	questions.Indexed = func(ctx context.Context, account trace.Account) (func(trace.ID, trace.Time) bool, error) {
-		indexed, err := control.Settings.Indexed(ctx, account)
-		if err != nil && ctx.Err() == nil {
-			s.log.Warn("every trace has a summary: the indexing rule cannot be read", "error", err)
-			return nil, nil
-		}
-		return indexed, err
-	}
-	s.retrievals = query.NewRetrievals(questions, time.Now)
-	s.retrievals.Logger = s.log
-	pages := s.roomy(console.Handler(console.Options{
-		Assets: web.Assets(), Status: s.status, Live: s.live, Analytics: analytics.New(s.store, account, questions.Filter),
-		Trace: func(ctx context.Context, id string) (*console.TraceView, error) {
-			whole, err := questions.Whole(ctx, account, id)
-			if err != nil || whole == nil {
-				return nil, err
-			}
-			return traceView(whole), nil
-		},
-	}), questions)
-	operations := api.New(api.Options{
-		Control: control, Retrievals: s.retrievals,
-		Query: questions, Intake: s.intake, Sampler: sample.New(s.records, s.config.Region), Account: account, Region: s.config.Region,
-		Observe: s.observer(), Logger: s.log,
-	})
-	mux.HandleFunc("GET /console/api/backup", s.backup)
-	mux.Handle("POST /console/api/delete", console.DeleteHandler(func(ctx context.Context, d console.Deletion) (int, error) {
-		n, err := questions.Delete(ctx, account, query.DeleteRequest{IDs: d.IDs, Window: d.Window(), Filter: d.Filter, DryRun: d.DryRun})
-		if !d.DryRun && n > 0 {
-			s.log.Info("traces were deleted", "traces", n)
-		}
-		return n, err
-	}))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		// Every operation of the API is a POST, every page of the console a GET.
-		_, operation := wire.Lookup(r.URL.Path)
-		if r.Method == http.MethodPost || operation {
-			operations.ServeHTTP(w, r)
-			return
-		}
-		pages.ServeHTTP(w, r)
-	})
-	return s.newDoor("http", s.config.HTTP).guard(mux)
+	return strings.Join(all, ", ")
 }
 
-// traceView is a trace as the console shows it.
-func traceView(w *query.WholeTrace) *console.TraceView {
-	v := &console.TraceView{ID: w.Trace.ID.String(), Segments: []console.SegmentDocument{}, Refused: []console.RefusedEntity{}}
-	if w.Duration != nil {
-		d := w.Duration.Seconds()
-		v.Duration = &d
-	}
-	for _, d := range w.Documents {
-		v.Segments = append(v.Segments, console.SegmentDocument{ID: d.ID, Document: string(d.JSON)})
-	}
-	for i := range w.Trace.Refused {
-		r := &w.Trace.Refused[i]
-		v.Refused = append(v.Refused, console.RefusedEntity{ID: r.Entity.ID.String(), Name: r.Entity.Name, Reason: r.Reason()})
-	}
-	return v
+// class says how the requests of a route are admitted.
+type class string
+
+const (
+	// admitAlways: such requests take next to nothing.
+	admitAlways class = "always"
+	// admitIngest: they bring segments. They take room for what these become (package
+	// receive), and refusals are counted.
+	admitIngest class = "ingest"
+	// admitAnswer: they take room for their body, and for their answer by its weight
+	// (query.Room).
+	admitAnswer class = "answer"
+	// admitScan: they look at many traces. The door takes room for that first.
+	admitScan class = "scan"
+	// admitAlone: the door serves one at a time.
+	admitAlone class = "alone"
+)
+
+// public is the action of routes that everyone may use: the door asks no authenticator,
+// and their answers show nothing of any account.
+const public = ""
+
+// route is a row of the route table. Doors, admission, limits and counters read it;
+// nothing else knows paths.
+type route struct {
+	on     listener
+	method string // GET includes HEAD
+	path   string // exactly; "/" stands for the files of the console
+	action string // the name for policies, or public
+	class  class
+	limit  int64 // of a body in bytes, compressed and decompressed; 0: requests have none
+	// brings is the protocol under which the tally counts its segments; "" for none.
+	brings string
+	// crossOrigin routes may be used by web pages of --cors-origins.
+	crossOrigin bool
+	// whole routes are about all accounts of the server. Only its own account may use them.
+	whole bool
+	// handler makes the handler of the route for one listener; nil for datagrams.
+	handler func(s *server, rt *route) endpoint
+	// ownMethods says that the handler itself refuses other methods, in its own words.
+	ownMethods bool
 }
 
-// otlpRoutes is what the OTLP/HTTP address serves.
-func (s *server) otlpRoutes() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle(tracesPath, receive.OTLPHTTP(s.intake, trace.Account(s.config.Account)))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		http.Error(w, "this address takes OpenTelemetry spans at /v1/traces; there is nothing at "+r.URL.Path, http.StatusNotFound)
-	})
-	return s.newDoor("otlp-http", s.config.OTLPHTTP).guard(mux)
+// endpoint serves the requests of a route that the door lets in, with an identity in their
+// contexts, and answers those it refuses in the words of its protocol.
+type endpoint interface {
+	http.Handler
+	Refuse(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// readyDamage is how many damaged places /readyz names.
-const readyDamage = 10
+const (
+	maxRequest  = 1 << 20  // of the X-Ray API and of the console
+	maxSegments = 16 << 20 // of PutTraceSegments
+	maxSpans    = 64 << 20 // of OTLP
+)
 
-// ready answers 200 while segments can be stored, else 503 with the reason. Damage
-// does not make it unready: the rest is served.
-func (s *server) ready(w http.ResponseWriter, r *http.Request) {
-	stats, err := s.store.Stats(r.Context())
-	reason := stats.ReadOnly
-	if err != nil {
-		reason = err.Error()
+// routes returns the table of everything that is served. docs/routes.md shows it.
+func routes() []route {
+	list := []route{
+		{on: onUDP, method: "UDP", action: "xray:PutTraceSegments", class: admitIngest, limit: receive.MaxDatagram, brings: receive.ProtocolUDP},
+		{on: onHTTP | onOTLPHTTP, method: http.MethodPost, path: "/v1/traces", action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPHTTP, crossOrigin: true, ownMethods: true,
+			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPHTTP(s.intake, rt.limit) }},
+		{on: onOTLPGRPC, method: http.MethodPost, path: receive.ExportPath, action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPGRPC,
+			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPGRPC(s.intake, rt.limit) }},
+		{on: onHTTP, method: http.MethodGet, path: "/healthz", action: public, class: admitAlways, handler: plain(func(*server) http.Handler { return http.HandlerFunc(healthy) })},
+		{on: onHTTP, method: http.MethodGet, path: "/readyz", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.ready) })},
+		{on: onHTTP, method: http.MethodGet, path: "/metrics", action: "fluoro:GetMetrics", class: admitAlways, whole: true, handler: plain((*server).metrics)},
+		{on: onHTTP, method: http.MethodGet, path: "/", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return s.console.Files })},
+		{on: onHTTP, method: http.MethodGet, path: "/console/api/backup", action: "fluoro:CreateBackup", class: admitAlone, whole: true, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.backup) })},
+		{on: onHTTP, method: http.MethodPost, path: "/console/api/delete", action: "fluoro:DeleteTraces", class: admitScan, limit: maxRequest,
+			handler: func(s *server, rt *route) endpoint { return page{s.console.Delete(rt.limit)} }},
 	}
-	w.Header().Set("Content-Type", "application/json")
-	if reason != "" {
-		w.WriteHeader(http.StatusServiceUnavailable)
+	for _, q := range []struct {
+		name, action string
+		class        class
+		handler      func(c *console.Console) http.Handler
+	}{
+		{"status", "fluoro:GetStatus", admitAlways, func(c *console.Console) http.Handler { return c.Status }},
+		{"live", "fluoro:GetLiveEvents", admitAlways, func(c *console.Console) http.Handler { return c.Live }},
+		{"trace", "fluoro:GetTrace", admitAnswer, func(c *console.Console) http.Handler { return c.Trace }},
+		{"series", "fluoro:GetSeries", admitScan, func(c *console.Console) http.Handler { return c.Series }},
+		{"search", "fluoro:SearchTraces", admitScan, func(c *console.Console) http.Handler { return c.Search }},
+		{"histogram", "fluoro:GetHistogram", admitScan, func(c *console.Console) http.Handler { return c.Histogram }},
+		{"facets", "fluoro:GetFacets", admitScan, func(c *console.Console) http.Handler { return c.Facets }},
+		{"compare", "fluoro:CompareTraces", admitScan, func(c *console.Console) http.Handler { return c.Compare }},
+	} {
+		list = append(list, route{on: onHTTP, method: http.MethodGet, path: "/console/api/" + q.name, action: q.action, class: q.class,
+			handler: func(s *server, _ *route) endpoint { return page{q.handler(s.console)} }})
 	}
-	damage, n := s.damage(stats)
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"ready": reason == "", "reason": reason, "damaged": n, "damage": append([]string{}, damage[:min(len(damage), readyDamage)]...),
-	})
-}
-
-// status is what the console's status page shows.
-func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
-	stats, err := s.store.Stats(ctx)
-	if err != nil {
-		return nil, err
-	}
-	report := &console.StatusReport{
-		Version: Version(), Account: s.config.Account, Region: s.config.Region, Started: float64(s.started.UnixMilli()) / 1000,
-		Listeners: s.listeners,
-		Store: console.StoreStatus{
-			Traces: stats.Traces, Segments: stats.Segments, OpenTraces: stats.Gauge(local.GaugeOpenTraces), Blocks: stats.Gauge(local.GaugeBlocks),
-			Bytes: stats.Gauge(local.GaugeBlockBytes) + stats.Gauge(local.GaugeLogBytes), WALBytes: stats.Gauge(local.GaugeLogBytes), ReadOnly: stats.ReadOnly,
-			Search: console.SearchStatus{Keys: stats.Keys.Keys, TracesBeyond: stats.Keys.TracesBeyond},
-			Names:  stats.Names, NamesFolded: stats.Folded, OtherName: stats.Other,
-		},
-	}
-	report.Store.Damage, report.Store.Damaged = s.damage(stats)
-	report.Store.Notes = append(slices.Clone(stats.Notes), s.leftovers...)
-	for _, k := range stats.Keys.Over {
-		report.Store.Search.ManyValues = append(report.Store.Search.ManyValues, string(k.Account)+" "+k.Key)
-	}
-	for _, c := range s.tally.Counts() {
-		report.Received = append(report.Received, console.Count(c))
-	}
-	for _, r := range s.tally.Refused() {
-		report.Refused = append(report.Refused, console.Refused(r))
-	}
-	return report, nil
-}
-
-// observer measures the API's requests.
-func (s *server) observer() func(op string, status int, d time.Duration) {
-	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "fluoro_api_request_seconds", Help: "Duration of X-Ray API requests, by operation and status.",
-		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
-	}, []string{"operation", "status"})
-	s.registry.MustRegister(seconds)
-	return func(op string, status int, d time.Duration) {
-		seconds.WithLabelValues(op, http.StatusText(status)).Observe(d.Seconds())
-	}
-}
-
-// measure registers the gauges of what is held.
-func (s *server) measure() {
-	gauge := func(name, help string, value func() float64) {
-		s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
-	}
-	gauge("fluoro_receive_in_flight_bytes", "Bytes of requests being decoded and stored.", func() float64 { return float64(s.intake.InFlight()) })
-	stat := func(pick func(st storeStats) int64) func() float64 {
-		return func() float64 {
-			st, err := s.store.Stats(context.Background())
-			if err != nil {
-				return 0
-			}
-			return float64(pick(st))
+	for _, op := range wire.Operations {
+		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}
+		if op.Name == "PutTraceSegments" {
+			rt.class, rt.limit, rt.brings = admitIngest, maxSegments, receive.ProtocolXRay
 		}
+		rt.handler = func(s *server, rt *route) endpoint { return s.api.Endpoint(op, rt.limit, rt.class == admitIngest) }
+		list = append(list, rt)
 	}
-	gauge("fluoro_store_traces", "Traces held.", stat(func(st storeStats) int64 { return st.Traces }))
-	gauge("fluoro_store_segments", "Segment documents and spans held.", stat(func(st storeStats) int64 { return st.Segments }))
-	if st, err := s.store.Stats(context.Background()); err == nil { // those of the engine
-		for _, g := range st.Gauges {
-			gauge("fluoro_store_"+g.Name, g.Help, stat(func(st storeStats) int64 { return st.Gauge(g.Name) }))
-		}
+	return list
+}
+
+// Route is a row of the route table, for documents and tests.
+type Route struct {
+	Listeners   string // of http, otlp-http, otlp-grpc and udp
+	Method      string // UDP for datagrams
+	Path        string // "" for datagrams
+	Action      string // "" if everyone may use it
+	Admission   string // always, ingest, answer, scan or alone
+	Limit       int64  // bytes of a body; 0 if it has none
+	CrossOrigin bool   // web pages of --cors-origins may use it
+	Whole       bool   // it is about all accounts of the server
+}
+
+// Routes lists everything that a server serves.
+func Routes() []Route {
+	var list []Route
+	for _, rt := range routes() {
+		list = append(list, Route{rt.on.String(), rt.method, rt.path, rt.action, string(rt.class), rt.limit, rt.crossOrigin, rt.whole})
 	}
-	gauge("fluoro_store_damaged_places", "Places of the data directory that are known to be damaged or missing.", func() float64 {
-		st, err := s.store.Stats(context.Background())
-		if err != nil {
-			return 0
-		}
-		_, n := s.damage(st)
-		return float64(n)
-	})
-	gauge("fluoro_search_keys", "Keys of annotations and attributes with an index for search, since the start.", stat(func(st storeStats) int64 { return int64(st.Keys.Keys) }))
-	gauge("fluoro_search_traces_beyond", "Traces settled with a key for which there was no index left; they are found more slowly.", stat(func(st storeStats) int64 { return st.Keys.TracesBeyond }))
-	gauge("fluoro_search_keys_many_values", "Keys with more distinct values than have an index; they are found more slowly. At most 20 are counted.", stat(func(st storeStats) int64 { return int64(len(st.Keys.Over)) }))
-	gauge("fluoro_store_names_limit", "How many names of services graphs tell apart.", stat(func(st storeStats) int64 { return int64(st.Names) }))
-	s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "fluoro_store_names_folded_total", Help: "How often a name was over that limit when blocks were written, and its counts went to the node of all others.",
-	}, stat(func(st storeStats) int64 { return st.Folded })))
-	gauge("fluoro_store_read_only", "1 while nothing can be written.", stat(func(st storeStats) int64 {
-		if st.ReadOnly != "" {
-			return 1
-		}
-		return 0
-	}))
-	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "fluoro_build_info", Help: "The version that runs, as a label.", ConstLabels: prometheus.Labels{"version": Version()},
-	}, func() float64 { return 1 }))
+	return list
+}
+
+// page is an endpoint of the console, which refuses in JSON.
+type page struct{ http.Handler }
+
+// Refuse answers a request that its door did not let in.
+func (page) Refuse(w http.ResponseWriter, r *http.Request, err error) { console.Refuse(w, r, err) }
+
+// plain makes the endpoint of a handler whose refusals are plain text.
+func plain(h func(s *server) http.Handler) func(*server, *route) endpoint {
+	return func(s *server, _ *route) endpoint { return text{h(s)} }
+}
+
+type text struct{ http.Handler }
+
+// Refuse answers a request that its door did not let in.
+func (text) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
+	http.Error(w, err.Error(), statusOf(err))
 }

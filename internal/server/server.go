@@ -1,6 +1,8 @@
 // Package server puts the parts together: it is the only place that knows all of
-// them. It opens the store, binds the listeners, serves until told to stop, and
-// then lets go of everything in the opposite order.
+// them. It opens the store, binds the listeners, serves until told to stop, and then
+// closes everything in the opposite order. Its route table (routes.go) lists what is
+// served; each listener has a door (door.go) that finds the row of a request and who
+// makes it.
 package server
 
 import (
@@ -11,15 +13,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
@@ -43,25 +46,28 @@ const (
 
 // server holds what one `fluoro serve` runs.
 type server struct {
-	config      *config.Config
-	log         *slog.Logger
-	started     time.Time
-	registry    *prometheus.Registry
-	shelf       *local.Shelf
-	store       *answer.Store // answers from the shelf
-	meta        *sqlite.Store // nil if it cannot be opened
-	records     meta.Store    // meta, or what says why it cannot
-	recordsLost string
-	leftovers   []string // found at start
-	groups      *group.Groups
-	intake      *receive.Intake
-	retrievals  *query.Retrievals
-	tally       *receive.Tally
-	answers     *query.Room
-	refused     *prometheus.CounterVec // by the doors
-	names       int                    // that graphs tell apart
-	live        *live
-	backingUp   sync.Mutex
+	config        *config.Config
+	log           *slog.Logger
+	started       time.Time
+	authenticator identity.Authenticator
+	registry      *prometheus.Registry
+	shelf         *local.Shelf
+	store         *answer.Store // answers from the shelf
+	meta          *sqlite.Store // nil if it cannot be opened
+	records       meta.Store    // meta, or a store that says why it cannot be opened
+	recordsLost   string
+	leftovers     []string // found at start
+	groups        *group.Groups
+	intake        *receive.Intake
+	questions     *query.Query
+	retrievals    *query.Retrievals
+	api           *api.API
+	console       *console.Console
+	tally         *receive.Tally
+	answers       *query.Room
+	refused       *prometheus.CounterVec // by the doors
+	names         int                    // how many services graphs tell apart
+	live          *live
 
 	udp       *receive.UDP
 	grpc      *http.Server
@@ -73,13 +79,26 @@ type server struct {
 	listeners []console.Listener
 }
 
-// Run serves until ctx ends, then drains and returns nil. It writes what it
-// listens on to out and logs to logs. Errors are for people: a busy port, a
-// directory that cannot be used.
-func Run(ctx context.Context, c *config.Config, out, logs io.Writer) (err error) {
-	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry()}
-	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.live = newLive()
+// Option changes how a server runs.
+type Option func(*server)
+
+// WithAuthenticator lets a decide who makes each request. Without this option everyone
+// is anonymous, of the configured account and region.
+func WithAuthenticator(a identity.Authenticator) Option {
+	return func(s *server) { s.authenticator = a }
+}
+
+// Run serves until ctx ends, then drains and returns nil. It writes the addresses that
+// it listens on to out, and logs to logs. Errors are for people: a busy port, a directory
+// that cannot be used.
+func Run(ctx context.Context, c *config.Config, out, logs io.Writer, options ...Option) (err error) {
+	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry(), refused: newRefused()}
+	s.authenticator = identity.Anonymous{Account: s.own(), Region: c.Region}
+	for _, o := range options {
+		o(s)
+	}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s.refused)
+	s.live = newLive(s.sees)
 	s.tally = receive.NewTally(s.registry, time.Now, s.live.refused)
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(); err != nil {
@@ -99,8 +118,8 @@ func logger(c *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(newSparse(slog.NewTextHandler(w, o)))
 }
 
-// open binds every address and opens the store, so that nothing is served until
-// all can be.
+// open binds every address and opens the store. Nothing is served until all of that
+// has succeeded.
 func (s *server) open() (err error) {
 	c := s.config
 	if s.mainAt, err = receive.ListenTCP("HTTP", c.HTTP); err != nil {
@@ -138,7 +157,7 @@ func (s *server) open() (err error) {
 		return err
 	}
 	s.openRecords()
-	s.groups = group.New(s.records, group.Options{Region: c.Region, Keep: s.longest(), Logger: s.log})
+	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
 		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Groups: s.groupVersions, Refused: s.contradicted,
 		Names: room.names, CacheBytes: room.views, Restore: decode.Restorer(mapper), Logger: s.log,
@@ -162,31 +181,33 @@ func (s *server) open() (err error) {
 		s.log.Warn("something is left over", "note", note)
 	}
 	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
-	account := trace.Account(c.Account)
+	s.present()
 	if c.UDP != config.Off {
-		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, account); err != nil {
+		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, s.datagrams()); err != nil {
 			return busy(err, "--udp")
 		}
 		s.listening("udp", s.udp.Addr())
 	}
 	s.listening("http", s.mainAt.Addr())
-	s.main = httpServer(s.routes(), s.log)
+	s.main = httpServer(s.httpDoor(), s.log)
 	if s.otlpAt != nil {
 		s.listening("otlp-http", s.otlpAt.Addr())
-		s.otlp = httpServer(s.otlpRoutes(), s.log)
+		s.otlp = httpServer(s.otlpDoor(), s.log)
 	}
 	if s.grpcAt != nil {
 		s.listening("otlp-grpc", s.grpcAt.Addr())
-		s.grpc = receive.OTLPGRPC(s.intake, account)
+		// It needs no names: browsers speak HTTP/2 only over TLS, and its port answers
+		// nothing else.
+		s.grpc = receive.GRPCServer(s.newDoor(onOTLPGRPC, routes(), nil))
 		s.grpc.ErrorLog = s.main.ErrorLog
 	}
 	s.measure()
 	return nil
 }
 
-// contradicted counts what turned out to contradict what is shown when its trace
-// settled. Who sent it is not known any more.
-func (s *server) contradicted(_ trace.Account, refused []trace.Refused) {
+// contradicted counts observations that the store found to contradict others when their
+// trace settled. By then the address of the sender is forgotten.
+func (s *server) contradicted(account trace.Account, refused []trace.Refused) {
 	byProtocol := map[string][]trace.Refused{}
 	for _, r := range refused {
 		protocol := receive.ProtocolXRay
@@ -196,11 +217,11 @@ func (s *server) contradicted(_ trace.Account, refused []trace.Refused) {
 		byProtocol[protocol] = append(byProtocol[protocol], r)
 	}
 	for protocol, list := range byProtocol {
-		s.tally.Contradict(protocol, "", list)
+		s.tally.Contradict(receive.Sender{Account: account, Protocol: protocol}, list)
 	}
 }
 
-// busy adds what to do to the error of an address that cannot be bound.
+// busy adds advice to the error of an address that cannot be bound.
 func busy(err error, flag string) error {
 	return fmt.Errorf("%w; choose another address with %s", err, flag)
 }
@@ -245,7 +266,7 @@ func (s *server) serve(ctx context.Context) error {
 	return group.Wait()
 }
 
-// drain stops taking new work and waits for what is under way, up to drainTime.
+// drain stops taking new work and waits up to drainTime for running requests.
 func (s *server) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
@@ -268,7 +289,7 @@ func (s *server) drain() {
 	}
 }
 
-// close releases what open got; it may have got only part.
+// close releases what open has opened, even if open failed halfway.
 func (s *server) close() error {
 	for _, l := range []net.Listener{s.mainAt, s.otlpAt, s.grpcAt} {
 		if l != nil {
@@ -282,8 +303,8 @@ func (s *server) close() error {
 		s.retrievals.Close() // they read the store
 	}
 	var failed error
-	// The store goes before the records: what it still writes asks them for the groups.
-	// Its lock of the directory goes with it; SQLite has a lock of its own.
+	// Close the store before the records: it asks them for the groups while it writes its
+	// last blocks. It also releases the lock of the directory; SQLite has its own lock.
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {
 			failed = fmt.Errorf("close the store: %w", err)
@@ -299,7 +320,7 @@ func (s *server) close() error {
 	return nil
 }
 
-// greet says on one screen what is listened on and how to send a first trace.
+// greet prints, on one screen, the addresses and how to send a first trace.
 func (s *server) greet(w io.Writer) {
 	at := map[string]string{}
 	for _, l := range s.listeners {

@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	// sparseTime is how often one kind of trouble is logged.
+	// sparseTime is the least time between two lines of one kind.
 	sparseTime = time.Minute
-	// sparseKinds bounds how many kinds are told apart.
+	// sparseKinds bounds the kinds that are remembered.
 	sparseKinds = 1000
 )
 
-// sparse is a log that says the same trouble once in a while, however many requests
-// meet it: while a disk is full each of them does. A kind is the message with the
-// protocol and the reason of the system; the next line of a kind says how many
-// there were in between. What has no error, or a request's id, is always said.
+// sparse is a log handler that writes one kind of warning or error at most once a minute:
+// while a disk is full, every request causes one. A kind is the message with the protocol
+// and the system's error; the next line of a kind says how many were left out. Records
+// without an error, and those with a request's id, are always written.
 type sparse struct {
 	slog.Handler
 	kinds *kinds
@@ -38,14 +38,14 @@ type kind struct {
 
 type said struct {
 	at   time.Time
-	more int // since then
+	more int // records left out since then
 }
 
 func newSparse(h slog.Handler) sparse {
 	return sparse{h, &kinds{now: time.Now, of: map[kind]*said{}}}
 }
 
-// Handle writes a record unless its kind was written a moment ago.
+// Handle writes a record unless one of its kind was written within sparseTime.
 func (s sparse) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelWarn {
 		if k, ok := kindOf(r); ok {
@@ -90,7 +90,7 @@ func kindOf(r slog.Record) (k kind, ok bool) {
 	return k, ok && !each
 }
 
-// say says whether a kind is due, and how often it was held back before.
+// say says whether a record of a kind is due, and how many were left out before.
 func (k *kinds) say(which kind) (more int, due bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

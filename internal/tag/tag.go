@@ -5,7 +5,6 @@ package tag
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,19 +36,16 @@ func (e *NotFoundError) Unwrap() error {
 
 // Tags reads and changes tags. Its errors are those of the store, NotFoundError,
 // and KindErrors of kind invalid or limit.
-type Tags struct {
-	store  meta.Store
-	region string // of the two resources that always exist
-}
+type Tags struct{ store meta.Store }
 
-// New makes Tags over records; region is that of ARNs.
-func New(store meta.Store, region string) *Tags { return &Tags{store, region} }
+// New makes Tags over records.
+func New(store meta.Store) *Tags { return &Tags{store} }
 
 // Add sets tags of a resource: all of them or, on error, none. Tags that it has
 // and that are not named stay.
-func (t *Tags) Add(ctx context.Context, account trace.Account, arn string, tags []Tag) error {
-	return t.store.Update(ctx, account, func(tx meta.Tx) error {
-		if err := t.exists(tx, account, arn); err != nil {
+func (t *Tags) Add(ctx context.Context, owner trace.Owner, arn string, tags []Tag) error {
+	return t.store.Update(ctx, owner.Account, func(tx meta.Tx) error {
+		if err := exists(tx, owner, arn); err != nil {
 			return err
 		}
 		return Set(tx, arn, tags)
@@ -57,9 +53,9 @@ func (t *Tags) Add(ctx context.Context, account trace.Account, arn string, tags 
 }
 
 // Remove removes the tags with these keys; keys it has not are ignored.
-func (t *Tags) Remove(ctx context.Context, account trace.Account, arn string, keys []string) error {
-	return t.store.Update(ctx, account, func(tx meta.Tx) error {
-		if err := t.exists(tx, account, arn); err != nil {
+func (t *Tags) Remove(ctx context.Context, owner trace.Owner, arn string, keys []string) error {
+	return t.store.Update(ctx, owner.Account, func(tx meta.Tx) error {
+		if err := exists(tx, owner, arn); err != nil {
 			return err
 		}
 		var have []Tag
@@ -71,9 +67,9 @@ func (t *Tags) Remove(ctx context.Context, account trace.Account, arn string, ke
 }
 
 // List is the tags of a resource.
-func (t *Tags) List(ctx context.Context, account trace.Account, arn string) (tags []Tag, err error) {
-	err = t.store.View(ctx, account, func(tx meta.Tx) error {
-		if err := t.exists(tx, account, arn); err != nil {
+func (t *Tags) List(ctx context.Context, owner trace.Owner, arn string) (tags []Tag, err error) {
+	err = t.store.View(ctx, owner.Account, func(tx meta.Tx) error {
+		if err := exists(tx, owner, arn); err != nil {
 			return err
 		}
 		_, err := tx.Get(Kind, arn, &tags)
@@ -84,13 +80,13 @@ func (t *Tags) List(ctx context.Context, account trace.Account, arn string) (tag
 
 // exists says whether an ARN is that of a group or of a sampling rule, by the
 // records of both.
-func (t *Tags) exists(tx meta.Tx, account trace.Account, arn string) error {
+func exists(tx meta.Tx, owner trace.Owner, arn string) error {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 6 {
 		return &NotFoundError{arn}
 	}
-	if arn == fmt.Sprintf("arn:aws:xray:%s:%s:group/Default", t.region, account) || arn == fmt.Sprintf("arn:aws:xray:%s:%s:sampling-rule/Default", t.region, account) {
-		return nil
+	if arn == owner.ARN("group/Default") || arn == owner.ARN("sampling-rule/Default") {
+		return nil // they always exist
 	}
 	kind, name, _ := strings.Cut(parts[5], "/")
 	if kind == "group" { // its id follows; a rule's name may hold a slash

@@ -15,6 +15,8 @@ import (
 
 const account trace.Account = "000000000000"
 
+var owner = trace.Owner{Account: account, Region: "us-east-1"}
+
 const (
 	group = "arn:aws:xray:us-east-1:000000000000:group/a/ID"
 	rule  = "arn:aws:xray:us-east-1:000000000000:sampling-rule/r"
@@ -36,7 +38,7 @@ func newTags(t *testing.T) *Tags {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(store, "us-east-1")
+	return New(store)
 }
 
 func TestTags_merge(t *testing.T) {
@@ -44,17 +46,17 @@ func TestTags_merge(t *testing.T) {
 		tags := newTags(t)
 		check := func(err error, want ...Tag) {
 			t.Helper()
-			got, err2 := tags.List(ctx, account, arn)
+			got, err2 := tags.List(ctx, owner, arn)
 			if err = errors.Join(err, err2); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s has %v, %v, want %v", arn, got, err, want)
 			}
 		}
 		check(nil)
-		check(tags.Add(ctx, account, arn, []Tag{{"Owner", "x"}, {"Empty", ""}, {"Case", "1"}}), Tag{"Owner", "x"}, Tag{"Empty", ""}, Tag{"Case", "1"})
-		check(tags.Add(ctx, account, arn, []Tag{{"Empty", "2"}, {"case", "2"}}), Tag{"Owner", "x"}, Tag{"Empty", "2"}, Tag{"Case", "1"}, Tag{"case", "2"})
-		check(tags.Add(ctx, account, arn, nil), Tag{"Owner", "x"}, Tag{"Empty", "2"}, Tag{"Case", "1"}, Tag{"case", "2"})
-		check(tags.Remove(ctx, account, arn, []string{"Owner", "absent", "case"}), Tag{"Empty", "2"}, Tag{"Case", "1"})
-		check(tags.Remove(ctx, account, arn, []string{"Empty", "Case"}))
+		check(tags.Add(ctx, owner, arn, []Tag{{"Owner", "x"}, {"Empty", ""}, {"Case", "1"}}), Tag{"Owner", "x"}, Tag{"Empty", ""}, Tag{"Case", "1"})
+		check(tags.Add(ctx, owner, arn, []Tag{{"Empty", "2"}, {"case", "2"}}), Tag{"Owner", "x"}, Tag{"Empty", "2"}, Tag{"Case", "1"}, Tag{"case", "2"})
+		check(tags.Add(ctx, owner, arn, nil), Tag{"Owner", "x"}, Tag{"Empty", "2"}, Tag{"Case", "1"}, Tag{"case", "2"})
+		check(tags.Remove(ctx, owner, arn, []string{"Owner", "absent", "case"}), Tag{"Empty", "2"}, Tag{"Case", "1"})
+		check(tags.Remove(ctx, owner, arn, []string{"Empty", "Case"}))
 	}
 }
 
@@ -64,15 +66,15 @@ func TestTags_unknownResource(t *testing.T) {
 		"", "x", group + "x", rule + "x", strings.Replace(group, "000000000000", "111111111111", 1), "arn:aws:xray:us-east-1:000000000000:group/a", "arn:aws:xray:us-east-1:000000000000:trace/a",
 		"arn:aws:xray:eu-west-1:000000000000:group/Default", "arn:aws:xray:us-east-1:000000000000:sampling-rule/", "arn:aws:xray:us-east-1:000000000000:",
 	} {
-		_, listed := tags.List(ctx, account, arn)
-		for _, err := range []error{listed, tags.Add(ctx, account, arn, []Tag{{"a", "b"}}), tags.Remove(ctx, account, arn, []string{"a"})} {
+		_, listed := tags.List(ctx, owner, arn)
+		for _, err := range []error{listed, tags.Add(ctx, owner, arn, []Tag{{"a", "b"}}), tags.Remove(ctx, owner, arn, []string{"a"})} {
 			var unknown *NotFoundError
 			if !errors.As(err, &unknown) || unknown.ARN != arn || trace.KindOf(err) != trace.KindNotFound || err.Error() != "Resource "+arn+" not found" {
 				t.Errorf("%q: %v", arn, err)
 			}
 		}
 	}
-	if _, err := tags.List(ctx, "111111111111", group); trace.KindOf(err) != trace.KindNotFound {
+	if _, err := tags.List(ctx, trace.Owner{Account: "111111111111", Region: "us-east-1"}, group); trace.KindOf(err) != trace.KindNotFound {
 		t.Errorf("another account: %v", err)
 	}
 }
@@ -83,7 +85,7 @@ func TestTags_refusedKeepNothing(t *testing.T) {
 	for i := range Max {
 		full = append(full, Tag{fmt.Sprintf("k%02d", i), "v"})
 	}
-	if err := tags.Add(ctx, account, group, full); err != nil {
+	if err := tags.Add(ctx, owner, group, full); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
@@ -97,14 +99,14 @@ func TestTags_refusedKeepNothing(t *testing.T) {
 		"character":       {[]Tag{{"k00", "a\nb"}}, trace.KindInvalid},
 		"character, key":  {[]Tag{{"a;b", ""}}, trace.KindInvalid},
 	} {
-		if err := tags.Add(ctx, account, group, c.add); trace.KindOf(err) != c.kind {
+		if err := tags.Add(ctx, owner, group, c.add); trace.KindOf(err) != c.kind {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if got, err := tags.List(ctx, account, group); err != nil || !reflect.DeepEqual(got, full) {
+	if got, err := tags.List(ctx, owner, group); err != nil || !reflect.DeepEqual(got, full) {
 		t.Errorf("afterwards %v, %v", got, err)
 	}
-	if err := tags.Add(ctx, account, group, []Tag{{"k01", "Größe 東 +-=._:/@"}}); err != nil {
+	if err := tags.Add(ctx, owner, group, []Tag{{"k01", "Größe 東 +-=._:/@"}}); err != nil {
 		t.Errorf("a full resource takes a change: %v", err)
 	}
 }

@@ -1,7 +1,7 @@
-// Package api serves the X-Ray API: 38 operations, each a POST of JSON to a path
-// of its own (X-Ray API model, protocol rest-json). The table in package wire
-// says which there are; a handler per operation, one file a resource, says what
-// they do. Requests may be signed or not: there are no credentials yet.
+// Package api serves the X-Ray API: 38 operations, each a POST of JSON to a path of
+// its own (X-Ray API model, protocol rest-json). The table in package wire lists
+// them; one handler per operation, in one file per resource, answers them. The
+// identity in a request's context says whose data it reads and writes.
 package api
 
 import (
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/sample"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -21,23 +22,21 @@ import (
 )
 
 const (
-	maxBody       = 1 << 20  // of most requests
-	maxIngestBody = 16 << 20 // of PutTraceSegments
-
-	// An answer of more than slowAnswer bytes, which no buffer takes, must be read
-	// within answerTime: until then it keeps others from theirs.
+	// A client must read an answer of more than slowAnswer bytes, which fits no buffer,
+	// within answerTime: until then it holds memory that other answers need.
 	slowAnswer = 64 << 10
 	answerTime = time.Minute
 )
 
-// Intake takes the documents of PutTraceSegments.
+// Intake reads bodies and stores the documents of PutTraceSegments.
 type Intake interface {
-	// Documents keeps documents and returns the refusals in document order. An
-	// error means that nothing was acknowledged.
+	// Documents stores documents and returns the refusals in document order. An error
+	// means that nothing is acknowledged.
 	Documents(ctx context.Context, account trace.Account, source string, docs [][]byte) ([]decode.Refusal, error)
-	// Read reads and decompresses the body of a request, of at most limit bytes, and
-	// takes room for it, which release gives back; of segments it counts refusals, and
-	// the bytes must not be used after release. The error's kind says what is wrong.
+	// Read reads and decompresses the body of a request, at most limit bytes, and reserves
+	// room for it until release is called. If the body brings segments, Read counts
+	// refusals, and the caller must not use the bytes after release. The kind of the error
+	// says what is wrong.
 	Read(w http.ResponseWriter, r *http.Request, limit int64, segments bool) (body []byte, release func(), err error)
 }
 
@@ -49,28 +48,26 @@ type Options struct {
 	Intake     Intake
 	Sampler    *sample.Sampler
 	Control
-	Account trace.Account // of every request, and in ARNs
-	Region  string        // in ARNs
-	Now     func() time.Time
-	// Observe, if not nil, is told of every request.
+	Now func() time.Time
+	// Observe, if not nil, is called after every request.
 	Observe func(operation string, status int, d time.Duration)
 	Logger  *slog.Logger
 }
 
-// API is the handler of all operations.
+// API holds the handlers of all operations.
 type API struct {
 	Options
 	handlers map[string]handler // by operation
 }
 
-// handler answers one operation: the body's bytes in, a shape of package wire
-// out.
+// handler answers one operation with a shape of package wire.
 type handler func(ctx context.Context, r *request) (any, error)
 
-// request is what a handler sees of a request.
+// request is the part of a request that handlers need.
 type request struct {
-	body   []byte // as validate gives it; of PutTraceSegments as it came
-	source string // address of the sender
+	body   []byte      // as validate returns it; for PutTraceSegments as received
+	owner  trace.Owner // whose data it is about
+	source string      // address of the sender
 }
 
 // New makes the API.
@@ -102,40 +99,64 @@ func New(o Options) *API {
 	return a
 }
 
+// Endpoint serves one operation.
+type Endpoint struct {
+	api      *API
+	op       wire.Operation
+	limit    int64
+	segments bool
+}
+
+// Endpoint makes the handler of an operation. limit bounds a body, compressed and
+// decompressed, in bytes; segments says that it brings segments, so that the Intake counts
+// refusals. Requests need an identity.
+func (a *API) Endpoint(op wire.Operation, limit int64, segments bool) *Endpoint {
+	return &Endpoint{a, op, limit, segments}
+}
+
 // ServeHTTP answers one request.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	began := a.Now()
-	// What an answer takes of the memory for answers is given back with ctx.
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := e.api.Now()
+	// Cancelling ctx gives back the memory that the answer took.
 	ctx, done := context.WithCancel(r.Context())
 	defer done()
-	r = r.WithContext(ctx)
+	answer, err := e.call(w, r.WithContext(ctx))
+	status := e.api.answer(w, answer, err)
+	e.api.observe(e.op.Name, status, began)
+}
+
+// Refuse answers a request that its door refused.
+func (e *Endpoint) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
+	began := e.api.Now()
+	e.api.observe(e.op.Name, e.api.answer(w, nil, err), began)
+}
+
+// Unserved answers a request to a path without an operation, or by another method.
+func (a *API) Unserved(w http.ResponseWriter, r *http.Request) {
+	began := a.Now()
 	op, known := wire.Lookup(r.URL.Path)
-	name := op.Name
-	answer, err := any(nil), error(nil)
-	switch h := a.handlers[name]; {
-	case !known:
-		name, err = "unknown", &exception{http.StatusNotFound, "UnknownOperationException", "there is no operation at " + r.URL.Path, false} // not recorded
-	case r.Method != http.MethodPost:
+	name, err := op.Name, &exception{http.StatusMethodNotAllowed, "MethodNotAllowedException", op.Name + " takes POST, not " + r.Method, false} // not recorded
+	if known {
 		w.Header().Set("Allow", http.MethodPost)
-		err = &exception{http.StatusMethodNotAllowed, "MethodNotAllowedException", op.Name + " takes POST, not " + r.Method, false} // not recorded
-	default:
-		answer, err = a.call(w, r, op, h)
+	} else {
+		name, err = "unknown", &exception{http.StatusNotFound, "UnknownOperationException", "there is no operation at " + r.URL.Path, false} // not recorded
 	}
-	status := a.answer(w, answer, err)
+	a.observe(name, a.answer(w, nil, err), began)
+}
+
+func (a *API) observe(operation string, status int, began time.Time) {
 	if a.Observe != nil {
-		a.Observe(name, status, a.Now().Sub(began))
+		a.Observe(operation, status, a.Now().Sub(began))
 	}
 }
 
 // call reads the body, validates it and runs the handler.
-func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h handler) (any, error) {
-	limit := int64(maxBody)
-	// The documents of segments are copies: the body is not needed when it was answered.
-	ingest := op.Name == "PutTraceSegments"
-	if ingest {
-		limit = maxIngestBody
+func (e *Endpoint) call(w http.ResponseWriter, r *http.Request) (any, error) {
+	p, err := identity.From(r.Context())
+	if err != nil {
+		return nil, err
 	}
-	body, release, err := a.Intake.Read(w, r, limit, ingest)
+	body, release, err := e.api.Intake.Read(w, r, e.limit, e.segments)
 	switch {
 	case trace.KindOf(err) == trace.KindInvalid:
 		return nil, &decode.SerializationError{Message: err.Error()}
@@ -143,15 +164,18 @@ func (a *API) call(w http.ResponseWriter, r *http.Request, op wire.Operation, h 
 		return nil, err
 	}
 	defer release()
-	if !ingest { // decode.Body checks that one as it takes it apart, in one pass
-		if body, err = validate(wire.Inputs[op.Name], body); err != nil {
+	// decode.Body checks and splits a body of segments in one pass. The documents are
+	// copies, so nothing refers to the body after release.
+	if !e.segments {
+		if body, err = validate(wire.Inputs[e.op.Name], body); err != nil {
 			return nil, err
 		}
 	}
+	h := e.api.handlers[e.op.Name]
 	if h == nil {
-		return nil, &exception{http.StatusNotImplemented, "NotImplementedException", op.Name + " is not built yet in this version of Fluoro", false} // not recorded
+		return nil, &exception{http.StatusNotImplemented, "NotImplementedException", e.op.Name + " is not built yet in this version of Fluoro", false} // not recorded
 	}
-	return h(r.Context(), &request{body: body, source: r.RemoteAddr})
+	return h(r.Context(), &request{body: body, owner: p.Owner, source: r.RemoteAddr})
 }
 
 // answer writes the answer or the error, and returns its status.

@@ -13,7 +13,7 @@ import (
 // TestProtocol holds what every answer has, and what is said of requests that
 // reach no operation.
 func TestProtocol(t *testing.T) {
-	a := New(Options{Intake: newDoor(), Account: "000000000000", Region: "us-east-1"})
+	a := New(Options{Intake: newDoor()})
 	for _, c := range []struct {
 		method, path, body string
 		status             int

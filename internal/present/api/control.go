@@ -11,7 +11,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// Control is what answers the operations on control-plane records.
+// Control holds what answers the operations on control-plane records.
 type Control struct {
 	Groups   *group.Groups
 	Tags     *tag.Tags
@@ -19,7 +19,7 @@ type Control struct {
 	Settings *setting.Settings
 }
 
-// control is the handlers of the operations on control-plane records.
+// control returns the handlers of the operations on control-plane records.
 func (a *API) control() map[string]handler {
 	return map[string]handler{
 		"CreateGroup":                   a.createGroup,
@@ -48,7 +48,7 @@ func (a *API) control() map[string]handler {
 
 const malformedPolicy = "MalformedPolicyDocumentException"
 
-// invalidName is the exception of a request that cannot be right: most have the
+// invalidName returns the name of the exception for an invalid request; most have the
 // general one.
 func invalidName(err error) string {
 	for _, e := range []struct {
@@ -68,11 +68,11 @@ func invalidName(err error) string {
 	return "InvalidRequestException"
 }
 
-// bodyOf is the body of an error's answer.
+// bodyOf returns the body of an error.
 func bodyOf(e *exception, err error) any {
 	switch e.name {
 	case malformedPolicy:
-		// The native service does not say what is wrong. We do, in a header.
+		// The native service does not say what is wrong. We say it in a header.
 		return struct{ Message *string }{}
 	case "ResourceNotFoundException":
 		body := struct {
@@ -87,7 +87,7 @@ func bodyOf(e *exception, err error) any {
 	return e.body()
 }
 
-// ask reads a request of a shape and hands it to what answers it.
+// ask parses a request into its shape and hands it to a function that answers it.
 func ask[Q any](r *request, answer func(*Q) (any, error)) (any, error) {
 	var q Q
 	if err := parse(r.body, &q); err != nil {
@@ -106,13 +106,13 @@ func tags(list []wire.Tag) []tag.Tag {
 
 func (a *API) tagResource(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.TagResourceRequest) (any, error) {
-		return struct{}{}, a.Tags.Add(ctx, a.Account, value(q.ResourceARN), tags(q.Tags))
+		return struct{}{}, a.Tags.Add(ctx, r.owner, value(q.ResourceARN), tags(q.Tags))
 	})
 }
 
 func (a *API) untagResource(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.UntagResourceRequest) (any, error) {
-		return struct{}{}, a.Tags.Remove(ctx, a.Account, value(q.ResourceARN), q.TagKeys)
+		return struct{}{}, a.Tags.Remove(ctx, r.owner, value(q.ResourceARN), q.TagKeys)
 	})
 }
 
@@ -120,7 +120,7 @@ func (a *API) untagResource(ctx context.Context, r *request) (any, error) {
 // page.
 func (a *API) listTagsForResource(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.ListTagsForResourceRequest) (any, error) {
-		list, err := a.Tags.List(ctx, a.Account, value(q.ResourceARN))
+		list, err := a.Tags.List(ctx, r.owner, value(q.ResourceARN))
 		if err != nil {
 			return nil, err
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// exception is an error as the API answers it. Modelled exceptions (X-Ray API
+// exception is an error in the form of the API. Modelled exceptions (X-Ray API
 // model) have their text in "Message", those of the framework in "message".
 type exception struct {
 	status   int
@@ -33,8 +33,8 @@ func (e *exception) body() any {
 	}{e.message}
 }
 
-// toException is the only place where kinds of error become exceptions. The texts
-// that are written here were not recorded.
+// toException converts errors to exceptions; nothing else does. The texts in it were not
+// recorded.
 func toException(err error) *exception {
 	var e *exception
 	var s *decode.SerializationError
@@ -87,8 +87,8 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
-// parse reads a validated request body into a shape; no body is an empty one, as
-// handlers ask each other. An error is a mistake in the shape, not in the request.
+// parse reads a validated request body into a shape. An error is a mistake in the shape,
+// not in the request, because the body was validated.
 func parse(body []byte, into any) error {
 	if len(body) == 0 {
 		return nil

@@ -32,7 +32,7 @@ func (openDoor) Documents(context.Context, trace.Account, string, [][]byte) ([]d
 // client is AWS's SDK before an API of which one operation answers with an error.
 func client(t *testing.T, operation string, answer error) *xray.Client {
 	t.Helper()
-	a := New(Options{Intake: newDoor(), Account: "000000000000", Region: "us-east-1"})
+	a := New(Options{Intake: newDoor()})
 	if answer != nil {
 		a.handlers[operation] = func(context.Context, *request) (any, error) { return nil, answer }
 	}

@@ -15,7 +15,7 @@ func (a *API) getTraceGraph(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := a.Query.TraceGraph(ctx, a.Account, ids)
+	g, err := a.Query.TraceGraph(ctx, r.owner.Account, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func (a *API) getServiceGraph(ctx context.Context, r *request) (any, error) {
 	if err := parse(r.body, &q); err != nil {
 		return nil, err
 	}
-	page, err := a.Query.ServiceGraph(ctx, a.Account, query.GraphRequest{
+	page, err := a.Query.ServiceGraph(ctx, r.owner, query.GraphRequest{
 		Window: window(q.StartTime, q.EndTime), Group: query.GroupName{Name: value(q.GroupName), ARN: value(q.GroupARN)}, Token: value(q.NextToken),
 	})
 	if err != nil {
@@ -44,8 +44,8 @@ func (a *API) getServiceGraph(ctx context.Context, r *request) (any, error) {
 	return answer, nil
 }
 
-// services shows a part of a graph; edges refer to nodes of all of it by their number.
-// The graph of one trace shows no times.
+// services converts the services first to last-1 of a graph; edges refer to nodes of the
+// whole graph by their number. The graph of one trace has no times.
 func services(g *trace.Graph, first, last int, times bool) []wire.Service {
 	number := map[*trace.GraphService]int{}
 	for i, s := range g.Services {
@@ -89,7 +89,7 @@ func services(g *trace.Graph, first, last int, times bool) []wire.Service {
 	return out
 }
 
-// histogram is null when there is none, a list when it is empty.
+// histogram converts a histogram; nil becomes null, an empty one an empty list.
 func histogram(h *trace.Histogram) []wire.HistogramEntry {
 	if h == nil {
 		return nil

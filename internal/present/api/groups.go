@@ -10,14 +10,14 @@ import (
 
 func (a *API) createGroup(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.CreateGroupRequest) (any, error) {
-		g, err := a.Groups.Create(ctx, a.Account, value(q.GroupName), change(q.FilterExpression, q.InsightsConfiguration), tags(q.Tags), trace.TimeOf(a.Now()))
+		g, err := a.Groups.Create(ctx, r.owner, value(q.GroupName), change(q.FilterExpression, q.InsightsConfiguration), tags(q.Tags), trace.TimeOf(a.Now()))
 		return wire.GroupResult{Group: shownGroup(g)}, err
 	})
 }
 
 func (a *API) getGroup(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.GroupRequest) (any, error) {
-		g, err := a.Groups.Get(ctx, a.Account, value(q.GroupName), value(q.GroupARN))
+		g, err := a.Groups.Get(ctx, r.owner, value(q.GroupName), value(q.GroupARN))
 		return wire.GroupResult{Group: shownGroup(g)}, err
 	})
 }
@@ -27,7 +27,7 @@ func (a *API) getGroups(ctx context.Context, r *request) (any, error) {
 		if q.NextToken != nil {
 			return nil, trace.Errorf(trace.KindInvalid, "Next Token not supported")
 		}
-		list, err := a.Groups.List(ctx, a.Account)
+		list, err := a.Groups.List(ctx, r.owner)
 		if err != nil {
 			return nil, err
 		}
@@ -41,14 +41,14 @@ func (a *API) getGroups(ctx context.Context, r *request) (any, error) {
 
 func (a *API) updateGroup(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.UpdateGroupRequest) (any, error) {
-		g, err := a.Groups.Update(ctx, a.Account, value(q.GroupName), value(q.GroupARN), change(q.FilterExpression, q.InsightsConfiguration), trace.TimeOf(a.Now()))
+		g, err := a.Groups.Update(ctx, r.owner, value(q.GroupName), value(q.GroupARN), change(q.FilterExpression, q.InsightsConfiguration), trace.TimeOf(a.Now()))
 		return wire.GroupResult{Group: shownGroup(g)}, err
 	})
 }
 
 func (a *API) deleteGroup(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.GroupRequest) (any, error) {
-		return struct{}{}, a.Groups.Delete(ctx, a.Account, value(q.GroupName), value(q.GroupARN), trace.TimeOf(a.Now()))
+		return struct{}{}, a.Groups.Delete(ctx, r.owner, value(q.GroupName), value(q.GroupARN), trace.TimeOf(a.Now()))
 	})
 }
 

@@ -25,7 +25,7 @@ func (a *API) putTraceSegments(ctx context.Context, r *request) (any, error) {
 	if len(docs) == 0 {
 		return nil, trace.Errorf(trace.KindInvalid, "Segments can not be empty")
 	}
-	refused, err := a.Intake.Documents(ctx, a.Account, r.source, docs)
+	refused, err := a.Intake.Documents(ctx, r.owner.Account, r.source, docs)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (a *API) putTraceSegments(ctx context.Context, r *request) (any, error) {
 	return answer, nil
 }
 
-// putTelemetryRecords counts on the validation of the records; nothing of the API reads them back.
+// putTelemetryRecords stores nothing: no operation reads the records back.
 func (a *API) putTelemetryRecords(_ context.Context, r *request) (any, error) {
 	var q wire.PutTelemetryRecordsRequest
 	if err := parse(r.body, &q); err != nil {

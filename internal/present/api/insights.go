@@ -8,13 +8,13 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// No insight is ever found in this version: nothing looks for any. Requests are
-// held to the rules all the same, so that clients see what they will see later.
+// This version finds no insights. Requests are validated all the same, so that clients
+// see the errors that later versions will answer.
 
 const (
 	insightAge    = 30 * 24 * time.Hour // how old an insight can be (X-Ray API model)
 	insightWindow = 6 * time.Hour       // of GetInsightImpactGraph (X-Ray API model)
-	clockLeeway   = time.Minute         // a client that asks for exactly 30 days is let through
+	clockLeeway   = time.Minute         // so that a client may ask for exactly 30 days
 )
 
 func noInsight() error { return trace.Errorf(trace.KindInvalid, "Insight not found") } // not recorded
@@ -45,18 +45,18 @@ func (a *API) getInsightSummaries(ctx context.Context, r *request) (any, error) 
 		if _, err := a.insightTimes(q.StartTime, q.EndTime); err != nil {
 			return nil, err
 		}
-		if _, err := a.Groups.Get(ctx, a.Account, value(q.GroupName), value(q.GroupARN)); err != nil {
+		if _, err := a.Groups.Get(ctx, r.owner, value(q.GroupName), value(q.GroupARN)); err != nil {
 			return nil, err
 		}
 		if q.NextToken != nil {
-			return nil, trace.Errorf(trace.KindInvalid, "Invalid token %s", *q.NextToken) // none was ever given out
+			return nil, trace.Errorf(trace.KindInvalid, "Invalid token %s", *q.NextToken) // there never is a next page
 		}
 		return wire.GetInsightSummariesResult{InsightSummaries: []struct{}{}}, nil
 	})
 }
 
-// insightTimes holds the times of a request to the API model: in order, and at
-// most 30 days old.
+// insightTimes checks the times of a request against the API model: in order, and at most
+// 30 days old.
 func (a *API) insightTimes(start, end *wire.Timestamp) (trace.Window, error) {
 	if start == nil || end == nil {
 		return trace.Window{}, trace.Errorf(trace.KindInvalid, "StartTime and EndTime are required") // not recorded

@@ -7,7 +7,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// retrieval is the handlers of the operations on trace retrievals.
+// retrieval returns the handlers of the operations on trace retrievals.
 func (a *API) retrieval() map[string]handler {
 	return map[string]handler{
 		"StartTraceRetrieval":     a.startTraceRetrieval,
@@ -23,14 +23,14 @@ func (a *API) startTraceRetrieval(_ context.Context, r *request) (any, error) {
 		for _, id := range q.TraceIds {
 			ids = append(ids, value(id))
 		}
-		token, err := a.Retrievals.Start(a.Account, ids, window(q.StartTime, q.EndTime))
+		token, err := a.Retrievals.Start(r.owner.Account, ids, window(q.StartTime, q.EndTime))
 		return wire.StartTraceRetrievalResult{RetrievalToken: token}, err
 	})
 }
 
 func (a *API) cancelTraceRetrieval(_ context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.CancelTraceRetrievalRequest) (any, error) {
-		return struct{}{}, a.Retrievals.Cancel(a.Account, value(q.RetrievalToken))
+		return struct{}{}, a.Retrievals.Cancel(r.owner.Account, value(q.RetrievalToken))
 	})
 }
 
@@ -40,7 +40,7 @@ func (a *API) listRetrievedTraces(ctx context.Context, r *request) (any, error) 
 		if value(q.TraceFormat) == query.FormatOTel.Name {
 			format = query.FormatOTel
 		}
-		page, err := a.Retrievals.Traces(ctx, a.Account, value(q.RetrievalToken), value(q.NextToken), format)
+		page, err := a.Retrievals.Traces(ctx, r.owner.Account, value(q.RetrievalToken), value(q.NextToken), format)
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +58,7 @@ func (a *API) listRetrievedTraces(ctx context.Context, r *request) (any, error) 
 
 func (a *API) getRetrievedTracesGraph(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.GetRetrievedTracesGraphRequest) (any, error) {
-		page, err := a.Retrievals.Graph(ctx, a.Account, value(q.RetrievalToken), value(q.NextToken))
+		page, err := a.Retrievals.Graph(ctx, r.owner.Account, value(q.RetrievalToken), value(q.NextToken))
 		if err != nil {
 			return nil, err
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// nextTokenRequest is a request that may hold a token, which is ignored: there is
-// one page.
+// nextTokenRequest is a request that may hold a token. Most operations ignore it, because
+// there is one page.
 type nextTokenRequest struct{ NextToken *string }
 
 func (a *API) createSamplingRule(ctx context.Context, r *request) (any, error) {
@@ -22,7 +22,7 @@ func (a *API) createSamplingRule(ctx context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	c := q.SamplingRule
-	rule, err := a.Sampler.Create(ctx, a.Account, sample.Rule{
+	rule, err := a.Sampler.Create(ctx, r.owner, sample.Rule{
 		RuleName: given(c.RuleName), RuleARN: given(c.RuleARN), Priority: int(given(c.Priority)), FixedRate: given(c.FixedRate), ReservoirSize: int(given(c.ReservoirSize)),
 		ServiceName: given(c.ServiceName), ServiceType: given(c.ServiceType), Host: given(c.Host), HTTPMethod: given(c.HTTPMethod),
 		URLPath: given(c.URLPath), ResourceARN: given(c.ResourceARN), Attributes: c.Attributes, SamplingRateBoost: rateBoost(c.SamplingRateBoost),
@@ -36,7 +36,7 @@ func (a *API) updateSamplingRule(ctx context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	c := q.SamplingRuleUpdate
-	rule, err := a.Sampler.Update(ctx, a.Account, sample.Update{
+	rule, err := a.Sampler.Update(ctx, r.owner, sample.Update{
 		Selector: sample.Selector{RuleName: given(c.RuleName), RuleARN: given(c.RuleARN)},
 		Priority: number(c.Priority), ReservoirSize: number(c.ReservoirSize), FixedRate: c.FixedRate,
 		ServiceName: c.ServiceName, ServiceType: c.ServiceType, Host: c.Host, HTTPMethod: c.HTTPMethod, URLPath: c.URLPath, ResourceARN: c.ResourceARN,
@@ -50,7 +50,7 @@ func (a *API) deleteSamplingRule(ctx context.Context, r *request) (any, error) {
 	if err := parse(r.body, &q); err != nil {
 		return nil, err
 	}
-	rule, err := a.Sampler.Delete(ctx, a.Account, sample.Selector{RuleName: given(q.RuleName), RuleARN: given(q.RuleARN)}, a.Now())
+	rule, err := a.Sampler.Delete(ctx, r.owner, sample.Selector{RuleName: given(q.RuleName), RuleARN: given(q.RuleARN)}, a.Now())
 	return ruleResult(rule, err)
 }
 
@@ -58,7 +58,7 @@ func (a *API) getSamplingRules(ctx context.Context, r *request) (any, error) {
 	if err := parse(r.body, &nextTokenRequest{}); err != nil {
 		return nil, err
 	}
-	rules, err := a.Sampler.Rules(ctx, a.Account)
+	rules, err := a.Sampler.Rules(ctx, r.owner)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func rateBoost(b *wire.SamplingRateBoost) *sample.RateBoost {
 	return &sample.RateBoost{MaxRate: b.MaxRate, CooldownWindowMinutes: int(b.CooldownWindowMinutes)}
 }
 
-// given is what a member holds; nothing if it is absent.
+// given returns the value of a member, the zero value if it is absent.
 func given[T any](p *T) (v T) {
 	if p != nil {
 		v = *p
@@ -112,7 +112,7 @@ func given[T any](p *T) (v T) {
 	return v
 }
 
-// number is a number that may be absent.
+// number converts a number that may be absent.
 func number(c *wire.Count) *int {
 	if c == nil {
 		return nil
@@ -121,8 +121,8 @@ func number(c *wire.Count) *int {
 	return &n
 }
 
-// epoch is a time as whole epoch seconds, 0 and never null if there is none: SDKs
-// fail on null.
+// epoch converts a time to whole epoch seconds; no time becomes 0, because SDKs fail on
+// null.
 func epoch(t trace.Time) wire.Timestamp { return wire.Timestamp(t.FloorSecond().Seconds()) }
 
 func (a *API) getSamplingTargets(ctx context.Context, r *request) (any, error) {
@@ -139,12 +139,12 @@ func (a *API) getSamplingTargets(ctx context.Context, r *request) (any, error) {
 	for _, d := range q.SamplingBoostStatisticsDocuments {
 		seen = append(seen, sample.Anomalies{Rule: given(d.RuleName), Service: given(d.ServiceName), At: trace.FromSeconds(float64(given(d.Timestamp))).Time(), Total: int64(given(d.TotalCount)), Anomalous: int64(given(d.AnomalyCount)), Sampled: int64(given(d.SampledAnomalyCount))})
 	}
-	targets, err := a.Sampler.Report(ctx, a.Account, reports, seen, now)
+	targets, err := a.Sampler.Report(ctx, r.owner.Account, reports, seen, now)
 	if err != nil {
 		return nil, err
 	}
-	// Up to the next whole second: a client that read the rules just before they
-	// changed must see a later time.
+	// Round up to the next whole second: a client that read the rules just before the
+	// change must see a later time.
 	changed := (targets.Changed + 1e9 - 1).FloorSecond()
 	answer := wire.GetSamplingTargetsResult{LastRuleModification: epoch(changed), SamplingTargetDocuments: []wire.SamplingTargetDocument{}, UnprocessedStatistics: unknownRules(targets.Unknown)}
 	for _, t := range targets.Targets {
@@ -173,7 +173,7 @@ func (a *API) getSamplingStatisticSummaries(ctx context.Context, r *request) (an
 	if err := parse(r.body, &nextTokenRequest{}); err != nil {
 		return nil, err
 	}
-	windows, err := a.Sampler.Windows(ctx, a.Account, a.Now())
+	windows, err := a.Sampler.Windows(ctx, r.owner.Account, a.Now())
 	if err != nil {
 		return nil, err
 	}

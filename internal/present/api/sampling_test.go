@@ -43,7 +43,7 @@ func newSampling(t testing.TB) *sampling {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	s := &sampling{t: t, now: time.Unix(1_700_000_000, 250e6)}
-	s.API = api.New(api.Options{Intake: room{receive.New(receive.Options{})}, Sampler: sample.New(store, "us-east-1"), Control: api.Control{Tags: tag.New(store, "us-east-1")}, Account: "000000000000", Region: "us-east-1", Now: func() time.Time { return s.now }})
+	s.API = api.New(api.Options{Intake: room{receive.New(receive.Options{})}, Sampler: sample.New(store), Control: api.Control{Tags: tag.New(store)}, Now: func() time.Time { return s.now }})
 	return s
 }
 
@@ -295,7 +295,7 @@ func TestSamplingRules_survive(t *testing.T) {
 		}
 		defer store.Close()
 		s := &sampling{t: t}
-		s.API = api.New(api.Options{Intake: room{receive.New(receive.Options{})}, Sampler: sample.New(store, "us-east-1"), Account: "000000000000"})
+		s.API = api.New(api.Options{Intake: room{receive.New(receive.Options{})}, Sampler: sample.New(store)})
 		if path == "" {
 			return s.create("r", "")
 		}

@@ -8,9 +8,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// getTimeSeriesServiceStatistics shows a service's statistics where a service is
-// selected, else an edge's. There are no forecasts yet: their members are null,
-// as they are natively until a model was learnt.
+// getTimeSeriesServiceStatistics answers the statistics of a service if the selector
+// selects a service, else those of an edge. There are no forecasts yet: their members are
+// null, as in the native service until it has learnt a model.
 func (a *API) getTimeSeriesServiceStatistics(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.GetTimeSeriesServiceStatisticsRequest) (any, error) {
 		request := query.SeriesRequest{
@@ -22,7 +22,7 @@ func (a *API) getTimeSeriesServiceStatistics(ctx context.Context, r *request) (a
 				request.Period = time.Nanosecond // 0 is refused; absent is a minute
 			}
 		}
-		s, of, next, err := a.Query.Series(ctx, a.Account, request)
+		s, of, next, err := a.Query.Series(ctx, r.owner, request)
 		if err != nil {
 			return nil, err
 		}

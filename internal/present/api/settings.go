@@ -12,7 +12,7 @@ import (
 
 func (a *API) putResourcePolicy(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.PutResourcePolicyRequest) (any, error) {
-		p, err := a.Policies.Put(ctx, a.Account, policy.Request{
+		p, err := a.Policies.Put(ctx, r.owner.Account, policy.Request{
 			Name: value(q.PolicyName), Document: value(q.PolicyDocument), Revision: q.PolicyRevisionId, Bypass: q.BypassPolicyLockoutCheck != nil && *q.BypassPolicyLockoutCheck,
 		}, trace.TimeOf(a.Now()))
 		return wire.PutResourcePolicyResult{ResourcePolicy: shownPolicy(p)}, err
@@ -24,7 +24,7 @@ func (a *API) listResourcePolicies(ctx context.Context, r *request) (any, error)
 		if q.NextToken != nil {
 			return nil, trace.Errorf(trace.KindInvalid, "NextToken is currently not supported")
 		}
-		list, err := a.Policies.List(ctx, a.Account)
+		list, err := a.Policies.List(ctx, r.owner.Account)
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +38,7 @@ func (a *API) listResourcePolicies(ctx context.Context, r *request) (any, error)
 
 func (a *API) deleteResourcePolicy(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.DeleteResourcePolicyRequest) (any, error) {
-		return struct{}{}, a.Policies.Delete(ctx, a.Account, value(q.PolicyName), q.PolicyRevisionId)
+		return struct{}{}, a.Policies.Delete(ctx, r.owner.Account, value(q.PolicyName), q.PolicyRevisionId)
 	})
 }
 
@@ -48,17 +48,17 @@ func shownPolicy(p policy.Policy) wire.ResourcePolicy {
 
 func (a *API) getEncryptionConfig(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(*struct{}) (any, error) {
-		e, err := a.Settings.Encryption(ctx, a.Account)
+		e, err := a.Settings.Encryption(ctx, r.owner.Account)
 		return wire.EncryptionConfigResult{EncryptionConfig: wire.EncryptionConfig{KeyId: text(e.KeyID), Status: "ACTIVE", Type: e.Type}}, err
 	})
 }
 
-// putEncryptionConfig answers UPDATING, as the native service does. The change is
-// made when that is read, so the next question is answered ACTIVE.
+// putEncryptionConfig answers UPDATING, as the native service does. The change is complete
+// by then, so the next read answers ACTIVE.
 func (a *API) putEncryptionConfig(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.PutEncryptionConfigRequest) (any, error) {
 		e := setting.Encryption{Type: value(q.Type), KeyID: value(q.KeyId)}
-		err := a.Settings.SetEncryption(ctx, a.Account, e)
+		err := a.Settings.SetEncryption(ctx, r.owner.Account, e)
 		if err == nil && e.Type != "NONE" && a.Logger != nil {
 			a.Logger.Warn("an encryption key was set, but this version of Fluoro does not encrypt what it stores: encrypt the volume of the data directory", "key", e.KeyID)
 		}
@@ -68,19 +68,19 @@ func (a *API) putEncryptionConfig(ctx context.Context, r *request) (any, error) 
 
 func (a *API) getTraceSegmentDestination(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(*struct{}) (any, error) {
-		d, err := a.Settings.Destination(ctx, a.Account)
+		d, err := a.Settings.Destination(ctx, r.owner.Account)
 		return wire.TraceSegmentDestinationResult{Destination: d, Status: "ACTIVE"}, err
 	})
 }
 
-// updateTraceSegmentDestination answers PENDING if it changes anything; the next
-// question is answered ACTIVE.
+// updateTraceSegmentDestination answers PENDING if it changes anything; the next read
+// answers ACTIVE.
 func (a *API) updateTraceSegmentDestination(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.UpdateTraceSegmentDestinationRequest) (any, error) {
 		if q.Destination == nil {
 			return a.getTraceSegmentDestination(ctx, r)
 		}
-		changed, err := a.Settings.SetDestination(ctx, a.Account, *q.Destination, trace.TimeOf(a.Now()))
+		changed, err := a.Settings.SetDestination(ctx, r.owner.Account, *q.Destination, trace.TimeOf(a.Now()))
 		status := "ACTIVE"
 		if changed {
 			status = "PENDING"
@@ -91,7 +91,7 @@ func (a *API) updateTraceSegmentDestination(ctx context.Context, r *request) (an
 
 func (a *API) getIndexingRules(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(*nextTokenRequest) (any, error) {
-		rule, err := a.Settings.Indexing(ctx, a.Account)
+		rule, err := a.Settings.Indexing(ctx, r.owner.Account)
 		return wire.GetIndexingRulesResult{IndexingRules: []wire.IndexingRule{shownIndexing(rule)}}, err
 	})
 }
@@ -104,7 +104,7 @@ func (a *API) updateIndexingRule(ctx context.Context, r *request) (any, error) {
 		if q.Rule == nil || q.Rule.Probabilistic == nil || q.Rule.Probabilistic.DesiredSamplingPercentage == nil {
 			return nil, trace.Errorf(trace.KindInvalid, "Rule must have Probabilistic with a DesiredSamplingPercentage") // not recorded
 		}
-		rule, err := a.Settings.SetIndexing(ctx, a.Account, *q.Rule.Probabilistic.DesiredSamplingPercentage, trace.TimeOf(a.Now()))
+		rule, err := a.Settings.SetIndexing(ctx, r.owner.Account, *q.Rule.Probabilistic.DesiredSamplingPercentage, trace.TimeOf(a.Now()))
 		return wire.UpdateIndexingRuleResult{IndexingRule: shownIndexing(rule)}, err
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// traceIDs reads a request that names traces; NextToken is not supported there.
+// traceIDs parses a request that names traces; it refuses a NextToken.
 func traceIDs(body []byte) ([]string, error) {
 	var q wire.BatchGetTracesRequest
 	if err := parse(body, &q); err != nil {
@@ -31,7 +31,7 @@ func (a *API) batchGetTraces(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	traces, unread, err := a.Query.Traces(ctx, a.Account, ids)
+	traces, unread, err := a.Query.Traces(ctx, r.owner.Account, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (a *API) getTraceSummaries(ctx context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	ask := query.SummariesRequest{Window: window(q.StartTime, q.EndTime), Clock: clocks[value(q.TimeRangeType)], Filter: value(q.FilterExpression), Token: value(q.NextToken), Rate: rate}
-	page, err := a.Query.Summaries(ctx, a.Account, ask)
+	page, err := a.Query.Summaries(ctx, r.owner, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +78,8 @@ func (a *API) getTraceSummaries(ctx context.Context, r *request) (any, error) {
 	return answer, nil
 }
 
-// fixedRate is the share of traces that a sampling strategy asks for, nil for all.
-// A partial scan, where the service may stop early, is a whole one here.
+// fixedRate returns the share of traces that a sampling strategy asks for, nil for all.
+// PartialScan lets the native service stop early; here it looks at all traces.
 func fixedRate(q *wire.GetTraceSummariesRequest) (*float64, error) {
 	s := q.SamplingStrategy
 	if q.Sampling == nil || !*q.Sampling || s == nil || value(s.Name) != "FixedRate" {
@@ -190,14 +190,14 @@ func serviceID(s trace.Service) wire.ServiceId {
 	return wire.ServiceId{AccountId: text(s.Account), Name: s.Name, Names: []string{s.Name}, Type: text(s.Type)}
 }
 
-// window makes a window of two times that are there.
+// window makes a window of two times, neither of which is nil.
 func window(start, end *wire.Timestamp) trace.Window {
 	return trace.Window{Start: trace.FromSeconds(float64(*start)), End: trace.FromSeconds(float64(*end))}
 }
 
 func timestamp(t trace.Time) wire.Timestamp { return wire.Timestamp(t.Seconds()) }
 
-// seconds is a duration as the API shows it; nil stays nil.
+// seconds converts a duration to the form of the API; nil stays nil.
 func seconds(d *time.Duration) *float64 {
 	if d == nil {
 		return nil
@@ -206,7 +206,7 @@ func seconds(d *time.Duration) *float64 {
 	return &s
 }
 
-// milliseconds is seconds for a summary, where they are rounded to a thousandth.
+// milliseconds converts a duration of a summary to seconds, rounded to milliseconds.
 func milliseconds(d *time.Duration) *float64 {
 	if d == nil {
 		return nil
@@ -215,7 +215,7 @@ func milliseconds(d *time.Duration) *float64 {
 	return seconds(&rounded)
 }
 
-// text is a string, nil when empty.
+// text returns a pointer to a string, nil if it is empty.
 func text(s string) *string {
 	if s == "" {
 		return nil
@@ -223,7 +223,7 @@ func text(s string) *string {
 	return &s
 }
 
-// value is a string, "" when nil.
+// value returns the string that s points to, "" if s is nil.
 func value(s *string) string {
 	if s == nil {
 		return ""

@@ -24,14 +24,14 @@ const (
 	maxSeconds = 1e11
 )
 
-// validate holds the body of a request to its shape and returns it in one form:
-// known members alone, each once (the last of several counts), none null, of the
-// right type and within the constraints; times in seconds, integers cut and
-// saturated to int32. So a handler may rely on all that the table says. An empty
+// validate checks the body of a request against its shape and returns it in canonical
+// form: only known members, each once (the last of several counts), none null, of the
+// right type and within the constraints; times in seconds, integers truncated and
+// saturated to int32. So a handler may rely on everything that the table says. An empty
 // body is an empty object.
 //
-// The error is a SerializationError for what is not JSON or of a wrong type, else
-// a ValidationException that names every violation, in the words of the native
+// The error is a SerializationError if the body is not JSON or a value has a wrong type,
+// else a ValidationException that names every violation in the words of the native
 // service.
 func validate(input *wire.Shape, body []byte) ([]byte, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
@@ -56,7 +56,7 @@ func validate(input *wire.Shape, body []byte) ([]byte, error) {
 
 // validator walks a request and its shape side by side.
 type validator struct {
-	out        []byte // the request in one form
+	out        []byte // the request in canonical form
 	path       []byte // of the value at hand
 	wrong      string // says which value has a wrong type; the first one ends the walk
 	violations []string
@@ -201,8 +201,8 @@ func (c *validator) mapping(s *wire.Shape, v jsonscan.Value) {
 	}
 }
 
-// quietly writes a scalar of a collection and says whether it breaks a
-// constraint: the violation is the collection's.
+// quietly writes a scalar of a collection and says whether it breaks a constraint. The
+// violation is reported once for the whole collection.
 func (c *validator) quietly(s *wire.Shape, v jsonscan.Value) bool {
 	c.quiet, c.bad = true, false
 	c.value(s, v)
@@ -234,7 +234,7 @@ func (c *validator) size(s *wire.Shape, v jsonscan.Value, n int) {
 	}
 }
 
-// enter makes the path that of a member, and returns the length to cut it to.
+// enter appends a member to the path, and returns the length to cut it to afterwards.
 func (c *validator) enter(name string) int {
 	n := len(c.path)
 	if n > 0 {
@@ -244,7 +244,7 @@ func (c *validator) enter(name string) int {
 	return n
 }
 
-// violation words what the value at hand breaks; v is nil for null.
+// violation reports that the current value breaks a rule; v is nil for null.
 func (c *validator) violation(s *wire.Shape, v jsonscan.Value, rule string) {
 	if c.total++; c.total > maxViolations {
 		return
@@ -256,7 +256,7 @@ func (c *validator) violation(s *wire.Shape, v jsonscan.Value, rule string) {
 	c.violations = append(c.violations, fmt.Sprintf("Value %s at '%s' failed to satisfy constraint: %s", shown, c.path, rule))
 }
 
-// err is the ValidationException of all violations, nil if there are none.
+// err returns the ValidationException of all violations, nil if there are none.
 func (c *validator) err() error {
 	if c.total == 0 {
 		return nil
@@ -273,9 +273,9 @@ func (c *validator) err() error {
 		fmt.Sprintf("%d validation %s detected: %s%s", c.total, errors, strings.Join(c.violations, "; "), more), false}
 }
 
-// broken are the constraints that a scalar breaks.
+// broken returns the constraints that a scalar breaks.
 func broken(s *wire.Shape, v jsonscan.Value) (rules []string) {
-	var n float64 // what bounds bound
+	var n float64 // the value or length that Min and Max bound
 	var text string
 	switch s.Type {
 	case wire.String:
@@ -301,8 +301,7 @@ func broken(s *wire.Shape, v jsonscan.Value) (rules []string) {
 	return rules
 }
 
-// rules are all constraints of an element, as violations of collections list
-// them.
+// rules returns all constraints of an element, as violations of collections list them.
 func rules(s *wire.Shape, nulls bool) string {
 	var all []string
 	if s.Max != nil {
@@ -339,7 +338,7 @@ func oneOf(s *wire.Shape) string {
 	return "Member must satisfy enum value set: [" + strings.Join(s.Enum, ", ") + "]"
 }
 
-// measure is what bounds bound.
+// measure names what Min and Max bound: a value or a length.
 func measure(s *wire.Shape) string {
 	if s.Type == wire.Integer || s.Type == wire.Double {
 		return "value"
@@ -355,8 +354,8 @@ func isNull(v jsonscan.Value) bool { return v == nil || v.Kind() == jsonscan.Nul
 
 func isFinite(v jsonscan.Value) bool { _, ok := v.Float(); return ok }
 
-// integer is a number cut to an integer and saturated to int32, as the native
-// service reads counters.
+// integer truncates a number to an integer and saturates it to int32, as the native
+// service does with counters.
 func integer(v jsonscan.Value) int64 {
 	n, ok := v.Int()
 	switch {
@@ -368,8 +367,8 @@ func integer(v jsonscan.Value) int64 {
 	return math.MaxInt32
 }
 
-// instant is a time in epoch seconds: a number of seconds or milliseconds, or a
-// text in ISO 8601.
+// instant parses a time to epoch seconds. It may be a number of seconds or milliseconds,
+// or a text in ISO 8601.
 func instant(v jsonscan.Value) (float64, bool) {
 	seconds, ok := v.Float()
 	if ok && seconds > maxSeconds {

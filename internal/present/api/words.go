@@ -9,14 +9,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// wanted is how types are called where a value is of another one.
+// wanted names the expected types in errors about values of other types.
 var wanted = map[wire.Type]string{
 	wire.String: "a String", wire.Integer: "an Integer", wire.Double: "a Double", wire.Boolean: "a Boolean", wire.Time: "milliseconds since epoch",
 	wire.List: "a List", wire.Map: "a Map", wire.Structure: "a Structure",
 }
 
-// show is a value as Java prints it, which is how the native service shows it:
-// [a, b], {key=value}, 1.0E-4. Long ones are cut.
+// show formats a value as Java prints it, because the native service does so: [a, b],
+// {key=value}, 1.0E-4. It cuts long values.
 func show(s *wire.Shape, v jsonscan.Value) string {
 	var b strings.Builder
 	appendShown(&b, s, v)
@@ -81,7 +81,7 @@ func appendShown(b *strings.Builder, s *wire.Shape, v jsonscan.Value) {
 	}
 }
 
-// javaDouble is a number as Double.toString of Java writes it.
+// javaDouble formats a number as Double.toString of Java does.
 func javaDouble(f float64) string {
 	format, exponent := byte('f'), ""
 	if a := max(f, -f); a != 0 && (a < 1e-3 || a >= 1e7) {

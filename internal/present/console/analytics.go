@@ -9,12 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/query/analytics"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// question reads query parameters. The first error stays; names are those of the
-// parameters.
+// question reads query parameters. It keeps the first error, which names the parameter.
 type question struct {
 	values url.Values
 	err    error
@@ -26,8 +26,8 @@ func (q *question) fail(format string, args ...any) {
 	}
 }
 
-// number is a parameter as a number, or fallback where it is absent; NaN stands
-// for none.
+// number reads a parameter as a number, fallback if it is absent. A fallback of NaN makes
+// the parameter required.
 func (q *question) number(name string, fallback float64) float64 {
 	text := q.values.Get(name)
 	if text == "" {
@@ -44,7 +44,7 @@ func (q *question) number(name string, fallback float64) float64 {
 	return v
 }
 
-// parseQuestion reads a query, in which only known parameters may be, once each.
+// parseQuestion parses a query. It allows only known parameters, each once.
 func parseQuestion(raw string, known string) *question {
 	q := &question{}
 	values, err := url.ParseQuery(raw)
@@ -74,7 +74,7 @@ func (q *question) selection() analytics.Selection {
 func seriesRequest(raw string) (r analytics.SeriesRequest, err error) {
 	q := parseQuestion(raw, "start end filter group bucket top")
 	r.Selection = q.selection()
-	// 500 buckets of 30 days still fit a Duration.
+	// A bucket is cut to 30 days, because 500 of them fit a Duration.
 	r.Bucket = time.Duration(min(30*86400, max(0, q.number("bucket", 60))) * float64(time.Second))
 	r.Top = q.top(10)
 	if q.err != nil {
@@ -84,18 +84,20 @@ func seriesRequest(raw string) (r analytics.SeriesRequest, err error) {
 	return r, err
 }
 
-// answer makes an endpoint of a function from a raw query to what is sent as JSON.
-func answer(ask func(r *http.Request) (any, error)) http.Handler {
+// answer makes a handler that sends the result of a function, or its error, as JSON.
+func answer(question func(r *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
-		out, err := ask(r)
+		out, err := question(r)
 		if err != nil {
 			status := http.StatusInternalServerError
 			switch trace.KindOf(err) {
 			case trace.KindInvalid:
 				status = http.StatusBadRequest
+			case trace.KindDenied:
+				status = http.StatusForbidden
 			case trace.KindNotFound:
 				status = http.StatusNotFound
 			case trace.KindThrottled:
@@ -115,17 +117,28 @@ func answer(ask func(r *http.Request) (any, error)) http.Handler {
 	})
 }
 
-func seriesHandler(a *analytics.Analytics) http.Handler {
+// ask makes a handler of a question about the traces of the account that asks.
+func ask(question func(r *http.Request, owner trace.Owner) (any, error)) http.Handler {
 	return answer(func(r *http.Request) (any, error) {
+		p, err := identity.From(r.Context())
+		if err != nil {
+			return nil, err
+		}
+		return question(r, p.Owner)
+	})
+}
+
+func seriesHandler(a *analytics.Analytics) http.Handler {
+	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
 		q, err := seriesRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Series(r.Context(), q)
+		return a.Series(r.Context(), owner, q)
 	})
 }
 
-// top is the parameter of that name.
+// top reads the parameter top.
 func (q *question) top(fallback float64) int {
 	top := q.number("top", fallback)
 	if top != math.Trunc(top) {
@@ -146,12 +159,12 @@ func facetsRequest(raw string) (r analytics.FacetsRequest, err error) {
 }
 
 func facetsHandler(a *analytics.Analytics) http.Handler {
-	return answer(func(r *http.Request) (any, error) {
+	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
 		q, err := facetsRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Facets(r.Context(), q)
+		return a.Facets(r.Context(), owner, q)
 	})
 }
 
@@ -172,12 +185,12 @@ func compareRequest(raw string) (r analytics.CompareRequest, err error) {
 }
 
 func compareHandler(a *analytics.Analytics) http.Handler {
-	return answer(func(r *http.Request) (any, error) {
+	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
 		q, err := compareRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Compare(r.Context(), q)
+		return a.Compare(r.Context(), owner, q)
 	})
 }
 
@@ -199,22 +212,22 @@ func histogramRequest(raw string) (r analytics.HistogramRequest, err error) {
 }
 
 func histogramHandler(a *analytics.Analytics) http.Handler {
-	return answer(func(r *http.Request) (any, error) {
+	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
 		q, err := histogramRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Histogram(r.Context(), q)
+		return a.Histogram(r.Context(), owner, q)
 	})
 }
 
 func searchHandler(a *analytics.Analytics) http.Handler {
-	return answer(func(r *http.Request) (any, error) {
+	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
 		q := parseQuestion(r.URL.RawQuery, "start end filter text top token")
 		s := analytics.SearchRequest{Selection: q.selection(), Text: q.values.Get("text"), Top: q.top(20), Token: q.values.Get("token")}
 		if q.err != nil {
 			return nil, q.err
 		}
-		return a.Search(r.Context(), s)
+		return a.Search(r.Context(), owner, s)
 	})
 }

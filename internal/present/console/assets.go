@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// types are the content types of the console's files. The machine's own table is
-// not asked: it differs between machines, and a wrong one breaks the console.
+// types maps file extensions to content types. The table of the operating system is not
+// used: it differs between machines, and a wrong type breaks the console.
 var types = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".html": "text/html; charset=utf-8",
@@ -25,7 +25,7 @@ var types = map[string]string{
 	".txt":  "text/plain; charset=utf-8",
 }
 
-// encodings are the compressed forms a file may have beside it, best first.
+// encodings lists the compressed forms that a file may have, best first.
 var encodings = []struct{ name, suffix string }{{"br", ".br"}, {"gzip", ".gz"}}
 
 // asset is one file to serve.
@@ -36,7 +36,7 @@ type asset struct {
 	compressed  map[string]string // encoding to file
 }
 
-// assets serves files by their path. Nothing is compressed at run time.
+// assets serves files by their path. It compresses nothing at run time.
 type assets struct {
 	fsys  fs.FS
 	files map[string]asset // by URL path
@@ -87,7 +87,7 @@ func digest(fsys fs.FS, name string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:12]), nil
 }
 
-// ServeHTTP sends the file of a path in the best encoding the client accepts.
+// ServeHTTP sends the file of a path in the best encoding that the client accepts.
 func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.err != nil {
 		http.Error(w, a.err.Error(), http.StatusInternalServerError)
@@ -126,8 +126,8 @@ func (a *assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, content)
 }
 
-// cacheControl lets files whose name holds the hash of their content be kept for
-// good; everything else is asked for again, and answered 304 while unchanged.
+// cacheControl lets browsers keep files forever whose names contain a hash of their
+// content. Browsers ask again for all other files, and get 304 while they are unchanged.
 func cacheControl(urlPath string) string {
 	if strings.HasPrefix(urlPath, "/assets/") {
 		return "public, max-age=31536000, immutable"
@@ -135,8 +135,8 @@ func cacheControl(urlPath string) string {
 	return "no-cache"
 }
 
-// pickEncoding returns the best of the encodings at hand that an Accept-Encoding
-// header admits, or "" for none (RFC 9110, section 12.5.3).
+// pickEncoding returns the best available encoding that an Accept-Encoding header allows,
+// or "" if it allows none (RFC 9110, section 12.5.3).
 func pickEncoding(accept string, have map[string]string) string {
 	admitted := map[string]bool{}
 	for part := range strings.SplitSeq(accept, ",") {

@@ -1,7 +1,6 @@
-// Package console serves the web console: its files, the figures of its status
-// page, a stream that tells it when there is something new, and answers about
-// many traces for which the X-Ray API has no operation (docs/console-api.md). All
-// other data about traces the console reads through that API, as everyone else.
+// Package console serves the web console: its files, its status page, a stream of events,
+// and questions about many traces for which the X-Ray API has no operation
+// (docs/console-api.md). For everything else the console uses that API, like any client.
 package console
 
 import (
@@ -12,39 +11,62 @@ import (
 	"github.com/fluoro-io/fluoro/internal/query/analytics"
 )
 
-// contentSecurityPolicy lets the console load only what this server serves.
-// Component styles are files and style attributes set by script, so no inline
-// style is allowed either; data: images are the icons of form controls.
+// contentSecurityPolicy allows the console to load only what this server serves. It needs
+// no inline styles: styles are files, or attributes that scripts set. The icons of form
+// controls are data: images.
 const contentSecurityPolicy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
 
-// Options are what the console shows and where it comes from. All are required.
+// Options of a Console. All are required. Functions find the identity of the request in
+// their context.
 type Options struct {
-	// Assets holds index.html and what it refers to. A file named x.br or x.gz is
-	// x compressed, and is sent to those who accept it.
+	// Assets holds index.html and the files that it refers to. A file x.br or x.gz is x
+	// compressed; clients that accept the encoding get it.
 	Assets fs.FS
 	Status Status
 	Live   Live
-	// Analytics answers the questions below /console/api/ about many traces.
+	// Analytics answers the questions about many traces.
 	Analytics *analytics.Analytics
-	// Trace finds a trace by its id; nil if there is none.
+	// Trace finds a trace by its id; it returns nil if there is none.
 	Trace func(ctx context.Context, id string) (*TraceView, error)
+	// Delete deletes traces, or counts them, and returns how many there were.
+	Delete func(context.Context, Deletion) (int, error)
 }
 
-// Handler serves the console at / and its own endpoints below /console/api/.
-// Any other path is 404, any method but GET and HEAD 405. It is safe for
-// concurrent use.
-func Handler(o Options) http.Handler {
-	files := newAssets(o.Assets)
-	mux := http.NewServeMux()
-	mux.Handle("/console/api/status", statusHandler(o.Status))
-	mux.Handle("/console/api/live", liveHandler(o.Live))
-	mux.Handle("/console/api/trace", traceHandler(o))
-	mux.Handle("/console/api/series", seriesHandler(o.Analytics))
-	mux.Handle("/console/api/search", searchHandler(o.Analytics))
-	mux.Handle("/console/api/histogram", histogramHandler(o.Analytics))
-	mux.Handle("/console/api/facets", facetsHandler(o.Analytics))
-	mux.Handle("/console/api/compare", compareHandler(o.Analytics))
-	mux.Handle("/", files)
+// Console holds the handlers of the console, one for each of its routes. All but
+// Files need an identity in the context of a request. They are safe for concurrent
+// use.
+type Console struct {
+	// Files serves the files of the console by their path. It answers 404 for any other
+	// path, and 405 for any method but GET and HEAD.
+	Files                                                           http.Handler
+	Status, Live, Trace, Series, Search, Histogram, Facets, Compare http.Handler
+
+	remove func(context.Context, Deletion) (int, error)
+}
+
+// New makes the handlers.
+func New(o Options) *Console {
+	return &Console{
+		Files:     secured(newAssets(o.Assets)),
+		Status:    secured(statusHandler(o.Status)),
+		Live:      secured(liveHandler(o.Live)),
+		Trace:     secured(traceHandler(o)),
+		Series:    secured(seriesHandler(o.Analytics)),
+		Search:    secured(searchHandler(o.Analytics)),
+		Histogram: secured(histogramHandler(o.Analytics)),
+		Facets:    secured(facetsHandler(o.Analytics)),
+		Compare:   secured(compareHandler(o.Analytics)),
+		remove:    o.Delete,
+	}
+}
+
+// Refuse answers a request that its door refused.
+func Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	answer(func(*http.Request) (any, error) { return nil, err }).ServeHTTP(w, r)
+}
+
+// secured adds the headers that protect a page, and refuses all methods but GET and HEAD.
+func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", contentSecurityPolicy)
@@ -57,6 +79,6 @@ func Handler(o Options) http.Handler {
 			http.Error(w, "the console answers GET and HEAD only", http.StatusMethodNotAllowed)
 			return
 		}
-		mux.ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/present/console"
+	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // files is a built console in small.
@@ -28,6 +30,7 @@ func files() fstest.MapFS {
 	}
 }
 
+// handler serves the console by path, as a server does behind its door.
 func handler(o console.Options) http.Handler {
 	if o.Assets == nil {
 		o.Assets = files()
@@ -35,7 +38,15 @@ func handler(o console.Options) http.Handler {
 	if o.Status == nil {
 		o.Status = func(context.Context) (*console.StatusReport, error) { return &console.StatusReport{}, nil }
 	}
-	return console.Handler(o)
+	c := console.New(o)
+	mux := http.NewServeMux()
+	mux.Handle("/console/api/status", c.Status)
+	mux.Handle("/console/api/live", c.Live)
+	mux.Handle("/", c.Files)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := identity.Principal{Owner: trace.Owner{Account: "1"}}
+		mux.ServeHTTP(w, r.WithContext(identity.With(r.Context(), p)))
+	})
 }
 
 func get(t *testing.T, h http.Handler, path string, headers ...string) *http.Response {

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,8 +9,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Deletion asks for traces to be deleted: by id, or those that start in
-// [Start, End) and match a filter expression. DryRun only counts them.
+// Deletion selects traces to delete: by id, or those that start in [Start, End) and match
+// a filter expression. With DryRun they are only counted.
 type Deletion struct {
 	IDs    []string `json:"ids"`
 	Start  *float64 `json:"start"` // Unix seconds
@@ -20,7 +19,7 @@ type Deletion struct {
 	DryRun bool     `json:"dry_run"`
 }
 
-// Window is from Start to End, empty without them.
+// Window returns the window from Start to End, empty without them.
 func (d *Deletion) Window() (w trace.Window) {
 	if d.Start != nil {
 		w.Start = trace.FromSeconds(*d.Start)
@@ -31,14 +30,12 @@ func (d *Deletion) Window() (w trace.Window) {
 	return w
 }
 
-// maxDeletion is how many bytes a deletion may have.
-const maxDeletion = 1 << 20
-
-// DeleteHandler answers a POST with a Deletion with how many traces there were.
-func DeleteHandler(del func(context.Context, Deletion) (int, error)) http.Handler {
+// Delete makes the handler of a POST with a Deletion. It answers how many traces there
+// were. limit bounds the body, in bytes. Requests need an identity.
+func (c *Console) Delete(limit int64) http.Handler {
 	return answer(func(r *http.Request) (any, error) {
 		var d Deletion
-		in := json.NewDecoder(io.LimitReader(r.Body, maxDeletion+1))
+		in := json.NewDecoder(io.LimitReader(r.Body, limit+1))
 		in.DisallowUnknownFields()
 		err := in.Decode(&d)
 		if err == nil {
@@ -47,12 +44,12 @@ func DeleteHandler(del func(context.Context, Deletion) (int, error)) http.Handle
 			}
 		}
 		switch {
-		case in.InputOffset() > maxDeletion:
-			return nil, trace.Errorf(trace.KindInvalid, "the body is larger than %d bytes", maxDeletion)
+		case in.InputOffset() > limit:
+			return nil, trace.Errorf(trace.KindInvalid, "the body is larger than %d bytes", limit)
 		case err != nil:
 			return nil, trace.Errorf(trace.KindInvalid, "the body is no deletion: %v", err)
 		}
-		n, err := del(r.Context(), d)
+		n, err := c.remove(r.Context(), d)
 		if err != nil {
 			return nil, err
 		}

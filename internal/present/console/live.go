@@ -6,23 +6,26 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/room"
 )
 
 const (
 	// livePause is the least time between two events of one kind on a stream.
 	livePause = 500 * time.Millisecond
-	// keepAlive is how often an idle stream shows that it lives, so that proxies keep it open.
+	// keepAlive is the time between comments on an idle stream, so that proxies keep it open.
 	keepAlive = 15 * time.Second
 	// writeLimit is how long a client may take to receive one event.
 	writeLimit = 10 * time.Second
-	// maxStreams bounds what open consoles hold.
+	// maxStreams is how many streams may be open at a time.
 	maxStreams = 256
 )
 
-// Live is where news come from.
+// Live is a source of news.
 type Live interface {
-	// Subscribe returns a channel of news until ctx ends, and closes it then; it
-	// may close it earlier, which ends the stream. It may drop news for a
+	// Subscribe returns a channel of news for the identity in ctx, and closes it when
+	// ctx ends; it may close it earlier, which ends the stream. It may drop news for a
 	// subscriber that does not keep up.
 	Subscribe(ctx context.Context) <-chan Event
 }
@@ -39,20 +42,22 @@ type Traces struct {
 	Time     float64 `json:"time"`   // epoch seconds
 }
 
-// liveHandler streams news as server-sent events: "traces" when something was
-// stored, "refused" with what was turned away, at most two of each a second. Of
-// the news between two events the newest is sent.
+// liveHandler streams server-sent events: "traces" after segments were stored, "refused"
+// with the newest refusal, at most two of each a second.
 func liveHandler(live Live) http.Handler {
-	streams := make(chan struct{}, maxStreams)
+	streams := room.New(maxStreams)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case streams <- struct{}{}:
-			defer func() { <-streams }()
-		default:
-			w.Header().Set("Retry-After", "10")
-			http.Error(w, fmt.Sprintf("%d live streams are open already", maxStreams), http.StatusServiceUnavailable)
+		p, err := identity.From(r.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
+		if streams.Try(p.Account, 1, 0) != room.Granted {
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, fmt.Sprintf("%d live streams are open already", streams.Held(p.Account)), http.StatusServiceUnavailable)
+			return
+		}
+		defer streams.Give(p.Account, 1)
 		h := w.Header()
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("Cache-Control", "no-store")
@@ -60,11 +65,14 @@ func liveHandler(live Live) http.Handler {
 		if r.Method == http.MethodHead {
 			return
 		}
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		news := live.Subscribe(ctx) // before the client learns that it listens
 		s := &stream{w: w, control: http.NewResponseController(w)}
 		if err := s.send(": fluoro\n\nretry: 1000\n\n"); err != nil {
 			return
 		}
-		s.run(r.Context(), live)
+		s.run(ctx, news)
 	})
 }
 
@@ -76,11 +84,8 @@ type stream struct {
 	refused *Refused // newest not sent
 }
 
-// run sends news until the client goes, ctx ends or the news do.
-func (s *stream) run(ctx context.Context, live Live) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	news := live.Subscribe(ctx)
+// run sends news until the client is gone, ctx ends or news is closed.
+func (s *stream) run(ctx context.Context, news <-chan Event) {
 	idle := time.NewTicker(keepAlive)
 	defer idle.Stop()
 	var pause <-chan time.Time // runs since the last event was sent
@@ -149,7 +154,7 @@ func (s *stream) send(text string) error {
 	if text == "" {
 		return nil
 	}
-	// Not every writer has deadlines; those of the server do.
+	// Not every writer supports deadlines; those of the server do.
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeLimit))
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return fmt.Errorf("write event: %w", err)

@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// Status returns the figures of now. The report is the console's to keep.
+// Status returns the present figures. The caller owns the report.
 type Status func(ctx context.Context) (*StatusReport, error)
 
 // StatusReport is the answer of /console/api/status. Times are epoch seconds.
@@ -21,15 +21,15 @@ type StatusReport struct {
 	Store     StoreStatus `json:"store"`
 }
 
-// Listener is an address the server takes traces or requests at. Protocol is one
-// of udp, http, otlp-grpc, otlp-http.
+// Listener is an address that the server listens on. Protocol is one of udp, http,
+// otlp-grpc, otlp-http.
 type Listener struct {
 	Protocol string `json:"protocol"`
 	Address  string `json:"address"`
 }
 
-// Count says how many documents had one fate since the start. Outcome is one of
-// accepted, rejected, throttled.
+// Count says how many documents and spans had one outcome since the start. Outcome is one
+// of accepted, rejected, throttled, failed, dropped.
 type Count struct {
 	Protocol string `json:"protocol"`
 	Outcome  string `json:"outcome"`
@@ -38,7 +38,7 @@ type Count struct {
 	Count    int64  `json:"count"`
 }
 
-// Refused is one packet or document that was not kept, and why.
+// Refused is a datagram, document or request that was not stored, and why.
 type Refused struct {
 	Time     float64 `json:"time"`
 	Protocol string  `json:"protocol"`
@@ -47,7 +47,8 @@ type Refused struct {
 	Message  string  `json:"message"`
 }
 
-// StoreStatus is what the store holds.
+// StoreStatus describes the store. Its counts are of all accounts; only the server's own
+// account sees them.
 type StoreStatus struct {
 	Traces     int64  `json:"traces"`
 	Segments   int64  `json:"segments"`
@@ -56,18 +57,18 @@ type StoreStatus struct {
 	Blocks     int64  `json:"blocks"`
 	WALBytes   int64  `json:"wal_bytes"`
 	ReadOnly   string `json:"read_only"` // why nothing can be written; "" when it can
-	// Damaged is how many places are known to be damaged or missing; Damage names
+	// Damaged is how many places are known to be damaged or missing; Damage describes
 	// them, at most some hundred.
 	Damaged int64    `json:"damaged"`
 	Damage  []string `json:"damage"`
-	// Notes are what somebody may want to look at or tidy up.
+	// Notes describe things that somebody may want to look at or clean up.
 	Notes []string `json:"notes"`
-	// Names is how many services graphs tell apart. NamesFolded is how often there was
-	// one more since the start, which is counted in the node OtherName.
+	// Names is how many services graphs tell apart. NamesFolded is how often a block had
+	// one more since the start; the node OtherName counts these.
 	Names       int    `json:"names"`
 	NamesFolded int64  `json:"names_folded"`
 	OtherName   string `json:"other_name"`
-	// Search says what of annotations and attributes is beyond what has an index:
+	// Search counts annotations and attributes beyond the limits of the index. They are
 	// found, but more slowly.
 	Search SearchStatus `json:"search"`
 }
@@ -79,7 +80,7 @@ type SearchStatus struct {
 	ManyValues   []string `json:"many_values"`   // keys with more values than have an index: "account key", at most 20
 }
 
-// statusHandler answers with the report of now. Lists are never null.
+// statusHandler answers the present report. Lists are never null.
 func statusHandler(status Status) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -6,16 +6,15 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// TraceView is all of a trace: what BatchGetTraces shows, and what X-Ray leaves out
-// until the rest of it arrives.
+// TraceView is a whole trace: the segments of BatchGetTraces, and those that X-Ray leaves
+// out until the rest of the trace arrives.
 type TraceView struct {
-	// ID is the trace's, Segments as in BatchGetTraces. A document with a member
-	// metadata.fluoro.missing is of a segment that nobody sent, and says why.
+	// ID is the trace id. Segments have the form of BatchGetTraces. A document with a member
+	// metadata.fluoro.missing stands for a segment that nobody sent, and says why.
 	ID       string            `json:"Id"`
 	Duration *float64          `json:"Duration"` // seconds; null while nothing is completed
 	Segments []SegmentDocument `json:"Segments"`
-	// Refused are the observations that are not shown because they contradict one
-	// that is.
+	// Refused lists observations that are not shown, because they contradict one that is.
 	Refused []RefusedEntity `json:"Refused"`
 }
 
@@ -25,7 +24,7 @@ type SegmentDocument struct {
 	Document string `json:"Document"`
 }
 
-// RefusedEntity is an observation that is kept but not shown.
+// RefusedEntity is an observation that is stored but not shown.
 type RefusedEntity struct {
 	ID     string `json:"Id"`
 	Name   string `json:"Name"`

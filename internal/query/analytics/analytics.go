@@ -25,17 +25,16 @@ type Source interface {
 	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
 }
 
-// Analytics answers for one account. It is safe for concurrent use.
+// Analytics answers questions about the traces of an owner. It is safe for concurrent use.
 type Analytics struct {
-	source  Source
-	account trace.Account
-	filter  func(account trace.Account, text string) (*filter.Expr, error)
-	limit   time.Duration
+	source Source
+	filter func(owner trace.Owner, text string) (*filter.Expr, error)
+	limit  time.Duration
 }
 
 // New makes an Analytics. parse reads filter expressions and resolves groups.
-func New(source Source, account trace.Account, parse func(trace.Account, string) (*filter.Expr, error)) *Analytics {
-	return &Analytics{source: source, account: account, filter: parse, limit: deadline}
+func New(source Source, parse func(trace.Owner, string) (*filter.Expr, error)) *Analytics {
+	return &Analytics{source: source, filter: parse, limit: deadline}
 }
 
 // Selection is the traces that a question is about: those that start in the
@@ -57,11 +56,11 @@ func invalid(format string, args ...any) error {
 }
 
 // scan hands every selected trace to visit, newest first, until time is out.
-func (a *Analytics) scan(ctx context.Context, s Selection, visit func(s *trace.Summary, t *trace.Trace)) (c Counted, err error) {
+func (a *Analytics) scan(ctx context.Context, owner trace.Owner, s Selection, visit func(s *trace.Summary, t *trace.Trace)) (c Counted, err error) {
 	if s.Window.End < s.Window.Start {
 		return c, invalid("end: cannot be earlier than start")
 	}
-	expr, err := a.filter(a.account, s.Filter)
+	expr, err := a.filter(owner, s.Filter)
 	if err != nil {
 		return c, err
 	}
@@ -75,7 +74,7 @@ func (a *Analytics) scan(ctx context.Context, s Selection, visit func(s *trace.S
 	}
 	var seen *trace.Trace
 	q := &answer.SummaryQuery{Window: s.Window, Filter: expr, Examined: &c.Examined, Seen: func(t *trace.Trace) { seen = t }}
-	for sum, err := range a.source.Summaries(limited, a.account, q) {
+	for sum, err := range a.source.Summaries(limited, owner.Account, q) {
 		if err != nil {
 			return partial(err)
 		}

@@ -106,13 +106,13 @@ type FacetsRequest struct {
 }
 
 // Facets counts values.
-func (a *Analytics) Facets(ctx context.Context, r FacetsRequest) (*Facets, error) {
+func (a *Analytics) Facets(ctx context.Context, owner trace.Owner, r FacetsRequest) (*Facets, error) {
 	if r.Top < 1 || r.Top > 1000 {
 		return nil, invalid("top: must be 1 to 1000")
 	}
 	counts, bytes := map[string]int64{}, 0
 	out := &Facets{Values: []Facet{}}
-	counted, err := a.scan(ctx, r.Selection, func(s *trace.Summary, t *trace.Trace) {
+	counted, err := a.scan(ctx, owner, r.Selection, func(s *trace.Summary, t *trace.Trace) {
 		var values []string
 		if r.All {
 			var names distinct[string]
@@ -183,7 +183,7 @@ type Difference struct {
 }
 
 // Compare counts every attribute in both selections.
-func (a *Analytics) Compare(ctx context.Context, r CompareRequest) (*Comparison, error) {
+func (a *Analytics) Compare(ctx context.Context, owner trace.Owner, r CompareRequest) (*Comparison, error) {
 	if r.Top < 1 || r.Top > 1000 {
 		return nil, invalid("top: must be 1 to 1000")
 	}
@@ -193,7 +193,7 @@ func (a *Analytics) Compare(ctx context.Context, r CompareRequest) (*Comparison,
 		Selection
 		counted *Counted
 	}{{r.A, &out.A}, {r.B, &out.B}} {
-		c, err := a.scan(ctx, side.Selection, func(s *trace.Summary, t *trace.Trace) {
+		c, err := a.scan(ctx, owner, side.Selection, func(s *trace.Summary, t *trace.Trace) {
 			attributes(s, t, func(p pair) {
 				n := counts[p]
 				if n == nil {

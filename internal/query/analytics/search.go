@@ -40,7 +40,7 @@ type FoundTrace struct {
 
 // Search looks through documents. When time runs out the page has a token to go
 // on with.
-func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error) {
+func (a *Analytics) Search(ctx context.Context, owner trace.Owner, r SearchRequest) (*Found, error) {
 	switch {
 	case r.Top < 1 || r.Top > 100:
 		return nil, invalid("top: must be 1 to 100")
@@ -51,7 +51,7 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 	if err != nil {
 		return nil, err
 	}
-	expr, err := a.filter(a.account, r.Filter)
+	expr, err := a.filter(owner, r.Filter)
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +63,11 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 		}
 	}
 	until := time.Now().Add(a.limit)
-	for s, err := range a.source.Summaries(ctx, a.account, q) {
+	for s, err := range a.source.Summaries(ctx, owner.Account, q) {
 		if err != nil {
 			return nil, err
 		}
-		for t, err := range a.source.Traces(ctx, a.account, []trace.ID{s.ID}) {
+		for t, err := range a.source.Traces(ctx, owner.Account, []trace.ID{s.ID}) {
 			if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
 				continue // the store names it
 			}

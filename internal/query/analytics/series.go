@@ -95,7 +95,7 @@ func (c *Counts) merge(o Counts) {
 }
 
 // Series counts what a selection holds, by time and by group.
-func (a *Analytics) Series(ctx context.Context, r SeriesRequest) (*Series, error) {
+func (a *Analytics) Series(ctx context.Context, owner trace.Owner, r SeriesRequest) (*Series, error) {
 	switch {
 	case r.Bucket < time.Second:
 		return nil, invalid("bucket: must be at least one second")
@@ -108,7 +108,7 @@ func (a *Analytics) Series(ctx context.Context, r SeriesRequest) (*Series, error
 	other := newGroup("other")
 	cells := 0
 	out := &Series{Bucket: r.Bucket.Seconds(), Groups: []*Group{}}
-	counted, err := a.scan(ctx, r.Selection, func(s *trace.Summary, t *trace.Trace) {
+	counted, err := a.scan(ctx, owner, r.Selection, func(s *trace.Summary, t *trace.Trace) {
 		list, unfinished := r.Group.observations(s, t)
 		if len(list)+unfinished == 0 {
 			out.None++
