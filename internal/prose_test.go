@@ -41,7 +41,7 @@ var unread = []string{
 	"internal/store",
 	"internal/trace", "internal/filter", "internal/assemble", "internal/query", "internal/wire", "internal/meta", "internal/group",
 	"internal/sample", "internal/policy", "internal/setting", "internal/tag", "internal/config", "internal/backup", "internal/demo",
-	"internal/wal", "internal/vfs", "internal/slab", "cmd", "test", "docs", "README.md", "CHANGELOG.md",
+	"internal/wal", "internal/vfs", "internal/slab", "cmd", "test",
 }
 
 // compiled holds the patterns of dialect.
