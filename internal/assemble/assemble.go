@@ -175,7 +175,7 @@ func (j *joiner) begin(segments []*trace.Segment) {
 	clear(j.slots)
 }
 
-// below is how many entities an entity embeds.
+// below returns how many entities an entity embeds.
 func (j *joiner) below(e *trace.Entity) (n int) {
 	if len(e.Subsegments) == 0 {
 		return 0
@@ -194,7 +194,7 @@ func (j *joiner) below(e *trace.Entity) (n int) {
 	return n
 }
 
-// slot is where in the table an id is, or belongs.
+// slot returns where in the table an id is, or belongs.
 func (j *joiner) slot(id trace.SegmentID) int {
 	mask := len(j.slots) - 1
 	// Ids are random, mostly; the multiplication is for those that count up.
@@ -205,7 +205,7 @@ func (j *joiner) slot(id trace.SegmentID) int {
 	return at
 }
 
-// first is the first piece of an id, nil if there is none.
+// first returns the first piece of an id, nil if there is none.
 func (j *joiner) first(id trace.SegmentID) *piece {
 	if n := j.slots[j.slot(id)]; n > 0 {
 		return &j.pieces[n-1]
@@ -213,7 +213,7 @@ func (j *joiner) first(id trace.SegmentID) *piece {
 	return nil
 }
 
-// following is the next piece with the same id, nil at the end.
+// following returns the next piece with the same id, nil at the end.
 func (j *joiner) following(p *piece) *piece {
 	if p.next == 0 {
 		return nil
@@ -221,7 +221,7 @@ func (j *joiner) following(p *piece) *piece {
 	return &j.pieces[p.next-1]
 }
 
-// document merges one document and says whether it changed anything. A complete
+// document merges one document and reports whether it changed anything. A complete
 // document that is known already is ignored whole; one in progress that comes too
 // late still brings what it embeds.
 func (j *joiner) document(s *trace.Segment) bool {
@@ -250,7 +250,7 @@ func (j *joiner) document(s *trace.Segment) bool {
 }
 
 // entity adds an entity, or replaces a version of it that was in progress, and
-// says whether it did.
+// reports whether it did.
 func (j *joiner) entity(e *trace.Entity, s *trace.Segment, around *piece, order int) (*piece, bool) {
 	p := j.known(e, around)
 	switch {
@@ -287,7 +287,7 @@ func (j *joiner) add(id trace.SegmentID) *piece {
 	return p
 }
 
-// known is the piece that is the same observation as an entity, nil if there is
+// known returns the piece that is the same observation as an entity, nil if there is
 // none.
 func (j *joiner) known(e *trace.Entity, around *piece) *piece {
 	for p := j.first(e.ID); p != nil; p = j.following(p) {

@@ -29,14 +29,14 @@ var otherClient = trace.Service{Name: Other.Name, Type: "client"}
 // them. The other limits follow from it.
 type Limit int
 
-// Edges is how many edges are told apart, and how many pairs of an edge and an alias.
+// Edges returns how many edges are told apart, and how many pairs of an edge and an alias.
 // Beside them each node may have an edge to and from Other.
 func (l Limit) Edges() int { return 2 * int(l) }
 
-// Links is how many links are resolved.
+// Links returns how many links are resolved.
 func (l Limit) Links() int { return 4 * int(l) }
 
-// other is what a node is counted as that is not told apart.
+// other returns what a node is counted as that is not told apart.
 func (k NodeKey) other() NodeKey {
 	if k.Client {
 		return NodeKey{otherClient, true}
@@ -44,7 +44,7 @@ func (k NodeKey) other() NodeKey {
 	return NodeKey{Other, false}
 }
 
-// IsOther says whether a node stands for those that are not told apart.
+// IsOther reports whether a node stands for those that are not told apart.
 func (k NodeKey) IsOther() bool { return k == k.other() }
 
 // chooser says what a series counts. All of it is one node and one edge, which have
@@ -54,7 +54,7 @@ type chooser interface {
 	WantsEdge(EdgeKey) bool
 }
 
-// Most is how many nodes a sum may have, and half of how many edges, before Bound makes it smaller: by then it is
+// Most returns how many nodes a sum may have, and half of how many edges, before Bound makes it smaller: by then it is
 // known which are the most frequent.
 func (l Limit) Most() int { return int(l) * 5 / 2 }
 
@@ -83,13 +83,13 @@ func (s *Sum) newNode(k NodeKey) *NodeSum {
 	return n
 }
 
-// clone is a key that does not keep the document in memory which has its name.
+// clone returns a key that does not keep the document in memory which has its name.
 func (k NodeKey) clone() NodeKey {
 	k.Name, k.Type, k.Account = strings.Clone(k.Name), strings.Clone(k.Type), strings.Clone(k.Account)
 	return k
 }
 
-// full says whether a name goes to Other: over the limit, or, of what is to be taken
+// full reports whether a name goes to Other: over the limit, or, of what is to be taken
 // away, if it is not where that is.
 func (s *Sum) full(over, there bool) bool {
 	if s.within != nil {
@@ -131,7 +131,7 @@ func (s *Sum) newEdge(k EdgeKey) *EdgeSum {
 	return e
 }
 
-// ofOther says whether an end of an edge stands for what is not told apart.
+// ofOther reports whether an end of an edge stands for what is not told apart.
 func (k EdgeKey) ofOther() bool { return k.From.IsOther() || k.To.IsOther() }
 
 // linkSample is which links are counted once there are too many: those with the
@@ -197,7 +197,7 @@ func setOf[K comparable](list []K) map[K]struct{} {
 	return set
 }
 
-// Node is what a node is counted as.
+// Node returns what a node is counted as.
 func (n *Names) Node(k NodeKey) NodeKey {
 	if n == nil {
 		return k
@@ -208,7 +208,7 @@ func (n *Names) Node(k NodeKey) NodeKey {
 	return k.other()
 }
 
-// Edge is what an edge is counted as. Of an edge that is not told apart it is
+// Edge returns what an edge is counted as. Of an edge that is not told apart it is
 // known whom it leads from.
 func (n *Names) Edge(k EdgeKey) EdgeKey {
 	if n == nil {
@@ -224,10 +224,10 @@ func (n *Names) Edge(k EdgeKey) EdgeKey {
 	return to
 }
 
-// others is the edge between all that is not told apart.
+// others returns the edge between all that is not told apart.
 func (k EdgeKey) others() EdgeKey { return EdgeKey{k.From.other(), k.To.other()} }
 
-// Repair looks at an edge that was counted by these names, and says whether they had
+// Repair looks at an edge that was counted by these names, and reports whether they had
 // to become fewer: more was taken away of it than there is, so that what was added was
 // counted as another edge to or from Other. Both are one then.
 func (n *Names) Repair(k EdgeKey, e *EdgeSum) bool {
@@ -343,7 +343,7 @@ func (c *Census) Add(s *Sum) {
 	}
 }
 
-// Names are the most frequent ones; of equally frequent ones those that come first
+// Names returns the most frequent ones; of equally frequent ones those that come first
 // by name. It is nil when all are told apart. folded is how many are not.
 func (c *Census) Names(limit Limit) (n *Names, folded int) {
 	if limit <= 0 || !c.wrong && len(c.nodes) <= int(limit) && len(c.edges) <= limit.Edges() && len(c.aliases) <= limit.Edges() {
@@ -366,7 +366,7 @@ func (c *Census) Names(limit Limit) (n *Names, folded int) {
 	return n, gone[0] + gone[1] + gone[2]
 }
 
-// most are the most frequent of some names. Those that always are told apart do not
+// most returns the most frequent of some names. Those that always are told apart do not
 // count.
 func most[K comparable](counts map[K]int64, limit int, compare func(a, b K) int, always func(K) bool) (kept map[K]struct{}, gone int) {
 	kept = map[K]struct{}{}
@@ -425,7 +425,7 @@ func (s *Sum) Bound(all bool) (folded int) {
 	return folded
 }
 
-// folded says whether there may be too many edges or aliases, or something that was
+// folded reports whether there may be too many edges or aliases, or something that was
 // counted as Other.
 func (s *Sum) folded() bool {
 	if len(s.Edges) > s.Limit.Edges() || s.Nodes[NodeKey{Other, false}] != nil || s.Nodes[NodeKey{otherClient, true}] != nil {
@@ -441,7 +441,7 @@ func (s *Sum) folded() bool {
 	return aliases > s.Limit.Edges()
 }
 
-// negative says whether more was taken away of a node than there was. Nothing is
+// negative reports whether more was taken away of a node than there was. Nothing is
 // counted of a node without that it appears.
 func (n *NodeSum) negative() bool {
 	return n.Seconds.Total() < n.Statistics.Total() || n.Roots < 0 || n.Active < 0 || negative(&n.Seconds) || negativeTimes(&n.Statistics, &n.ResponseTimes) || negative(n.Durations.Counts())

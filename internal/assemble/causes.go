@@ -68,7 +68,7 @@ func causes(t *trace.Trace, flagged func(*trace.Entity) bool) []trace.RootCause 
 	return out
 }
 
-// inferredCause is the service of a callee that sent no segment.
+// inferredCause returns the service of a callee that sent no segment.
 func inferredCause(e *trace.Entity, coverage func(*trace.Entity) float64) trace.CauseService {
 	service := callee(e)
 	ce := trace.CauseEntity{Name: service.Name}
@@ -144,7 +144,7 @@ func (w *walk) number(root *trace.Entity) {
 	}
 }
 
-// refers says whether an entity's cause is the id of an exception that another
+// refers reports whether an entity's cause is the id of an exception that another
 // entity holds.
 func refers(e *trace.Entity) bool { return e.Cause.Ref != "" && len(e.Cause.Exceptions) == 0 }
 
@@ -152,7 +152,7 @@ func refers(e *trace.Entity) bool { return e.Cause.Ref != "" && len(e.Cause.Exce
 // looked at; the time that a long chain of them takes would grow with its square.
 const maxReferences = 256
 
-// explains says whether flagged entities lead from a flagged segment above to e:
+// explains reports whether flagged entities lead from a flagged segment above to e:
 // then e is on that segment's way, not a start. References on the way must lead
 // to e, or to what is above or below it.
 func (w *walk) explains(e *trace.Entity) bool {
@@ -171,7 +171,7 @@ func (w *walk) explains(e *trace.Entity) bool {
 	return false
 }
 
-// above is the nearest entity above e that is a segment or refers to an exception,
+// above returns the nearest entity above e that is a segment or refers to an exception,
 // nil if what lies between is not all flagged.
 func (w *walk) above(e *trace.Entity) (found *trace.Entity) {
 	var between []*trace.Entity // what is worth remembering: most ways are short
@@ -262,7 +262,7 @@ func (w *walk) below(e *trace.Entity) iter.Seq[*trace.Entity] {
 	}
 }
 
-// next is the entity to go on with, nil to stop here.
+// next returns the entity to go on with, nil to stop here.
 func (w *walk) next(e *trace.Entity) *trace.Entity {
 	var best *trace.Entity
 	for c := range w.below(e) {
@@ -273,7 +273,7 @@ func (w *walk) next(e *trace.Entity) *trace.Entity {
 	return best
 }
 
-// owner is the entity below e that holds the exception which e's cause names, nil
+// owner returns the entity below e that holds the exception which e's cause names, nil
 // if there is none. It need not be flagged.
 func (w *walk) owner(e *trace.Entity) *trace.Entity {
 	own, known := w.places[e]
@@ -290,7 +290,7 @@ func (w *walk) owner(e *trace.Entity) *trace.Entity {
 	return nil
 }
 
-// isBelow says whether parents lead from one entity to another.
+// isBelow reports whether parents lead from one entity to another.
 func (w *walk) isBelow(e, above *trace.Entity) bool {
 	x, y := w.places[e], w.places[above]
 	return x.first > y.first && x.first <= y.last
@@ -305,7 +305,7 @@ func betterCause(a, b *trace.Entity) bool {
 	return cmp.Or(cmp.Compare(a.Start, b.Start), bytes.Compare(a.ID[:], b.ID[:])) < 0
 }
 
-// children are the subsegments and child segments of an entity.
+// children returns the subsegments and child segments of an entity.
 func children(e *trace.Entity) []*trace.Entity {
 	if len(e.Callees) == 0 {
 		return e.Subsegments

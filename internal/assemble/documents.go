@@ -62,7 +62,7 @@ func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duratio
 	return docs, last.Sub(first), true
 }
 
-// natively says whether X-Ray does not show what a segment holds: subsegment
+// natively reports whether X-Ray does not show what a segment holds: subsegment
 // documents alone, which wait for their parent.
 func natively(s *trace.Entity) bool {
 	return s.Gap == trace.GapParent && !slices.ContainsFunc(s.Subsegments, func(e *trace.Entity) bool { return e.Span != nil })

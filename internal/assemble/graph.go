@@ -58,10 +58,10 @@ func (b *GraphBuilder) Remove(t *trace.Trace, member Member) {
 	b.sum.Bound(false)
 }
 
-// Sum is all that was added, for more to be added to it.
+// Sum returns all that was added, for more to be added to it.
 func (b *GraphBuilder) Sum() *Sum { return b.sum }
 
-// Entities is how many completed entities were counted.
+// Entities returns how many completed entities were counted.
 func (b *GraphBuilder) Entities() int64 { return b.sum.Entities }
 
 // Old says that some of what is counted belongs to the group that was asked for
@@ -136,7 +136,7 @@ func (b *GraphBuilder) Resolve(t *trace.Trace) {
 	}
 }
 
-// farEnd is the one of some entities with one id that a link leads to, nil if there
+// farEnd returns the one of some entities with one id that a link leads to, nil if there
 // is none: of a call and its callee that share an id the call sent, the callee
 // received.
 func farEnd(shared []*trace.Entity, received bool) *trace.Entity {
@@ -197,7 +197,7 @@ func (b *GraphBuilder) link(n *trace.Node, node NodeKey, l LinkKey, e *trace.Ent
 	}
 }
 
-// received is how often links of a receiver to the sender of a message are counted;
+// received returns how often links of a receiver to the sender of a message are counted;
 // l is the sender's link to it. Any entity of the receiving segment may have them.
 func (b *GraphBuilder) received(e *trace.Entity, l LinkKey, t *trace.Trace) (n int64) {
 	for r := range Within(e.Segment) {
@@ -210,7 +210,7 @@ func (b *GraphBuilder) received(e *trace.Entity, l LinkKey, t *trace.Trace) (n i
 	return n
 }
 
-// Graph is the graph of all that was added. The builder must not be used
+// Graph returns the graph of all that was added. The builder must not be used
 // afterwards.
 func (b *GraphBuilder) Graph() *trace.Graph {
 	b.sum.Bound(true)
@@ -277,7 +277,7 @@ func (b *GraphBuilder) Graph() *trace.Graph {
 	return g
 }
 
-// service is a node as a graph shows it.
+// service returns a node as a graph shows it.
 func (n *NodeSum) service(k NodeKey) *trace.GraphService {
 	seconds := n.Seconds.Bins()
 	s := &trace.GraphService{

@@ -6,7 +6,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// infers says whether a subsegment stands for a callee that sent no segment of
+// infers reports whether a subsegment stands for a callee that sent no segment of
 // its own: a completed call with namespace aws or remote and no child segment. A
 // call to S3 keeps its bucket although the Lambda function that the bucket's
 // event started is its child (as in traces that AWS returned).
@@ -21,7 +21,7 @@ func infers(e *trace.Entity) bool {
 // segment that is inferred for it (as in traces that AWS returned).
 const typeSQL = "Database::SQL"
 
-// callee is the identity of what a remote subsegment called, as the caller knows
+// callee returns the identity of what a remote subsegment called, as the caller knows
 // it.
 func callee(e *trace.Entity) trace.Service {
 	name := calleeName(e)
@@ -47,7 +47,7 @@ func callee(e *trace.Entity) trace.Service {
 	return trace.Service{Name: name, Type: "AWS::" + name}
 }
 
-// calleeName is the name of what a call leads to; of a call to AWS that of the
+// calleeName returns the name of what a call leads to; of a call to AWS that of the
 // service, not of its resource.
 func calleeName(e *trace.Entity) string {
 	if e.Peer != "" {

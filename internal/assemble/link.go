@@ -59,7 +59,7 @@ func (j *joiner) link(t *trace.Trace) {
 	t.Entry = entry(t)
 }
 
-// entry is where a trace begins as far as it is known.
+// entry returns where a trace begins as far as it is known.
 func entry(t *trace.Trace) *trace.Entity {
 	if t.Root != nil {
 		return t.Root
@@ -80,7 +80,7 @@ func entry(t *trace.Trace) *trace.Entity {
 	return stands
 }
 
-// parent is what a piece is a part of, or was called by; nil if that is not known.
+// parent returns what a piece is a part of, or was called by; nil if that is not known.
 func (j *joiner) parent(p *piece) *piece {
 	if p.around != nil {
 		return p.around
@@ -106,12 +106,12 @@ func (j *joiner) parent(p *piece) *piece {
 	return best
 }
 
-// answers says whether an entity is what a call of another service led to.
+// answers reports whether an entity is what a call of another service led to.
 func answers(e *trace.Entity) bool {
 	return !e.Subsegment || e.Span != nil && e.Span.Kind == trace.SpanConsumer
 }
 
-// calls says whether an entity is a call of another service.
+// calls reports whether an entity is a call of another service.
 func calls(e *trace.Entity) bool {
 	if e.Span != nil {
 		return e.Span.Kind.Calls()
@@ -119,7 +119,7 @@ func calls(e *trace.Entity) bool {
 	return e.Subsegment && e.Remote()
 }
 
-// fitter says whether one of two entities that share an id is the likelier parent
+// fitter reports whether one of two entities that share an id is the likelier parent
 // of another entity. What serves a call has the spans of its own service; a call
 // has what served it.
 func fitter(child, a, b *trace.Entity) bool {
@@ -144,7 +144,7 @@ func fitter(child, a, b *trace.Entity) bool {
 	return byStart(a, b) < 0
 }
 
-// foreign says whether a span's parent belongs to another service.
+// foreign reports whether a span's parent belongs to another service.
 func foreign(p *piece) bool {
 	e, parent := p.entity, p.parent
 	return e.Span != nil && parent != nil && e.Span.Resource.Service != "" && e.Span.Resource.Differs(spanResource(parent.entity))
@@ -264,7 +264,7 @@ const (
 	missingSegment = "missing segment"
 )
 
-// serviceOf is the service that an entity without segment belongs to: the span's;
+// serviceOf returns the service that an entity without segment belongs to: the span's;
 // for documents what AWS Lambda Powertools notes in an annotation.
 func serviceOf(e *trace.Entity) string {
 	if e.Span != nil {

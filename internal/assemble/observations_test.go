@@ -41,7 +41,7 @@ func random(rnd *rand.Rand) messy {
 	return m
 }
 
-// decoded is the observation as it is received.
+// decoded returns the observation as it is received.
 func (m *messy) decoded(t testing.TB, at trace.Time) *trace.Segment {
 	t.Helper()
 	var segments []*trace.Segment
@@ -90,7 +90,7 @@ func (m *messy) decoded(t testing.TB, at trace.Time) *trace.Segment {
 	return segments[0]
 }
 
-// shape is a trace as text without what depends on the order of acceptance.
+// shape returns a trace as text without what depends on the order of acceptance.
 func shape(t *trace.Trace) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d-%d open=%v partial=%v entry=%s", t.Start, t.End, t.InProgress, t.Partial, nameOf(t.Entry))
@@ -183,7 +183,7 @@ func TestTrace_losesNothing(t *testing.T) {
 	}
 }
 
-// settled says whether no two of the observations claim to be the same and differ.
+// settled reports whether no two of the observations claim to be the same and differ.
 func settled(sent []messy) bool {
 	for i, a := range sent {
 		for _, b := range sent[:i] {

@@ -23,7 +23,7 @@ import (
 //     both segments, or both subsegments, of one name, that start in the same
 //     microsecond.
 
-// same says whether a piece is the same observation as an entity of the same id.
+// same reports whether a piece is the same observation as an entity of the same id.
 // around is what embeds the entity, nil if it came alone.
 func same(p *piece, e *trace.Entity, around *piece) bool {
 	o := p.entity
@@ -49,7 +49,7 @@ func same(p *piece, e *trace.Entity, around *piece) bool {
 	return name && start
 }
 
-// spanName is a span's own name, of documents the name they have.
+// spanName returns a span's own name, of documents the name they have.
 func spanName(e *trace.Entity) string {
 	if e.Span != nil {
 		return e.Span.Name
@@ -64,7 +64,7 @@ func parentID(e *trace.Entity, around *piece) trace.SegmentID {
 	return e.ParentID
 }
 
-// contradicts says whether an entity of a document tells something else of an
+// contradicts reports whether an entity of a document tells something else of an
 // observation than the version that is kept. Sent again, also in another order
 // of attributes or by itself instead of embedded, it tells the same.
 func contradicts(kept, e *trace.Entity, of *trace.Segment) bool {
@@ -78,7 +78,7 @@ func contradicts(kept, e *trace.Entity, of *trace.Segment) bool {
 	return !bytes.Equal(kept.Raw, e.Raw) && !(tells(kept.Raw, e.Raw) && tells(e.Raw, kept.Raw))
 }
 
-// tells says whether a document has all members of another, apart from those
+// tells reports whether a document has all members of another, apart from those
 // that only say where it belongs.
 func tells(doc, other jsonscan.Value) bool {
 	for name, v := range other.Members() {

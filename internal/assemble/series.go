@@ -51,7 +51,7 @@ func (b *SeriesBuilder) Limited(points int) *SeriesBuilder {
 	return b
 }
 
-// Minutes are the minutes of receipt, by their starts, that a series over a
+// Minutes returns the minutes of receipt, by their starts, that a series over a
 // window counts: those that end in it.
 func Minutes(window trace.Window) trace.Window {
 	up := func(t trace.Time) trace.Time {
@@ -105,8 +105,7 @@ func (b *SeriesBuilder) observe(sums map[trace.Time]*Sum, t *trace.Trace, member
 // by an older filter.
 func (b *SeriesBuilder) Old() { b.old = true }
 
-// Entities is how many completed entities Minute counted, without those that Remove
-// took away.
+// Entities returns how many completed entities Minute counted.
 func (b *SeriesBuilder) Entities() int64 { return b.entities }
 
 // Minute counts completed entities of the minute with that start, times sign.
@@ -125,12 +124,12 @@ func (b *SeriesBuilder) Edge(start trace.Time, e *EdgeSum, sign int64) {
 	b.point(start).add(&e.Statistics, &e.ResponseTimes, sign)
 }
 
-// WantsNode says whether a node is selected.
+// WantsNode reports whether a node is selected.
 func (b *SeriesBuilder) WantsNode(k NodeKey) bool {
 	return b.what != nil && !b.what.Edge && !k.Client && b.what.Node(k.Service)
 }
 
-// WantsEdge says whether an edge is selected.
+// WantsEdge reports whether an edge is selected.
 func (b *SeriesBuilder) WantsEdge(k EdgeKey) bool {
 	if b.what == nil {
 		return k.From.Client
@@ -169,7 +168,7 @@ func (p *point) add(s *trace.Statistics, responses *trace.Histogram, sign int64)
 	p.responses.Merge(responses, sign)
 }
 
-// ceil is the first multiple of a period that comes after an instant.
+// ceil returns the first multiple of a period that comes after an instant.
 func ceil(t trace.Time, period time.Duration) trace.Time {
 	rest := t % trace.Time(period)
 	if rest < 0 {
@@ -178,7 +177,7 @@ func ceil(t trace.Time, period time.Duration) trace.Time {
 	return t - rest + trace.Time(period)
 }
 
-// Series is the series of all that was added, newest bucket first. The builder
+// Series returns the series of all that was added, newest bucket first. The builder
 // must not be used afterwards.
 func (b *SeriesBuilder) Series() *trace.Series {
 	for end, s := range b.traces {

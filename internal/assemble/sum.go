@@ -149,7 +149,7 @@ func (e *EdgeSum) alias(a trace.Service, n int64) {
 	}
 }
 
-// Empty says whether nothing is left of a node.
+// Empty reports whether nothing is left of a node.
 func (n *NodeSum) Empty() bool { return len(n.Seconds.Bins()) == 0 }
 
 func keyOf(n *trace.Node) NodeKey { return NodeKey{n.Service, n.Client} }
@@ -189,7 +189,7 @@ func Observe(t *trace.Trace, at func(received trace.Time) *Sum) {
 	}
 }
 
-// secondOf is the Unix second in which a trace starts, for its nodes.
+// secondOf returns the Unix second in which a trace starts, for its nodes.
 func secondOf(t *trace.Trace) int64 {
 	if t.Root != nil {
 		return int64(t.Root.Start.FloorSecond() / 1e9)
@@ -223,7 +223,7 @@ type nodeOf struct {
 	sum  *NodeSum
 }
 
-// nodeSum is what a sum has of a node. A trace asks for few of them, often.
+// nodeSum returns what a sum has of a node. A trace asks for few of them, often.
 func (o *observation) nodeSum(in *Sum, n *trace.Node) *NodeSum {
 	for i := range o.known {
 		if k := &o.known[i]; k.node == n && k.in == in {
@@ -319,7 +319,7 @@ func (o *observation) edge(edge *trace.Edge) {
 	}
 }
 
-// calledAt says whether a completed call of an edge was received at an instant.
+// calledAt reports whether a completed call of an edge was received at an instant.
 func calledAt(edge *trace.Edge, received trace.Time) bool {
 	for _, call := range edge.Calls {
 		if call.ReceivedAt == received && !call.InProgress {
@@ -339,7 +339,7 @@ func (o *observation) links(e *trace.Entity, list []trace.Link) {
 	}
 }
 
-// linkKey is what is counted of a link of an entity.
+// linkKey returns what is counted of a link of an entity.
 func linkKey(in trace.ID, e *trace.Entity, l trace.Link, second int64) LinkKey {
 	if l.Child {
 		return LinkKey{Link: l, Node: NodeKey{Service: sender(e)}, Time: e.End, Second: second, Sender: trace.Link{TraceID: in, ID: e.ID}}
@@ -347,7 +347,7 @@ func linkKey(in trace.ID, e *trace.Entity, l trace.Link, second int64) LinkKey {
 	return LinkKey{Link: l, Node: NodeKey{Service: ofSegment(e.Segment)}, Time: e.Start, Second: second}
 }
 
-// sender is the node that a message comes from that an entity sent: the queue
+// sender returns the node that a message comes from that an entity sent: the queue
 // stands between where it is known.
 func sender(e *trace.Entity) trace.Service {
 	if e.Subsegment && infers(e) {
@@ -356,12 +356,12 @@ func sender(e *trace.Entity) trace.Service {
 	return ofSegment(e.Segment)
 }
 
-// ofSegment is the node of a segment.
+// ofSegment returns the node of a segment.
 func ofSegment(segment *trace.Entity) trace.Service {
 	return trace.Service{Name: segment.Name, Type: segment.Origin}
 }
 
-// envelope is how long a service was busy for an entity: from its earliest start
+// envelope returns how long a service was busy for an entity: from its earliest start
 // to the latest end of it and its subsegments, asynchronous ones included.
 func envelope(e *trace.Entity) time.Duration {
 	start, end := e.Start, e.End
@@ -376,7 +376,7 @@ func envelope(e *trace.Entity) time.Duration {
 	return max(0, end.Sub(start))
 }
 
-// aliases are the names left, in order.
+// aliases returns the names left, in order.
 func (e *EdgeSum) aliases() []trace.Service {
 	var list []trace.Service
 	for a := range maps.Keys(e.Aliases) {

@@ -33,7 +33,7 @@ func Explain(t *trace.Trace, s *trace.Summary) {
 	s.ResponseCauses = responseCauses(t)
 }
 
-// Outline is a summary without root causes and attributes.
+// Outline returns a summary without root causes and attributes.
 func Outline(t *trace.Trace) *trace.Summary { return new(outline).of(t) }
 
 // outline is a summary with all that it points to.
@@ -53,7 +53,7 @@ type keyValue struct {
 	value trace.Value
 }
 
-// of is the outline of a trace. It uses the lists again that the one before had.
+// of returns the outline of a trace. It uses the lists again that the one before had.
 func (o *outline) of(t *trace.Trace) *trace.Summary {
 	s := &o.Summary
 	*s = trace.Summary{
@@ -122,12 +122,12 @@ func (o *outline) attributes(t *trace.Trace) {
 	})
 }
 
-// has says whether a value is there.
+// has reports whether a value is there.
 func (o *outline) has(a *trace.Annotation) bool {
 	return slices.ContainsFunc(o.Annotations, func(k trace.AnnotationValues) bool { return k.Key == a.Key && slices.Contains(k.Values, a.Value) })
 }
 
-// annotate adds a value to its key's, if it is not there yet, and says whether.
+// annotate adds a value to its key's, if it is not there yet, and reports whether.
 func (o *outline) annotate(a *trace.Annotation) bool {
 	if n := a.Value.Number; math.IsNaN(n) || math.IsInf(n, 0) {
 		return false // OTLP has them, the API does not

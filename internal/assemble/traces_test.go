@@ -17,7 +17,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// recordedTraces is the folder of traces that X-Ray itself returned: beside the
+// recordedTraces returns the folder of traces that X-Ray itself returned: beside the
 // repository or where FLUORO_SHARED says.
 func recordedTraces(t testing.TB) string {
 	t.Helper()
@@ -35,7 +35,7 @@ func recordedTraces(t testing.TB) string {
 	return dir
 }
 
-// readJSON reads a JSON file into v and says whether there is one.
+// readJSON reads a JSON file into v and reports whether there is one.
 func readJSON(t testing.TB, v any, path ...string) bool {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(path...))

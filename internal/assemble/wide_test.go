@@ -67,7 +67,7 @@ func TestWide(t *testing.T) {
 	}
 }
 
-// wide is a trace of one segment that makes n calls, each answered by a segment.
+// wide returns a trace of one segment that makes n calls, each answered by a segment.
 func wide(t testing.TB, shape string, n int) []*trace.Segment {
 	const id = "1-581cf771-a006649127e371903a2de979"
 	var segments []*trace.Segment

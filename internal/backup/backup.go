@@ -42,7 +42,7 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Bytes is the size of all files.
+// Bytes returns the size of all files.
 func (m *Manifest) Bytes() (sum int64) {
 	for _, f := range m.Files {
 		sum += f.Bytes

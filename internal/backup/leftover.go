@@ -47,7 +47,7 @@ func Leftovers(dirs ...string) (notes []string) {
 	return notes
 }
 
-// ends says whether a name ends with a mark and a number.
+// ends reports whether a name ends with a mark and a number.
 func ends(name, mark string) bool {
 	i := strings.LastIndex(name, mark)
 	return i > 0 && len(name) > i+len(mark) && strings.Trim(name[i+len(mark):], "0123456789") == ""

@@ -59,7 +59,7 @@ func Restore(r io.Reader, dir string) (m *Manifest, err error) {
 	return m, syncDir(filepath.Dir(dir))
 }
 
-// Vacant is an error unless a directory is missing or empty.
+// Vacant returns an error unless a directory is missing or empty.
 func Vacant(dir string) error {
 	list, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -164,7 +164,7 @@ func size(at func(*Config) *int64) func(*Config, string) error {
 	}
 }
 
-// items are those of a list separated by commas.
+// items returns those of a list separated by commas.
 func items(v string) (out []string) {
 	for item := range strings.SplitSeq(v, ",") {
 		if item = strings.TrimSpace(item); item != "" {
@@ -242,7 +242,7 @@ func memorySize(c *Config, v string) error {
 	return nil
 }
 
-// Env is the environment variable of a setting: --otlp-grpc is FLUORO_OTLP_GRPC.
+// Env returns the environment variable of a setting: --otlp-grpc is FLUORO_OTLP_GRPC.
 func Env(name string) string {
 	return "FLUORO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
@@ -334,7 +334,7 @@ func (c *Config) check() error {
 	return nil
 }
 
-// Loopback says whether an address HOST:PORT can be reached from this machine alone.
+// Loopback reports whether an address HOST:PORT can be reached from this machine alone.
 func Loopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	if host == "localhost" {
@@ -344,7 +344,7 @@ func Loopback(addr string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Markdown is the table of all settings, for docs/config.md.
+// Markdown returns the table of all settings, for docs/config.md.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString("# Settings of `fluoro serve`\n\nA flag wins over the environment, the environment over the file (`--config FILE` or `$FLUORO_CONFIG`), the file over the default.\n" +

@@ -17,7 +17,7 @@ type message struct{ order, header string }
 // queueLength is how many orders may wait; more are turned away.
 const queueLength = 1000
 
-// queue is a small message broker: POST /messages puts, GET /messages takes, and
+// queue returns a small message broker: POST /messages puts, GET /messages takes, and
 // waits a moment if there is nothing.
 func (s *shop) queue() (string, error) {
 	waiting := make(chan message, queueLength)

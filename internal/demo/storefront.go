@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-xray-sdk-go/v2/xray"
 )
 
-// storefront is what customers talk to. X-Ray SDK.
+// storefront returns what customers talk to. X-Ray SDK.
 func (s *shop) storefront(ctx context.Context, catalog, recommendations, checkout string) (string, error) {
 	ctx, err := s.recorder(ctx, "3.2.0")
 	if err != nil {

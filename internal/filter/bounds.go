@@ -52,7 +52,7 @@ func (b *Bounds) everything() bool {
 		b.MinResponse == nil && b.MaxResponse == nil && b.MinDuration == nil && b.MaxDuration == nil && b.Fault == nil && b.Error == nil && b.Throttle == nil
 }
 
-// Bounds is what every selected trace satisfies.
+// Bounds returns what every selected trace satisfies.
 func (e *Expr) Bounds() Bounds {
 	var b Bounds
 	if e != nil && e.root != nil {

@@ -221,7 +221,7 @@ func TestBounds_neverPruneWhatMatches(t *testing.T) {
 	}
 }
 
-// FuzzBounds is the same with expressions of the fuzzer's own.
+// FuzzBounds returns the same with expressions of the fuzzer's own.
 func FuzzBounds(f *testing.F) {
 	for seed := range uint64(50) {
 		f.Add(generator{rand.New(rand.NewPCG(seed, 2))}.expression("", 2), seed)

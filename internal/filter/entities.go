@@ -61,15 +61,15 @@ func ParseEntities(text string) (*Entities, error) {
 	return &e, nil
 }
 
-// Node says whether a node is selected.
+// Node reports whether a node is selected.
 func (e *Entities) Node(s trace.Service) bool { return !e.Edge && e.to.match(s) }
 
-// Call says whether an edge is selected.
+// Call reports whether an edge is selected.
 func (e *Entities) Call(from, to trace.Service) bool {
 	return e.Edge && e.from.match(from) && e.to.match(to)
 }
 
-// String is the selector in its plainest spelling.
+// String returns the selector in its plainest spelling.
 func (e *Entities) String() string {
 	var b printer
 	if e.Edge {

@@ -156,14 +156,14 @@ func fieldOf(word, lower string) (f field, key string) {
 	return 0, ""
 }
 
-// isKeyword says whether a word means anything anywhere.
+// isKeyword reports whether a word means anything anywhere.
 func isKeyword(word string) bool {
 	lower := strings.ToLower(word)
 	f, _ := fieldOf(word, lower)
 	return f != 0 || slices.Contains(otherKeywords, lower) || slices.Contains(operatorWords, lower)
 }
 
-// misread is what a lexer that matches keywords letter by letter has consumed
+// misread returns what a lexer that matches keywords letter by letter has consumed
 // when no keyword can match any more: the native service quotes just that.
 func misread(text string) string {
 	longest := 0

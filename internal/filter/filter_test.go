@@ -22,7 +22,7 @@ func text(s string) trace.Value    { return trace.Value{Kind: trace.StringValue,
 func number(f float64) trace.Value { return trace.Value{Kind: trace.NumberValue, Number: f} }
 func boolean(b bool) trace.Value   { return trace.Value{Kind: trace.BoolValue, Bool: b} }
 
-// shop is one trace: a client calls "front", which calls "back" (a segment of
+// shop returns one trace: a client calls "front", which calls "back" (a segment of
 // its own, faulted) and a DynamoDB table (inferred, throttled).
 func shop() (*trace.Trace, *trace.Summary) {
 	sub := &trace.Entity{ID: id(2), Name: "work", Start: at(0.1), End: at(0.2), User: "bob",
@@ -170,7 +170,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// allows is what an engine may do with bounds.
+// allows returns what an engine may do with bounds.
 func allows(b filter.Bounds, t *trace.Trace, s *trace.Summary) bool {
 	has := func(name string) bool {
 		for _, n := range t.Nodes {

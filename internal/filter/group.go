@@ -31,7 +31,7 @@ func (e *Expr) Resolve(lookup Lookup) (*Expr, error) {
 	return &Expr{root: root}, nil
 }
 
-// namesGroup says whether there is a group in a node.
+// namesGroup reports whether there is a group in a node.
 func namesGroup(n node) bool {
 	switch n := n.(type) {
 	case *andNode:
@@ -134,7 +134,7 @@ func (r *resolver) group(n *groupNode) (resolved, error) {
 	return g, nil
 }
 
-// isDefault says whether the group is the one that has every trace. Its ARN
+// isDefault reports whether the group is the one that has every trace. Its ARN
 // ends in :group/Default.
 func (n *groupNode) isDefault() bool {
 	return !n.byARN && n.value == "Default" || n.byARN && strings.HasSuffix(n.value, ":group/Default")

@@ -47,7 +47,7 @@ type token struct {
 	at   int // byte offset
 }
 
-// is says whether the token is this keyword or symbol.
+// is reports whether the token is this keyword or symbol.
 func (t token) is(s string) bool {
 	return (t.kind == tokenWord || t.kind == tokenSymbol) && len(t.text) == len(s) && strings.EqualFold(t.text, s)
 }
@@ -64,7 +64,7 @@ func (l *lexer) fail(at int, format string, args ...any) error {
 	return &SyntaxError{Line: line, Position: 1 + utf8.RuneCountInString(column), Reason: fmt.Sprintf(format, args...)}
 }
 
-// invalidUTF8 is the offset of the first byte that is not part of UTF-8.
+// invalidUTF8 returns the offset of the first byte that is not part of UTF-8.
 func invalidUTF8(s string) int {
 	for i, r := range s {
 		if r == utf8.RuneError {

@@ -6,7 +6,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Match says whether the expression selects a trace. s is the trace's summary.
+// Match reports whether the expression selects a trace. s is the trace's summary.
 func (e *Expr) Match(t *trace.Trace, s *trace.Summary) bool {
 	if e == nil || e.root == nil {
 		return true
@@ -26,7 +26,7 @@ func (e *Expr) MatchService(t *trace.Trace, s *trace.Summary, w trace.Window) bo
 	return m.trace(e.root)
 }
 
-// selects says whether n holds a service() or edge() clause that is not negated.
+// selects reports whether n holds a service() or edge() clause that is not negated.
 func selects(n node) bool {
 	switch n := n.(type) {
 	case *andNode:

@@ -125,7 +125,7 @@ var opNames = [...]string{
 	opContains: "CONTAINS", opBeginsWith: "BEGINSWITH", opEndsWith: "ENDSWITH",
 }
 
-// op is the operator that the token is, 0 if it is none.
+// op returns the operator that the token is, 0 if it is none.
 func (t token) op() op {
 	if t.kind != tokenSymbol && t.kind != tokenWord {
 		return 0
@@ -146,7 +146,7 @@ type literal struct {
 	yes  bool
 }
 
-// value is the literal as a value of an annotation that equals it.
+// value returns the literal as a value of an annotation that equals it.
 func (l literal) value() trace.Value {
 	switch l.typ {
 	case boolField:

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// String is the expression in its plainest spelling: Parse of it gives an equal
+// String returns the expression in its plainest spelling: Parse of it gives an equal
 // expression.
 func (e *Expr) String() string {
 	if e.root == nil {

@@ -46,7 +46,7 @@ type Group struct {
 	Insights  Insights
 }
 
-// Insights says whether insights are looked for in a group.
+// Insights reports whether insights are looked for in a group.
 type Insights struct{ Enabled, Notifications bool }
 
 // Change is what a request says of a group; nil members stay as they are.
@@ -157,12 +157,12 @@ func (g *Groups) Get(ctx context.Context, account trace.Account, name, arn strin
 	return out, err
 }
 
-// Default is the group that has every trace.
+// Default returns the group that has every trace.
 func (g *Groups) Default(account trace.Account) Group {
 	return Group{Name: DefaultName, ARN: g.arn(account, DefaultName)}
 }
 
-// List is all groups, Default first, then by name.
+// List returns all groups, Default first, then by name.
 func (g *Groups) List(ctx context.Context, account trace.Account) ([]Group, error) {
 	out := []Group{g.Default(account)}
 	err := g.store.View(ctx, account, func(tx meta.Tx) error {
@@ -264,7 +264,7 @@ func check(text string) error {
 	return err
 }
 
-// selected is the name of the group that a request selects by name or ARN. That
+// selected returns the name of the group that a request selects by name or ARN. That
 // there is such a group, with this ARN, is not checked, save for Default.
 func (g *Groups) selected(account trace.Account, name, arn string) (string, error) {
 	if (name == "") == (arn == "") {
@@ -305,7 +305,7 @@ func (g *Groups) arn(account trace.Account, name string) string {
 	return fmt.Sprintf("arn:aws:xray:%s:%s:group/%s", g.region, account, name)
 }
 
-// newID is what tells a group from earlier ones with its name.
+// newID returns what tells a group from earlier ones with its name.
 func newID() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -162,7 +162,7 @@ func TestUpdate_insights(t *testing.T) {
 	}
 }
 
-// at is the filters that are valid at a time, by group.
+// at returns the filters that are valid at a time, by group.
 func at(t *testing.T, g *Groups, now trace.Time) string {
 	t.Helper()
 	versions, err := g.Versions(ctx, account)

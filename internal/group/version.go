@@ -117,7 +117,7 @@ func (g *Groups) update(ctx context.Context, account trace.Account, f func(meta.
 	return err
 }
 
-// Versions is the versions of all groups of an account but Default, which has
+// Versions returns the versions of all groups of an account but Default, which has
 // every trace, in the order of From. They are held in memory until a group
 // changes; the list is shared and must not be changed.
 func (g *Groups) Versions(ctx context.Context, account trace.Account) ([]Version, error) {
@@ -128,7 +128,7 @@ func (g *Groups) Versions(ctx context.Context, account trace.Account) ([]Version
 	return s.versions, nil
 }
 
-// History is the versions that a group has had, by its name or its ARN (one of
+// History returns the versions that a group has had, by its name or its ARN (one of
 // them may be ""); none if there is no such group today.
 func (g *Groups) History(ctx context.Context, account trace.Account, name, arn string) ([]Version, error) {
 	versions, err := g.Versions(ctx, account)

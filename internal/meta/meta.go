@@ -41,7 +41,7 @@ type Store interface {
 	Close() error
 }
 
-// Unavailable is a store that answers every call with an error: that of opening
+// Unavailable returns a store that answers every call with an error: that of opening
 // one that cannot be.
 func Unavailable(err error) Store { return unavailable{err} }
 
@@ -58,7 +58,7 @@ func (u unavailable) fail() error { return trace.Errorf(trace.KindUnavailable, "
 // Tx reads and writes the records of one account. It is valid until the function
 // that got it returns.
 type Tx interface {
-	// Get decodes a record into a value and says whether there is one.
+	// Get decodes a record into a value and reports whether there is one.
 	Get(kind Kind, name string, into any) (found bool, err error)
 
 	// List calls each with every record of a kind, in the byte order of names,
@@ -70,7 +70,7 @@ type Tx interface {
 	// name is 1 to MaxName bytes of UTF-8 without NUL.
 	Put(kind Kind, name string, value any) error
 
-	// Delete removes a record and says whether there was one. A View refuses it.
+	// Delete removes a record and reports whether there was one. A View refuses it.
 	Delete(kind Kind, name string) (found bool, err error)
 }
 

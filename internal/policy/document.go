@@ -149,7 +149,7 @@ func oneOf[T any](m map[string]jsonscan.Value, name string, plain, not *T) (*T, 
 	return not, b, nil
 }
 
-// members is the members of an object, which may have no others than allowed,
+// members returns the members of an object, which may have no others than allowed,
 // and none twice.
 func members(what string, v jsonscan.Value, allowed ...string) (map[string]jsonscan.Value, error) {
 	if v.Kind() != jsonscan.Object {
@@ -169,7 +169,7 @@ func members(what string, v jsonscan.Value, allowed ...string) (map[string]jsons
 	return m, nil
 }
 
-// texts is a string or a list of at least one.
+// texts returns a string or a list of at least one.
 func texts(what string, v jsonscan.Value) ([]string, error) {
 	var out []string
 	switch v.Kind() {
@@ -230,7 +230,7 @@ func principals(v jsonscan.Value) ([]Principal, error) {
 	return out, nil
 }
 
-// conditions checks a Condition and says whether it holds any.
+// conditions checks a Condition and reports whether it holds any.
 func conditions(v jsonscan.Value) (bool, error) {
 	operators, err := members("Condition", v)
 	if err != nil {
@@ -275,7 +275,7 @@ func conditionValues(v jsonscan.Value) error {
 	return nil
 }
 
-// String is the policy as the service shows it: as it was put, but for lists of
+// String returns the policy as the service shows it: as it was put, but for lists of
 // one action, which become that action.
 func (d *Document) String() string {
 	statement := func(dst []byte, v jsonscan.Value) []byte {

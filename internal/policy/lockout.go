@@ -7,7 +7,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// LocksOut says whether a policy forbids the root user of an account to put it
+// LocksOut reports whether a policy forbids the root user of an account to put it
 // again: a Deny of xray:PutResourcePolicy on everything that always holds (a
 // statement with a condition may not). An Allow cannot be missing: a resource
 // policy only adds to what the account may do anyway (IAM user guide, "Policy
@@ -19,7 +19,7 @@ func (d *Document) LocksOut(account trace.Account) bool {
 	})
 }
 
-// about says whether a statement is about the root user of an account.
+// about reports whether a statement is about the root user of an account.
 func (s *Statement) about(account trace.Account) bool {
 	root := func(p Principal) bool {
 		return p.Kind == "AWS" && (p.ID == "*" || p.ID == string(account) || strings.HasSuffix(p.ID, ":iam::"+string(account)+":root"))
@@ -30,7 +30,7 @@ func (s *Statement) about(account trace.Account) bool {
 	return slices.ContainsFunc(s.Principals, root)
 }
 
-// applies says whether patterns include a name, or those that are excepted do
+// applies reports whether patterns include a name, or those that are excepted do
 // not. Actions are compared without case.
 func applies(patterns, except []string, name string, fold bool) bool {
 	match := func(pattern string) bool {

@@ -39,7 +39,7 @@ type Policy struct {
 	Updated        trace.Time
 }
 
-// RevisionID is the revision as the API shows it.
+// RevisionID returns the revision as the API shows it.
 func (p *Policy) RevisionID() string { return strconv.Itoa(p.Revision) }
 
 // record is a policy as it is stored.
@@ -111,7 +111,7 @@ func conflict(done, name string) error {
 	return refuse(trace.KindConflict, ErrRevision, "Another concurrent request has %s the resource policy %s", done, name)
 }
 
-// List is all policies, by name.
+// List returns all policies, by name.
 func (p *Policies) List(ctx context.Context, account trace.Account) (out []Policy, err error) {
 	err = p.store.View(ctx, account, func(tx meta.Tx) error {
 		return tx.List(kind, func(name string, value json.RawMessage) error {

@@ -95,7 +95,7 @@ func TestPut_limits(t *testing.T) {
 	}
 }
 
-// with is a policy of one statement with some members changed; null removes one.
+// with returns a policy of one statement with some members changed; null removes one.
 func with(changes string) string {
 	m := map[string]any{"Effect": "Allow", "Principal": "*", "Action": "xray:*", "Resource": "*"}
 	var c map[string]any

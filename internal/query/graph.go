@@ -36,7 +36,7 @@ type GraphPage struct {
 	Token       string // of the next page, "" after the last
 }
 
-// ServiceGraph is a page of the graph of what was received of a group in a window.
+// ServiceGraph returns a page of the graph of what was received of a group in a window.
 func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, r GraphRequest) (*GraphPage, error) {
 	w := r.Window
 	if err := checkWindow(w); err != nil {
@@ -79,7 +79,7 @@ func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, r Graph
 	return p, nil
 }
 
-// pageEnd is where a page of a graph's services ends.
+// pageEnd returns where a page of a graph's services ends.
 func pageEnd(g *trace.Graph, first, most int) int {
 	last, bytes := first, 0
 	for last < len(g.Services) && last < first+most {
@@ -91,7 +91,7 @@ func pageEnd(g *trace.Graph, first, most int) int {
 	return last
 }
 
-// sizeOf is about how many bytes of text a service with its edges is at most.
+// sizeOf returns about how many bytes of text a service with its edges is at most.
 func sizeOf(s *trace.GraphService) int {
 	const (
 		plain = 800 // without histograms

@@ -152,7 +152,7 @@ type WholeTrace struct {
 	Duration  *time.Duration // nil while nothing is completed
 }
 
-// Whole is a trace with all that was received of it; nil if there is none.
+// Whole returns a trace with all that was received of it; nil if there is none.
 func (q *Query) Whole(ctx context.Context, account trace.Account, text string) (*WholeTrace, error) {
 	traces, unread, err := q.Traces(ctx, account, []string{text})
 	if err == nil && len(unread) > 0 {
@@ -169,7 +169,7 @@ func (q *Query) Whole(ctx context.Context, account trace.Account, text string) (
 	return w, nil
 }
 
-// TraceGraph is the service graph of one trace; it is empty while the root
+// TraceGraph returns the service graph of one trace; it is empty while the root
 // segment is in progress.
 func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []string) (*trace.Graph, error) {
 	switch {
@@ -202,7 +202,7 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 // GroupName names a group by its name or by its ARN; neither stands for Default.
 type GroupName struct{ Name, ARN string }
 
-// history is what belongs to a group.
+// history returns what belongs to a group.
 func (q *Query) history(ctx context.Context, account trace.Account, n GroupName) (*answer.Group, error) {
 	if n == (GroupName{}) {
 		return nil, nil

@@ -222,7 +222,7 @@ func (r *Retrievals) Cancel(account trace.Account, token string) error {
 	return err
 }
 
-// look is a job's state and the traces that it found. found does not change any
+// look returns a job's state and the traces that it found. found does not change any
 // more.
 func (r *Retrievals) look(account trace.Account, token string) (RetrievalState, []trace.ID, error) {
 	r.mu.Lock()

@@ -48,7 +48,7 @@ func (s *shelf) Traces(ctx context.Context, account trace.Account, ids []trace.I
 
 func idOf(n int) string { return fmt.Sprintf("1-66669980-%024x", n) }
 
-// fill is a shelf with traces 0 to n-1: trace i lasts from second 10i to 10i+5.
+// fill returns a shelf with traces 0 to n-1: trace i lasts from second 10i to 10i+5.
 func fill(t *testing.T, n int) *shelf {
 	s := &shelf{traces: map[trace.ID]*trace.Trace{}}
 	for i := range n {
@@ -188,7 +188,7 @@ func complete(t *testing.T, r *query.Retrievals, w trace.Window, ids ...string) 
 	return token
 }
 
-// sizes are how many spans the traces of each page have.
+// sizes returns how many spans the traces of each page have.
 func sizes(t *testing.T, r *query.Retrievals, token string, f query.Format) (out [][]int) {
 	t.Helper()
 	for next := ""; ; {

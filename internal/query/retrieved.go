@@ -38,7 +38,7 @@ type RetrievedTrace struct {
 	Spans    []assemble.Document
 }
 
-// Traces is a page of what a job found, in the order of its ids, read now.
+// Traces returns a page of what a job found, in the order of its ids, read now.
 func (r *Retrievals) Traces(ctx context.Context, account trace.Account, token, page string, format Format) (*RetrievedTraces, error) {
 	state, ids, err := r.look(account, token)
 	if err != nil {
@@ -91,7 +91,7 @@ func (r *Retrievals) Traces(ctx context.Context, account trace.Account, token, p
 	return out, nil
 }
 
-// start is the number of the first span of a page.
+// start returns the number of the first span of a page.
 func (p retrievalPlace) start(spans []assemble.Document) int {
 	if p.Span == 0 {
 		return 0
@@ -129,7 +129,7 @@ type RetrievedLink struct {
 	Destinations []trace.ID // in the order of the links, each once
 }
 
-// Graph is a page of the service graph of what a job found.
+// Graph returns a page of the service graph of what a job found.
 func (r *Retrievals) Graph(ctx context.Context, account trace.Account, token, page string) (*RetrievedGraph, error) {
 	state, ids, err := r.look(account, token)
 	if err != nil {

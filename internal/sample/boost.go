@@ -42,7 +42,7 @@ func (c *counts) see(a Anomalies) {
 	c.anomalies[a.Service] = sum
 }
 
-// missed is the greatest share of a service's requests that were anomalous and
+// missed returns the greatest share of a service's requests that were anomalous and
 // not recorded. Not their sum: one trace passes many services.
 func (c *counts) missed() (share float64) {
 	for _, a := range c.anomalies {
@@ -53,7 +53,7 @@ func (c *counts) missed() (share float64) {
 	return share
 }
 
-// anomalous says whether any service saw an anomaly.
+// anomalous reports whether any service saw an anomaly.
 func (c *counts) anomalous() bool {
 	for _, a := range c.anomalies {
 		if a.Anomalous > 0 {
@@ -63,7 +63,7 @@ func (c *counts) anomalous() bool {
 	return false
 }
 
-// boosted is the boost of a rule. One starts when anomalies of the last window
+// boosted returns the boost of a rule. One starts when anomalies of the last window
 // were missed, at the rate that would have caught them; it is renewed while there
 // are anomalies, for a minute at most, and no other one starts within the
 // cooldown. AWS does not publish how it chooses the rate.

@@ -61,7 +61,7 @@ func (m *memory) Update(_ context.Context, a trace.Account, f func(meta.Tx) erro
 	return unjoined(err)
 }
 
-// unjoined is the only error of a join, so that errors.Is is not needed.
+// unjoined returns the only error of a join, so that errors.Is is not needed.
 func unjoined(err error) error {
 	if j, ok := err.(interface{ Unwrap() []error }); ok && len(j.Unwrap()) == 1 {
 		return j.Unwrap()[0]
@@ -152,7 +152,7 @@ func (f *fixture) report(reports ...sample.Report) sample.Targets {
 	return targets
 }
 
-// quota is what a client of a rule gets for its requests of ten seconds.
+// quota returns what a client of a rule gets for its requests of ten seconds.
 func (f *fixture) quota(rule, client string, requests int64) int {
 	f.t.Helper()
 	return f.report(sample.Report{Rule: rule, Client: client, Requests: requests}).Targets[0].Quota
@@ -160,7 +160,7 @@ func (f *fixture) quota(rule, client string, requests int64) int {
 
 func (f *fixture) pass(d time.Duration) { f.now = f.now.Add(d) }
 
-// tags are what is stored of a rule's tags.
+// tags returns what is stored of a rule's tags.
 func (f *fixture) tags(r sample.Rule) (tags []tag.Tag) {
 	f.t.Helper()
 	if err := f.store.View(f.t.Context(), account, func(tx meta.Tx) error {

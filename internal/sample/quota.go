@@ -102,7 +102,7 @@ func (c clients) split(size int) func(*client) int {
 	}
 }
 
-// quota is what a client holds; nothing if it is not remembered.
+// quota returns what a client holds; nothing if it is not remembered.
 func (c clients) quota(id string) int {
 	if i, known := c.find(id); known {
 		return c[i].quota

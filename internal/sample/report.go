@@ -135,7 +135,7 @@ func byName(rules []Rule) map[string]Rule {
 	return out
 }
 
-// timely says whether what happened at a time is counted now.
+// timely reports whether what happened at a time is counted now.
 func timely(at, now time.Time) bool { return now.Sub(at).Abs() <= maxSkew }
 
 // state finds or makes the state of a rule, its window that of now. A rule that

@@ -137,7 +137,7 @@ func (s *Sampler) Delete(ctx context.Context, account trace.Account, sel Selecto
 	return r, err
 }
 
-// selected is the name that a selector selects. An ARN of another account or
+// selected returns the name that a selector selects. An ARN of another account or
 // region, or that is none of a rule, selects what does not exist.
 func (s *Sampler) selected(account trace.Account, sel Selector) (string, error) {
 	switch {
@@ -214,7 +214,7 @@ func set[T any](to, from *T) {
 	}
 }
 
-// sameButLimits says whether two rules differ in rate and reservoir at most.
+// sameButLimits reports whether two rules differ in rate and reservoir at most.
 func sameButLimits(a, b Rule) bool {
 	return a.Priority == b.Priority && a.ServiceName == b.ServiceName && a.ServiceType == b.ServiceType && a.Host == b.Host && a.HTTPMethod == b.HTTPMethod &&
 		a.URLPath == b.URLPath && a.ResourceARN == b.ResourceARN && maps.Equal(a.Attributes, b.Attributes) && b.SamplingRateBoost == nil

@@ -17,7 +17,7 @@ import (
 
 const arn = "arn:aws:xray:us-east-1:000000000000:sampling-rule/"
 
-// names are the rules as they are listed.
+// names returns the rules as they are listed.
 func (f *fixture) names() string {
 	f.t.Helper()
 	rules, err := f.Rules(f.t.Context(), account)

@@ -70,7 +70,7 @@ func New(store meta.Store, region string) *Sampler {
 	return &Sampler{store: store, region: region, snapshots: map[trace.Account]*snapshot{}, states: map[trace.Account]map[string]*state{}}
 }
 
-// Default is the rule that always exists: the first request of each second and
+// Default returns the rule that always exists: the first request of each second and
 // 5 % of the others.
 func (s *Sampler) Default(account trace.Account) Rule {
 	return Rule{

@@ -48,7 +48,7 @@ type Encryption struct {
 // keyForm is how KMS keys are named (AWS KMS developer guide, "Key identifiers").
 var keyForm = regexp.MustCompile(`^(alias/[A-Za-z0-9/_-]+|arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:(key/[A-Za-z0-9-]+|alias/[A-Za-z0-9/_-]+)|[A-Za-z0-9-]+)$`)
 
-// Encryption is the present setting; NONE if none was made.
+// Encryption returns the present setting; NONE if none was made.
 func (s *Settings) Encryption(ctx context.Context, account trace.Account) (Encryption, error) {
 	e := Encryption{Type: "NONE"}
 	err := s.get(ctx, account, encryptionKind, theOne, &e)
@@ -78,14 +78,14 @@ const (
 
 type destination struct{ Destination string }
 
-// Destination is where segments go; XRay if that was never changed.
+// Destination returns where segments go; XRay if that was never changed.
 func (s *Settings) Destination(ctx context.Context, account trace.Account) (string, error) {
 	d := destination{XRay}
 	err := s.get(ctx, account, destinationKind, theOne, &d)
 	return d.Destination, err
 }
 
-// SetDestination changes where segments go, and says whether that is a change.
+// SetDestination changes where segments go, and reports whether that is a change.
 func (s *Settings) SetDestination(ctx context.Context, account trace.Account, to string, now trace.Time) (changed bool, err error) {
 	if to != XRay && to != CloudWatchLogs {
 		return false, trace.Errorf(trace.KindInvalid, "Destination must be XRay or CloudWatchLogs") // not recorded
@@ -116,7 +116,7 @@ type Indexing struct {
 // "Transaction Search").
 const defaultPercentage = 1
 
-// Indexing is the present rule.
+// Indexing returns the present rule.
 func (s *Settings) Indexing(ctx context.Context, account trace.Account) (Indexing, error) {
 	r := Indexing{Percentage: defaultPercentage}
 	err := s.get(ctx, account, indexingKind, IndexingRule, &r)

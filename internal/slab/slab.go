@@ -1,21 +1,21 @@
-// Package slab makes many small values and short lists in few large pieces of
-// memory, which costs a fraction of making each alone. A piece lives as long as
-// anything in it is used.
+// Package slab allocates many small values and short lists in a few large chunks of
+// memory, which costs a fraction of separate allocations. A chunk stays in memory
+// while any of its values is used.
 package slab
 
-// most is how many values a piece has at most, unless more are asked for at once.
+// most is the number of values in a chunk, unless a caller takes more at once.
 const most = 1024
 
 // Slab makes values of one type. The zero value is ready.
 type Slab[T any] struct {
-	// Most bounds the values of a piece, and so what one of them can keep in
-	// memory; 0 stands for 1024.
+	// Most limits the values of a chunk, and so how much memory one used value can
+	// keep; 0 stands for 1024.
 	Most        int
 	piece, free []T
 }
 
-// Take is a slice of n values without room for more. They are zero, or after a
-// Reset what was there before.
+// Take returns a slice of n values without spare capacity. The values are zero, or
+// after a Reset arbitrary.
 func (s *Slab[T]) Take(n int) []T {
 	if n > len(s.free) {
 		limit := s.Most
@@ -30,10 +30,10 @@ func (s *Slab[T]) Take(n int) []T {
 	return out
 }
 
-// One is a pointer to one value.
+// One returns a pointer to one value.
 func (s *Slab[T]) One() *T { return &s.Take(1)[0] }
 
-// Append is the built-in append, for a list whose memory this slab made.
+// Append works like the built-in append, for a list that this slab allocated.
 func (s *Slab[T]) Append(list []T, v T) []T {
 	if len(list) == cap(list) {
 		grown := s.Take(max(1, 2*len(list)))
@@ -42,8 +42,8 @@ func (s *Slab[T]) Append(list []T, v T) []T {
 	return append(list, v)
 }
 
-// Reset makes the newest piece free again, which must not be in use any more.
-// One of more than limit values is given up.
+// Reset makes the newest chunk free again; none of its values may be in use. A chunk
+// of more than limit values is released instead.
 func (s *Slab[T]) Reset(limit int) {
 	if len(s.piece) > limit {
 		s.piece = nil

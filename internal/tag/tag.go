@@ -27,7 +27,7 @@ type Tag struct{ Key, Value string }
 // of kind not found.
 type NotFoundError struct{ ARN string }
 
-// Error is the service's text.
+// Error returns the service's text.
 func (e *NotFoundError) Error() string { return "Resource " + e.ARN + " not found" }
 
 // Unwrap makes it a KindError.
@@ -70,7 +70,7 @@ func (t *Tags) Remove(ctx context.Context, account trace.Account, arn string, ke
 	})
 }
 
-// List is the tags of a resource.
+// List returns the tags of a resource.
 func (t *Tags) List(ctx context.Context, account trace.Account, arn string) (tags []Tag, err error) {
 	err = t.store.View(ctx, account, func(tx meta.Tx) error {
 		if err := t.exists(tx, account, arn); err != nil {
@@ -82,7 +82,7 @@ func (t *Tags) List(ctx context.Context, account trace.Account, arn string) (tag
 	return tags, err
 }
 
-// exists says whether an ARN is that of a group or of a sampling rule, by the
+// exists reports whether an ARN is that of a group or of a sampling rule, by the
 // records of both.
 func (t *Tags) exists(tx meta.Tx, account trace.Account, arn string) error {
 	parts := strings.SplitN(arn, ":", 6)

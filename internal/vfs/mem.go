@@ -60,7 +60,7 @@ func (m *Mem) Before(f func(Op) error) {
 	m.before = f
 }
 
-// Ops is how many operations were counted.
+// Ops returns how many operations were counted.
 func (m *Mem) Ops() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -139,7 +139,7 @@ func (m *Mem) Damage(name string, change func([]byte) []byte) error {
 	return nil
 }
 
-// count counts an operation and says whether it may happen.
+// count counts an operation and reports whether it may happen.
 func (m *Mem) count(kind, name string) error {
 	if m.stopped {
 		return ErrCrashed
@@ -237,7 +237,7 @@ func (m *Mem) MkdirAll(dir string) error {
 	return nil
 }
 
-// List is the names in a directory, sorted.
+// List returns the names in a directory, sorted.
 func (m *Mem) List(dir string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

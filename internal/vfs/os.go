@@ -39,7 +39,7 @@ func (OS) Rename(from, to string) error { return os.Rename(from, to) }
 // MkdirAll makes a directory and its parents.
 func (OS) MkdirAll(dir string) error { return os.MkdirAll(dir, 0o750) }
 
-// List is the names in a directory, sorted.
+// List returns the names in a directory, sorted.
 func (OS) List(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -62,7 +62,7 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("%s is damaged at byte %d: %v", e.File, e.Offset, e.Err)
 }
 
-// Unwrap is what is wrong with it.
+// Unwrap returns what is wrong with it.
 func (e *CorruptError) Unwrap() error { return e.Err }
 
 // Corrupt makes a CorruptError.

@@ -176,7 +176,7 @@ func readFrame(b []byte, salt uint32) (frame, error) {
 	return f, nil
 }
 
-// split is the frame's entries, in memory of their own.
+// split returns the frame's entries, in memory of their own.
 func (f *frame) split() ([][]byte, error) {
 	var payload []byte
 	switch f.codec {
@@ -216,7 +216,7 @@ func fileName(number uint64) string { return fmt.Sprintf("%016x%s", number, file
 
 func syncedName(number uint64) string { return fmt.Sprintf("%016x%s", number, syncedSuffix) }
 
-// syncedNumber is the number of the log file that such a file is of.
+// syncedNumber returns the number of the log file that such a file is of.
 func syncedNumber(name string) (uint64, bool) {
 	hex, ok := strings.CutSuffix(name, syncedSuffix)
 	if !ok {
@@ -232,7 +232,7 @@ func appendSynced(b []byte, bytes int64, lsn uint64) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli()))
 }
 
-// lastSynced is the highest of what such a file says; 0 if it says nothing. It was
+// lastSynced returns the highest of what such a file says; 0 if it says nothing. It was
 // never synced, so some of it may be missing or torn, which is no damage.
 func lastSynced(b []byte) (bytes int64, lsn uint64) {
 	for ; len(b) >= syncedBytes; b = b[syncedBytes:] {
@@ -244,15 +244,15 @@ func lastSynced(b []byte) (bytes int64, lsn uint64) {
 	return bytes, lsn
 }
 
-// Begins says whether a log file can begin with some bytes.
+// Begins reports whether a log file can begin with some bytes.
 func Begins(b []byte) bool {
 	return strings.HasPrefix(string(b[:min(len(headerMagic), len(b))]), headerMagic)
 }
 
-// Name is the file name of a log file.
+// Name returns the file name of a log file.
 func Name(number uint64) string { return fileName(number) }
 
-// Number is the number in the name of a log file.
+// Number returns the number in the name of a log file.
 func Number(name string) (uint64, bool) {
 	hex, ok := strings.CutSuffix(name, fileSuffix)
 	if !ok || len(hex) != 16 {

@@ -71,7 +71,7 @@ type fileInfo struct {
 	damaged bool
 }
 
-// File is the number of the newest file.
+// File returns the number of the newest file.
 func (l *Log) File() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,7 +81,7 @@ func (l *Log) File() uint64 {
 	return l.files[len(l.files)-1].number
 }
 
-// Oldest is the number of the oldest file, and Files how many there are.
+// Oldest returns the number of the oldest file, and Files how many there are.
 func (l *Log) Oldest() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,14 +91,14 @@ func (l *Log) Oldest() uint64 {
 	return l.files[0].number
 }
 
-// Files is how many files there are.
+// Files returns how many files there are.
 func (l *Log) Files() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.files)
 }
 
-// Size is the sum of the lengths of all files.
+// Size returns the sum of the lengths of all files.
 func (l *Log) Size() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -276,7 +276,7 @@ func (l *Log) Rotate() error {
 	return nil
 }
 
-// Failed says whether the log has no file it can write to.
+// Failed reports whether the log has no file it can write to.
 func (l *Log) Failed() bool { return l.file == nil }
 
 // Remove deletes all files with a number below the given one, oldest first. A

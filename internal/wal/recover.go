@@ -355,7 +355,7 @@ func (r *recovery) entries(im *image, f *frame, at int) error {
 	return nil
 }
 
-// nextFrame is the distance to the next frame with a right checksum, or -1.
+// nextFrame returns the distance to the next frame with a right checksum, or -1.
 func nextFrame(b []byte, salt uint32) int {
 	for at := 0; ; at++ {
 		i := bytes.Index(b[at:], []byte(frameMagic))

@@ -9,7 +9,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
-// filled is a log of some entries in three files, and what it says of itself. It was
+// filled returns a log of some entries in three files, and what it says of itself. It was
 // not closed, as after the end of the process.
 func filled(t testing.TB) (*vfs.Mem, wal.Mark) {
 	t.Helper()

@@ -36,7 +36,7 @@ type Shape struct {
 	pattern *regexp.Regexp
 }
 
-// Matches says whether a text, as a whole, is of the shape's pattern.
+// Matches reports whether a text, as a whole, is of the shape's pattern.
 func (s *Shape) Matches(text string) bool { return s.pattern == nil || s.pattern.MatchString(text) }
 
 // Member is a member of a structure. Alias is another name that clients give it.
@@ -242,7 +242,7 @@ func input(operation string, members ...Member) *Shape {
 	return structure(operation+"Request", members...)
 }
 
-// but is the shape with other constraints than the model has.
+// but returns the shape with other constraints than the model has.
 func (s *Shape) but(why string, constraints ...constraint) *Shape {
 	model := *s
 	s.Model, s.Why = &model, why
@@ -252,7 +252,7 @@ func (s *Shape) but(why string, constraints ...constraint) *Shape {
 	return s
 }
 
-// but is the member as in the model, but with the need and the alias of other.
+// but returns the member as in the model, but with the need and the alias of other.
 func (m Member) but(why string, other Member) Member {
 	model := m
 	m.Required, m.Alias, m.Model, m.Why = other.Required, other.Alias, &model, why

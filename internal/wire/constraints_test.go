@@ -33,7 +33,7 @@ type apiModel struct {
 	Shapes map[string]modelShape
 }
 
-// model is the API model: in the folder beside the repository, or where
+// model returns the API model: in the folder beside the repository, or where
 // FLUORO_SHARED says.
 func model(t testing.TB) *apiModel {
 	t.Helper()
@@ -88,7 +88,7 @@ var types = map[string]wire.Type{
 	"list": wire.List, "map": wire.Map, "structure": wire.Structure,
 }
 
-// sorted is a copy in order: the values of an enum stand as the service names them in
+// sorted returns a copy in order: the values of an enum stand as the service names them in
 // its errors, which is not always the order of the model.
 func sorted(values []string) []string { return slices.Sorted(slices.Values(values)) }
 

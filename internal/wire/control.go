@@ -12,7 +12,7 @@ type Group struct {
 	InsightsConfiguration InsightsConfiguration
 }
 
-// InsightsConfiguration says whether insights are looked for.
+// InsightsConfiguration reports whether insights are looked for.
 type InsightsConfiguration struct {
 	InsightsEnabled      bool
 	NotificationsEnabled bool

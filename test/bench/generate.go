@@ -177,7 +177,7 @@ func (g *generator) documents() (docs []string, spans int, id [16]byte) {
 	return docs, len(list), id
 }
 
-// members are what segments and subsegments both have.
+// members returns what segments and subsegments both have.
 func (s *span) members() string {
 	return fmt.Sprintf(`"start_time":%.6f,"end_time":%.6f,"fault":%v,"http":{"request":{"method":"GET","url":"http://%s/items/%s"},"response":{"status":%d,"content_length":512}}`,
 		float64(s.start.UnixMicro())/1e6, float64(s.start.Add(s.length).UnixMicro())/1e6, s.failed, services[s.service], s.order, s.status())

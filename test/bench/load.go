@@ -140,7 +140,7 @@ func measure(s *server, l load, length, settle time.Duration, seed uint64) (*res
 // throttlePause is how long a connection waits that was told to come back.
 const throttlePause = 20 * time.Millisecond
 
-// throttled says whether an error only says that there was no room just then.
+// throttled reports whether an error only says that there was no room just then.
 func throttled(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), ": 429 ") || status.Code(err) == codes.ResourceExhausted)
 }

@@ -8,7 +8,7 @@
 //	go run ./test/bench -fluoro bin/fluoro -seconds 20 -out bench.md
 //
 // With -soak it finds the peak of one load, stays at a share of it for long, and
-// says whether memory and the like were flat:
+// reports whether memory and the like were flat:
 //
 //	go run ./test/bench -soak 30m -rate 0.8 -out soak.md
 //

@@ -78,7 +78,7 @@ func ask(r *result) (answers [][2]string, err error) {
 
 var order = regexp.MustCompile(`order-[0-9a-z]+`)
 
-// ordersOf is the orders of some traces, each of one trace alone.
+// ordersOf returns the orders of some traces, each of one trace alone.
 func ordersOf(client *http.Client, r *result) (orders []string, err error) {
 	for i := range min(50, len(r.ids)) {
 		h := hex.EncodeToString(r.ids[i*len(r.ids)/50%len(r.ids)][:])

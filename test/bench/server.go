@@ -80,7 +80,7 @@ func (s *server) stop() error {
 	return s.cmd.Wait()
 }
 
-// cpu is the processor time the server has used.
+// cpu returns the processor time the server has used.
 func (s *server) cpu() (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
@@ -95,10 +95,10 @@ func (s *server) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * 10 * time.Millisecond, err // clock ticks are 1/100 s on Linux
 }
 
-// peakMB is the most memory the server has had.
+// peakMB returns the most memory the server has had.
 func (s *server) peakMB() float64 { return s.status("VmHWM:") }
 
-// status is a figure of /proc/PID/status in MB.
+// status returns a figure of /proc/PID/status in MB.
 func (s *server) status(name string) float64 {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
@@ -114,7 +114,7 @@ func (s *server) status(name string) float64 {
 	return 0
 }
 
-// disk is how many bytes the data directory takes.
+// disk returns how many bytes the data directory takes.
 func (s *server) disk() (total int64) {
 	_ = filepath.WalkDir(s.data, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

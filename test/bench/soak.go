@@ -34,7 +34,7 @@ type sample struct {
 	byID, graph, pages []time.Duration
 }
 
-// run finds the peak, keeps the server at a share of it, and says whether it was
+// run finds the peak, keeps the server at a share of it, and reports whether it was
 // the same at the end as after the first third.
 func (k soak) run(binary string) (string, error) {
 	s, err := start(binary, "--retention-bytes", k.keep)
@@ -211,7 +211,7 @@ func (k soak) sample(s *server, p *pace) ([]sample, error) {
 	return samples, nil
 }
 
-// trend is the slope of a line through some samples, a second, and their mean.
+// trend returns the slope of a line through some samples, a second, and their mean.
 func trend(samples []sample, of func(sample) float64) (slope, mean float64) {
 	var t, y, ty, tt float64
 	n := float64(len(samples))

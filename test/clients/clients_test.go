@@ -16,7 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// account is an environment in which AWS clients work offline.
+// account returns an environment in which AWS clients work offline.
 func account(s *harness.Server) []string {
 	return append(os.Environ(), "AWS_ENDPOINT_URL_XRAY="+s.URL(""), "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY=secret",
 		"AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1", "AWS_PAGER=")

@@ -33,13 +33,13 @@ type Server struct {
 	log *buffer
 }
 
-// Root is the repository's root directory.
+// Root returns the repository's root directory.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Shared is the directory with corpora. Without one the test is skipped; in CI
+// Shared returns the directory with corpora. Without one the test is skipped; in CI
 // it fails.
 func Shared(t testing.TB) string {
 	t.Helper()
@@ -73,7 +73,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
-// Binary is the path of the binary under test.
+// Binary returns the path of the binary under test.
 func Binary(t testing.TB) string {
 	t.Helper()
 	bin, err := build()
@@ -83,7 +83,7 @@ func Binary(t testing.TB) string {
 	return bin
 }
 
-// FreePort is a TCP and UDP port of 127.0.0.1 that was free a moment ago.
+// FreePort returns a TCP and UDP port of 127.0.0.1 that was free a moment ago.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	for range 100 {
@@ -116,7 +116,7 @@ func Start(t testing.TB, flags ...string) *Server {
 	return s
 }
 
-// Args are the arguments that Start runs the binary with.
+// Args returns the arguments that Start runs the binary with.
 func (s *Server) Args(flags ...string) []string {
 	return append([]string{"serve", "--data", s.Data, "--http", s.HTTP, "--udp", s.UDP, "--otlp-grpc", s.GRPC, "--otlp-http", s.OTLP}, flags...)
 }
@@ -175,13 +175,13 @@ func (s *Server) wait(limit time.Duration) error {
 	}
 }
 
-// PID is the server's process id.
+// PID returns the server's process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Log is what the server has printed so far.
+// Log returns what the server has printed so far.
 func (s *Server) Log() string { return s.log.String() }
 
-// URL is the address of a path on the main port.
+// URL returns the address of a path on the main port.
 func (s *Server) URL(path string) string { return "http://" + s.HTTP + path }
 
 // Post sends JSON to an operation's path and returns status, headers and body.
@@ -228,7 +228,7 @@ func (s *Server) Put(docs ...string) {
 	}
 }
 
-// Metric is the value of one series of /metrics, 0 if it is not there.
+// Metric returns the value of one series of /metrics, 0 if it is not there.
 func (s *Server) Metric(series string) float64 {
 	s.t.Helper()
 	res, err := http.Get(s.URL("/metrics"))

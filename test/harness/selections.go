@@ -17,7 +17,7 @@ type Selection struct {
 	Want       []string
 }
 
-// NamesGroup says whether the expression names a group that only package filter's
+// NamesGroup reports whether the expression names a group that only package filter's
 // tests have: not Default, and not the unknown one.
 func (s Selection) NamesGroup() bool {
 	return strings.Contains(strings.ToLower(s.Expression), "group.") && !strings.Contains(s.Expression, "Default") && !strings.Contains(s.Expression, "unknown")
@@ -107,7 +107,7 @@ func Refusals(t testing.TB) []Refusal {
 	return out
 }
 
-// selectionLines are the lines that are no comments and not blank. ⏎ in them
+// selectionLines returns the lines that are no comments and not blank. ⏎ in them
 // stands for a line break.
 func selectionLines(t testing.TB, name string) []string {
 	t.Helper()

@@ -125,7 +125,7 @@ func entities(t *testing.T, s *harness.Server, id string, names ...string) map[s
 	return found
 }
 
-// newRoot is a fresh trace id and the header that carries it.
+// newRoot returns a fresh trace id and the header that carries it.
 func newRoot(n int) (id, header string) {
 	id = fmt.Sprintf("1-%08x-%024x", time.Now().Unix(), 0xabc000+n)
 	return id, "Root=" + id + ";Sampled=1"

@@ -16,7 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// attribute is an OTLP/JSON KeyValue: value is a string, bool, int or float64.
+// attribute returns an OTLP/JSON KeyValue: value is a string, bool, int or float64.
 func attribute(key string, value any) map[string]any {
 	v := map[string]any{}
 	switch x := value.(type) {

@@ -30,7 +30,7 @@ const (
 	otherType = "fluoro::other"
 )
 
-// distinct is how many names each case sends; $FLUORO_NAMES sets another number.
+// distinct returns how many names each case sends; $FLUORO_NAMES sets another number.
 func distinct(t *testing.T, n int) int {
 	t.Helper()
 	if v := os.Getenv("FLUORO_NAMES"); v != "" {
@@ -135,7 +135,7 @@ type graphNode struct {
 	}
 }
 
-// graph is the graph of the last hour, all pages of it. A merge in between may change
+// graph returns the graph of the last hour, all pages of it. A merge in between may change
 // which services are told apart: then it begins anew.
 func graph(t *testing.T, s *harness.Server) (nodes []graphNode, pages int) {
 	t.Helper()
@@ -271,7 +271,7 @@ func TestCardinality_isBounded(t *testing.T) {
 	}
 }
 
-// countAll is how many observations all nodes count that are no clients.
+// countAll returns how many observations all nodes count that are no clients.
 func countAll(nodes []graphNode, _ int) (total int64) {
 	for _, n := range nodes {
 		if n.SummaryStatistics != nil {

@@ -119,7 +119,7 @@ func dropTraced(v any) {
 	}
 }
 
-// documents are those of a trace, by id.
+// documents returns those of a trace, by id.
 func documents(t *testing.T, s *harness.Server, id string) map[string]map[string]any {
 	t.Helper()
 	var answer struct {
@@ -145,7 +145,7 @@ func documents(t *testing.T, s *harness.Server, id string) map[string]map[string
 	return out
 }
 
-// contains says whether everything in want is in got, null standing for absent.
+// contains reports whether everything in want is in got, null standing for absent.
 func contains(got, want any) bool {
 	switch w := want.(type) {
 	case nil:

@@ -50,7 +50,7 @@ func (l *ledger) note(id [16]byte, first, n uint32, acked bool) {
 	}
 }
 
-// clone is the ledger as it is now.
+// clone returns the ledger as it is now.
 func (l *ledger) clone() *ledger {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,13 +92,13 @@ func (l *ledger) check(t *testing.T, s *harness.Server) (lost, doubled int) {
 func textOf(id [16]byte) string { return fmt.Sprintf("1-%x-%x", id[:4], id[4:]) }
 
 // sender sends one request over and over: segments of one trace with the numbers
-// from first on. It says whether all of it was acknowledged.
+// from first on. It reports whether all of it was acknowledged.
 type sender struct {
 	n    uint32 // segments a request
 	send func(ctx context.Context, id [16]byte, first, n uint32) (acked bool)
 }
 
-// senders are one for each way in that acknowledges.
+// senders returns one for each way in that acknowledges.
 func senders(t *testing.T, s *harness.Server) []sender {
 	conn, err := grpc.NewClient(s.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{}), grpc.WaitForReady(true)))
 	if err != nil {

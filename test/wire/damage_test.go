@@ -19,7 +19,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// damageID is the id of trace n of the tests with damaged directories.
+// damageID returns the id of trace n of the tests with damaged directories.
 func damageID(n int) string { return fmt.Sprintf("1-6a18aa00-%024x", n+1) }
 
 func damageDoc(n int) string {
@@ -208,7 +208,7 @@ type storeStatusOf struct {
 	Damage, Notes []string
 }
 
-// storeStatus is what the status page says of the store.
+// storeStatus returns what the status page says of the store.
 func storeStatus(t *testing.T, s *harness.Server) storeStatusOf {
 	t.Helper()
 	res, err := http.Get(s.URL("/console/api/status"))

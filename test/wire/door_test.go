@@ -193,7 +193,7 @@ func TestDoor_browsers(t *testing.T) {
 	}
 }
 
-// legacySpans is a request as senders before opentelemetry-proto 0.15 wrote it.
+// legacySpans returns a request as senders before opentelemetry-proto 0.15 wrote it.
 func legacySpans(t *testing.T, body []byte) []byte {
 	t.Helper()
 	var req coltrace.ExportTraceServiceRequest
@@ -219,7 +219,7 @@ func legacySpans(t *testing.T, body []byte) []byte {
 	return b
 }
 
-// compressed is a body by a coding: pack closes what it writes to.
+// compressed returns a body by a coding: pack closes what it writes to.
 func compressed(t *testing.T, body []byte, pack func(io.Writer) (io.WriteCloser, error)) []byte {
 	t.Helper()
 	var out bytes.Buffer

@@ -18,7 +18,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// residentMB is the server's resident memory.
+// residentMB returns the server's resident memory.
 func residentMB(t *testing.T, s *harness.Server) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))

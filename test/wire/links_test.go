@@ -21,7 +21,7 @@ const (
 	receivedSpan  = "00000000000000c1"
 )
 
-// xrayID is a trace id in the form of X-Ray.
+// xrayID returns a trace id in the form of X-Ray.
 func xrayID(id string) string { return "1-" + id[:8] + "-" + id[8:] }
 
 // linkAttributes are what a link says beside where it leads.
@@ -108,7 +108,7 @@ func TestLinks_oneEdgeWhicheverEndHasIt(t *testing.T) {
 	}
 }
 
-// edgesOf are the edges of the service graph as text.
+// edgesOf returns the edges of the service graph as text.
 func edgesOf(s *harness.Server) (out []string) {
 	type histogram []struct {
 		Value float64

@@ -34,7 +34,7 @@ type model struct {
 	Shapes map[string]modelShape
 }
 
-// deviations are where Fluoro takes more, or less, than the model says.
+// deviations returns where Fluoro takes more, or less, than the model says.
 func (m *model) deviations() {
 	change := func(name string, f func(*modelShape)) { s := m.Shapes[name]; f(&s); m.Shapes[name] = s }
 	change("SamplingStatisticsDocumentList", func(s *modelShape) { s.Max = new(1000) })
@@ -78,7 +78,7 @@ func TestModel(t *testing.T) {
 	t.Logf("%d requests", total)
 }
 
-// valid is the least value of a shape.
+// valid returns the least value of a shape.
 func (m *model) valid(name string) any {
 	switch s := m.Shapes[name]; s.Type {
 	case "structure":
@@ -110,7 +110,7 @@ func (m *model) valid(name string) any {
 	}
 }
 
-// text is a text of n characters that fits a shape but for its length.
+// text returns a text of n characters that fits a shape but for its length.
 func (m *model) text(s modelShape, n int) string {
 	switch {
 	case s.Enum != nil:
@@ -317,7 +317,7 @@ func (w *walker) bad(s modelShape) (out []string) {
 	return out
 }
 
-// textRules are the constraints of a text in the order in which collections list
+// textRules returns the constraints of a text in the order in which collections list
 // them.
 func textRules(s modelShape) (out []string) {
 	if s.Max != nil {
@@ -335,7 +335,7 @@ func textRules(s modelShape) (out []string) {
 // anyRule begins every rule for a text.
 const anyRule = "Member must "
 
-// violationAt is what a violation's text holds.
+// violationAt returns what a violation's text holds.
 func violationAt(path, rule string) string {
 	return " at '" + path + "' failed to satisfy constraint: " + rule
 }

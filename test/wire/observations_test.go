@@ -61,7 +61,7 @@ func idOf(letter string) string {
 
 var kinds = []string{"", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"}
 
-// resourceSpans is a span as OTLP/JSON.
+// resourceSpans returns a span as OTLP/JSON.
 func (o *observation) resourceSpans(traceID string, base float64) map[string]any {
 	nanos := func(s float64) string { return fmt.Sprintf("%.0f000", (base+s)*1e6) }
 	span := map[string]any{"traceId": traceID, "spanId": idOf(o.id), "parentSpanId": idOf(o.parent), "name": o.name, "kind": slices.Index(kinds, o.kind), "startTimeUnixNano": nanos(o.start)}
@@ -75,7 +75,7 @@ func (o *observation) resourceSpans(traceID string, base float64) map[string]any
 	return map[string]any{"resource": map[string]any{"attributes": resource}, "scopeSpans": []any{map[string]any{"spans": []any{span}}}}
 }
 
-// document is a segment document.
+// document returns a segment document.
 func (o *observation) document(traceID string, base float64) string {
 	d := map[string]any{"trace_id": "1-" + traceID[:8] + "-" + traceID[8:], "id": idOf(o.id), "name": o.service, "start_time": base + o.start}
 	if o.open {
@@ -151,7 +151,7 @@ func sendSpans(t *testing.T, s *harness.Server, resourceSpans ...any) partialSuc
 	return answer.PartialSuccess
 }
 
-// tree is what BatchGetTraces shows of a trace.
+// tree returns what BatchGetTraces shows of a trace.
 func tree(s *harness.Server, id string) string {
 	var list []string
 	for _, n := range s.Trace(id) {
@@ -192,7 +192,7 @@ func branch(n *harness.Node) string {
 	return text
 }
 
-// edges is what GetTraceGraph shows of a trace.
+// edges returns what GetTraceGraph shows of a trace.
 func edges(t *testing.T, s *harness.Server, id string) string {
 	var answer struct {
 		Services []struct {
@@ -229,7 +229,7 @@ func edges(t *testing.T, s *harness.Server, id string) string {
 	return strings.Join(append(nodes, edges...), " ")
 }
 
-// outcome is the summary of a trace.
+// outcome returns the summary of a trace.
 func outcome(s *harness.Server, id string) string {
 	for _, v := range s.Summaries("") {
 		if v.Id != id {
@@ -365,7 +365,7 @@ func TestObservations_contradiction(t *testing.T) {
 	}
 }
 
-// consoleTrace is a trace as the console's page gets it.
+// consoleTrace returns a trace as the console's page gets it.
 func consoleTrace(t *testing.T, s *harness.Server, id string) (docs []harness.Node, refused []struct{ Id, Reason string }, status int) {
 	t.Helper()
 	res, err := http.Get(s.URL("/console/api/trace?id=" + id))

@@ -32,7 +32,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// peakMB is the most memory that a server has had (VmHWM).
+// peakMB returns the most memory that a server has had (VmHWM).
 func peakMB(t *testing.T, s *harness.Server) int64 {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
@@ -81,7 +81,7 @@ func (o *overload) traceID() (id [16]byte, text string) {
 	return id, fmt.Sprintf("1-%x-%x", id[:4], id[4:])
 }
 
-// spans is an OTLP request of n spans of one trace, each with pad bytes of text.
+// spans returns an OTLP request of n spans of one trace, each with pad bytes of text.
 func (o *overload) spans(n, pad int) (body []byte, id string) {
 	trace, id := o.traceID()
 	now := uint64(time.Now().UnixNano())
@@ -131,7 +131,7 @@ var noises = sync.OnceValue(func() string {
 	return string(b)
 })
 
-// shape is how large a sender's n-th request is: most have many small spans, some
+// shape returns how large a sender's n-th request is: most have many small spans, some
 // few of half a megabyte, some very many tiny ones.
 func shape(n int) (segments, pad int) {
 	switch n % 16 {
@@ -317,7 +317,7 @@ func TestOverload_holdsTheCap(t *testing.T) {
 	}
 }
 
-// count is how many documents a trace has.
+// count returns how many documents a trace has.
 func (o *overload) count(t *testing.T, id string) int {
 	var answer struct {
 		Traces []struct{ Segments []struct{ Id string } }

@@ -30,7 +30,7 @@ func (p *page) ids() (out []string) {
 	return out
 }
 
-// numbered is a document of trace n, which starts at second n.
+// numbered returns a document of trace n, which starts at second n.
 func numbered(n int, more string) (id, doc string) {
 	id = fmt.Sprintf("1-00000000-%024x", n)
 	return id, fmt.Sprintf(`{"trace_id":%q,"id":"%016x","name":"front","start_time":%d,"end_time":%d.5%s}`, id, n+1, n, n, more)

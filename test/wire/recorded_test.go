@@ -17,7 +17,7 @@ import (
 
 const recordedTrace = "1-66669980-%024x"
 
-// recordedSegment is a segment document of a trace with a number. members replace its
+// recordedSegment returns a segment document of a trace with a number. members replace its
 // members; JSON text of null and "" stay what they are.
 func recordedSegment(n int, members string) string {
 	doc := m{"trace_id": fmt.Sprintf(recordedTrace, n), "id": fmt.Sprintf("%016x", n+1), "name": "front", "start_time": 1.7e9, "end_time": 1.7e9 + 1}

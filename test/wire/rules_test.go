@@ -169,7 +169,7 @@ func has(doc []byte, member string) bool {
 	return json.Unmarshal(doc, &o) == nil && o[member] != nil
 }
 
-// ids are those of a document and of what it embeds, with the trace's.
+// ids returns those of a document and of what it embeds, with the trace's.
 func ids(t *testing.T, doc []byte) []string {
 	t.Helper()
 	var out []string

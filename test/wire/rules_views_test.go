@@ -280,12 +280,12 @@ func (r *ruleRun) graph(t *testing.T, id string) any {
 	return view
 }
 
-// rootIsOpen says whether a document without parent is in progress.
+// rootIsOpen reports whether a document without parent is in progress.
 func (r *ruleRun) rootIsOpen() bool {
 	return slices.ContainsFunc(r.Documents, func(d json.RawMessage) bool { return has(d, "in_progress") && !has(d, "parent_id") })
 }
 
-// untimed is a view of a service without the times that the trace graph lacks.
+// untimed returns a view of a service without the times that the trace graph lacks.
 func untimed(v any) any {
 	o, ok := v.(map[string]any)
 	if !ok {
@@ -300,7 +300,7 @@ func untimed(v any) any {
 	return out
 }
 
-// moment is the time behind what was received before a time of the case.
+// moment returns the time behind what was received before a time of the case.
 func (r *ruleRun) moment(at float64) float64 {
 	n, last := 0, -1.0
 	for _, received := range r.Received {

@@ -13,7 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// rules are the names of the sampling rules, as an SDK's poller asks for them:
+// rules returns the names of the sampling rules, as an SDK's poller asks for them:
 // plain HTTP, unsigned, without a content type.
 func rules(t *testing.T, s *harness.Server, body string) string {
 	t.Helper()

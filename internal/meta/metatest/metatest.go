@@ -98,7 +98,7 @@ func (f *fixture) put(account trace.Account, kind meta.Kind, name string, v any)
 	f.update(account, func(tx meta.Tx) error { return tx.Put(kind, name, v) })
 }
 
-// get is the record, nil if there is none.
+// get returns the record, nil if there is none.
 func (f *fixture) get(account trace.Account, kind meta.Kind, name string) *value {
 	f.Helper()
 	var v value

@@ -19,7 +19,7 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// sumOf is the checksum of a record: CRC-32C of account, kind, name and value, with
+// sumOf returns the checksum of a record: CRC-32C of account, kind, name and value, with
 // a NUL behind each of the first three.
 func sumOf(account, kind, name string, value []byte) int64 {
 	sum := crc32.Checksum([]byte(account+"\x00"+kind+"\x00"+name+"\x00"), castagnoli)
@@ -29,7 +29,7 @@ func sumOf(account, kind, name string, value []byte) int64 {
 // maxDamage bounds what is remembered of damaged records.
 const maxDamage = 100
 
-// damaged is the error of a record that is not what was written.
+// damaged returns the error of a record that is not what was written.
 func (s *Store) damaged(account, kind, name, why string) error {
 	text := fmt.Sprintf("%s is damaged: %s %.50q of account %s: %s", s.path, kind, name, account, why)
 	s.damageMu.Lock()
@@ -62,7 +62,7 @@ func (s *Store) verify(account, kind, name string, value []byte, sum int64) erro
 // Check reads all of the records in a data directory that nobody has open, and
 // changes nothing there: it works on a copy. read, if not nil, is called with the
 // copy and each account in it, to decode what only others can. Damage is named in
-// the answer, a file that cannot be read included; found says whether there is one.
+// the answer, a file that cannot be read included; found reports whether there is one.
 func Check(ctx context.Context, dir string, read func(meta.Store, trace.Account) []error) (damage []string, found bool, err error) {
 	path := filepath.Join(dir, FileName)
 	temp, err := os.MkdirTemp("", "fluoro-check-")

@@ -48,7 +48,7 @@ func of(l list) *Analytics {
 	return New(l, "1", func(_ trace.Account, text string) (*filter.Expr, error) { return filter.Parse(text) })
 }
 
-// one is a summary that starts at a second and took some seconds.
+// one returns a summary that starts at a second and took some seconds.
 func one(start, took float64, url string, users ...string) *trace.Summary {
 	d := time.Duration(took * float64(time.Second))
 	return &trace.Summary{Start: trace.FromSeconds(start), ResponseTime: &d, HTTP: trace.HTTP{URL: url}, Users: users}

@@ -21,7 +21,7 @@ const maxValueBytes = 8 << 20
 // pair is an attribute, named as a Dimension is, and one of its values.
 type pair struct{ name, value string }
 
-// attributes are all that can be grouped by, each pair once.
+// attributes returns all that can be grouped by, each pair once.
 func attributes(s *trace.Summary, t *trace.Trace, visit func(p pair)) {
 	for name, d := range dimensions {
 		if name == "" {
@@ -61,7 +61,7 @@ type distinct[T comparable] struct {
 	seen map[T]bool // nil while there are few
 }
 
-// add adds a value unless it is there, and says whether.
+// add adds a value unless it is there, and reports whether.
 func (d *distinct[T]) add(v T) bool {
 	const few = 16
 	if d.seen != nil && d.seen[v] || d.seen == nil && slices.Contains(d.list, v) {

@@ -25,7 +25,7 @@ type observation struct {
 	took    *time.Duration // nil: not known yet
 }
 
-// observations are what a trace counts: for each of its values the trace, with
+// observations returns what a trace counts: for each of its values the trace, with
 // the outcome and the response time of its root; for services and edges each
 // completed segment and call. unfinished are those that are in progress.
 func (d Dimension) observations(s *trace.Summary, t *trace.Trace) (list []observation, unfinished int) {
@@ -51,7 +51,7 @@ func (d Dimension) observations(s *trace.Summary, t *trace.Trace) (list []observ
 // outcomes are what observations point to.
 var outcomes = [...]trace.Outcome{trace.OK: trace.OK, trace.Error: trace.Error, trace.Fault: trace.Fault, trace.Throttle: trace.Throttle}
 
-// outcomeOf is how a trace's root ended. It is nil for a missing segment, but if what
+// outcomeOf returns how a trace's root ended. It is nil for a missing segment, but if what
 // it called failed.
 func outcomeOf(s *trace.Summary, t *trace.Trace) *trace.Outcome {
 	switch {
@@ -148,7 +148,7 @@ func ParseDimension(text string) (Dimension, error) {
 	return d, nil
 }
 
-// values are the distinct values of a trace, without "".
+// values returns the distinct values of a trace, without "".
 func (d Dimension) values(s *trace.Summary, t *trace.Trace) []string {
 	var out distinct[string]
 	add := func(v string) {

@@ -198,7 +198,7 @@ func (g *Group) finish(bucket time.Duration) {
 	slices.SortFunc(g.Points, func(x, y *Point) int { return cmp.Compare(x.Start, y.Start) })
 }
 
-// floor is the start of an instant's bucket; buckets are aligned to the epoch.
+// floor returns the start of an instant's bucket; buckets are aligned to the epoch.
 func floor(t trace.Time, bucket time.Duration) trace.Time {
 	rest := t % trace.Time(bucket)
 	if rest < 0 {

@@ -102,13 +102,13 @@ func unquote(text string) (plain, behind string, ok bool) {
 	return "", "", false
 }
 
-// MatchesAttribute says whether an attribute is what is looked for, under the name
+// MatchesAttribute reports whether an attribute is what is looked for, under the name
 // it was sent with: the document may show it under another one.
 func (t *Term) MatchesAttribute(key string, v trace.Value) bool {
 	return t.matches(key, valueText(v), map[trace.ValueKind]jsonscan.Kind{trace.StringValue: jsonscan.String, trace.NumberValue: jsonscan.Number, trace.BoolValue: jsonscan.Bool}[v.Kind])
 }
 
-// Matches says whether an entity's document, without its subsegments, has what
+// Matches reports whether an entity's document, without its subsegments, has what
 // is looked for. The text must be JSON.
 func (t *Term) Matches(document []byte) bool {
 	if !t.possible(document) {
@@ -183,7 +183,7 @@ func (t *Term) equal(value string, isNumber bool) bool {
 	return err == nil && n == t.number
 }
 
-// scalar is a value that is no object or list, as text.
+// scalar returns a value that is no object or list, as text.
 func scalar(v jsonscan.Value) string {
 	if v.Kind() == jsonscan.String {
 		return v.Text()

@@ -30,7 +30,7 @@ type entry struct {
 
 var seed = maphash.MakeSeed()
 
-// put is the number of a value.
+// put returns the number of a value.
 func (d *dictionary) put(section uint32, s string) uint32 {
 	if len(d.entries) > 0 {
 		// Rows are alike: often it is the last one again, or what followed that before.
@@ -52,7 +52,7 @@ func (d *dictionary) is(n, section uint32, s string) bool {
 	return e.section == section && string(d.data[e.at:e.end]) == s
 }
 
-// find is the number of a value, which it may be given now.
+// find returns the number of a value, which it may be given now.
 func (d *dictionary) find(section uint32, s string) uint32 {
 	if 2*len(d.entries) >= len(d.slots) {
 		d.grow()
@@ -96,7 +96,7 @@ func (d *dictionary) grow() {
 	}
 }
 
-// plain is the values in plain encoding, and by number the place of each.
+// plain returns the values in plain encoding, and by number the place of each.
 // places is nil if they are in order of their numbers, and valid until the next call.
 func (d *dictionary) plain(to []byte) (values []byte, places []uint32) {
 	if d.sections < 2 {
@@ -136,7 +136,7 @@ func zeros(s *[]uint32, n int) []uint32 {
 	return *s
 }
 
-// bounds are the least and the greatest value.
+// bounds returns the least and the greatest value.
 func (d *dictionary) bounds() (least, greatest []byte) {
 	for i := range d.entries {
 		v := d.data[d.entries[i].at:d.entries[i].end]

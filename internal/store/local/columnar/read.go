@@ -24,10 +24,10 @@ type Places struct {
 
 type placed struct{ at, size uint32 }
 
-// Rows is how many rows the group has.
+// Rows returns how many rows the group has.
 func (p *Places) Rows() int { return int(p.rows) }
 
-// Places is where the columns are.
+// Places returns where the columns are.
 func (g *Group) Places() Places {
 	p := Places{rows: uint32(g.meta.NumRows), columns: make([]placed, len(g.meta.Columns))}
 	for i := range g.meta.Columns {
@@ -75,7 +75,7 @@ func (t *Table) NewReader(places *Places, group []byte, decoder *zstd.Decoder) (
 	return r, nil
 }
 
-// Pages are the numbers of the pages that hold rows from one to another.
+// Pages returns the numbers of the pages that hold rows from one to another.
 func (r *Reader) Pages(from, to int) (first, last int) {
 	for i, begin := range r.begins[:len(r.begins)-1] {
 		if begin <= from {
@@ -88,7 +88,7 @@ func (r *Reader) Pages(from, to int) (first, last int) {
 	return first, max(first, last)
 }
 
-// Rows is how many rows the pages before one have.
+// Rows returns how many rows the pages before one have.
 func (r *Reader) Rows(page int) int { return r.begins[page] }
 
 // Values are those of a column in some pages.
@@ -111,7 +111,7 @@ type Values struct {
 	small  []int32
 }
 
-// Text is the text or the bytes of a value by its number; it must not be changed.
+// Text returns the text or the bytes of a value by its number; it must not be changed.
 func (v *Values) Text(i int) []byte {
 	if v.coded {
 		i = int(v.index[i])
@@ -123,7 +123,7 @@ func (v *Values) Text(i int) []byte {
 	return v.data[at : at+size : at+size]
 }
 
-// Len is how many values there are.
+// Len returns how many values there are.
 func (v *Values) Len() int {
 	switch {
 	case v.coded:
@@ -134,7 +134,7 @@ func (v *Values) Len() int {
 	return len(v.Ints)
 }
 
-// Bytes is about how much memory the values take.
+// Bytes returns about how much memory the values take.
 func (v *Values) Bytes() int64 {
 	return int64(cap(v.Rep) + cap(v.Def) + 8*cap(v.Ints) + cap(v.data) + 4*cap(v.begins) + 4*cap(v.index))
 }
@@ -383,7 +383,7 @@ func (r *Reader) open(column int) (*pageList, error) {
 
 var errHeader = errors.New("a page header that makes no sense")
 
-// next is the next page. Its header is valid until the one after.
+// next returns the next page. Its header is valid until the one after.
 func (l *pageList) next() (*format.PageHeader, []byte, error) {
 	source := new(thrift.CompactProtocol).NewReaderFromBytes(l.rest)
 	l.header = format.PageHeader{}

@@ -44,7 +44,7 @@ type column struct {
 // levels says that not every row has one value.
 func (c *column) levels() bool { return c.optional || c.list }
 
-// TableOf is the table whose rows have the fields of T, with the tags of
+// TableOf returns the table whose rows have the fields of T, with the tags of
 // parquet-go: booleans, integers, texts and bytes, of these "delta" (integers)
 // and "dict" (texts and bytes), "optional", "uncompressed" (else zstd) and lists one deep. Columns of the
 // names in bounds get a least and a greatest value in each row group. It panics
@@ -99,10 +99,10 @@ func footerOf(b []byte) (*format.FileMetaData, error) {
 	return footer, thrift.Unmarshal(&protocol, b[len(b)-8-n:len(b)-8], footer)
 }
 
-// Path is where in a row a column is.
+// Path returns where in a row a column is.
 func (t *Table) Path(column int) []string { return t.columns[column].path }
 
-// Footer is the end of a file with some row groups, which are where their
+// Footer returns the end of a file with some row groups, which are where their
 // numbers say.
 func (t *Table) Footer(groups []Group) ([]byte, error) {
 	all := format.FileMetaData{Version: 1, Schema: t.schema, CreatedBy: "fluoro", ColumnOrders: t.orders, RowGroups: make(thrift.Slice[format.RowGroup], len(groups))}
@@ -126,13 +126,13 @@ func Head() []byte { return []byte(magic) }
 // Group is a row group as a footer knows it.
 type Group struct{ meta format.RowGroup }
 
-// Rows is how many rows there are, Offset where in the file the group begins,
+// Rows returns how many rows there are, Offset where in the file the group begins,
 // Size how many bytes it has.
 func (g *Group) Rows() int     { return int(g.meta.NumRows) }
 func (g *Group) Offset() int64 { return g.meta.FileOffset }
 func (g *Group) Size() int64   { return g.meta.TotalCompressedSize }
 
-// At is the same group at another place of a file.
+// At returns the same group at another place of a file.
 func (g *Group) At(offset int64) Group {
 	by := offset - g.meta.FileOffset
 	out := Group{g.meta}
@@ -191,7 +191,7 @@ func (t *Table) check(g *format.RowGroup, end int64) error {
 	return nil
 }
 
-// begins is where a column's first page is.
+// begins returns where a column's first page is.
 func begins(c *format.ColumnMetaData) int64 {
 	if c.DictionaryPageOffset > 0 {
 		return c.DictionaryPageOffset

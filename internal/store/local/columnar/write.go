@@ -45,7 +45,7 @@ type Column struct {
 // mark is where a page ends.
 type mark struct{ slots, values, bytes int }
 
-// NewWriter is a writer whose pages are compressed by pack.
+// NewWriter returns a writer whose pages are compressed by pack.
 func (t *Table) NewWriter(pack *zstd.Encoder) *Writer {
 	w := &Writer{table: t, pack: pack, columns: make([]Column, len(t.columns))}
 	for i := range w.columns {
@@ -55,7 +55,7 @@ func (t *Table) NewWriter(pack *zstd.Encoder) *Writer {
 	return w
 }
 
-// Column is the column of a number, in the order of the row's fields.
+// Column returns the column of a number, in the order of the row's fields.
 func (w *Writer) Column(i int) *Column { return &w.columns[i] }
 
 func (c *Column) level(rep, def byte) {
@@ -139,7 +139,7 @@ func (w *Writer) EndPage() {
 	}
 }
 
-// EndGroup is the row group of all rows added since the last one, after EndPage,
+// EndGroup returns the row group of all rows added since the last one, after EndPage,
 // for a file that has offset bytes so far, its head at least. It is valid until the
 // next call.
 func (w *Writer) EndGroup(rows int, offset int64) ([]byte, Group, error) {

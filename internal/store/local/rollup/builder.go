@@ -64,7 +64,7 @@ func (b *Builder) sum(o Owner, second int64) *assemble.Sum {
 	return s
 }
 
-// Encode is the rollup of all that was added.
+// Encode returns the rollup of all that was added.
 func (b *Builder) Encode() []byte {
 	b.bound(true)
 	w := newWriter()
@@ -175,7 +175,7 @@ func (s *source) edge(number uint32) uint32 {
 	return s.edges[number] - 1
 }
 
-// Merge is a rollup of all that some rollups count, without what others do,
+// Merge returns a rollup of all that some rollups count, without what others do,
 // which must be part of it. It tells so many names of each account apart; folded is
 // how many it does not.
 func Merge(plus, minus []*File, limit assemble.Limit) (b []byte, folded int, err error) {

@@ -161,7 +161,7 @@ type File struct {
 	id     uint64 // for the cache
 }
 
-// Unusable is a file that Open refuses with ErrRules: nothing was counted.
+// Unusable returns a file that Open refuses with ErrRules: nothing was counted.
 func Unusable() []byte {
 	b := (&Builder{}).Encode()
 	at := len(b) - tailBytes

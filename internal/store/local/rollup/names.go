@@ -14,7 +14,7 @@ import (
 // which less than nothing would be left was counted as Other in part: then all of it
 // is. So no total is ever wrong, and no count below zero.
 
-// Names are the names that a file tells apart; nil if it does so with all.
+// Names returns the names that a file tells apart; nil if it does so with all.
 func (f *File) Names() *assemble.Names {
 	if !f.folded() {
 		return nil
@@ -30,10 +30,10 @@ func (f *File) Names() *assemble.Names {
 	return assemble.NewNames(nodes, edges, n.services)
 }
 
-// folded says whether there is something that was counted as Other.
+// folded reports whether there is something that was counted as Other.
 func (f *File) folded() bool { return slices.Contains(f.names.services, assemble.Other) }
 
-// Size is how many nodes and edges a file tells apart, and about how much memory the
+// Size returns how many nodes and edges a file tells apart, and about how much memory the
 // bins take that a question reads about an owner and the seconds [from, to).
 func (f *File) Size(o Owner, from, to int64) (nodes, edges int, bins int64) {
 	for _, l := range []level{hours, links} {

@@ -14,7 +14,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// sampled are the links that count, in order: all, or those with the least hashes.
+// sampled returns the links that count, in order: all, or those with the least hashes.
 // One of which less than nothing is left was not among those of a source.
 func (p *page) sampled() []linkPlace {
 	list := slices.Collect(maps.Keys(p.links))
@@ -87,7 +87,7 @@ func compareBools(a, b bool) int {
 	return 1
 }
 
-// kept are the places of what is not empty, by number, then part.
+// kept returns the places of what is not empty, by number, then part.
 func kept[T any](m map[place]*T, keep func(*T) bool) []place {
 	list := make([]place, 0, len(m))
 	for at, s := range m {

@@ -159,7 +159,7 @@ func (s *adding) add(l level, from, to int64) error {
 	})
 }
 
-// Any says whether an account has an observation that was received in a second.
+// Any reports whether an account has an observation that was received in a second.
 func (f *File) Any(account trace.Account, second int64) (any bool, err error) {
 	err = f.each(Owner{Account: account}, seconds, second, second+1, func(p *decoded, first, _ int32) {
 		any = slices.ContainsFunc(p.entities, func(c entityCell) bool { return c.part == first })

@@ -31,11 +31,11 @@ const (
 	levels
 )
 
-// step is the length of a part, length that of a page, both in seconds.
+// step returns the length of a part, length that of a page, both in seconds.
 func (l level) step() int64   { return [levels]int64{1, 60, 3600, 1}[l] }
 func (l level) length() int64 { return [levels]int64{60, 3600, 3600, 3600}[l] }
 
-// floor is the first second of the page, or part, that a second lies in.
+// floor returns the first second of the page, or part, that a second lies in.
 func floor(second, length int64) int64 {
 	rest := second % length
 	if rest < 0 {
@@ -44,10 +44,10 @@ func floor(second, length int64) int64 {
 	return second - rest
 }
 
-// Second is the Unix second of an instant.
+// Second returns the Unix second of an instant.
 func Second(t trace.Time) int64 { return int64(t.FloorSecond()) / 1e9 }
 
-// Hours are the whole hours, in Unix seconds, that two instants and what is between
+// Hours returns the whole hours, in Unix seconds, that two instants and what is between
 // them lie in.
 func Hours(first, last trace.Time) (from, to int64) {
 	return floor(Second(first), hours.step()), floor(Second(last), hours.step()) + hours.step()
@@ -100,7 +100,7 @@ func (n *names) edge(k assemble.EdgeKey) uint32 {
 	return numberOf(n.edgeOf, &n.edges, edgeName{n.node(k.From), n.node(k.To)})
 }
 
-// nodeKey is the node of a number, edgeKey the edge.
+// nodeKey returns the node of a number, edgeKey the edge.
 func (n *names) nodeKey(number uint32) assemble.NodeKey {
 	name := n.nodes[number]
 	return assemble.NodeKey{Service: n.services[name>>1], Client: name&1 == 1}
