@@ -153,11 +153,11 @@ func (g Gap) Unknown() bool { return g == GapParent || g == GapCircle }
 func (g Gap) Reason() string {
 	switch g {
 	case GapParent:
-		return "The parent of what is shown here has not arrived: it is not finished yet, was not sampled, was lost on its way, or is sent somewhere else."
+		return "The parent of these entities has not arrived: it is unfinished, was not sampled, was lost in transit, or was sent to another server."
 	case GapCircle:
-		return "What is shown here names itself, or something below it, as its parent: ids were used twice, or set wrong."
+		return "These entities are their own ancestors: ids were used twice or set wrongly."
 	case GapEntry:
-		return "The service sent this call alone: it has no span for its own work."
+		return "The service sent only this call, and no span for its own work."
 	}
 	return ""
 }

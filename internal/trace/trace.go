@@ -50,7 +50,7 @@ type Refused struct {
 
 // Reason explains the contradiction in a sentence.
 func (r *Refused) Reason() string {
-	return fmt.Sprintf("the trace has %s %q already, with the same start and other content, which is kept", r.Entity.ID, r.Kept.Name)
+	return fmt.Sprintf("the trace already has %s %q with the same start and different content; the first one is shown", r.Entity.ID, r.Kept.Name)
 }
 
 // Service is the identity of a node of the service graph. It is comparable.
