@@ -7,8 +7,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// DeleteRequest names the traces to delete: by id, or those that start in a
-// window and match a filter expression ("" for all).
+// DeleteRequest selects the traces to delete: by id, or by a window in which they
+// start and a filter expression ("" for all).
 type DeleteRequest struct {
 	IDs    []string
 	Window trace.Window
@@ -16,10 +16,10 @@ type DeleteRequest struct {
 	DryRun bool // only count them
 }
 
-// maxDeletedIDs is how many ids one request may name.
+// maxDeletedIDs is the maximum number of ids in one request.
 const maxDeletedIDs = 10_000
 
-// Delete deletes traces, for ever, and is how many there were.
+// Delete deletes traces permanently and returns how many there were.
 func (q *Query) Delete(ctx context.Context, account trace.Account, r DeleteRequest) (int, error) {
 	if len(r.IDs) > 0 {
 		return q.deleteIDs(ctx, account, r)
@@ -70,5 +70,5 @@ func (q *Query) deleteIDs(ctx context.Context, account trace.Account, r DeleteRe
 		}
 		n++
 	}
-	return n + len(unread), nil // what is damaged can be deleted, too
+	return n + len(unread), nil // damaged traces can be deleted, too
 }

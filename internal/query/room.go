@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Room is the memory that answers may take together. A nil Room has no bounds.
+// Room limits the memory of all answers together. A nil Room has no limit.
 type Room struct {
 	limit    int64
 	left     *semaphore.Weighted
@@ -16,15 +16,15 @@ type Room struct {
 }
 
 const (
-	// scanBytes is what a question that looks at many traces is counted with: it
-	// has one of them in hand at a time, with what it was read from, and its answer.
+	// scanBytes is the minimum reserved for a query over many traces: it holds one
+	// of them at a time, with its stored form, and the answer.
 	scanBytes = 16 << 20
-	// scanParts is how many times its weight a trace takes that is only looked at.
+	// scanParts is how many times its weight an examined trace takes.
 	scanParts = 2
-	// answerParts is how many times the weight of a trace an answer with it takes:
-	// as it was read, assembled, as documents, as text.
+	// answerParts is how many times its weight a trace in an answer takes: stored,
+	// assembled, as documents, as text.
 	answerParts = 4
-	// roomPatience is how long a question waits for room.
+	// roomPatience is how long a request waits for memory.
 	roomPatience = 5 * time.Second
 )
 
@@ -33,9 +33,9 @@ func NewRoom(bytes int64) *Room {
 	return &Room{limit: bytes, left: semaphore.NewWeighted(bytes), patience: roomPatience}
 }
 
-// Take takes memory until ctx ends, which it must: with its request. It waits for
-// others to give theirs back, up to 5 s, then fails with KindThrottled. Who wants
-// more than there is gets all of it, alone.
+// Take reserves memory until ctx ends; ctx must end with the request. It waits up to
+// 5 s for others to release theirs, then fails with KindThrottled. A request for
+// more than the limit gets the whole limit, alone.
 func (r *Room) Take(ctx context.Context, bytes int64) error {
 	if r == nil || bytes <= 0 {
 		return nil
@@ -53,8 +53,8 @@ func (r *Room) Take(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-// Scan takes room for a question about a window that looks at many traces, one at a
-// time.
+// Scan reserves memory for a query over the traces of a window, which reads them one
+// at a time.
 func (q *Query) Scan(ctx context.Context, account trace.Account, w trace.Window) error {
 	if q.Room == nil {
 		return nil
@@ -66,7 +66,7 @@ func (q *Query) Scan(ctx context.Context, account trace.Account, w trace.Window)
 	return q.Room.Take(ctx, max(scanBytes, scanParts*heaviest))
 }
 
-// admit takes room for an answer with all of some traces.
+// admit reserves memory for an answer with all given traces.
 func (q *Query) admit(ctx context.Context, account trace.Account, ids []trace.ID) error {
 	if q.Room == nil || len(ids) == 0 {
 		return nil
@@ -78,7 +78,7 @@ func (q *Query) admit(ctx context.Context, account trace.Account, ids []trace.ID
 	return q.Room.Take(ctx, answerParts*all)
 }
 
-// admitEach takes room for an answer that is made of some traces, one at a time.
+// admitEach reserves memory for an answer made from the given traces, one at a time.
 func (q *Query) admitEach(ctx context.Context, account trace.Account, ids []trace.ID) error {
 	if q.Room == nil {
 		return nil

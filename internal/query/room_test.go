@@ -25,7 +25,7 @@ func TestRoom_isGivenBackWithTheContext(t *testing.T) {
 	waiting := make(chan error)
 	second, doneToo := context.WithCancel(t.Context())
 	defer doneToo()
-	go func() { waiting <- r.Take(second, 1000) }() // more than there is: all of it
+	go func() { waiting <- r.Take(second, 1000) }() // more than the limit: all of it
 	done()
 	if err := <-waiting; err != nil {
 		t.Errorf("after the first was done: %v", err)

@@ -13,24 +13,24 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// SearchRequest asks for traces in whose documents something occurs: in names,
-// metadata, sql, OTLP attributes, messages of exceptions.
+// SearchRequest asks for traces whose documents contain a text: in names, metadata,
+// sql, OTLP attributes, messages of exceptions.
 type SearchRequest struct {
 	Selection
-	Text  string // what ParseTerm reads
+	Text  string // parsed by ParseTerm
 	Top   int    // 1 to 100
-	Token string // of the page before, "" for the first
+	Token string // of the previous page, "" for the first
 }
 
-// Found is a page of traces, newest first. Matched counts those that the filter
-// selected and that were searched for this page.
+// Found is a page of traces, newest first. Matched counts the traces that match the
+// filter and were searched for this page.
 type Found struct {
 	Counted
 	Traces []FoundTrace `json:"traces"`
 	Token  string       `json:"token"` // of what follows, "" at the end
 }
 
-// FoundTrace is a trace and the first entity whose document has the text.
+// FoundTrace is a trace and the first entity whose document matches.
 type FoundTrace struct {
 	ID     string  `json:"id"`
 	Start  float64 `json:"start"`
@@ -38,8 +38,7 @@ type FoundTrace struct {
 	Entity string  `json:"entity"`
 }
 
-// Search looks through documents. When time runs out the page has a token to go
-// on with.
+// Search searches documents. If the time is over, the page has a token to continue.
 func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error) {
 	switch {
 	case r.Top < 1 || r.Top > 100:
@@ -69,7 +68,7 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 		}
 		for t, err := range a.source.Traces(ctx, a.account, []trace.ID{s.ID}) {
 			if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
-				continue // the store names it
+				continue // the store reports the damage
 			}
 			if err != nil {
 				return nil, err
