@@ -1,11 +1,11 @@
-// Package group keeps trace groups: named filter expressions (X-Ray developer
-// guide, "Configuring groups"). The group Default always exists, has every trace
-// and cannot be changed.
+// Package group keeps trace groups: named filter expressions (X-Ray developer guide,
+// "Configuring groups"). The group Default always exists, contains every trace and
+// cannot be changed.
 //
 // A trace belongs to the groups whose filter matched it when it was ingested; a
-// changed filter is not applied to what was there before. So every filter that
-// a group ever had is kept as a Version with its time, for as long as there may
-// be traces of that time.
+// changed filter does not apply to earlier traces. So every filter that a group ever
+// had is kept as a Version with its time, as long as there may be traces of that
+// time.
 package group
 
 import (
@@ -29,14 +29,14 @@ import (
 // DefaultName is the name of the group that always exists.
 const DefaultName = "Default"
 
-// maxGroups is how many groups an account may have beside Default (AWS X-Ray
-// quotas). A filter's text is bounded because all are held in memory.
+// maxGroups is the maximum number of an account's groups besides Default (AWS X-Ray
+// quotas). Filters have a size limit because all of them are held in memory.
 const (
 	maxGroups = 25
 	maxFilter = 16 << 10 // bytes
 )
 
-// kind is the kind of groups' records, named by group.
+// kind is the kind of groups' records; a record has the group's name.
 const kind meta.Kind = "group"
 
 // Group is a group.
@@ -46,10 +46,10 @@ type Group struct {
 	Insights  Insights
 }
 
-// Insights reports whether insights are looked for in a group.
+// Insights tells whether insights and their notifications are enabled for a group.
 type Insights struct{ Enabled, Notifications bool }
 
-// Change is what a request says of a group; nil members stay as they are.
+// Change is a request's change to a group; nil members stay as they are.
 type Change struct {
 	Filter                  string // required
 	Insights, Notifications *bool
@@ -72,11 +72,11 @@ func (r *record) group(name string) Group {
 type Groups struct {
 	store  meta.Store
 	region string
-	keep   time.Duration // of versions that ended; 0 or less: for ever
+	keep   time.Duration // how long ended versions are kept; 0 or less: for ever
 	log    *slog.Logger
 
 	mu      sync.Mutex
-	changes uint64 // counts changes of any account
+	changes uint64 // number of changes of any account
 	cache   map[trace.Account]*snapshot
 }
 
@@ -138,7 +138,7 @@ func (g *Groups) Create(ctx context.Context, account trace.Account, name string,
 	return r.group(name), err
 }
 
-// Get finds a group by its name or by its ARN, of which one is "".
+// Get finds a group by its name or by its ARN; the other is "".
 func (g *Groups) Get(ctx context.Context, account trace.Account, name, arn string) (out Group, err error) {
 	name, err = g.selected(account, name, arn)
 	switch {
@@ -157,7 +157,7 @@ func (g *Groups) Get(ctx context.Context, account trace.Account, name, arn strin
 	return out, err
 }
 
-// Default returns the group that has every trace.
+// Default returns the group with every trace.
 func (g *Groups) Default(account trace.Account) Group {
 	return Group{Name: DefaultName, ARN: g.arn(account, DefaultName)}
 }
@@ -178,8 +178,8 @@ func (g *Groups) List(ctx context.Context, account trace.Account) ([]Group, erro
 	return out, err
 }
 
-// Update changes the filter of a group, and its insights if the change names
-// them. Traces that are there stay in the groups they are in.
+// Update changes a group's filter, and its insights if the change has them. Existing
+// traces stay in their groups.
 func (g *Groups) Update(ctx context.Context, account trace.Account, name, arn string, c Change, now trace.Time) (out Group, err error) {
 	if name, err = g.selected(account, name, arn); err != nil {
 		return Group{}, err
@@ -236,8 +236,7 @@ func (g *Groups) Delete(ctx context.Context, account trace.Account, name, arn st
 	})
 }
 
-// set takes over what a change says of insights. Turning them off turns
-// notifications off, too.
+// set applies a change of insights. Disabling insights also disables notifications.
 func (r *record) set(c Change) error {
 	if c.Insights != nil {
 		r.InsightsEnabled = *c.Insights
@@ -252,7 +251,7 @@ func (r *record) set(c Change) error {
 	return nil
 }
 
-// check holds a filter to the rules.
+// check validates a filter.
 func check(text string) error {
 	switch {
 	case strings.TrimSpace(text) == "":
@@ -264,8 +263,8 @@ func check(text string) error {
 	return err
 }
 
-// selected returns the name of the group that a request selects by name or ARN. That
-// there is such a group, with this ARN, is not checked, save for Default.
+// selected returns the name of the group that a request selects by name or ARN. It
+// does not check that the group exists with this ARN, except for Default.
 func (g *Groups) selected(account trace.Account, name, arn string) (string, error) {
 	if (name == "") == (arn == "") {
 		return "", trace.Errorf(trace.KindInvalid, "Provide either GroupName or GroupARN")
@@ -277,8 +276,7 @@ func (g *Groups) selected(account trace.Account, name, arn string) (string, erro
 	if found && rest == DefaultName {
 		return DefaultName, nil
 	}
-	// The region of groups that are stored is not looked at: it may have been
-	// another when they were made.
+	// The region is ignored: it may have been another one when the group was made.
 	_, rest, found = strings.Cut(arn, ":group/")
 	name, id, _ := strings.Cut(rest, "/")
 	if !found || id == "" || name == DefaultName {
@@ -287,7 +285,7 @@ func (g *Groups) selected(account trace.Account, name, arn string) (string, erro
 	return name, nil
 }
 
-// find reads a group; arn, if not "", must be its.
+// find reads a group; arn, if not "", must be the group's.
 func find(tx meta.Tx, name, arn string) (*record, error) {
 	var r record
 	found, err := tx.Get(kind, name, &r)
@@ -297,15 +295,15 @@ func find(tx meta.Tx, name, arn string) (*record, error) {
 	return &r, err
 }
 
-// notFound is of kind invalid, as the service has it (X-Ray API model:
-// GetGroup has no ResourceNotFoundException).
+// notFound is of kind invalid, as in the service (X-Ray API model: GetGroup has no
+// ResourceNotFoundException).
 func notFound() error { return trace.Errorf(trace.KindInvalid, "Group not found") }
 
 func (g *Groups) arn(account trace.Account, name string) string {
 	return fmt.Sprintf("arn:aws:xray:%s:%s:group/%s", g.region, account, name)
 }
 
-// newID returns what tells a group from earlier ones with its name.
+// newID returns an id that differs from those of earlier groups with the same name.
 func newID() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -230,7 +230,7 @@ func TestVersions_areForgottenWithTheirTraces(t *testing.T) {
 	}
 }
 
-// TestVersions_areBounded writes what a thousand changes would have left.
+// TestVersions_areBounded writes the versions that a thousand changes leave.
 func TestVersions_areBounded(t *testing.T) {
 	g, store := newGroups(t, 0)
 	err := store.Update(ctx, account, func(tx meta.Tx) error {
@@ -276,7 +276,7 @@ func TestVersions_whileGroupsChange(t *testing.T) {
 		if _, err := g.Update(ctx, account, "a", "", Change{Filter: want}, trace.Time(i)); err != nil {
 			t.Fatal(err)
 		}
-		// An answered update is part of what the next reader sees.
+		// The next reader sees an acknowledged update.
 		if got := at(t, g, trace.Time(i)); got != "a "+want {
 			t.Fatalf("after update %d: %q", i, got)
 		}
@@ -350,7 +350,8 @@ func TestGroupsOfGroups(t *testing.T) {
 	if _, err := g.Update(ctx, account, "a", "", Change{Filter: "throttle"}, 400); err != nil {
 		t.Fatal(err)
 	}
-	// The versions hold what they name: they match alone.
+	// Versions contain the filters of the groups they name: they match without a
+	// lookup.
 	versions, err := g.Versions(ctx, account)
 	if err != nil || len(versions) != 3 {
 		t.Fatalf("%v, %v", versions, err)

@@ -25,7 +25,7 @@ func (q *Query) Delete(ctx context.Context, account trace.Account, r DeleteReque
 		return q.deleteIDs(ctx, account, r)
 	}
 	if r.Window.Start >= r.Window.End {
-		return 0, invalid("a deletion names ids, or a start and an end that comes after it")
+		return 0, invalid("a deletion needs ids, or a start and a later end")
 	}
 	expr, err := q.Filter(account, r.Filter)
 	if err != nil {
@@ -46,10 +46,10 @@ func (q *Query) Delete(ctx context.Context, account trace.Account, r DeleteReque
 
 func (q *Query) deleteIDs(ctx context.Context, account trace.Account, r DeleteRequest) (int, error) {
 	if r.Filter != "" || r.Window != (trace.Window{}) {
-		return 0, invalid("a deletion names ids, or a window and a filter, not both")
+		return 0, invalid("a deletion takes ids, or a window and a filter, not both")
 	}
 	if len(r.IDs) > maxDeletedIDs {
-		return 0, invalid("%d ids are too many: %d at most in one request", len(r.IDs), maxDeletedIDs)
+		return 0, invalid("%d ids are too many: one request may have %d", len(r.IDs), maxDeletedIDs)
 	}
 	ids := make([]trace.ID, 0, len(r.IDs))
 	for _, text := range r.IDs {

@@ -157,7 +157,7 @@ type WholeTrace struct {
 func (q *Query) Whole(ctx context.Context, account trace.Account, text string) (*WholeTrace, error) {
 	traces, unread, err := q.Traces(ctx, account, []string{text})
 	if err == nil && len(unread) > 0 {
-		err = trace.Errorf(trace.KindInternal, "this trace was received, but what is kept of it is damaged; the status page names the file")
+		err = trace.Errorf(trace.KindInternal, "this trace was received, but its stored data is damaged; the status page names the file")
 	}
 	if err != nil || len(traces) == 0 {
 		return nil, err

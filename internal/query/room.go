@@ -47,7 +47,7 @@ func (r *Room) Take(ctx context.Context, bytes int64) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return trace.Errorf(trace.KindThrottled, "answers to other requests take all of the %d MB there are for them; try again in a second", r.limit>>20) // not recorded
+		return trace.Errorf(trace.KindThrottled, "answers to other requests use all %d MB reserved for answers; try again in a second", r.limit>>20) // not recorded
 	}
 	context.AfterFunc(ctx, func() { r.left.Release(bytes) })
 	return nil

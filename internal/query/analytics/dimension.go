@@ -142,7 +142,7 @@ func ParseDimension(text string) (Dimension, error) {
 	}
 	d, ok := dimensions[text]
 	if !ok {
-		return d, invalid("group: %.50q is none of service, edge, url, status, method, user, client, entry, cause, annotation.<key>", text)
+		return d, invalid("group: %.50q is not one of service, edge, url, status, method, user, client, entry, cause, annotation.<key>", text)
 	}
 	d.name = text
 	return d, nil

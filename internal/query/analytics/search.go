@@ -58,7 +58,7 @@ func (a *Analytics) Search(ctx context.Context, r SearchRequest) (*Found, error)
 	q := &answer.SummaryQuery{Window: r.Window, Filter: expr, Examined: &out.Examined}
 	if r.Token != "" {
 		if q.After = open(r.Token); q.After == nil {
-			return nil, invalid("token: %.80q is none", r.Token)
+			return nil, invalid("token: %.80q is not a token of a search", r.Token)
 		}
 	}
 	until := time.Now().Add(a.limit)

@@ -76,7 +76,7 @@ func ParseTerm(text string) (*Term, error) {
 	n, err := strconv.ParseFloat(t.value, 64)
 	t.number, t.isNum = n, err == nil
 	if !t.isNum && strings.ContainsAny(t.op, "<>") {
-		return nil, invalid("text: %.50q compares numbers, but %.50q is none", t.op, t.value)
+		return nil, invalid("text: %.50q compares numbers, but %.50q is not a number", t.op, t.value)
 	}
 	return t, nil
 }
