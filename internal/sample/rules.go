@@ -15,17 +15,17 @@ import (
 const (
 	maxRules   = 25 // custom rules of an account (AWS X-Ray quotas)
 	maxName    = 32 // characters of a rule's name (X-Ray API model)
-	maxVersion = 1  // of the rules' format
+	maxVersion = 1  // of the rule format
 )
 
-// ErrTooMany says that an account has all the rules it may have.
+// ErrTooMany means that an account has the maximum number of rules.
 var ErrTooMany = trace.Errorf(trace.KindLimit, "Sampling rule limit exceeded: there are %d", maxRules) // not recorded
 
-// Selector names a rule by its name or by its ARN, not by both.
+// Selector names a rule by its name or by its ARN, not both.
 type Selector struct{ RuleName, RuleARN string }
 
-// Update says what to change of a rule; what is nil stays, but for the boost:
-// without one the rule has none afterwards.
+// Update is a change to a rule. Nil members stay as they are, except the boost:
+// without one, the rule has no boost afterwards.
 type Update struct {
 	Selector
 	Priority, ReservoirSize                                          *int
@@ -35,8 +35,7 @@ type Update struct {
 	SamplingRateBoost                                                *RateBoost
 }
 
-// Create keeps a new rule, named by RuleName or by the end of RuleARN, with
-// tags.
+// Create stores a new rule with its tags. RuleName or the end of RuleARN names it.
 func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, version int, tags []tag.Tag, now time.Time) (Rule, error) {
 	name, err := s.selected(account, Selector{r.RuleName, r.RuleARN})
 	if trace.KindOf(err) == trace.KindInvalid {
@@ -80,8 +79,8 @@ func (s *Sampler) Create(ctx context.Context, account trace.Account, r Rule, ver
 	return r, err
 }
 
-// Update changes a rule, all that is asked or nothing. Of Default only the rate
-// and the reservoir can be changed.
+// Update changes a rule completely or, on error, not at all. Of Default, only the
+// rate and the reservoir can be changed.
 func (s *Sampler) Update(ctx context.Context, account trace.Account, u Update, now time.Time) (Rule, error) {
 	name, err := s.selected(account, u.Selector)
 	if err != nil {
@@ -112,7 +111,7 @@ func (s *Sampler) Update(ctx context.Context, account trace.Account, u Update, n
 	return r, nil
 }
 
-// Delete removes a rule with its tags and returns what it was.
+// Delete removes a rule with its tags and returns the deleted rule.
 func (s *Sampler) Delete(ctx context.Context, account trace.Account, sel Selector, now time.Time) (Rule, error) {
 	name, err := s.selected(account, sel)
 	if err != nil {
@@ -137,8 +136,8 @@ func (s *Sampler) Delete(ctx context.Context, account trace.Account, sel Selecto
 	return r, err
 }
 
-// selected returns the name that a selector selects. An ARN of another account or
-// region, or that is none of a rule, selects what does not exist.
+// selected returns the rule name in a selector. An ARN of another account or region,
+// or of another resource, selects no rule.
 func (s *Sampler) selected(account trace.Account, sel Selector) (string, error) {
 	switch {
 	case sel.RuleName != "" && sel.RuleARN != "":
@@ -157,7 +156,7 @@ func (s *Sampler) selected(account trace.Account, sel Selector) (string, error) 
 
 func notFound() error { return trace.Errorf(trace.KindNotFound, "Sampling rule does not exist") }
 
-// get reads a rule; Default is there also when it was never stored.
+// get reads a rule; Default exists even if it was never stored.
 func (s *Sampler) get(tx meta.Tx, account trace.Account, name string) (Rule, error) {
 	var r Rule
 	found, err := tx.Get(ruleKind, name, &r)
@@ -172,7 +171,7 @@ func (s *Sampler) get(tx meta.Tx, account trace.Account, name string) (Rule, err
 	return r, nil
 }
 
-// put writes a rule and notes that rules have changed.
+// put writes a rule and records the change.
 func put(tx meta.Tx, r Rule, now time.Time) error {
 	if err := tx.Put(ruleKind, r.RuleName, r); err != nil {
 		return err
@@ -180,17 +179,17 @@ func put(tx meta.Tx, r Rule, now time.Time) error {
 	return touch(tx, now)
 }
 
-// touch notes a change.
+// touch records a change.
 func touch(tx meta.Tx, now time.Time) error {
 	var last change
 	if _, err := tx.Get(changeKind, lastChange, &last); err != nil {
 		return err
 	}
-	// Clients would miss a time that goes back.
+	// If the time went back, clients would miss the change.
 	return tx.Put(changeKind, lastChange, change{Count: last.Count + 1, At: max(last.At, trace.TimeOf(now))})
 }
 
-// apply returns the rule as the update leaves it.
+// apply returns the rule after the update.
 func (u Update) apply(r Rule) Rule {
 	set(&r.Priority, u.Priority)
 	set(&r.FixedRate, u.FixedRate)
@@ -220,8 +219,8 @@ func sameButLimits(a, b Rule) bool {
 		a.URLPath == b.URLPath && a.ResourceARN == b.ResourceARN && maps.Equal(a.Attributes, b.Attributes) && b.SamplingRateBoost == nil
 }
 
-// valid holds a rule's numbers to their ranges. An update's are not in the API
-// model, and a cooldown of 0 is, although the native service fails on it.
+// valid checks the ranges of a rule's numbers. The API model has none for updates,
+// and allows a cooldown of 0, although the native service fails on it.
 func valid(r Rule) bool {
 	b := r.SamplingRateBoost
 	return (r.Priority >= 1 && r.Priority <= 9999 || r.RuleName == DefaultName) &&

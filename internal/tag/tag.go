@@ -1,6 +1,7 @@
 // Package tag keeps the tags of groups and sampling rules (X-Ray developer guide,
-// "Tagging X-Ray sampling rules and groups"). A resource's tags are one record
-// of kind Kind, named by its ARN: a list of Tag in the order they were first set.
+// "Tagging X-Ray sampling rules and groups"). The tags of a resource are one record
+// of kind Kind, named by its ARN: a list of Tag, in the order in which they were
+// first set.
 package tag
 
 import (
@@ -17,36 +18,35 @@ import (
 // Kind is the kind of the records.
 const Kind meta.Kind = "tags"
 
-// Max is how many tags a resource may have (AWS X-Ray quotas).
+// Max is the maximum number of tags of a resource (AWS X-Ray quotas).
 const Max = 50
 
 // Tag is a label of a resource.
 type Tag struct{ Key, Value string }
 
-// NotFoundError says that there is no group or sampling rule with an ARN. It is
-// of kind not found.
+// NotFoundError reports that no group or sampling rule has an ARN. It is of kind not
+// found.
 type NotFoundError struct{ ARN string }
 
 // Error returns the service's text.
 func (e *NotFoundError) Error() string { return "Resource " + e.ARN + " not found" }
 
-// Unwrap makes it a KindError.
+// Unwrap returns it as a KindError.
 func (e *NotFoundError) Unwrap() error {
 	return &trace.KindError{Kind: trace.KindNotFound, Message: e.Error()}
 }
 
-// Tags reads and changes tags. Its errors are those of the store, NotFoundError,
-// and KindErrors of kind invalid or limit.
+// Tags reads and changes tags. Its errors are the store's, NotFoundError, and
+// KindErrors of kind invalid or limit.
 type Tags struct {
 	store  meta.Store
-	region string // of the two resources that always exist
+	region string // in the ARNs of the two resources that always exist
 }
 
-// New makes Tags over records; region is that of ARNs.
+// New makes Tags over records; region is the region in ARNs.
 func New(store meta.Store, region string) *Tags { return &Tags{store, region} }
 
-// Add sets tags of a resource: all of them or, on error, none. Tags that it has
-// and that are not named stay.
+// Add sets tags of a resource: all of them or, on error, none. Its other tags stay.
 func (t *Tags) Add(ctx context.Context, account trace.Account, arn string, tags []Tag) error {
 	return t.store.Update(ctx, account, func(tx meta.Tx) error {
 		if err := t.exists(tx, account, arn); err != nil {
@@ -56,7 +56,7 @@ func (t *Tags) Add(ctx context.Context, account trace.Account, arn string, tags 
 	})
 }
 
-// Remove removes the tags with these keys; keys it has not are ignored.
+// Remove removes the tags with the given keys; it ignores unknown keys.
 func (t *Tags) Remove(ctx context.Context, account trace.Account, arn string, keys []string) error {
 	return t.store.Update(ctx, account, func(tx meta.Tx) error {
 		if err := t.exists(tx, account, arn); err != nil {
@@ -82,8 +82,8 @@ func (t *Tags) List(ctx context.Context, account trace.Account, arn string) (tag
 	return tags, err
 }
 
-// exists reports whether an ARN is that of a group or of a sampling rule, by the
-// records of both.
+// exists returns an error unless an ARN belongs to a group or a sampling rule,
+// according to their records.
 func (t *Tags) exists(tx meta.Tx, account trace.Account, arn string) error {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 6 {
@@ -108,7 +108,7 @@ func (t *Tags) exists(tx meta.Tx, account trace.Account, arn string) error {
 	return nil
 }
 
-// Set sets tags of a resource that exists, as part of an update.
+// Set sets tags of an existing resource, as part of an update.
 func Set(tx meta.Tx, arn string, tags []Tag) error {
 	if err := Check(tags); err != nil || len(tags) == 0 {
 		return err
@@ -141,11 +141,11 @@ func put(tx meta.Tx, arn string, tags []Tag) error {
 	return tx.Put(Kind, arn, tags)
 }
 
-// characters are those of keys and values (X-Ray developer guide).
+// characters are the characters allowed in keys and values (X-Ray developer guide).
 var characters = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{Zs}_.:/=+\-@]*$`)
 
-// Check holds the tags of one request to the rules. Lengths are checked by the
-// API model.
+// Check validates the tags of one request. The API model's validation checks their
+// lengths.
 func Check(tags []Tag) error {
 	seen := map[string]bool{}
 	for _, t := range tags {
