@@ -39,9 +39,7 @@ var dialect = []struct {
 var unread = []string{
 	"web", "internal/receive", "internal/server", "internal/present", "internal/decode", "internal/jsonscan",
 	"internal/store",
-	"internal/query", "internal/wire", "internal/meta", "internal/group",
-	"internal/sample", "internal/policy", "internal/setting", "internal/tag", "internal/config", "internal/backup", "internal/demo",
-	"internal/wal", "internal/vfs", "cmd", "test",
+	"internal/wal", "internal/vfs", "test",
 }
 
 // compiled holds the patterns of dialect.

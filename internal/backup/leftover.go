@@ -39,9 +39,9 @@ func Leftovers(dirs ...string) (notes []string) {
 			name := filepath.Join(dir, e.Name())
 			switch {
 			case e.IsDir() && ends(e.Name(), restoringMark):
-				notes = append(notes, fmt.Sprintf("%s is of a restore that did not end (or is under way): if none is, remove it", name))
+				notes = append(notes, fmt.Sprintf("%s belongs to an unfinished restore: remove it unless a restore is running", name))
 			case !e.IsDir() && strings.HasPrefix(e.Name(), ".") && ends(e.Name(), partMark):
-				notes = append(notes, fmt.Sprintf("%s is of a backup that did not end (or is under way): if none is, remove it", name))
+				notes = append(notes, fmt.Sprintf("%s belongs to an unfinished backup: remove it unless a backup is running", name))
 			}
 		}
 	}

@@ -25,7 +25,7 @@ func (q *Query) Delete(ctx context.Context, account trace.Account, r DeleteReque
 		return q.deleteIDs(ctx, account, r)
 	}
 	if r.Window.Start >= r.Window.End {
-		return 0, invalid("a deletion needs ids, or a start and a later end")
+		return 0, invalid("a deletion needs ids, or a start and an end that comes after it")
 	}
 	expr, err := q.Filter(account, r.Filter)
 	if err != nil {

@@ -54,7 +54,7 @@ type Query struct {
 	Names int
 }
 
-// Answers is what a Query asks of a store; answer.Store is one.
+// Answers is the part of answer.Store that a Query uses.
 type Answers interface {
 	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
 	Summaries(ctx context.Context, account trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error]

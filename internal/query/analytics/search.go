@@ -27,7 +27,7 @@ type SearchRequest struct {
 type Found struct {
 	Counted
 	Traces []FoundTrace `json:"traces"`
-	Token  string       `json:"token"` // of what follows, "" at the end
+	Token  string       `json:"token"` // of the next page, "" after the last
 }
 
 // FoundTrace is a trace and the first entity whose document matches.
