@@ -39,7 +39,7 @@ var dialect = []struct {
 var unread = []string{
 	"web", "internal/receive", "internal/server", "internal/present", "internal/decode", "internal/jsonscan",
 	"internal/store",
-	"internal/wal", "internal/vfs", "test",
+	"test",
 }
 
 // compiled holds the patterns of dialect.

@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// ErrLocked says that another process holds a lock.
+// ErrLocked means that another process holds the lock.
 var ErrLocked = errors.New("locked by another process")
 
 // OS is the operating system's file system.
@@ -61,7 +61,7 @@ func (OS) SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Lock takes the lock of a file, which it makes if it is missing.
+// Lock takes the lock of a file, and makes the file if it is missing.
 func (OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
