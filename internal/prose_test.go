@@ -39,7 +39,6 @@ var dialect = []struct {
 var unread = []string{
 	"web", "internal/receive", "internal/server", "internal/present", "internal/decode", "internal/jsonscan",
 	"internal/store",
-	"test",
 }
 
 // compiled holds the patterns of dialect.
