@@ -35,7 +35,7 @@ func AllDocuments(t *trace.Trace) (docs []Document, duration time.Duration, know
 func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duration, known bool) {
 	first, last := trace.MaxTime, trace.MinTime
 	for _, s := range t.Segments {
-		if !all && natively(s) {
+		if !all && omittedNatively(s) {
 			continue
 		}
 		for e := range Within(s) {
@@ -47,7 +47,7 @@ func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duratio
 		docs = append(docs, Document{ID: s.ID.String(), JSON: appendEntity(nil, t, s)})
 	}
 	for _, s := range t.Segments {
-		if !all && natively(s) {
+		if !all && omittedNatively(s) {
 			continue
 		}
 		for e := range Within(s) {
@@ -62,9 +62,9 @@ func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duratio
 	return docs, last.Sub(first), true
 }
 
-// natively reports whether X-Ray omits a segment: a placeholder that has only
+// omittedNatively reports whether X-Ray omits a segment: a placeholder that has only
 // subsegment documents, which wait for their parent.
-func natively(s *trace.Entity) bool {
+func omittedNatively(s *trace.Entity) bool {
 	return s.Gap == trace.GapParent && !slices.ContainsFunc(s.Subsegments, func(e *trace.Entity) bool { return e.Span != nil })
 }
 
@@ -73,7 +73,7 @@ func natively(s *trace.Entity) bool {
 // an independent document. A single entity may still exceed the limit.
 func Parts(t *trace.Trace, limit int) []Document {
 	docs, _, _ := Documents(t)
-	shown := slices.DeleteFunc(slices.Clone(t.Segments), natively)
+	shown := slices.DeleteFunc(slices.Clone(t.Segments), omittedNatively)
 	var out []Document
 	for i, d := range docs {
 		if len(d.JSON) <= limit || i >= len(shown) {

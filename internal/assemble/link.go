@@ -215,7 +215,7 @@ func (j *joiner) gap(t *trace.Trace, p *piece) *trace.Entity {
 	default:
 		why = trace.GapParent
 		if g := j.gaps[key]; g != nil {
-			stand(g, e)
+			extend(g, e)
 			return g
 		}
 	}
@@ -238,14 +238,14 @@ func (j *joiner) gap(t *trace.Trace, p *piece) *trace.Entity {
 		}
 	}
 	g.Inferred = why.Unknown()
-	stand(g, e)
+	extend(g, e)
 	t.Segments = j.memory.entityOf.Append(t.Segments, g)
 	return g
 }
 
-// stand extends a placeholder's times to cover another entity, and takes over its
+// extend widens a placeholder to cover another entity, and takes over its
 // outcome.
-func stand(g, e *trace.Entity) {
+func extend(g, e *trace.Entity) {
 	g.Start, g.End = min(g.Start, e.Start), max(g.End, e.End)
 	g.InProgress = g.InProgress || e.InProgress
 	if g.InProgress {

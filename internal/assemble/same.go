@@ -70,12 +70,12 @@ func contradicts(kept, e *trace.Entity, of *trace.Segment) bool {
 		a, b := kept.Received.Raw, of.Raw
 		return !bytes.Equal(a, b) && digest(a) != digest(b)
 	}
-	return !bytes.Equal(kept.Raw, e.Raw) && !(tells(kept.Raw, e.Raw) && tells(e.Raw, kept.Raw))
+	return !bytes.Equal(kept.Raw, e.Raw) && !(hasAllOf(kept.Raw, e.Raw) && hasAllOf(e.Raw, kept.Raw))
 }
 
-// tells reports whether a document has all members of another, except those that
+// hasAllOf reports whether a document has all members of another, except those that
 // only tell where it belongs.
-func tells(doc, other jsonscan.Value) bool {
+func hasAllOf(doc, other jsonscan.Value) bool {
 	for name, v := range other.Members() {
 		switch string(name) {
 		case "type", "trace_id", "parent_id", "subsegments":

@@ -156,7 +156,7 @@ func TestDocuments_asXRayReturnedThem(t *testing.T) {
 					continue
 				}
 				delete(want, recordedKey(doc))
-				for _, diff := range differences("", ownIDsAside(doc), ownIDsAside(expected)) {
+				for _, diff := range differences("", replaceOwnIDs(doc), replaceOwnIDs(expected)) {
 					t.Errorf("document %s%s", d.ID, diff)
 				}
 			}
@@ -198,7 +198,7 @@ func TestDocuments_inferredSegmentsAsXRayMadeThem(t *testing.T) {
 			}
 			for _, want := range r.Inferred {
 				parent := want["parent_id"].(string)
-				for _, diff := range differences("", ownIDsAside(made[parent]), ownIDsAside(want)) {
+				for _, diff := range differences("", replaceOwnIDs(made[parent]), replaceOwnIDs(want)) {
 					t.Errorf("inferred from %s%s", parent, diff)
 				}
 			}
@@ -260,8 +260,8 @@ func recordedKey(doc map[string]any) string {
 	return fmt.Sprint(doc["id"])
 }
 
-// ownIDsAside replaces the ids that X-Ray made up.
-func ownIDsAside(doc map[string]any) map[string]any {
+// replaceOwnIDs replaces the ids that X-Ray made up.
+func replaceOwnIDs(doc map[string]any) map[string]any {
 	if doc["inferred"] != true {
 		return doc
 	}
