@@ -54,7 +54,7 @@ func (q *Query) ServiceGraph(ctx context.Context, account trace.Account, r Graph
 	if err != nil {
 		return nil, err
 	}
-	w.End++ // the end is part of the window here
+	w.End++ // the window includes its end
 	gq := answer.GraphQuery{Window: w, Group: group}
 	if q.Room != nil {
 		weight, err := q.store.WeighGraph(ctx, account, gq)

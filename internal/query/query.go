@@ -39,8 +39,8 @@ const (
 // Query answers requests from one store.
 type Query struct {
 	store Answers
-	// Groups finds the filters of groups that expressions name; nil: there are
-	// no groups but Default. It is set before the first question.
+	// Groups finds the filters of the groups that expressions name; nil: only
+	// Default exists. Set it before the first request.
 	Groups Groups
 	// History finds a group's filters, present and past; nil: only Default exists.
 	History History
@@ -64,15 +64,15 @@ type Answers interface {
 	Weights
 }
 
-// Weights tell about how many bytes of memory answers take, before they are made.
+// Weights estimates how many bytes of memory answers take, before they are made.
 type Weights interface {
 	Weigh(ctx context.Context, account trace.Account, ids []trace.ID) (all, largest int64, err error)
 	WeighGraph(ctx context.Context, account trace.Account, q answer.GraphQuery) (int64, error)
 	Heaviest(ctx context.Context, account trace.Account, w trace.Window) (int64, error)
 }
 
-// History finds what belongs to an account's group, by name or by ARN; the other
-// is "". Default is a nil group.
+// History finds the filters of an account's group, by name or by ARN; the other is
+// "". Default is a nil group.
 type History func(ctx context.Context, account trace.Account, name, arn string) (g *answer.Group, found bool, err error)
 
 // Groups finds the present filter of an account's group, by name or by ARN; the
@@ -203,7 +203,7 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 // GroupName names a group by its name or by its ARN; if both are empty, Default.
 type GroupName struct{ Name, ARN string }
 
-// history returns what belongs to a group.
+// history returns a group with its filters.
 func (q *Query) history(ctx context.Context, account trace.Account, n GroupName) (*answer.Group, error) {
 	if n == (GroupName{}) {
 		return nil, nil
