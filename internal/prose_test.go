@@ -33,6 +33,11 @@ var dialect = []struct {
 	{`\bspeaks? against\b`, "no fact speaks against it", "excludes"},
 	{`\bwhat (there is|is left|is there)\b`, "what is left of it", "the rest, the others, the existing …"},
 	{`\bin place of\b`, "a tree in place of a list", "instead of"},
+	{`\bbut for\b`, "all files but for the lock", "except"},
+	{`\bso many (bytes|entries|files|rows|spans|times|traces)\b`, "a file of so many bytes", "a number: of n bytes, of size bytes"},
+	{`\btak(e|es|en|ing) away\b`, "what was taken away", "subtracts, removes"},
+	{`\btold apart\b`, "names are told apart", "distinguished, kept"},
+	{`\b(gives?|given|gave) back\b`, "the bytes are given back", "returns, restores"},
 }
 
 // unread lists folders whose texts have not been rewritten yet.
