@@ -190,7 +190,7 @@ func statsJSON(out io.Writer, r *local.Report) error {
 	return e.Encode(v)
 }
 
-// engine is how a data directory is looked at that no server has open.
+// engine returns the options to inspect a data directory that no server has open.
 func engine(dir string) local.Options {
 	return local.Options{Dir: dir, Rules: answer.NewRules(answer.Options{Retention: -1})}
 }

@@ -103,7 +103,8 @@ func (b *SeriesBuilder) observe(sums map[trace.Time]*Sum, t *trace.Trace, member
 // Old tells that some counts belong to the requested group only by an older filter.
 func (b *SeriesBuilder) Old() { b.old = true }
 
-// Entities returns how many completed entities Minute counted.
+// Entities returns how many completed entities Minute counted, without those that
+// Remove subtracted.
 func (b *SeriesBuilder) Entities() int64 { return b.entities }
 
 // Minute counts completed entities of the minute with that start, times sign.

@@ -107,8 +107,8 @@ func (p *decoded) addTo(sum *assemble.Sum, n *names, first, end int32, sign int6
 	}
 }
 
-// AddSeries adds the counts of an owner's observations received in the minutes that
-// begin at the seconds [from, to) to a series, times sign.
+// AddSeries adds the counts of an owner's observations received in the seconds
+// [from, to) to a series, times sign, except minutes that end after to.
 func (f *File) AddSeries(b *assemble.SeriesBuilder, o Owner, from, to, sign int64) error {
 	to = floor(to, 60)
 	if from >= to {
@@ -130,13 +130,13 @@ func (f *File) AddSeries(b *assemble.SeriesBuilder, o Owner, from, to, sign int6
 	return s.add(minutes, from, to)
 }
 
-// adding is a run of AddSeries.
+// adding is the state of one call of AddSeries.
 type adding struct {
 	f            *File
 	b            *assemble.SeriesBuilder
 	o            Owner
 	sign         int64
-	nodes, edges []bool // which are selected
+	nodes, edges []bool // selected by the series
 }
 
 func (s *adding) add(l level, from, to int64) error {
