@@ -10,7 +10,6 @@ import (
 
 func TestRoom_isGivenBackWithTheContext(t *testing.T) {
 	r := NewRoom(100)
-	r.patience = time.Millisecond
 	first, done := context.WithCancel(t.Context())
 	if err := r.Take(first, 60); err != nil {
 		t.Fatal(err)
@@ -18,6 +17,7 @@ func TestRoom_isGivenBackWithTheContext(t *testing.T) {
 	if err := r.Take(first, 40); err != nil {
 		t.Fatalf("the rest: %v", err)
 	}
+	r.patience = time.Millisecond
 	if err := r.Take(t.Context(), 1); trace.KindOf(err) != trace.KindThrottled {
 		t.Errorf("no room: %v", err)
 	}
