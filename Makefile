@@ -46,11 +46,11 @@ soak: build ## write soak.md: 30 minutes at 80 % of the peak, and whether memory
 crashes: build ## kill the server 50 times under full load: what is lost, doubled, how fast it is back
 	FLUORO_BIN=$(CURDIR)/bin/fluoro FLUORO_CRASHES=50 $(GO) test -count=1 -timeout 60m -run TestCrash -v ./test/wire
 
-check: web/node_modules/.installed ## format, vet, staticcheck, import policy, habits, type check
+check: web/node_modules/.installed ## format, vet, staticcheck, import policy, habits, prose, type check
 	@test -z "$$(gofmt -l cmd internal test web/*.go)" || { gofmt -l cmd internal test web/*.go; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
-	$(GO) test -count=1 ./internal -run 'TestImports|TestHabits'
+	$(GO) test -count=1 ./internal -run 'TestImports|TestHabits|TestProse'
 	cd web && npm run check
 
 demo: build ## a small shop sends traffic to a running `make run`

@@ -49,8 +49,8 @@ var sources = []string{"cmd", "internal", "test", "web"}
 // countedFiles are the kinds of files whose length has a limit.
 var countedFiles = []string{".go", ".ts", ".tsx", ".css", ".js", ".mjs", ".py", ".java", ".sh"}
 
-// breach is one broken habit: name is what an exception calls it, what says the
-// habit and the measured number.
+// breach is one broken habit: name is its name in the list of exceptions, what
+// describes the habit and the measured number.
 type breach struct{ name, what string }
 
 func TestHabits(t *testing.T) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for a while: scripts/fuzz.sh [TIME], default 30s each.
+# Runs every fuzz target for some time: scripts/fuzz.sh [TIME], default 30s each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${1:-30s}

@@ -2,7 +2,7 @@
 # Installs what the black-box tests run: the AWS CLI, Chromium, a JDK with Maven
 # from Debian's packages; the official SDKs for Python, Node, Java and Go and the
 # stock X-Ray daemon from their registries. Everything but the packages goes below
-# .cache. A second run does nothing. What is missing afterwards fails.
+# .cache. A second run does nothing. Fails if anything is missing afterwards.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=$PWD/.cache
@@ -23,8 +23,8 @@ if [ ${#need[@]} -gt 0 ]; then
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}"
 fi
 
-# once NAME PRODUCT FILE... -- COMMAND runs a command unless it succeeded for these
-# files and what it makes is still there.
+# once NAME PRODUCT FILE... -- COMMAND runs a command unless it already succeeded for
+# these files and its product still exists.
 once() {
   local name=$1 product=$2 files=()
   shift 2

@@ -22,16 +22,16 @@ func backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "copy all data of a running service to one file",
-		Long: `backup asks a running service for all that it holds, traces and settings, as they
-are at one moment, and writes them to one file (a tar). The service goes on
-meanwhile. What it had acknowledged when the backup began is in it. The file gets
-its name when every checksum was verified and it is on disk.
+		Long: `backup copies all data of a running service, traces and settings, as of one
+moment, to one file (a tar). The service keeps running. The backup contains
+everything acknowledged before it began. The file gets its name only after every
+checksum was verified and all bytes are on disk.
 
-With --data it copies a data directory that no service is using.
+With --data it copies a data directory that no service uses.
 
   fluoro backup verify FILE    reads a backup and verifies every checksum
 
-Exit codes: 0 the backup is whole, 1 it failed (the reason is on standard error,
+Exit codes: 0 the backup is complete, 1 it failed (the reason is on standard error,
 no file is left), 2 wrong usage.`,
 		Example: `  fluoro backup --to fluoro-2026-11-25.tar
   fluoro backup --url http://10.0.0.7:2000 --to - | ssh vault 'cat > fluoro.tar'
@@ -44,13 +44,13 @@ no file is left), 2 wrong usage.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&to, "to", "", "file to write, which must not exist; - for standard output")
-	f.StringVar(&url, "url", "http://127.0.0.1:2000", "the service")
-	f.StringVar(&data, "data", "", "directory to copy instead, which no service may be using")
+	f.StringVar(&to, "to", "", "file to write; it must not exist yet; - for standard output")
+	f.StringVar(&url, "url", "http://127.0.0.1:2000", "URL of the service")
+	f.StringVar(&data, "data", "", "data directory to copy instead; no service may use it")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case to == "":
-			return usageError{cmd, errors.New("--to says where the backup goes")}
+			return usageError{cmd, errors.New("--to is required: the file to write")}
 		case data != "" && cmd.Flags().Changed("url"):
 			return usageError{cmd, errors.New("--data and --url exclude each other")}
 		}
@@ -77,7 +77,7 @@ func backupVerifyCommand() *cobra.Command {
 		Short: "read a backup and verify every checksum",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError{cmd, errors.New("name one file")}
+				return usageError{cmd, errors.New("give exactly one file")}
 			}
 			return nil
 		},
@@ -101,8 +101,8 @@ func verifyBackup(name string) (*backup.Manifest, error) {
 	return backup.Read(f, func(string, int64, io.Reader) error { return nil })
 }
 
-// backupTo writes a backup under a temporary name, reads it again and gives it
-// its name.
+// backupTo writes a backup under a temporary name, verifies it and gives it its
+// final name.
 func backupTo(ctx context.Context, to string, progress io.Writer, write func(context.Context, io.Writer) error) (m *backup.Manifest, err error) {
 	if _, err := os.Lstat(to); err == nil {
 		return nil, fmt.Errorf("%s exists already", to)
@@ -130,12 +130,12 @@ func backupTo(ctx context.Context, to string, progress io.Writer, write func(con
 		return nil, err
 	}
 	if m, err = verifyBackup(temp.Name()); err != nil {
-		return nil, fmt.Errorf("what was received is no whole backup: %w", err)
+		return nil, fmt.Errorf("the received backup is not whole: %w", err)
 	}
 	return m, os.Rename(temp.Name(), to)
 }
 
-// counted counts what is written through it.
+// counted counts the bytes written to it.
 type counted struct {
 	w     io.Writer
 	bytes atomic.Int64
@@ -147,7 +147,7 @@ func (c *counted) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// report prints every few seconds how much was written, until it is stopped.
+// report prints the number of bytes every few seconds, until stop is called.
 func (c *counted) report(w io.Writer) (stop func()) {
 	tick, done := time.NewTicker(3*time.Second), make(chan struct{})
 	go func() {
@@ -179,7 +179,7 @@ func download(ctx context.Context, url string, w io.Writer) error {
 		return fmt.Errorf("%s answered %s: %s", url, res.Status, strings.TrimSpace(string(text)))
 	}
 	if _, err := io.Copy(w, res.Body); err != nil {
-		return fmt.Errorf("the backup broke off: %w", err)
+		return fmt.Errorf("the backup was interrupted: %w", err)
 	}
 	return nil
 }
@@ -188,10 +188,10 @@ func restoreCommand() *cobra.Command {
 	var from string
 	cmd := &cobra.Command{
 		Use:   "restore",
-		Short: "make a data directory of a backup",
-		Long: `restore verifies a backup and writes what it holds to a new or empty directory,
-on which 'fluoro serve --data' then starts. The directory gets its name when every
-checksum is right and everything is on disk.
+		Short: "make a data directory from a backup",
+		Long: `restore verifies a backup and writes its files to a new or empty directory. Start
+'fluoro serve --data' on it. The directory gets its name only after every checksum
+was verified and all bytes are on disk.
 
 Exit codes: 0 restored, 1 failed (the reason is on standard error, nothing is
 left), 2 wrong usage.`,
@@ -199,13 +199,13 @@ left), 2 wrong usage.`,
   ssh vault 'cat fluoro.tar' | fluoro restore --from - --data ./restored`,
 		Args: noArguments,
 	}
-	cmd.Flags().StringVar(&from, "from", "", "the backup; - for standard input")
+	cmd.Flags().StringVar(&from, "from", "", "backup file; - for standard input")
 	data := dataFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		in := cmd.InOrStdin()
 		switch from {
 		case "":
-			return usageError{cmd, errors.New("--from says which backup")}
+			return usageError{cmd, errors.New("--from is required: the backup file")}
 		case "-":
 		default:
 			f, err := os.Open(from)

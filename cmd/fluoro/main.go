@@ -26,8 +26,8 @@ with an endpoint override. Nothing calls AWS.
   fluoro demo      send it the traffic of a small shop
   fluoro traces    delete traces
   fluoro backup    copy all data of a running service to one file
-  fluoro restore   make a data directory of such a file
-  fluoro store     look at a data directory: check it, count what it holds
+  fluoro restore   make a data directory from such a file
+  fluoro store     inspect a data directory: check it, count its traces
 
 Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -48,7 +48,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 }
 
-// usageError is a command line that cannot be understood.
+// usageError reports a wrong command line.
 type usageError struct {
 	cmd *cobra.Command
 	err error
@@ -66,7 +66,7 @@ func report(err error) int {
 	return 1
 }
 
-// noArguments refuses arguments that are no flags.
+// noArguments refuses arguments other than flags.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usageError{cmd, fmt.Errorf("unexpected argument %q", args[0])}

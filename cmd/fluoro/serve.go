@@ -12,13 +12,13 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "run the tracing service, its API and its console",
-		Long: `serve runs everything in one process, on an embedded store: it takes X-Ray
-datagrams, PutTraceSegments calls and OpenTelemetry spans, and answers the X-Ray
-API and the web console. What it acknowledged survives a crash. SIGTERM and
-SIGINT let running requests finish, write everything down and exit 0.
+		Long: `serve runs everything in one process with an embedded store: it receives X-Ray
+datagrams, PutTraceSegments calls and OpenTelemetry spans, and serves the X-Ray
+API and the web console. Acknowledged data survives a crash. On SIGTERM and SIGINT
+it finishes running requests, writes everything to disk and exits with 0.
 
-Every flag can also be given by the environment variable in brackets or by a
-YAML file (--config); a flag wins over the environment, that over the file.`,
+Every setting can also be an environment variable (in brackets) or a key of a YAML
+file (--config). A flag wins over the environment, the environment over the file.`,
 		Example: `  fluoro serve
   fluoro serve --data /var/lib/fluoro --region eu-west-1
   FLUORO_HTTP=127.0.0.1:3000 fluoro serve --udp off`,

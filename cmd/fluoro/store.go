@@ -20,9 +20,9 @@ import (
 func storeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "store",
-		Short: "look at a data directory: check it, count what it holds",
-		Long: `store looks at a data directory that no server is using; only accept changes
-something in it. While a server has the directory open, its commands refuse (exit 1).`,
+		Short: "inspect a data directory: check it, count its traces",
+		Long: `store inspects a data directory that no server uses; only accept changes it. While
+a server has the directory open, all commands fail with exit code 1.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{cmd, fmt.Errorf("unknown command %q", args[0])}
@@ -34,13 +34,13 @@ something in it. While a server has the directory open, its commands refuse (exi
 	return cmd
 }
 
-// dataFlag adds --data with the meaning it has for serve.
+// dataFlag adds --data, with the same default as for serve.
 func dataFlag(cmd *cobra.Command) *string {
 	value := os.Getenv(config.Env("data"))
 	if value == "" {
 		value = "./data"
 	}
-	return cmd.Flags().String("data", value, "directory that holds all traces [$FLUORO_DATA]")
+	return cmd.Flags().String("data", value, "data directory with all traces [$FLUORO_DATA]")
 }
 
 func storeCheckCommand() *cobra.Command {
@@ -48,11 +48,11 @@ func storeCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "verify every byte of a data directory",
 		Long: `check reads every log file and block of a data directory from beginning to end,
-and the control-plane records, verifies all checksums and decodes every record. It
-looks for files that must be there. Each damage is printed on standard output with
-its file and offset. Nothing is changed.
+and the control-plane records. It verifies all checksums, decodes every record and
+looks for missing files. It prints each damaged place on standard output, with file
+and offset. It changes nothing.
 
-Exit codes: 0 everything is sound, 1 damage was found or the directory cannot be
+Exit codes: 0 everything is sound, 1 there is damage or the directory cannot be
 read (the reason is on standard error), 2 wrong usage.`,
 		Example: `  fluoro store check
   fluoro store check --data /var/lib/fluoro`,
@@ -82,7 +82,7 @@ read (the reason is on standard error), 2 wrong usage.`,
 			say("note: %s\n", n)
 		}
 		if len(r.Damage) > 0 {
-			return errors.Join(failed, fmt.Errorf("%d places in %s are damaged", len(r.Damage), *data))
+			return errors.Join(failed, fmt.Errorf("%d damaged places in %s", len(r.Damage), *data))
 		}
 		say("%d files, %d bytes: sound\n", r.Files, r.BlockBytes+r.WALBytes)
 		return failed
@@ -93,11 +93,11 @@ read (the reason is on standard error), 2 wrong usage.`,
 func storeAcceptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "accept",
-		Short: "stop showing as damage what is missing and will not come back",
-		Long: `accept takes note that files which must be in a data directory are gone for good,
-and that what was lost with log files is lost: they are not shown as damage any more.
-It prints what that is. Restore what you can first. Files that are there and damaged
-are not touched, and go on being damage until you move them away.
+		Short: "stop reporting files that are lost for good",
+		Long: `accept acknowledges that missing files of a data directory, and data that was in
+lost log files, are lost for good. They are no longer reported as damage. It prints
+each of them. Put back every file you still have first. accept does not touch files
+that exist but are damaged: they are reported until you move them away.
 
 Exit codes: 0 done, 1 the directory cannot be read, 2 wrong usage.`,
 		Example: `  fluoro store accept --data /var/lib/fluoro`,
@@ -125,11 +125,11 @@ Exit codes: 0 done, 1 the directory cannot be read, 2 wrong usage.`,
 func storeStatsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats",
-		Short: "count what a data directory holds, by account",
+		Short: "count the traces of a data directory, by account",
 		Long: `stats prints for each account the number of traces and segments, its share of
-the block files in bytes, and when the oldest and the newest were received; then
-the number and bytes of blocks and the bytes of the log. Deleted and superseded
-copies are not counted.`,
+the block files in bytes, and when its oldest and newest trace were received; then
+the number and bytes of blocks and the bytes of the log. It does not count deleted
+and superseded copies.`,
 		Example: `  fluoro store stats --data /var/lib/fluoro
   fluoro store stats --json`,
 		Args: noArguments,
@@ -162,7 +162,7 @@ func statsTable(out io.Writer, r *local.Report) error {
 	for _, a := range r.Accounts {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\n", a.Account, a.Traces, a.Segments, a.Bytes, instant(a.Oldest), instant(a.Newest))
 	}
-	fmt.Fprintf(w, "\nblocks %d, %d bytes; log %d bytes; damaged places found %d\n", r.Blocks, r.BlockBytes, r.WALBytes, len(r.Damage))
+	fmt.Fprintf(w, "\nblocks %d, %d bytes; log %d bytes; damaged places %d\n", r.Blocks, r.BlockBytes, r.WALBytes, len(r.Damage))
 	return w.Flush()
 }
 
@@ -190,7 +190,7 @@ func statsJSON(out io.Writer, r *local.Report) error {
 	return e.Encode(v)
 }
 
-// engine is how a data directory is looked at that no server has open.
+// engine returns the options to inspect a data directory that no server has open.
 func engine(dir string) local.Options {
 	return local.Options{Dir: dir, Rules: answer.NewRules(answer.Options{Retention: -1})}
 }

@@ -45,35 +45,36 @@ func tracesDeleteCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "delete",
-		Short: "delete traces by id, or all that match a filter, for ever",
-		Long: `delete takes traces out of every answer of a running service at once; their bytes
-leave the disk within a day. It cannot be undone, but in a backup they stay.
+		Short: "delete traces permanently, by id or by filter",
+		Long: `delete removes traces from every answer of a running service at once; their bytes
+leave the disk within a day. This cannot be undone. Earlier backups still contain
+the traces.
 
-Name the traces with --id, or with --start and --end (when they start), and
---filter, a filter expression as in GetTraceSummaries. Without --yes they are only
-counted. A segment that arrives later begins its trace anew.
+Select traces with --id, or with --start, --end (when they start) and --filter, a
+filter expression as in GetTraceSummaries. Without --yes they are only counted. A
+segment that arrives later begins its trace anew.
 
-Times are RFC 3339, Unix seconds, or how long ago: 2h.
+A time is RFC 3339, Unix seconds, or a duration before now: 2h.
 
-Exit codes: 0 done, 1 failed (the reason is on standard error; some may be
+Exit codes: 0 done, 1 failed (the reason is on standard error; some traces may be
 deleted), 2 wrong usage.`,
 		Example: `  fluoro traces delete --id 1-58406520-a006649127e371903a2de979 --yes
   fluoro traces delete --start 24h --end 0s --filter 'annotation.tenant = "acme"'`,
 		Args: noArguments,
 	}
 	f := cmd.Flags()
-	f.StringVar(&url, "url", "http://127.0.0.1:2000", "the service")
+	f.StringVar(&url, "url", "http://127.0.0.1:2000", "URL of the service")
 	f.StringSliceVar(&d.IDs, "id", nil, "ids of traces, in X-Ray's or W3C's notation")
-	f.StringVar(&start, "start", "", "earliest start of a trace")
-	f.StringVar(&end, "end", "", "traces that start before; default now")
-	f.StringVar(&d.Filter, "filter", "", "filter expression; empty for all of the time")
-	f.BoolVar(&yes, "yes", false, "delete them")
+	f.StringVar(&start, "start", "", "delete traces that start at this time or later")
+	f.StringVar(&end, "end", "", "delete traces that start before this time; default now")
+	f.StringVar(&d.Filter, "filter", "", "filter expression; empty for all traces of that time")
+	f.BoolVar(&yes, "yes", false, "delete the traces instead of counting them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case len(d.IDs) > 0 && (start != "" || end != "" || d.Filter != ""):
 			return usageError{cmd, errors.New("--id excludes --start, --end and --filter")}
 		case len(d.IDs) == 0 && start == "":
-			return usageError{cmd, errors.New("name traces with --id, or with --start")}
+			return usageError{cmd, errors.New("select traces with --id, or with --start")}
 		}
 		if start != "" {
 			now := time.Now()
@@ -96,7 +97,7 @@ deleted), 2 wrong usage.`,
 		}
 		text := fmt.Sprintf("%d traces deleted", n)
 		if d.DryRun {
-			text = fmt.Sprintf("%d traces would be deleted; run this again with --yes to do it", n)
+			text = fmt.Sprintf("%d traces would be deleted; run this again with --yes to delete them", n)
 		}
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
 		return err
@@ -115,7 +116,7 @@ func parseInstant(text string, now time.Time) (float64, error) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return 0, fmt.Errorf("%q is neither a time (2026-11-25T10:00:00Z), nor Unix seconds, nor how long ago (2h)", text)
+		return 0, fmt.Errorf("%q is neither a time (2026-11-25T10:00:00Z), nor Unix seconds, nor a duration before now (2h)", text)
 	}
 	return float64(t.UnixNano()) / 1e9, nil
 }
@@ -144,7 +145,7 @@ func deleteTraces(ctx context.Context, url string, d *deletion) (int, error) {
 		Error  struct{ Message string }
 	}
 	if err := json.Unmarshal(text, &out); err != nil {
-		return 0, fmt.Errorf("%s answered %s, and no JSON: %.200q", url, res.Status, text)
+		return 0, fmt.Errorf("%s answered %s without JSON: %.200q", url, res.Status, text)
 	}
 	if res.StatusCode != http.StatusOK {
 		return 0, errors.New(out.Error.Message)

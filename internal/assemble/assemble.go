@@ -1,12 +1,13 @@
-// Package assemble joins the documents of a trace into one tree and says what it
-// means: nodes and edges, summary, root causes, service graph, and the documents
-// that BatchGetTraces shows. It is made of pure functions: no clock, no files.
+// Package assemble joins the documents of a trace into one tree and derives its
+// nodes and edges, summary, root causes, its part of the service graph, and the
+// documents that BatchGetTraces returns. It consists of pure functions: no clock, no
+// files.
 //
-// The rules are those of the X-Ray developer guide ("Segment documents",
-// "Inferred segments", "Service map") and of what the native service answers.
-// The result depends on the documents alone, not on how they were batched; their
-// order matters only where two documents tell different things of one observation:
-// the first complete one wins.
+// The rules follow the X-Ray developer guide ("Segment documents", "Inferred
+// segments", "Service map") and the native service's answers. The result depends
+// only on the documents, not on their batches; their order matters only if two
+// documents contradict each other about one observation: then the first complete one
+// wins.
 package assemble
 
 import (
@@ -19,29 +20,29 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Trace joins segments, given in the order in which they were accepted. The
-// segments are not changed; the trace shares their strings and raw bytes.
+// Trace joins segments, given in order of acceptance. It does not change the
+// segments; the trace shares their strings and raw bytes.
 func Trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
 	j := joiners.Get().(*joiner)
 	defer j.free()
 	return j.trace(id, segments)
 }
 
-// Assembler joins one trace after the other in the memory of the one before: a
-// trace is valid until the next call of Trace, an outline until the next call of
-// Outline. The zero value is ready.
+// Assembler joins one trace after another and reuses its memory: a trace is valid
+// until the next call of Trace, an outline until the next call of Outline. The zero
+// value is ready.
 type Assembler struct {
 	joiner  joiner
 	outline outline
 }
 
-// Trace is the function Trace.
+// Trace works like the function Trace.
 func (a *Assembler) Trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
 	a.joiner.memory.reset()
 	return a.joiner.trace(id, segments)
 }
 
-// Outline is the function Outline.
+// Outline works like the function Outline.
 func (a *Assembler) Outline(t *trace.Trace) *trace.Summary {
 	a.outline.values.Reset(maxKept)
 	return a.outline.of(t)
@@ -71,8 +72,8 @@ func (j *joiner) trace(id trace.ID, segments []*trace.Segment) *trace.Trace {
 	return t
 }
 
-// memory is what traces are made of. Of what it gives, all is set before it is
-// read.
+// memory allocates the parts of traces. It may return dirty values: callers set
+// every field before they read it.
 type memory struct {
 	traces   slab.Slab[trace.Trace]
 	entities slab.Slab[trace.Entity]
@@ -96,49 +97,52 @@ func (m *memory) reset() {
 // piece is one entity while a trace is being joined.
 type piece struct {
 	entity *trace.Entity
-	// around is the piece whose document embeds it, nil for documents of their own.
+	// around is the piece whose document embeds this one, nil if it has its own
+	// document.
 	around *piece
-	// parent is the piece that its ParentID leads to.
+	// parent is the piece that the entity's ParentID names.
 	parent *piece
-	// order is the place among its siblings in the document; independent
-	// subsegments come behind all embedded ones.
+	// order is the place among its siblings in the document; independent subsegments
+	// follow all embedded ones.
 	order int
-	// next is the place in pieces, plus 1, of another piece with the same id.
+	// next is the index in pieces, plus 1, of another piece with the same id.
 	next int32
-	// walked: 0 not yet, 1 on the way that is being walked, 2 before.
+	// walked is 0 before cut visits the piece, 1 while it is on the current path, 2
+	// afterwards.
 	walked uint8
-	// circle: its parents lead back to it, and this is where the circle is cut.
+	// circle is true if its parents lead back to it; the circle is cut at this
+	// piece.
 	circle bool
 }
 
 const independent = 1 << 30
 
-// joiner merges documents by entity id.
+// joiner collects the pieces of a trace by entity id.
 type joiner struct {
 	pieces  []piece  // in order of first appearance; they do not move
 	order   []*piece // the same, later sorted
-	slots   []int32  // a table of the ids: places in pieces + 1
+	slots   []int32  // a hash table of the ids: indexes in pieces + 1
 	shared  bool     // some ids have several pieces
 	stack   []level
 	path    []*piece
 	gaps    map[gapKey]*trace.Entity
 	refused []trace.Refused
-	// memory is what the trace keeps; its entities are made at once.
+	// memory holds everything that the trace keeps.
 	memory   memory
 	entities []trace.Entity
 }
 
-// level is how far a walk is among the subsegments of an entity.
+// level is the position of a walk among the subsegments of an entity.
 type level struct {
 	of    *trace.Entity
 	piece *piece
 	next  int
 }
 
-// joiners are used again: all that a trace keeps of one is its memory.
+// joiners are reused: a trace keeps only a joiner's memory.
 var joiners = sync.Pool{New: func() any { return new(joiner) }}
 
-// maxKept bounds how many pieces a joiner keeps the memory of.
+// maxKept limits the number of pieces whose memory a joiner keeps.
 const maxKept = 1 << 14
 
 func (j *joiner) free() {
@@ -153,7 +157,7 @@ func (j *joiner) free() {
 	joiners.Put(j)
 }
 
-// begin makes room for all entities of some segments.
+// begin allocates the pieces for all entities of some segments.
 func (j *joiner) begin(segments []*trace.Segment) {
 	n := 0
 	for _, s := range segments {
@@ -175,7 +179,7 @@ func (j *joiner) begin(segments []*trace.Segment) {
 	clear(j.slots)
 }
 
-// below is how many entities an entity embeds.
+// below returns the number of entities that an entity embeds.
 func (j *joiner) below(e *trace.Entity) (n int) {
 	if len(e.Subsegments) == 0 {
 		return 0
@@ -194,10 +198,10 @@ func (j *joiner) below(e *trace.Entity) (n int) {
 	return n
 }
 
-// slot is where in the table an id is, or belongs.
+// slot returns the slot of an id in the table, or the free slot where it belongs.
 func (j *joiner) slot(id trace.SegmentID) int {
 	mask := len(j.slots) - 1
-	// Ids are random, mostly; the multiplication is for those that count up.
+	// Most ids are random; the multiplication spreads ids that count up.
 	at := int(binary.BigEndian.Uint64(id[:])*0x9e3779b97f4a7c15>>32) & mask
 	for n := j.slots[at]; n != 0 && j.pieces[n-1].entity.ID != id; n = j.slots[at] {
 		at = (at + 1) & mask
@@ -205,7 +209,7 @@ func (j *joiner) slot(id trace.SegmentID) int {
 	return at
 }
 
-// first is the first piece of an id, nil if there is none.
+// first returns the first piece of an id, nil if there is none.
 func (j *joiner) first(id trace.SegmentID) *piece {
 	if n := j.slots[j.slot(id)]; n > 0 {
 		return &j.pieces[n-1]
@@ -213,7 +217,7 @@ func (j *joiner) first(id trace.SegmentID) *piece {
 	return nil
 }
 
-// following is the next piece with the same id, nil at the end.
+// following returns the next piece with the same id, nil at the end.
 func (j *joiner) following(p *piece) *piece {
 	if p.next == 0 {
 		return nil
@@ -221,9 +225,9 @@ func (j *joiner) following(p *piece) *piece {
 	return &j.pieces[p.next-1]
 }
 
-// document merges one document and says whether it changed anything. A complete
-// document that is known already is ignored whole; one in progress that comes too
-// late still brings what it embeds.
+// document merges one document and reports whether it changed anything. A complete
+// document that is already known is ignored as a whole; an outdated one in progress
+// still adds its embedded subsegments.
 func (j *joiner) document(s *trace.Segment) bool {
 	order := 0
 	if s.Independent {
@@ -249,8 +253,8 @@ func (j *joiner) document(s *trace.Segment) bool {
 	return changed
 }
 
-// entity adds an entity, or replaces a version of it that was in progress, and
-// says whether it did.
+// entity adds an entity, or replaces an earlier version that was in progress, and
+// reports whether it did.
 func (j *joiner) entity(e *trace.Entity, s *trace.Segment, around *piece, order int) (*piece, bool) {
 	p := j.known(e, around)
 	switch {
@@ -287,7 +291,7 @@ func (j *joiner) add(id trace.SegmentID) *piece {
 	return p
 }
 
-// known is the piece that is the same observation as an entity, nil if there is
+// known returns the piece that is the same observation as an entity, nil if there is
 // none.
 func (j *joiner) known(e *trace.Entity, around *piece) *piece {
 	for p := j.first(e.ID); p != nil; p = j.following(p) {
@@ -298,8 +302,7 @@ func (j *joiner) known(e *trace.Entity, around *piece) *piece {
 	return nil
 }
 
-// byStart orders entities so that the order in which they were accepted does not
-// matter.
+// byStart orders entities independently of the order of acceptance.
 func byStart(a, b *trace.Entity) int {
 	if a.Start != b.Start {
 		return cmp.Compare(a.Start, b.Start)
@@ -317,7 +320,7 @@ func kind(e *trace.Entity) trace.SpanKind {
 	return e.Span.Kind
 }
 
-// measure sets the trace's times over all entities.
+// measure sets the trace's times from all entities.
 func measure(t *trace.Trace, pieces []*piece) {
 	for i, p := range pieces {
 		e := p.entity

@@ -12,31 +12,31 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Names are made by senders, and there is no end to them: hosts, customers, ids in
-// a name by mistake. So a sum tells a limited number of them apart, and counts all
-// others as one node (docs/adr/0010-distinct-names.md). Nothing is lost of the
-// totals, and traces themselves stay as they are.
+// Senders choose names, and their number is unlimited: hosts, customers, ids in a
+// name by mistake. So a sum keeps a limited number of names and folds all others
+// into one node (docs/adr/0010-distinct-names.md). The totals stay exact, and traces
+// do not change.
 
-// Other is the identity of the node that stands for all nodes that a graph does
-// not tell apart. Its client node has the type that client nodes have. What a
-// sender calls by this very name and type is counted with it.
+// Other is the identity of the node that counts all folded nodes of a graph. Its
+// client node has the type of client nodes. If a sender uses this very name and
+// type, it is counted there, too.
 var Other = trace.Service{Name: "other services", Type: "fluoro::other"}
 
-// otherClient is the client node of all that is not told apart.
+// otherClient is the client node that counts all folded client nodes.
 var otherClient = trace.Service{Name: Other.Name, Type: "client"}
 
-// Limit is how many nodes a graph tells apart, not counting Other; 0 means all of
-// them. The other limits follow from it.
+// Limit is the number of nodes that a graph keeps, not counting Other; 0 means all
+// of them. The other limits follow from it.
 type Limit int
 
-// Edges is how many edges are told apart, and how many pairs of an edge and an alias.
-// Beside them each node may have an edge to and from Other.
+// Edges returns the number of edges that are kept, and of pairs of an edge and an
+// alias. In addition, each node may have an edge to and from Other.
 func (l Limit) Edges() int { return 2 * int(l) }
 
-// Links is how many links are resolved.
+// Links returns the number of links that are resolved.
 func (l Limit) Links() int { return 4 * int(l) }
 
-// other is what a node is counted as that is not told apart.
+// other returns the node that counts a folded node.
 func (k NodeKey) other() NodeKey {
 	if k.Client {
 		return NodeKey{otherClient, true}
@@ -44,21 +44,22 @@ func (k NodeKey) other() NodeKey {
 	return NodeKey{Other, false}
 }
 
-// IsOther says whether a node stands for those that are not told apart.
+// IsOther reports whether a node counts folded nodes.
 func (k NodeKey) IsOther() bool { return k == k.other() }
 
-// chooser says what a series counts. All of it is one node and one edge, which have
-// no names.
+// chooser tells what a series counts. Everything chosen is one node and one edge,
+// without names.
 type chooser interface {
 	WantsNode(NodeKey) bool
 	WantsEdge(EdgeKey) bool
 }
 
-// Most is how many nodes a sum may have, and half of how many edges, before Bound makes it smaller: by then it is
-// known which are the most frequent.
+// Most returns how many nodes a sum may have, and half of how many edges, before
+// Bound folds the least frequent ones: more names than the limit, so that their
+// frequencies are known by then.
 func (l Limit) Most() int { return int(l) * 5 / 2 }
 
-// newNode makes a node that is not there.
+// newNode makes a missing node.
 func (s *Sum) newNode(k NodeKey) *NodeSum {
 	if s.only != nil && k != (NodeKey{}) {
 		if !s.only.WantsNode(k) {
@@ -83,14 +84,15 @@ func (s *Sum) newNode(k NodeKey) *NodeSum {
 	return n
 }
 
-// clone is a key that does not keep the document in memory which has its name.
+// clone returns a copy of the key that does not keep the document with its name in
+// memory.
 func (k NodeKey) clone() NodeKey {
 	k.Name, k.Type, k.Account = strings.Clone(k.Name), strings.Clone(k.Type), strings.Clone(k.Account)
 	return k
 }
 
-// full says whether a name goes to Other: over the limit, or, of what is to be taken
-// away, if it is not where that is.
+// full reports whether a name is folded: if over is true, or, in a sum to be
+// subtracted, if there is false: the sum it is subtracted from has folded the name.
 func (s *Sum) full(over, there bool) bool {
 	if s.within != nil {
 		return !there
@@ -131,13 +133,13 @@ func (s *Sum) newEdge(k EdgeKey) *EdgeSum {
 	return e
 }
 
-// ofOther says whether an end of an edge stands for what is not told apart.
+// ofOther reports whether an end of an edge counts folded nodes.
 func (k EdgeKey) ofOther() bool { return k.From.IsOther() || k.To.IsOther() }
 
-// linkSample is which links are counted once there are too many: those with the
-// least hashes. It is the same ones whatever the order, so that links that are
-// taken away are those that were added.
-type linkSample struct{ above uint64 } // hashes above it do not count; 0: all do
+// linkSample selects the counted links if there are too many: those with the lowest
+// hashes. The selection does not depend on the order, so exactly the added links are
+// subtracted again.
+type linkSample struct{ above uint64 } // links with higher hashes do not count; 0: all count
 
 func (s *Sum) sampled(k LinkKey) bool {
 	if s.links.above > 0 && k.Hash() > s.links.above {
@@ -160,7 +162,8 @@ func (s *Sum) sampled(k LinkKey) bool {
 	return true
 }
 
-// Hash spreads what tells most links apart: the message and when it was received.
+// Hash spreads the parts that differ between most links: the message and its time of
+// receipt.
 func (k LinkKey) Hash() uint64 {
 	b := append(append(make([]byte, 0, 32), k.TraceID[:]...), k.ID[:]...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(k.Time))
@@ -170,18 +173,19 @@ func (k LinkKey) Hash() uint64 {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Names are the nodes, edges and aliases that are told apart. A nil Names is all
-// there are.
+// Names are the nodes, edges and aliases that are kept. A nil Names keeps all.
 type Names struct {
 	nodes   map[NodeKey]struct{}
 	edges   map[EdgeKey]struct{}
 	aliases map[trace.Service]struct{} // nil: all
-	// Edges to or from Other that are not told apart, either; with flat set, none is.
+	// gone are edges to or from Other that are folded, too; with flat set, all of
+	// them are.
 	gone map[EdgeKey]struct{}
 	flat bool
 }
 
-// NewNames is made of what is told apart; with aliases nil all of them are.
+// NewNames returns the Names that keep the given ones; with nil aliases all aliases
+// are kept.
 func NewNames(nodes []NodeKey, edges []EdgeKey, aliases []trace.Service) *Names {
 	return &Names{nodes: setOf(nodes), edges: setOf(edges), aliases: setOf(aliases)}
 }
@@ -197,7 +201,7 @@ func setOf[K comparable](list []K) map[K]struct{} {
 	return set
 }
 
-// Node is what a node is counted as.
+// Node returns the node that counts the given one.
 func (n *Names) Node(k NodeKey) NodeKey {
 	if n == nil {
 		return k
@@ -208,8 +212,8 @@ func (n *Names) Node(k NodeKey) NodeKey {
 	return k.other()
 }
 
-// Edge is what an edge is counted as. Of an edge that is not told apart it is
-// known whom it leads from.
+// Edge returns the edge that counts the given one. A folded edge still has its
+// source.
 func (n *Names) Edge(k EdgeKey) EdgeKey {
 	if n == nil {
 		return k
@@ -224,12 +228,12 @@ func (n *Names) Edge(k EdgeKey) EdgeKey {
 	return to
 }
 
-// others is the edge between all that is not told apart.
+// others returns the edge between the nodes that count folded ones.
 func (k EdgeKey) others() EdgeKey { return EdgeKey{k.From.other(), k.To.other()} }
 
-// Repair looks at an edge that was counted by these names, and says whether they had
-// to become fewer: more was taken away of it than there is, so that what was added was
-// counted as another edge to or from Other. Both are one then.
+// Repair looks at an edge counted under these names and reports whether it had to
+// fold more: if more was subtracted from the edge than it has, a part of its counts
+// was added to another edge to or from Other. Both become one edge then.
 func (n *Names) Repair(k EdgeKey, e *EdgeSum) bool {
 	if n == nil || n.flat || !k.ofOther() || !e.negative() {
 		return false
@@ -245,7 +249,7 @@ func (n *Names) Repair(k EdgeKey, e *EdgeSum) bool {
 	return true
 }
 
-// FoldAliases counts the aliases of an edge as Other that are not told apart.
+// FoldAliases counts the folded aliases of an edge as Other.
 func (n *Names) FoldAliases(e *EdgeSum) {
 	if n == nil {
 		return
@@ -258,7 +262,7 @@ func (n *Names) FoldAliases(e *EdgeSum) {
 	}
 }
 
-// Fold counts as Other what is not told apart.
+// Fold moves the counts of folded names to Other.
 func (n *Names) Fold(s *Sum) {
 	if n == nil {
 		return
@@ -285,21 +289,21 @@ func (n *Names) Fold(s *Sum) {
 	}
 }
 
-// Census counts how frequent names are, to choose those that are told apart. The
-// zero value is ready.
+// Census counts how frequent names are, to choose the ones to keep. The zero value
+// is ready.
 type Census struct {
 	nodes   map[NodeKey]int64
 	edges   map[EdgeKey]int64
 	aliases map[trace.Service]int64
-	// wrong is set when more was taken away of a name than there is of it: what was
-	// added of it was counted as Other, where the rest belongs.
+	// wrong is set if more was subtracted from a name than it has: a part of its
+	// counts was added to Other, so the rest belongs there, too.
 	wrong bool
 }
 
-// never is the frequency of a name that must not be told apart.
+// never is the frequency of a name that must be folded.
 const never = -1 << 62
 
-// Node counts what a part has of a node.
+// Node counts a part of a node.
 func (c *Census) Node(k NodeKey, n *NodeSum) {
 	if c.nodes == nil {
 		c.nodes = map[NodeKey]int64{}
@@ -311,7 +315,7 @@ func (c *Census) Node(k NodeKey, n *NodeSum) {
 	}
 }
 
-// Edge counts what a part has of an edge.
+// Edge counts a part of an edge.
 func (c *Census) Edge(k EdgeKey, e *EdgeSum) {
 	if c.edges == nil {
 		c.edges, c.aliases = map[EdgeKey]int64{}, map[trace.Service]int64{}
@@ -321,7 +325,7 @@ func (c *Census) Edge(k EdgeKey, e *EdgeSum) {
 		c.edges[k], c.wrong = never, true
 	case c.edges[k] != never:
 		c.edges[k] += e.Seen
-		c.wrong = c.wrong || wrong // Repair mends it
+		c.wrong = c.wrong || wrong // Repair corrects it
 	}
 	for a, n := range e.Aliases {
 		switch {
@@ -333,7 +337,7 @@ func (c *Census) Edge(k EdgeKey, e *EdgeSum) {
 	}
 }
 
-// Add counts all of a sum.
+// Add counts a whole sum.
 func (c *Census) Add(s *Sum) {
 	for k, n := range s.Nodes {
 		c.Node(k, n)
@@ -343,8 +347,8 @@ func (c *Census) Add(s *Sum) {
 	}
 }
 
-// Names are the most frequent ones; of equally frequent ones those that come first
-// by name. It is nil when all are told apart. folded is how many are not.
+// Names returns the most frequent names; of equally frequent ones the first in
+// order. It is nil if all are kept. folded is the number of folded names.
 func (c *Census) Names(limit Limit) (n *Names, folded int) {
 	if limit <= 0 || !c.wrong && len(c.nodes) <= int(limit) && len(c.edges) <= limit.Edges() && len(c.aliases) <= limit.Edges() {
 		return nil, 0
@@ -352,7 +356,7 @@ func (c *Census) Names(limit Limit) (n *Names, folded int) {
 	n = &Names{}
 	var gone [3]int
 	n.nodes, gone[0] = most(c.nodes, int(limit), compareNodeKeys, NodeKey.IsOther)
-	// Of edges those count that are left when their nodes are.
+	// An edge counts under the names that its nodes have after folding.
 	edges := make(map[EdgeKey]int64, len(c.edges))
 	for k, count := range c.edges {
 		if to := (EdgeKey{n.Node(k.From), n.Node(k.To)}); to == k {
@@ -366,8 +370,8 @@ func (c *Census) Names(limit Limit) (n *Names, folded int) {
 	return n, gone[0] + gone[1] + gone[2]
 }
 
-// most are the most frequent of some names. Those that always are told apart do not
-// count.
+// most returns the most frequent names. Names that are always kept do not count
+// towards the limit.
 func most[K comparable](counts map[K]int64, limit int, compare func(a, b K) int, always func(K) bool) (kept map[K]struct{}, gone int) {
 	kept = map[K]struct{}{}
 	var list []K
@@ -396,8 +400,8 @@ func compareNodeKeys(a, b NodeKey) int {
 	return cmp.Or(byIdentity(a.Service, b.Service), cmp.Compare(flag(a.Client), flag(b.Client)))
 }
 
-// Bound counts the least frequent names as Other once there are more than the limit
-// by a quarter; with all set, once there are more than the limit. folded is how many.
+// Bound folds the least frequent names into Other if they exceed the limit by a
+// quarter; with all set, if they exceed the limit at all. folded is their number.
 func (s *Sum) Bound(all bool) (folded int) {
 	limit := int(s.Limit)
 	switch {
@@ -425,8 +429,7 @@ func (s *Sum) Bound(all bool) (folded int) {
 	return folded
 }
 
-// folded says whether there may be too many edges or aliases, or something that was
-// counted as Other.
+// folded reports whether there may be too many edges or aliases, or counts of Other.
 func (s *Sum) folded() bool {
 	if len(s.Edges) > s.Limit.Edges() || s.Nodes[NodeKey{Other, false}] != nil || s.Nodes[NodeKey{otherClient, true}] != nil {
 		return true
@@ -441,8 +444,8 @@ func (s *Sum) folded() bool {
 	return aliases > s.Limit.Edges()
 }
 
-// negative says whether more was taken away of a node than there was. Nothing is
-// counted of a node without that it appears.
+// negative reports whether more was subtracted from a node than it had. Every count
+// of a node comes with an appearance in Seconds.
 func (n *NodeSum) negative() bool {
 	return n.Seconds.Total() < n.Statistics.Total() || n.Roots < 0 || n.Active < 0 || negative(&n.Seconds) || negativeTimes(&n.Statistics, &n.ResponseTimes) || negative(n.Durations.Counts())
 }
@@ -451,7 +454,7 @@ func (e *EdgeSum) negative() bool {
 	return e.Seen < max(0, e.Statistics.Total()) || negativeTimes(&e.Statistics, &e.ResponseTimes)
 }
 
-// Floor lets no count of a node be below zero.
+// Floor raises negative counts of a node to zero.
 func (n *NodeSum) Floor() {
 	if n.negative() {
 		n.Roots, n.Active = max(0, n.Roots), max(0, n.Active)
@@ -461,8 +464,8 @@ func (n *NodeSum) Floor() {
 	}
 }
 
-// Floor lets no count of an edge be below zero. An edge of which it is not known
-// where it leads to can have been counted with several others.
+// Floor raises negative counts of an edge to zero. An edge to or from Other may have
+// been counted as several edges.
 func (e *EdgeSum) Floor() {
 	if e.negative() {
 		floorTimes(&e.Statistics, &e.ResponseTimes)

@@ -10,7 +10,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// A series goes on where the page before ended, and counts nothing twice.
+// A page of a series continues where the previous page ended, and nothing is counted
+// twice.
 func TestSeries_hasPages(t *testing.T) {
 	const minutes, limit = 500, 20
 	for _, period := range []time.Duration{time.Minute, 5 * time.Minute} {
@@ -56,7 +57,8 @@ func TestSeries_hasPages(t *testing.T) {
 	}
 }
 
-// Of too many links the same ones count in any order, and taken away none is left.
+// If there are too many links, the same ones count in any order, and none remains
+// after subtraction.
 func TestSum_samplesLinks(t *testing.T) {
 	links := make([]assemble.LinkKey, 1000)
 	for i := range links {
@@ -91,7 +93,7 @@ func TestSum_samplesLinks(t *testing.T) {
 	}
 }
 
-// The most frequent names stay, whatever comes first, and the others add up.
+// The most frequent names are kept, whichever arrive first, and the others add up.
 func TestBound_keepsTheMostFrequent(t *testing.T) {
 	s := &assemble.Sum{Limit: 20}
 	node := func(i int) *assemble.NodeSum {

@@ -94,8 +94,8 @@ func withTraceID(t *testing.T, doc json.RawMessage) []byte {
 	return append([]byte(`{"trace_id":"1-00000000-000000000000000000000000",`), doc[1:]...)
 }
 
-// Views: what is asked about, in the fewest words that tell answers apart. A
-// service is "name|type"; sets are sorted.
+// Views write an answer in the fewest words that distinguish answers. A service is
+// "name|type"; sets are sorted.
 
 func identity(s trace.Service) string { return s.Name + "|" + s.Type }
 

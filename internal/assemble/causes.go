@@ -9,17 +9,15 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// causes finds where faults (or errors) start. A walk begins at a flagged
-// segment, or the callee of a flagged call that sent no segment, to which no
-// flagged segment leads through flagged entities alone. It goes down through
-// flagged children to the deepest evidence: an entity with exceptions, or a
-// flagged call to a callee without segment. A walk without evidence gives
-// nothing.
+// causes finds where faults (or errors) start. A walk begins at a flagged segment,
+// or at the callee of a flagged call that sent no segment, unless a flagged segment
+// leads there through flagged entities only. It descends through flagged children to
+// the deepest evidence: an entity with exceptions, or a flagged call to a callee
+// without a segment. A walk without evidence yields no cause.
 //
-// An entity whose cause names an exception leads to the owner of that exception
-// and to nothing else, so what is beside that way is a start as well. Causes
-// that begin at segments come first, those that begin at inferred callees after
-// them.
+// If an entity's cause names an exception, the walk continues only at the owner of
+// that exception, so flagged entities beside that path are starts as well. Causes
+// that begin at segments precede those that begin at inferred callees.
 func causes(t *trace.Trace, flagged func(*trace.Entity) bool) []trace.RootCause {
 	var starts, calls []*trace.Entity
 	var w *walk
@@ -41,8 +39,8 @@ func causes(t *trace.Trace, flagged func(*trace.Entity) bool) []trace.RootCause 
 		}
 	}
 	var out []trace.RootCause
-	// A way to an owner may pass entities that are not flagged, behind which there
-	// are starts of their own: they are on that way already.
+	// A path to an owner may pass unflagged entities, with starts below them: these
+	// are already on that path.
 	var passed map[*trace.Entity]bool
 	if w != nil && w.owners != nil {
 		passed = map[*trace.Entity]bool{}
@@ -68,7 +66,7 @@ func causes(t *trace.Trace, flagged func(*trace.Entity) bool) []trace.RootCause 
 	return out
 }
 
-// inferredCause is the service of a callee that sent no segment.
+// inferredCause returns the service of a callee that sent no segment.
 func inferredCause(e *trace.Entity, coverage func(*trace.Entity) float64) trace.CauseService {
 	service := callee(e)
 	ce := trace.CauseEntity{Name: service.Name}
@@ -78,22 +76,24 @@ func inferredCause(e *trace.Entity, coverage func(*trace.Entity) float64) trace.
 	return trace.CauseService{Service: service, Inferred: true, Entities: []trace.CauseEntity{ce}}
 }
 
-// walk looks for evidence below starts. It is used for one kind of cause of one
+// walk looks for evidence below starts. One walk serves one kind of cause of one
 // trace.
 type walk struct {
 	flagged func(*trace.Entity) bool
-	// depth is how many steps below an entity its deepest evidence is; -1: none.
+	// depth is the number of steps from an entity down to its deepest evidence; -1:
+	// none.
 	depth map[*trace.Entity]int
-	// owners are the entities that hold an exception that is referred to, by its
-	// id and in the order of their places. It and places are nil without references.
+	// owners are the entities with a referenced exception, by its id, in the order
+	// of their places. owners and places are nil if nothing refers to an exception.
 	owners map[string][]*trace.Entity
 	places map[*trace.Entity]place
-	// aboves is what above found for some entities that are neither segments nor refer.
+	// aboves caches results of above, for entities that are neither segments nor
+	// refer to exceptions.
 	aboves map[*trace.Entity]*trace.Entity
 }
 
-// place says what is below an entity: those whose first is above the entity's
-// first, up to its last.
+// place identifies the entities below an entity: their first is above the entity's
+// first and at most its last.
 type place struct{ first, last int }
 
 func newWalk(t *trace.Trace, flagged func(*trace.Entity) bool) *walk {
@@ -118,8 +118,8 @@ func newWalk(t *trace.Trace, flagged func(*trace.Entity) bool) *walk {
 	return w
 }
 
-// number gives places to an entity and to all below it, and notes the owners
-// among them.
+// number assigns places to an entity and all entities below it, and collects the
+// owners among them.
 func (w *walk) number(root *trace.Entity) {
 	stack := []*trace.Entity{root}
 	for len(stack) > 0 {
@@ -144,17 +144,17 @@ func (w *walk) number(root *trace.Entity) {
 	}
 }
 
-// refers says whether an entity's cause is the id of an exception that another
-// entity holds.
+// refers reports whether an entity's cause is the id of an exception in another
+// entity.
 func refers(e *trace.Entity) bool { return e.Cause.Ref != "" && len(e.Cause.Exceptions) == 0 }
 
-// maxReferences bounds how many entities with references above one entity are
-// looked at; the time that a long chain of them takes would grow with its square.
+// maxReferences limits how many referring entities above one entity are examined;
+// without it, the time for a long chain would grow with the square of its length.
 const maxReferences = 256
 
-// explains says whether flagged entities lead from a flagged segment above to e:
-// then e is on that segment's way, not a start. References on the way must lead
-// to e, or to what is above or below it.
+// explains reports whether flagged entities lead from a flagged segment above down
+// to e: then e is on that segment's path and not a start. References on the path
+// must lead to e, or to an entity above or below it.
 func (w *walk) explains(e *trace.Entity) bool {
 	references := 0
 	for above := w.above(e); above != nil; above = w.above(above) {
@@ -171,10 +171,10 @@ func (w *walk) explains(e *trace.Entity) bool {
 	return false
 }
 
-// above is the nearest entity above e that is a segment or refers to an exception,
-// nil if what lies between is not all flagged.
+// above returns the nearest entity above e that is a segment or refers to an
+// exception, nil if an entity between them is not flagged.
 func (w *walk) above(e *trace.Entity) (found *trace.Entity) {
-	var between []*trace.Entity // what is worth remembering: most ways are short
+	var between []*trace.Entity // worth caching: most paths are short
 	steps := 0
 	for p := e.Parent; p != nil && w.flagged(p); p = p.Parent {
 		if !p.Subsegment || refers(p) {
@@ -198,7 +198,7 @@ func (w *walk) above(e *trace.Entity) (found *trace.Entity) {
 	return found
 }
 
-// path lists the entities from the start to its evidence, nil if there is none.
+// path lists the entities from the start down to its evidence, nil if there is none.
 func (w *walk) path(start *trace.Entity) []*trace.Entity {
 	w.measure(start)
 	if w.depth[start] < 0 {
@@ -220,8 +220,8 @@ func (w *walk) path(start *trace.Entity) []*trace.Entity {
 	}
 }
 
-// measure fills depth for start and all that a walk from it may pass, what is
-// below first; with its own stack, because chains may be long.
+// measure fills depth for start and all entities that a walk from it may pass,
+// lowest first. It uses its own stack, because chains may be long.
 func (w *walk) measure(start *trace.Entity) {
 	stack := []*trace.Entity{start}
 	for len(stack) > 0 {
@@ -244,8 +244,8 @@ func (w *walk) measure(start *trace.Entity) {
 	}
 }
 
-// below yields where a walk may go on from an entity: to the owner of the
-// exception that its cause names, else to its flagged children.
+// below yields the entities where a walk may continue: the owner of the exception
+// that the entity's cause names, otherwise its flagged children.
 func (w *walk) below(e *trace.Entity) iter.Seq[*trace.Entity] {
 	return func(yield func(*trace.Entity) bool) {
 		if refers(e) {
@@ -262,7 +262,7 @@ func (w *walk) below(e *trace.Entity) iter.Seq[*trace.Entity] {
 	}
 }
 
-// next is the entity to go on with, nil to stop here.
+// next returns the entity where the walk continues, nil to stop.
 func (w *walk) next(e *trace.Entity) *trace.Entity {
 	var best *trace.Entity
 	for c := range w.below(e) {
@@ -273,8 +273,8 @@ func (w *walk) next(e *trace.Entity) *trace.Entity {
 	return best
 }
 
-// owner is the entity below e that holds the exception which e's cause names, nil
-// if there is none. It need not be flagged.
+// owner returns the entity below e that has the exception named by e's cause, nil if
+// there is none. It need not be flagged.
 func (w *walk) owner(e *trace.Entity) *trace.Entity {
 	own, known := w.places[e]
 	if !known {
@@ -290,14 +290,14 @@ func (w *walk) owner(e *trace.Entity) *trace.Entity {
 	return nil
 }
 
-// isBelow says whether parents lead from one entity to another.
+// isBelow reports whether an entity is below another one in the tree.
 func (w *walk) isBelow(e, above *trace.Entity) bool {
 	x, y := w.places[e], w.places[above]
 	return x.first > y.first && x.first <= y.last
 }
 
-// betterCause prefers calls to callees without segments, then what began
-// earlier. (Among equals the native choice depends on ids.)
+// betterCause prefers calls to callees without segments, then the earlier start.
+// (Among equals, the native choice depends on ids.)
 func betterCause(a, b *trace.Entity) bool {
 	if infers(a) != infers(b) {
 		return infers(a)
@@ -305,7 +305,7 @@ func betterCause(a, b *trace.Entity) bool {
 	return cmp.Or(cmp.Compare(a.Start, b.Start), bytes.Compare(a.ID[:], b.ID[:])) < 0
 }
 
-// children are the subsegments and child segments of an entity.
+// children returns the subsegments and child segments of an entity.
 func children(e *trace.Entity) []*trace.Entity {
 	if len(e.Callees) == 0 {
 		return e.Subsegments
@@ -343,9 +343,9 @@ func responseCauses(t *trace.Trace) []trace.RootCause {
 	return []trace.RootCause{{Services: onServices(path, coverage), ClientImpacting: true}}
 }
 
-// onServices groups a path by the services it passes. A call to a callee without
-// segment ends in a service of its own. coverage is nil for fault and error
-// causes, which show exceptions instead.
+// onServices groups a path by service. A call to a callee without a segment ends in
+// its own service. coverage is nil for fault and error causes, which show exceptions
+// instead.
 func onServices(path []*trace.Entity, coverage func(*trace.Entity) float64) []trace.CauseService {
 	var out []trace.CauseService
 	entity := func(e *trace.Entity) trace.CauseEntity {

@@ -16,18 +16,18 @@ type Document struct {
 	JSON []byte
 }
 
-// Documents renders a trace: one compact JSON document per segment, subsegments
-// folded in, and one per inferred segment. Members that Fluoro does not know and
-// the spelling of numbers are kept. Every Entity.Raw must be set. duration is
-// from the first start to the last end of what is shown; known is false when
-// nothing of it is completed, or the last end lies before the first start. Subsegment
-// documents whose parent has not arrived are not shown, as X-Ray does it.
+// Documents renders a trace as compact JSON: one document per segment, with its
+// subsegments folded in, and one per inferred segment. Unknown members and the
+// spelling of numbers are kept. Every Entity.Raw must be set. duration runs from the
+// first start to the last end of the returned entities; known is false if none is
+// completed, or if the last end lies before the first start. As in X-Ray, subsegment
+// documents whose parent has not arrived are omitted.
 func Documents(t *trace.Trace) (docs []Document, duration time.Duration, known bool) {
 	return documents(t, false)
 }
 
-// AllDocuments is Documents with the subsegments whose parent has not arrived,
-// under a segment that stands for it.
+// AllDocuments is like Documents, and includes the subsegments whose parent has not
+// arrived, below a placeholder.
 func AllDocuments(t *trace.Trace) (docs []Document, duration time.Duration, known bool) {
 	return documents(t, true)
 }
@@ -35,7 +35,7 @@ func AllDocuments(t *trace.Trace) (docs []Document, duration time.Duration, know
 func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duration, known bool) {
 	first, last := trace.MaxTime, trace.MinTime
 	for _, s := range t.Segments {
-		if !all && natively(s) {
+		if !all && omittedNatively(s) {
 			continue
 		}
 		for e := range Within(s) {
@@ -47,7 +47,7 @@ func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duratio
 		docs = append(docs, Document{ID: s.ID.String(), JSON: appendEntity(nil, t, s)})
 	}
 	for _, s := range t.Segments {
-		if !all && natively(s) {
+		if !all && omittedNatively(s) {
 			continue
 		}
 		for e := range Within(s) {
@@ -62,19 +62,18 @@ func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duratio
 	return docs, last.Sub(first), true
 }
 
-// natively says whether X-Ray does not show what a segment holds: subsegment
-// documents alone, which wait for their parent.
-func natively(s *trace.Entity) bool {
+// omittedNatively reports whether X-Ray omits a segment: a placeholder that has only
+// subsegment documents, which wait for their parent.
+func omittedNatively(s *trace.Entity) bool {
 	return s.Gap == trace.GapParent && !slices.ContainsFunc(s.Subsegments, func(e *trace.Entity) bool { return e.Span != nil })
 }
 
-// Parts renders a trace as Documents does, but a segment whose document would be
-// longer than limit bytes comes without its subsegments, and each of those, at any
-// depth, as a document of its own behind it, as it would be sent alone. A single
-// entity may still be longer.
+// Parts renders a trace as Documents does, except that a segment whose document
+// would exceed limit bytes is followed by each of its subsegments, at any depth, as
+// an independent document. A single entity may still exceed the limit.
 func Parts(t *trace.Trace, limit int) []Document {
 	docs, _, _ := Documents(t)
-	shown := slices.DeleteFunc(slices.Clone(t.Segments), natively)
+	shown := slices.DeleteFunc(slices.Clone(t.Segments), omittedNatively)
 	var out []Document
 	for i, d := range docs {
 		if len(d.JSON) <= limit || i >= len(shown) {
@@ -95,7 +94,7 @@ func Parts(t *trace.Trace, limit int) []Document {
 	return out
 }
 
-// object appends members of a JSON object.
+// object appends members to a JSON object.
 type object struct {
 	b     []byte
 	empty bool
@@ -103,7 +102,7 @@ type object struct {
 
 func openObject(b []byte) object { return object{append(b, '{'), true} }
 
-// name appends a member's name, as it stands between quotes in JSON text.
+// name appends a member's name, given as it stands between quotes in JSON text.
 func (o *object) name(name string) {
 	if !o.empty {
 		o.b = append(o.b, ',')
@@ -126,14 +125,14 @@ func (o *object) raw(name string, v jsonscan.Value) {
 
 func (o *object) close() []byte { return append(o.b, '}') }
 
-// frame is an entity that is being rendered: rendering keeps its own stack, as
-// subsegments may nest as deep as they chain.
+// frame is an entity being rendered: rendering uses its own stack, because
+// subsegments nest as deeply as they chain.
 type frame struct {
 	entity *trace.Entity
-	next   int // of its subsegments
+	next   int // index of its next subsegment
 }
 
-// appendEntity appends a segment with everything below it.
+// appendEntity appends a segment with all entities below it.
 func appendEntity(b []byte, t *trace.Trace, root *trace.Entity) []byte {
 	b = appendMembers(b, t, root)
 	stack := []frame{{entity: root}}
@@ -163,8 +162,8 @@ func appendEntity(b []byte, t *trace.Trace, root *trace.Entity) []byte {
 	return b
 }
 
-// appendMembers appends an entity's object without its subsegments and without
-// the closing brace. What a folded subsegment inherits is left out.
+// appendMembers appends an entity's object without its subsegments and without the
+// closing brace. It omits members that a folded subsegment inherits.
 func appendMembers(b []byte, t *trace.Trace, e *trace.Entity) []byte {
 	if e.Gap != trace.NoGap {
 		return appendGap(b, t, e)
@@ -178,7 +177,7 @@ func appendMembers(b []byte, t *trace.Trace, e *trace.Entity) []byte {
 				o.raw(n, v)
 			}
 		case "name":
-			o.text(n, e.Name) // cut to the service's length
+			o.text(n, e.Name) // cut to X-Ray's length
 		case "http":
 			o.name(n)
 			o.b = appendHTTP(o.b, v)
@@ -195,7 +194,7 @@ func appendMembers(b []byte, t *trace.Trace, e *trace.Entity) []byte {
 	return o.b
 }
 
-// appendGap appends the members of a segment that nobody sent.
+// appendGap appends the members of a placeholder.
 func appendGap(b []byte, t *trace.Trace, e *trace.Entity) []byte {
 	o := openObject(b)
 	o.text("name", e.Name)
@@ -235,7 +234,7 @@ func (o *object) flag(name string) {
 	o.b = append(o.b, "true"...)
 }
 
-// time appends epoch seconds with all their nanoseconds.
+// time appends epoch seconds with all nanoseconds.
 func (o *object) time(name string, at trace.Time) {
 	o.name(name)
 	if at < 0 {
@@ -248,7 +247,7 @@ func (o *object) time(name string, at trace.Time) {
 	}
 }
 
-// appendHTTP leaves out request.traced, which the service consumes.
+// appendHTTP omits request.traced, which the service consumes.
 func appendHTTP(b []byte, v jsonscan.Value) []byte {
 	if v.Get("request", "traced").Kind() == jsonscan.Missing {
 		return appendCompact(b, v)
@@ -271,8 +270,8 @@ func appendHTTP(b []byte, v jsonscan.Value) []byte {
 	return o.close()
 }
 
-// appendAWS computes resource_names of calls anew: the resource that was
-// resolved, or nothing.
+// appendAWS replaces the resource_names of calls with the resource that was
+// resolved, or with nothing.
 func appendAWS(b []byte, e *trace.Entity, v jsonscan.Value) []byte {
 	if v.Kind() != jsonscan.Object || !e.Subsegment || e.Namespace != "aws" {
 		return appendCompact(b, v)
@@ -301,7 +300,7 @@ func (o *object) resourceNames(resource string) {
 	o.b = append(o.b, ']')
 }
 
-// appendCause leaves out empty stacks of exceptions, as the service does.
+// appendCause omits empty stacks of exceptions, as the service does.
 func appendCause(b []byte, v jsonscan.Value) []byte {
 	if v.Get("exceptions").Kind() != jsonscan.Array {
 		return appendCompact(b, v)
@@ -371,7 +370,7 @@ func appendCompact(b []byte, v jsonscan.Value) []byte {
 	return b
 }
 
-// inferred renders the segment that stands for a callee without segments.
+// inferred renders the segment for a callee without a segment.
 func inferred(id trace.ID, e *trace.Entity) Document {
 	raw := jsonscan.Value(e.Raw)
 	own := madeID(e.ID, "inferred").String()

@@ -14,23 +14,23 @@ type GraphBuilder struct {
 	old    bool
 
 	linked   map[trace.ID][]LinkKey
-	linkedTo map[NodeKey]*NodeSum // nodes of which only links tell
+	linkedTo map[NodeKey]*NodeSum // nodes known only from links
 	links    map[EdgeKey]*trace.Histogram
 }
 
-// NewGraph makes an empty graph of what was received in a window; nil means
-// everything. The window applies to each completed entity's receipt.
+// NewGraph makes an empty graph of everything received in a window; nil means
+// everything. The window applies to the receipt of each completed entity.
 func NewGraph(window *trace.Window) *GraphBuilder {
 	return &GraphBuilder{window: window, sum: &Sum{}}
 }
 
-// Limited bounds how many names an empty graph tells apart.
+// Limited limits the names that an empty graph keeps.
 func (b *GraphBuilder) Limited(limit Limit) *GraphBuilder {
 	b.sum.Limit, b.sum.own = limit, limit > 0
 	return b
 }
 
-// Add counts those observations of a trace that belong to a group.
+// Add counts the observations of a trace that belong to a group.
 func (b *GraphBuilder) Add(t *trace.Trace, member Member) {
 	Observe(t, func(received trace.Time) *Sum {
 		if b.window != nil && !b.window.Contains(received) {
@@ -49,7 +49,7 @@ func (b *GraphBuilder) Add(t *trace.Trace, member Member) {
 	}
 }
 
-// Remove takes away what Add added.
+// Remove subtracts the counts of Add.
 func (b *GraphBuilder) Remove(t *trace.Trace, member Member) {
 	gone := NewGraph(b.window).Limited(b.sum.Limit)
 	gone.sum.within = b.sum
@@ -58,17 +58,16 @@ func (b *GraphBuilder) Remove(t *trace.Trace, member Member) {
 	b.sum.Bound(false)
 }
 
-// Sum is all that was added, for more to be added to it.
+// Sum returns the sum of all additions, so that callers can add more to it.
 func (b *GraphBuilder) Sum() *Sum { return b.sum }
 
-// Entities is how many completed entities were counted.
+// Entities returns how many completed entities were counted.
 func (b *GraphBuilder) Entities() int64 { return b.sum.Entities }
 
-// Old says that some of what is counted belongs to the group that was asked for
-// by an older filter.
+// Old tells that some counts belong to the requested group only by an older filter.
 func (b *GraphBuilder) Old() { b.old = true }
 
-// sort sorts the links by the traces they lead to, once.
+// sort sorts the links by the traces they point to, once.
 func (b *GraphBuilder) sort() {
 	if b.linked != nil {
 		return
@@ -76,13 +75,13 @@ func (b *GraphBuilder) sort() {
 	b.linked, b.linkedTo, b.links = map[trace.ID][]LinkKey{}, map[NodeKey]*NodeSum{}, map[EdgeKey]*trace.Histogram{}
 	b.sum.Bound(true)
 	for l, n := range b.sum.Links {
-		if n > 0 { // else it is not among those that count
+		if n > 0 { // otherwise it is not among the counted links
 			b.linked[l.TraceID] = append(b.linked[l.TraceID], l)
 		}
 	}
 }
 
-// Linked lists the traces that links lead to. Call Resolve with those that exist.
+// Linked lists the traces that links point to. Call Resolve with the existing ones.
 func (b *GraphBuilder) Linked() []trace.ID {
 	b.sort()
 	var ids []trace.ID
@@ -93,8 +92,8 @@ func (b *GraphBuilder) Linked() []trace.ID {
 	return ids
 }
 
-// Resolve makes edges of the links that lead into a trace: from the node that
-// sent a message to the one that received it.
+// Resolve turns the links into a trace to edges, from the node that sent a message
+// to the node that received it.
 func (b *GraphBuilder) Resolve(t *trace.Trace) {
 	b.sort()
 	links := b.linked[t.ID]
@@ -136,9 +135,9 @@ func (b *GraphBuilder) Resolve(t *trace.Trace) {
 	}
 }
 
-// farEnd is the one of some entities with one id that a link leads to, nil if there
-// is none: of a call and its callee that share an id the call sent, the callee
-// received.
+// farEnd returns the entity that a link points to, among entities with the same id,
+// nil if there is none: if a call and its callee share an id, the call sent and the
+// callee received.
 func farEnd(shared []*trace.Entity, received bool) *trace.Entity {
 	for _, e := range shared {
 		if e.Subsegment != received {
@@ -156,7 +155,7 @@ func (b *GraphBuilder) has(k NodeKey) bool {
 	return n != nil && !n.Empty()
 }
 
-// link makes an edge of a link that a node has to an entity of another one.
+// link makes an edge for a link from a node to an entity of another node.
 func (b *GraphBuilder) link(n *trace.Node, node NodeKey, l LinkKey, e *trace.Entity, t *trace.Trace) {
 	far := keyOf(n)
 	if b.sum.Limit > 0 && !b.has(far) && b.linkedTo[far] == nil && len(b.sum.Nodes)+len(b.linkedTo) >= b.sum.Limit.Most() {
@@ -165,8 +164,8 @@ func (b *GraphBuilder) link(n *trace.Node, node NodeKey, l LinkKey, e *trace.Ent
 	key, count := EdgeKey{far, node}, b.sum.Links[l]
 	if l.Child {
 		key = EdgeKey{node, far}
-		// What is in progress counts nothing, and what its receiver counts as well
-		// counts once.
+		// Entities in progress do not count, and a message that its receiver's link
+		// counts as well counts once.
 		if count -= b.received(e, l, t); e.InProgress || count <= 0 {
 			return
 		}
@@ -178,7 +177,7 @@ func (b *GraphBuilder) link(n *trace.Node, node NodeKey, l LinkKey, e *trace.Ent
 		b.linkedTo[far].appear(n, l.Second)
 	}
 	ages, known := b.links[key]
-	if !l.Child && e.InProgress { // nobody knows yet how old the message was
+	if !l.Child && e.InProgress { // the age of the message is still unknown
 		if !known {
 			b.links[key] = nil
 		}
@@ -197,8 +196,9 @@ func (b *GraphBuilder) link(n *trace.Node, node NodeKey, l LinkKey, e *trace.Ent
 	}
 }
 
-// received is how often links of a receiver to the sender of a message are counted;
-// l is the sender's link to it. Any entity of the receiving segment may have them.
+// received returns how often the receiver's links to the sender of a message are
+// counted; l is the sender's link to it. Any entity of the receiving segment may
+// have them.
 func (b *GraphBuilder) received(e *trace.Entity, l LinkKey, t *trace.Trace) (n int64) {
 	for r := range Within(e.Segment) {
 		for _, back := range r.Links {
@@ -210,8 +210,7 @@ func (b *GraphBuilder) received(e *trace.Entity, l LinkKey, t *trace.Trace) (n i
 	return n
 }
 
-// Graph is the graph of all that was added. The builder must not be used
-// afterwards.
+// Graph returns the finished graph. The builder must not be used afterwards.
 func (b *GraphBuilder) Graph() *trace.Graph {
 	b.sum.Bound(true)
 	g := &trace.Graph{OldGroupVersions: b.old}
@@ -230,7 +229,8 @@ func (b *GraphBuilder) Graph() *trace.Graph {
 			g.Services = append(g.Services, s)
 		}
 	}
-	// A node may be at an end of edges alone, when its own counts are with Other.
+	// A node may exist only as an end of edges, if its own counts are folded into
+	// Other.
 	end := func(k NodeKey, like *trace.GraphService) *trace.GraphService {
 		s := services[k]
 		if s == nil {
@@ -277,7 +277,7 @@ func (b *GraphBuilder) Graph() *trace.Graph {
 	return g
 }
 
-// service is a node as a graph shows it.
+// service returns a node in the form of a graph.
 func (n *NodeSum) service(k NodeKey) *trace.GraphService {
 	seconds := n.Seconds.Bins()
 	s := &trace.GraphService{

@@ -6,10 +6,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// infers says whether a subsegment stands for a callee that sent no segment of
-// its own: a completed call with namespace aws or remote and no child segment. A
-// call to S3 keeps its bucket although the Lambda function that the bucket's
-// event started is its child (as in traces that AWS returned).
+// infers reports whether a subsegment implies a callee without a segment: it is a
+// completed call with namespace aws or remote and without a child segment. A call to
+// S3 keeps its bucket even if its child is the Lambda function that the bucket's
+// event started (as in traces that AWS returned).
 func infers(e *trace.Entity) bool {
 	if !e.Subsegment || !e.Remote() || e.InProgress {
 		return false
@@ -17,12 +17,12 @@ func infers(e *trace.Entity) bool {
 	return len(e.Callees) == 0 || e.Namespace == "aws" && calleeName(e) == "S3" && e.Callees[0].Origin == "AWS::Lambda"
 }
 
-// typeSQL is the type of a callee that was asked in SQL, and the origin of the
-// segment that is inferred for it (as in traces that AWS returned).
+// typeSQL is the type of a callee that was queried in SQL, and the origin of its
+// inferred segment (as in traces that AWS returned).
 const typeSQL = "Database::SQL"
 
-// callee is the identity of what a remote subsegment called, as the caller knows
-// it.
+// callee returns the identity of the service that a remote subsegment called, as the
+// caller knows it.
 func callee(e *trace.Entity) trace.Service {
 	name := calleeName(e)
 	if e.Namespace != "aws" {
@@ -47,7 +47,7 @@ func callee(e *trace.Entity) trace.Service {
 	return trace.Service{Name: name, Type: "AWS::" + name}
 }
 
-// calleeName is the name of what a call leads to; of a call to AWS that of the
+// calleeName returns the name of the called service; for AWS the name of the
 // service, not of its resource.
 func calleeName(e *trace.Entity) string {
 	if e.Peer != "" {
@@ -56,8 +56,8 @@ func calleeName(e *trace.Entity) string {
 	return e.Name
 }
 
-// sameService compares the name of an AWS service with a subsegment's, which the
-// X-Ray SDK for Python writes in lower case.
+// sameService compares the name of an AWS service with a subsegment's name, which
+// the X-Ray SDK for Python writes in lower case.
 func sameService(name, service string) bool {
 	if len(name) != len(service) {
 		return false
@@ -87,8 +87,8 @@ func connect(t *trace.Trace, m *memory) {
 	}
 }
 
-// connector collects nodes and edges. Most traces have few of both: up to few a
-// linear search beats a map.
+// connector collects nodes and edges. Most traces have few of both, and below a
+// certain number a linear search is faster than a map.
 type connector struct {
 	t *trace.Trace
 	*memory
@@ -97,10 +97,10 @@ type connector struct {
 	called map[edgeCall]bool
 }
 
-// few is up to how many are searched one by one.
+// few is the number up to which a list is searched linearly.
 const few = 32
 
-// nodeID tells the nodes of a trace apart, edgeID the edges.
+// nodeID identifies a node of a trace, edgeID an edge.
 type (
 	nodeID struct {
 		trace.Service
@@ -109,13 +109,13 @@ type (
 	edgeID struct{ from, to *trace.Node }
 )
 
-// edgeCall is a call of an edge.
+// edgeCall identifies a call of an edge.
 type edgeCall struct {
 	edge *trace.Edge
 	call *trace.Entity
 }
 
-// node finds or makes the node of what sent segments or was called.
+// node finds or makes the node of a service that sent segments or was called.
 func (c *connector) node(s trace.Service) *trace.Node { return c.find(nodeID{s, false}) }
 
 func (c *connector) find(id nodeID) *trace.Node {
@@ -172,11 +172,11 @@ func (c *connector) edge(from, to *trace.Node) *trace.Edge {
 	return e
 }
 
-// caller makes the edge that leads to a segment: from the client for a segment
-// without parent, from the owner of the calling entity else.
+// caller makes the edge that leads to a segment: from the client if the segment has
+// no parent, otherwise from the owner of the calling entity.
 func (c *connector) caller(s *trace.Entity, n *trace.Node) {
 	if s.Gap.Unknown() {
-		return // who called it is not known
+		return // its caller is unknown
 	}
 	if s.Parent == nil && s.ParentID.IsZero() {
 		client := c.find(nodeID{trace.Service{Name: s.Name, Type: "client"}, true})
@@ -196,7 +196,7 @@ func (c *connector) caller(s *trace.Entity, n *trace.Node) {
 		edge.Calls = c.entityOf.Append(edge.Calls, s)
 		return
 	}
-	if len(parent.Callees) > 1 { // one call of the edge, though several answered
+	if len(parent.Callees) > 1 { // one call of the edge, even if several answered
 		call := edgeCall{edge, parent}
 		if c.called[call] {
 			return
@@ -212,7 +212,7 @@ func (c *connector) caller(s *trace.Entity, n *trace.Node) {
 	}
 }
 
-// inferred makes the node and the edge of a callee that sent no segment.
+// inferred makes the node and the edge of a callee without a segment.
 func (c *connector) inferred(e *trace.Entity, owner *trace.Node) {
 	n := c.node(callee(e))
 	if n.State != trace.StateActive {

@@ -9,8 +9,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// link puts every entity under its parent and fills the trace's lists. What leads
-// to no segment is put under one that nobody sent, so that nothing is left out.
+// link puts every entity below its parent and fills the trace's lists. Entities that
+// belong to no segment go below a placeholder, so that nothing is left out.
 func (j *joiner) link(t *trace.Trace) {
 	slices.SortStableFunc(j.order, func(a, b *piece) int {
 		if a.order != b.order {
@@ -59,7 +59,7 @@ func (j *joiner) link(t *trace.Trace) {
 	t.Entry = entry(t)
 }
 
-// entry is where a trace begins as far as it is known.
+// entry returns the segment where a trace begins, as far as it is known.
 func entry(t *trace.Trace) *trace.Entity {
 	if t.Root != nil {
 		return t.Root
@@ -75,19 +75,19 @@ func entry(t *trace.Trace) *trace.Entity {
 		}
 	}
 	if stands == nil && len(t.Segments) > 0 {
-		return t.Segments[0] // they name each other as parents
+		return t.Segments[0] // segments that name each other as parents
 	}
 	return stands
 }
 
-// parent is what a piece is a part of, or was called by; nil if that is not known.
+// parent returns the piece that contains or called a piece; nil if it is unknown.
 func (j *joiner) parent(p *piece) *piece {
 	if p.around != nil {
 		return p.around
 	}
 	e := p.entity
 	if j.shared && answers(e) {
-		// A call and who answered it have one id, and the same parent (B3).
+		// A call and the segment that answers it share an id and a parent (B3).
 		for o := j.first(e.ID); o != nil; o = j.following(o) {
 			if o != p && calls(o.entity) && (e.ParentID == o.entity.ParentID || e.ParentID == e.ID) {
 				return o
@@ -106,12 +106,12 @@ func (j *joiner) parent(p *piece) *piece {
 	return best
 }
 
-// answers says whether an entity is what a call of another service led to.
+// answers reports whether an entity answers a call of another service.
 func answers(e *trace.Entity) bool {
 	return !e.Subsegment || e.Span != nil && e.Span.Kind == trace.SpanConsumer
 }
 
-// calls says whether an entity is a call of another service.
+// calls reports whether an entity is a call to another service.
 func calls(e *trace.Entity) bool {
 	if e.Span != nil {
 		return e.Span.Kind.Calls()
@@ -119,9 +119,9 @@ func calls(e *trace.Entity) bool {
 	return e.Subsegment && e.Remote()
 }
 
-// fitter says whether one of two entities that share an id is the likelier parent
-// of another entity. What serves a call has the spans of its own service; a call
-// has what served it.
+// fitter reports whether entity a is a likelier parent than b, which has the same
+// id. A subsegment's parent belongs to the same service and is not a call; a
+// segment's parent is a call by another service.
 func fitter(child, a, b *trace.Entity) bool {
 	score := func(e *trace.Entity) (n int) {
 		if child.Span != nil && e.Span != nil && child.Span.Resource.Differs(e.Span.Resource) == !child.Subsegment {
@@ -139,12 +139,12 @@ func fitter(child, a, b *trace.Entity) bool {
 		return x > y
 	}
 	if before := a.Start <= child.Start; before && a.Start != b.Start && b.Start <= child.Start {
-		return a.Start > b.Start // the later one of two that began before it
+		return a.Start > b.Start // of two that began before it, the later one
 	}
 	return byStart(a, b) < 0
 }
 
-// foreign says whether a span's parent belongs to another service.
+// foreign reports whether a span's parent belongs to another service.
 func foreign(p *piece) bool {
 	e, parent := p.entity, p.parent
 	return e.Span != nil && parent != nil && e.Span.Resource.Service != "" && e.Span.Resource.Differs(spanResource(parent.entity))
@@ -157,9 +157,9 @@ func spanResource(e *trace.Entity) *trace.Resource {
 	return e.Span.Resource
 }
 
-// open makes a segment of a span with which its service begins, though nothing in
-// the span itself says so: its parent belongs to another service, or it receives
-// from a producer that reports nothing.
+// open turns a span into a segment if its service begins with it, although the span
+// itself does not say so: its parent belongs to another service, or it receives from
+// a producer that reports nothing.
 func (j *joiner) open(p *piece) {
 	e := p.entity
 	if e.Span == nil || !e.Subsegment || e.Span.Kind.Calls() || e.Span.Resource.Service == "" {
@@ -170,8 +170,8 @@ func (j *joiner) open(p *piece) {
 	}
 }
 
-// cut finds out whether the parents of a subsegment lead back to it, and cuts such
-// a circle at the entity that comes first.
+// cut detects whether the parents of a subsegment lead back to it, and cuts such a
+// circle at the entity that comes first.
 func (j *joiner) cut(p *piece) {
 	path := j.path[:0]
 	for p != nil && p.walked == 0 && p.entity.Subsegment && !foreign(p) {
@@ -195,15 +195,14 @@ func (j *joiner) cut(p *piece) {
 	j.path = path
 }
 
-// gapKey tells apart what stands for missing parents: two services may miss one of
-// the same id.
+// gapKey identifies a placeholder for a missing parent: two services may lack a
+// parent with the same id.
 type gapKey struct {
 	parent  trace.SegmentID
 	service string
 }
 
-// gap finds or makes the segment that nobody sent for a subsegment that leads to
-// none.
+// gap finds or makes the placeholder for a subsegment that belongs to no segment.
 func (j *joiner) gap(t *trace.Trace, p *piece) *trace.Entity {
 	e := p.entity
 	key := gapKey{e.ParentID, serviceOf(e)}
@@ -216,7 +215,7 @@ func (j *joiner) gap(t *trace.Trace, p *piece) *trace.Entity {
 	default:
 		why = trace.GapParent
 		if g := j.gaps[key]; g != nil {
-			stand(g, e)
+			extend(g, e)
 			return g
 		}
 	}
@@ -239,14 +238,14 @@ func (j *joiner) gap(t *trace.Trace, p *piece) *trace.Entity {
 		}
 	}
 	g.Inferred = why.Unknown()
-	stand(g, e)
+	extend(g, e)
 	t.Segments = j.memory.entityOf.Append(t.Segments, g)
 	return g
 }
 
-// stand makes a segment that nobody sent span one more entity, and share its
+// extend widens a placeholder to cover another entity, and takes over its
 // outcome.
-func stand(g, e *trace.Entity) {
+func extend(g, e *trace.Entity) {
 	g.Start, g.End = min(g.Start, e.Start), max(g.End, e.End)
 	g.InProgress = g.InProgress || e.InProgress
 	if g.InProgress {
@@ -256,16 +255,17 @@ func stand(g, e *trace.Entity) {
 	g.ReceivedAt = min(g.ReceivedAt, e.ReceivedAt)
 }
 
-// Names of services that are not known.
+// Names of unknown services.
 const (
 	// unknownService is OpenTelemetry's name for a service that gives none.
 	unknownService = "unknown_service"
-	// missingSegment is of subsegments alone, which do not say whose they are.
+	// missingSegment names a placeholder whose subsegments do not tell their
+	// service.
 	missingSegment = "missing segment"
 )
 
-// serviceOf is the service that an entity without segment belongs to: the span's;
-// for documents what AWS Lambda Powertools notes in an annotation.
+// serviceOf returns the service of an entity without a segment: from the span's
+// resource, or for documents from an annotation that AWS Lambda Powertools writes.
 func serviceOf(e *trace.Entity) string {
 	if e.Span != nil {
 		return cmp.Or(e.Span.Resource.Service, unknownService)
@@ -278,7 +278,7 @@ func serviceOf(e *trace.Entity) string {
 	return missingSegment
 }
 
-// madeID makes an id that is the same in every read.
+// madeID derives an id that is the same in every read.
 func madeID(id trace.SegmentID, purpose string) (out trace.SegmentID) {
 	h := fnv.New64a()
 	_, _ = h.Write(id[:])

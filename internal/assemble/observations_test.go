@@ -15,18 +15,18 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// messy is one observation of a trace in which few things are as they should be.
+// messy is one observation of a trace with unusual parts.
 type messy struct {
 	document, subsegment, open bool
 	service, name, id, parent  string
 	kind                       int
 	start, end                 int64
-	embedded                   []string // ids of subsegments inside a document
+	embedded                   []string // ids of embedded subsegments
 }
 
 const messyTrace = "5f84c7a1000000000000000000000001"
 
-// random has few ids, services, names and times, so that they meet often.
+// random uses few ids, services, names and times, so that they often collide.
 func random(rnd *rand.Rand) messy {
 	id := func() string { return fmt.Sprintf("%016x", 1+rnd.IntN(5)) }
 	m := messy{
@@ -43,7 +43,7 @@ func random(rnd *rand.Rand) messy {
 	return m
 }
 
-// decoded is the observation as it is received.
+// decoded returns the observation as a received segment.
 func (m *messy) decoded(t testing.TB, at trace.Time) *trace.Segment {
 	t.Helper()
 	var segments []*trace.Segment
@@ -92,7 +92,8 @@ func (m *messy) decoded(t testing.TB, at trace.Time) *trace.Segment {
 	return segments[0]
 }
 
-// shape is a trace as text without what depends on the order of acceptance.
+// shape returns a trace as text, without anything that depends on the order of
+// acceptance.
 func shape(t *trace.Trace) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d-%d open=%v partial=%v entry=%s", t.Start, t.End, t.InProgress, t.Partial, nameOf(t.Entry))
@@ -125,17 +126,16 @@ func nameOf(e *trace.Entity) string {
 }
 
 // Whatever is received, in any order: each observation is in the trace, or refused
-// because another one contradicts it, or an earlier version or a repetition of one
-// that is in the trace; nothing is there twice; every entity is below a segment,
-// and nothing goes round in circles. Where nothing contradicts, the order does not
-// matter.
+// because another one contradicts it, or it is an earlier version or a repetition of
+// one in the trace. Nothing appears twice, every entity is below a segment, and
+// there are no circles. Without contradictions, the order does not matter.
 func TestTrace_losesNothing(t *testing.T) {
 	for seed := range uint64(3000) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		var sent []messy
 		for range 1 + rnd.IntN(9) {
 			sent = append(sent, random(rnd))
-			if rnd.IntN(4) == 0 { // the same again, or its earlier version
+			if rnd.IntN(4) == 0 { // a repetition, or an earlier version
 				again := sent[rnd.IntN(len(sent))]
 				again.open = again.open || rnd.IntN(2) == 0
 				sent = append(sent, again)
@@ -185,7 +185,7 @@ func TestTrace_losesNothing(t *testing.T) {
 	}
 }
 
-// settled says whether no two of the observations claim to be the same and differ.
+// settled reports whether no two observations with the same identity differ.
 func settled(sent []messy) bool {
 	for i, a := range sent {
 		for _, b := range sent[:i] {
@@ -204,7 +204,8 @@ func settled(sent []messy) bool {
 	return true
 }
 
-// accounted holds that an observation is in a trace, or that it is said why not.
+// accounted checks that an observation is in a trace, or that the trace tells why
+// not.
 func accounted(t *testing.T, tr *trace.Trace, s *trace.Segment, state string) {
 	t.Helper()
 	for e := range assemble.All(tr) {
@@ -218,7 +219,7 @@ func accounted(t *testing.T, tr *trace.Trace, s *trace.Segment, state string) {
 		}
 	}
 	for e := range assemble.All(tr) {
-		// A repetition, an earlier version, or a translation of what is shown.
+		// A repetition, an earlier version, or a translation of a shown observation.
 		if e.ID != s.ID || e.Gap != trace.NoGap {
 			continue
 		}

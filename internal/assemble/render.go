@@ -6,9 +6,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Render sets Entity.Raw on every entity of a trace that was just assembled. text
-// makes the segment document of a span; opens says that the trace made a segment of
-// what is a subsegment by itself.
+// Render sets Entity.Raw on every entity of a newly assembled trace. text makes the
+// segment document of a span; opens is true if assembly made a segment of a
+// subsegment.
 func Render(t *trace.Trace, text func(s *trace.Segment, opens bool) ([]byte, error)) error {
 	for e := range All(t) {
 		if e.Raw != nil || e.Gap != trace.NoGap {

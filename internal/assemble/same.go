@@ -9,22 +9,17 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Ids are not all of an observation's identity: a client and its server share one
-// where B3 is spoken, and agents outside a process use those that they see go by.
+// An id does not identify an observation: with B3, a client and its server share
+// one, and agents outside a process reuse ids that they see.
 //
-//   - Spans are the same observation when id, kind, service, name and start are. One
-//     in progress may have another name: spans are renamed while they run.
-//   - Segments are the same when id, name and start are.
-//   - Subsegments are the same when id and start are, and parent or name. (Natively
-//     the id alone decides. Recorded are subsegments of one parent under two names.)
-//   - A document in progress is an earlier version of another also when it has
-//     another name or another start, but not both.
-//   - A document and a span are the same when one may be the other's translation:
-//     both segments, or both subsegments, of one name, that start in the same
-//     microsecond.
+//   - Spans are the same if id, kind, service, name and start are equal. One in progress may have another name, because programs rename running spans.
+//   - Segments are the same if id, name and start are equal.
+//   - Subsegments are the same if id and start are equal, and parent or name. (Natively the id alone decides. We recorded subsegments of one parent under two names.)
+//   - A document in progress is an earlier version of another one even if the name or the start differs, but not if both do.
+//   - A document and a span are the same if one may be a translation of the other: both segments, or both subsegments, with one name, that start in the same microsecond.
 
-// same says whether a piece is the same observation as an entity of the same id.
-// around is what embeds the entity, nil if it came alone.
+// same reports whether a piece is the same observation as an entity with the same
+// id. around is the piece that embeds the entity, nil if it is independent.
 func same(p *piece, e *trace.Entity, around *piece) bool {
 	o := p.entity
 	name, start := o.Name == e.Name, o.Start == e.Start
@@ -38,7 +33,7 @@ func same(p *piece, e *trace.Entity, around *piece) bool {
 	case o.Subsegment != e.Subsegment:
 		return false
 	case o.Span != nil || e.Span != nil:
-		near := o.Start-e.Start < 1000 && e.Start-o.Start < 1000 // what seconds in a float64 lose
+		near := o.Start-e.Start < 1000 && e.Start-o.Start < 1000 // the precision of seconds in a float64
 		return near && (name || spanName(o) == spanName(e))
 	case o.Subsegment:
 		name = name || parentID(o, p.around) == parentID(e, around)
@@ -49,7 +44,7 @@ func same(p *piece, e *trace.Entity, around *piece) bool {
 	return name && start
 }
 
-// spanName is a span's own name, of documents the name they have.
+// spanName returns a span's own name; for documents their name.
 func spanName(e *trace.Entity) string {
 	if e.Span != nil {
 		return e.Span.Name
@@ -64,9 +59,9 @@ func parentID(e *trace.Entity, around *piece) trace.SegmentID {
 	return e.ParentID
 }
 
-// contradicts says whether an entity of a document tells something else of an
-// observation than the version that is kept. Sent again, also in another order
-// of attributes or by itself instead of embedded, it tells the same.
+// contradicts reports whether an entity's content differs from the version that is
+// kept. A repetition does not differ if only the order of attributes changed, or if
+// it is independent instead of embedded.
 func contradicts(kept, e *trace.Entity, of *trace.Segment) bool {
 	switch {
 	case (kept.Span == nil) != (e.Span == nil):
@@ -75,12 +70,12 @@ func contradicts(kept, e *trace.Entity, of *trace.Segment) bool {
 		a, b := kept.Received.Raw, of.Raw
 		return !bytes.Equal(a, b) && digest(a) != digest(b)
 	}
-	return !bytes.Equal(kept.Raw, e.Raw) && !(tells(kept.Raw, e.Raw) && tells(e.Raw, kept.Raw))
+	return !bytes.Equal(kept.Raw, e.Raw) && !(hasAllOf(kept.Raw, e.Raw) && hasAllOf(e.Raw, kept.Raw))
 }
 
-// tells says whether a document has all members of another, apart from those
-// that only say where it belongs.
-func tells(doc, other jsonscan.Value) bool {
+// hasAllOf reports whether a document has all members of another, except those that
+// only tell where it belongs.
+func hasAllOf(doc, other jsonscan.Value) bool {
 	for name, v := range other.Members() {
 		switch string(name) {
 		case "type", "trace_id", "parent_id", "subsegments":
@@ -94,8 +89,8 @@ func tells(doc, other jsonscan.Value) bool {
 	return true
 }
 
-// digest sums up the fields of a protobuf message, whatever their order. Of what is
-// no message it is a checksum.
+// digest sums the fields of a protobuf message independently of their order. For
+// other bytes it is a checksum.
 func digest(b []byte) (sum uint64) {
 	for rest := b; len(rest) > 0; {
 		tag, n := binary.Uvarint(rest)

@@ -10,9 +10,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Member says of an observation, by its receipt, whether it belongs to a group,
-// and whether by an older filter of the group than today's. nil means that
-// everything belongs.
+// Member reports whether an observation, given its receipt, belongs to a group, and
+// whether it does so by an older filter. A nil Member includes everything.
 type Member func(received trace.Time) (belongs, old bool)
 
 // SeriesBuilder counts completed entities by the minute of their receipt (X-Ray
@@ -26,8 +25,8 @@ type SeriesBuilder struct {
 	traces   map[trace.Time]*Sum // by the end of their minute
 	points   map[trace.Time]*point
 	limit    int        // of points; 0: none
-	floor    trace.Time // points that end earlier are left for another page
-	waste    point      // takes what is left
+	floor    trace.Time // points that end earlier belong to another page
+	waste    point      // receives the counts that are not selected
 }
 
 // point is a bucket that is being filled.
@@ -37,21 +36,21 @@ type point struct {
 	responses         trace.Histogram
 }
 
-// NewSeries makes an empty series. Buckets whose end is in the window are kept;
-// a period of five minutes joins the kept minutes. what selects a service or an
-// edge; nil stands for all edges that lead from clients.
+// NewSeries makes an empty series. It keeps buckets whose end is in the window; a
+// period of five minutes joins the kept minutes. what selects a service or an edge;
+// nil selects all edges that start at clients.
 func NewSeries(window trace.Window, period time.Duration, what *filter.Entities) *SeriesBuilder {
 	return &SeriesBuilder{window: window, period: period, what: what, traces: map[trace.Time]*Sum{}, points: map[trace.Time]*point{}}
 }
 
-// Limited bounds how many points an empty series has: the newest ones. Series.Next
-// says where to go on.
+// Limited limits the points of an empty series to the newest ones. Series.Next tells
+// where the next page begins.
 func (b *SeriesBuilder) Limited(points int) *SeriesBuilder {
 	b.limit = points
 	return b
 }
 
-// Minutes are the minutes of receipt, by their starts, that a series over a
+// Minutes returns the minutes of receipt, by their starts, that a series over a
 // window counts: those that end in it.
 func Minutes(window trace.Window) trace.Window {
 	up := func(t trace.Time) trace.Time {
@@ -68,7 +67,7 @@ const minute = trace.Time(time.Minute)
 // Add counts a trace.
 func (b *SeriesBuilder) Add(t *trace.Trace, member Member) { b.observe(b.traces, t, member) }
 
-// Remove takes away what Add added.
+// Remove subtracts the counts of Add.
 func (b *SeriesBuilder) Remove(t *trace.Trace, member Member) {
 	gone := map[trace.Time]*Sum{}
 	b.observe(gone, t, member)
@@ -101,12 +100,11 @@ func (b *SeriesBuilder) observe(sums map[trace.Time]*Sum, t *trace.Trace, member
 	})
 }
 
-// Old says that some of what is counted belongs to the group that was asked for
-// by an older filter.
+// Old tells that some counts belong to the requested group only by an older filter.
 func (b *SeriesBuilder) Old() { b.old = true }
 
-// Entities is how many completed entities Minute counted, without those that Remove
-// took away.
+// Entities returns how many completed entities Minute counted, without those that
+// Remove subtracted.
 func (b *SeriesBuilder) Entities() int64 { return b.entities }
 
 // Minute counts completed entities of the minute with that start, times sign.
@@ -125,12 +123,12 @@ func (b *SeriesBuilder) Edge(start trace.Time, e *EdgeSum, sign int64) {
 	b.point(start).add(&e.Statistics, &e.ResponseTimes, sign)
 }
 
-// WantsNode says whether a node is selected.
+// WantsNode reports whether a node is selected.
 func (b *SeriesBuilder) WantsNode(k NodeKey) bool {
 	return b.what != nil && !b.what.Edge && !k.Client && b.what.Node(k.Service)
 }
 
-// WantsEdge says whether an edge is selected.
+// WantsEdge reports whether an edge is selected.
 func (b *SeriesBuilder) WantsEdge(k EdgeKey) bool {
 	if b.what == nil {
 		return k.From.Client
@@ -169,7 +167,7 @@ func (p *point) add(s *trace.Statistics, responses *trace.Histogram, sign int64)
 	p.responses.Merge(responses, sign)
 }
 
-// ceil is the first multiple of a period that comes after an instant.
+// ceil returns the first multiple of a period after an instant.
 func ceil(t trace.Time, period time.Duration) trace.Time {
 	rest := t % trace.Time(period)
 	if rest < 0 {
@@ -178,8 +176,8 @@ func ceil(t trace.Time, period time.Duration) trace.Time {
 	return t - rest + trace.Time(period)
 }
 
-// Series is the series of all that was added, newest bucket first. The builder
-// must not be used afterwards.
+// Series returns the finished series, newest bucket first. The builder must not be
+// used afterwards.
 func (b *SeriesBuilder) Series() *trace.Series {
 	for end, s := range b.traces {
 		start := end - minute
@@ -198,7 +196,7 @@ func (b *SeriesBuilder) Series() *trace.Series {
 		}
 		shown := &trace.SeriesPoint{End: end}
 		if p.counted > 0 {
-			if negativeTimes(&p.statistics, &p.responses) { // what was taken away stands with Other
+			if negativeTimes(&p.statistics, &p.responses) { // the subtracted counts were folded into Other
 				floorTimes(&p.statistics, &p.responses)
 			}
 			shown.Statistics, shown.ResponseTimes = &p.statistics, &p.responses

@@ -7,73 +7,73 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Sum is what traces add to a service graph. It holds counts alone, so that
-// parts can be added in any order and taken away again. The zero value is empty.
+// Sum is the contribution of traces to a service graph. It consists of counts only,
+// so that parts can be added in any order and subtracted again. The zero value is
+// empty.
 type Sum struct {
 	Entities int64 // completed, of any kind
 	Nodes    map[NodeKey]*NodeSum
 	Edges    map[EdgeKey]*EdgeSum
 	Links    map[LinkKey]int64
-	// Limit bounds how many of each there are (bound.go); 0 does not.
+	// Limit limits the number of names (bound.go); 0 means no limit.
 	Limit  Limit
-	within *Sum // nil, or from which it is taken away: what is not there is with Other
-	own    bool // names are copied: they may outlive the traces that have them
+	within *Sum // nil, or the sum that this one will be subtracted from: names it lacks are folded
+	own    bool // copy names, because they may outlive the traces that have them
 	links  linkSample
 	only   chooser // nil: everything is counted
 	rest   struct {
-		node NodeSum // of what is not to be counted
+		node NodeSum // receives the counts that are not selected
 		edge EdgeSum
 	}
 }
 
-// NodeKey tells nodes of a graph apart.
+// NodeKey identifies a node of a graph.
 type NodeKey struct {
 	trace.Service
 	Client bool
 }
 
-// EdgeKey tells edges of a graph apart that calls make.
+// EdgeKey identifies an edge that calls make.
 type EdgeKey struct{ From, To NodeKey }
 
-// LinkKey is a trace link; it makes an edge once the trace that it leads to is
-// known.
+// LinkKey is a trace link; it makes an edge once the linked trace is known.
 type LinkKey struct {
 	trace.Link
-	// Node is the consumer of what was sent; of a link that is Child the producer.
+	// Node is the receiver of the message; for a link with Child set, the sender.
 	Node NodeKey
-	// Time is when the entity with the link started; of a link that is Child when
-	// it ended.
+	// Time is the start of the entity with the link; for a link with Child set, its
+	// end.
 	Time   trace.Time
 	Second int64 // of its trace, as in NodeSum
-	// Sender is the entity with a link that is Child, for its receiver may have a
-	// link to it, too. It is empty for other links.
+	// Sender is the entity that has a link with Child set, because its receiver may
+	// have a link to it, too. It is empty for other links.
 	Sender trace.Link
 }
 
-// NodeSum is what is counted of a node.
+// NodeSum is the contribution to a node.
 type NodeSum struct {
-	// Seconds are the Unix seconds in which the traces start in which the node
-	// appears, one for each observation.
+	// Seconds are the Unix seconds in which the traces with this node start, one for
+	// each observation.
 	Seconds trace.Counts
-	// Roots and Active count the observations in whose trace it is the root, and
-	// had segments of its own.
+	// Roots and Active count the observations in traces whose root the node has, and
+	// in traces where it has segments.
 	Roots, Active int64
-	// What follows stays empty for client nodes.
+	// The following fields stay empty for client nodes.
 	Statistics    trace.Statistics
 	ResponseTimes trace.Histogram
 	Durations     trace.Histogram
 }
 
-// EdgeSum is what is counted of an edge.
+// EdgeSum is the contribution to an edge.
 type EdgeSum struct {
 	Seen          int64 // observations in which it appears; not all are calls
 	Statistics    trace.Statistics
 	ResponseTimes trace.Histogram
 	Aliases       map[trace.Service]int64
-	most          int // half of how many aliases there may be; 0: no limit
+	most          int // half of the maximum number of aliases; 0: no limit
 }
 
-// Node finds or makes a node. Over the limit it is that of all others.
+// Node finds or makes a node. Over the limit it returns the node of all others.
 func (s *Sum) Node(k NodeKey) *NodeSum {
 	if n := s.Nodes[k]; n != nil {
 		return n
@@ -81,8 +81,8 @@ func (s *Sum) Node(k NodeKey) *NodeSum {
 	return s.newNode(k)
 }
 
-// Edge finds or makes an edge, whose nodes must be there. Over the limit it is one
-// that leads to all others.
+// Edge finds or makes an edge; its nodes must exist. Over the limit it returns an
+// edge to all others.
 func (s *Sum) Edge(k EdgeKey) *EdgeSum {
 	if e := s.Edges[k]; e != nil {
 		return e
@@ -103,7 +103,7 @@ func (s *Sum) Link(k LinkKey, n int64) {
 	}
 }
 
-// Merge adds all that o counted, times sign: -1 takes it away.
+// Merge adds the counts of o, times sign: -1 subtracts them.
 func (s *Sum) Merge(o *Sum, sign int64) {
 	s.Entities += sign * o.Entities
 	for k, n := range o.Nodes {
@@ -117,7 +117,7 @@ func (s *Sum) Merge(o *Sum, sign int64) {
 	}
 }
 
-// Merge adds all that o counted, times sign.
+// Merge adds the counts of o, times sign.
 func (n *NodeSum) Merge(o *NodeSum, sign int64) {
 	n.Seconds.Merge(&o.Seconds, sign)
 	n.Roots += sign * o.Roots
@@ -127,7 +127,7 @@ func (n *NodeSum) Merge(o *NodeSum, sign int64) {
 	n.Durations.Merge(&o.Durations, sign)
 }
 
-// Merge adds all that o counted, times sign.
+// Merge adds the counts of o, times sign.
 func (e *EdgeSum) Merge(o *EdgeSum, sign int64) {
 	e.Seen += sign * o.Seen
 	e.Statistics.Merge(o.Statistics, sign)
@@ -149,7 +149,7 @@ func (e *EdgeSum) alias(a trace.Service, n int64) {
 	}
 }
 
-// Empty says whether nothing is left of a node.
+// Empty reports whether a node has no counts left.
 func (n *NodeSum) Empty() bool { return len(n.Seconds.Bins()) == 0 }
 
 func keyOf(n *trace.Node) NodeKey { return NodeKey{n.Service, n.Client} }
@@ -165,8 +165,8 @@ func (n *NodeSum) appear(node *trace.Node, second int64) {
 }
 
 // Observe counts a trace. Each completed entity is counted in the sum that at
-// has for its receipt; nil means that it is not counted. Nothing else about the
-// trace decides, so that sums over any parts of time add up.
+// returns for its receipt; nil means that it is not counted. Nothing else about the
+// trace matters, so sums over adjacent times add up.
 func Observe(t *trace.Trace, at func(received trace.Time) *Sum) {
 	o := observation{at: at, trace: t.ID, second: secondOf(t)}
 	left := maxTraceLinks
@@ -189,7 +189,7 @@ func Observe(t *trace.Trace, at func(received trace.Time) *Sum) {
 	}
 }
 
-// secondOf is the Unix second in which a trace starts, for its nodes.
+// secondOf returns the Unix second in which a trace starts, for its nodes.
 func secondOf(t *trace.Trace) int64 {
 	if t.Root != nil {
 		return int64(t.Root.Start.FloorSecond() / 1e9)
@@ -197,33 +197,33 @@ func secondOf(t *trace.Trace) int64 {
 	return int64(t.Start.FloorSecond() / 1e9)
 }
 
-// maxLinks and maxTraceLinks are how many links of an entity and of a trace count
+// maxLinks and maxTraceLinks limit the counted links of an entity and of a trace
 // (X-Ray developer guide, trace links).
 const (
 	maxLinks      = 20
 	maxTraceLinks = 100
 )
 
-// observation is the counting of one trace.
+// observation is the state of counting one trace.
 type observation struct {
 	at       func(trace.Time) *Sum
 	trace    trace.ID
 	second   int64
 	asked    bool
-	received trace.Time // at has answered last for this one
+	received trace.Time // receipt of the last call of at
 	answer   *Sum
-	known    []nodeOf // what has been looked up
+	known    []nodeOf // sums looked up so far
 	space    [16]nodeOf
 }
 
-// nodeOf is what a sum has of a node of the trace.
+// nodeOf is a node of the trace and its counts in a sum.
 type nodeOf struct {
 	in   *Sum
 	node *trace.Node
 	sum  *NodeSum
 }
 
-// nodeSum is what a sum has of a node. A trace asks for few of them, often.
+// nodeSum returns a node's counts in a sum. A trace looks up few of them, often.
 func (o *observation) nodeSum(in *Sum, n *trace.Node) *NodeSum {
 	for i := range o.known {
 		if k := &o.known[i]; k.node == n && k.in == in {
@@ -270,7 +270,7 @@ func (o *observation) node(n *trace.Node) {
 }
 
 // edge counts the calls of an edge; both ends appear even if their own documents
-// are received at another time.
+// were received at another time.
 func (o *observation) edge(edge *trace.Edge) {
 	var in *Sum
 	var out *EdgeSum
@@ -279,7 +279,7 @@ func (o *observation) edge(edge *trace.Edge) {
 		if s != in {
 			key := EdgeKey{keyOf(edge.From), keyOf(edge.To)}
 			in, from, to = s, o.nodeSum(s, edge.From), o.nodeSum(s, edge.To)
-			out = s.Edge(key) // behind its nodes
+			out = s.Edge(key) // after its nodes
 		}
 		from.appear(edge.From, o.second)
 		to.appear(edge.To, o.second)
@@ -299,9 +299,9 @@ func (o *observation) edge(edge *trace.Edge) {
 	if edge.From.Client {
 		return
 	}
-	// A callee that was received at another time than its caller shows its edge,
-	// with zero counts.
-	var times map[trace.Time]bool // of the receipt of completed calls, if there are many
+	// A callee received at another time than its caller shows its edge with zero
+	// counts.
+	var times map[trace.Time]bool // receipts of completed calls, if there are many
 	if len(edge.Calls) > few {
 		times = make(map[trace.Time]bool)
 		for _, call := range edge.Calls {
@@ -319,7 +319,7 @@ func (o *observation) edge(edge *trace.Edge) {
 	}
 }
 
-// calledAt says whether a completed call of an edge was received at an instant.
+// calledAt reports whether a completed call of an edge was received at an instant.
 func calledAt(edge *trace.Edge, received trace.Time) bool {
 	for _, call := range edge.Calls {
 		if call.ReceivedAt == received && !call.InProgress {
@@ -339,7 +339,7 @@ func (o *observation) links(e *trace.Entity, list []trace.Link) {
 	}
 }
 
-// linkKey is what is counted of a link of an entity.
+// linkKey returns the key under which a link of an entity is counted.
 func linkKey(in trace.ID, e *trace.Entity, l trace.Link, second int64) LinkKey {
 	if l.Child {
 		return LinkKey{Link: l, Node: NodeKey{Service: sender(e)}, Time: e.End, Second: second, Sender: trace.Link{TraceID: in, ID: e.ID}}
@@ -347,8 +347,8 @@ func linkKey(in trace.ID, e *trace.Entity, l trace.Link, second int64) LinkKey {
 	return LinkKey{Link: l, Node: NodeKey{Service: ofSegment(e.Segment)}, Time: e.Start, Second: second}
 }
 
-// sender is the node that a message comes from that an entity sent: the queue
-// stands between where it is known.
+// sender returns the node that sent a message: the queue that an entity called, if
+// it is known, otherwise the entity's service.
 func sender(e *trace.Entity) trace.Service {
 	if e.Subsegment && infers(e) {
 		return callee(e)
@@ -356,13 +356,13 @@ func sender(e *trace.Entity) trace.Service {
 	return ofSegment(e.Segment)
 }
 
-// ofSegment is the node of a segment.
+// ofSegment returns the node of a segment.
 func ofSegment(segment *trace.Entity) trace.Service {
 	return trace.Service{Name: segment.Name, Type: segment.Origin}
 }
 
-// envelope is how long a service was busy for an entity: from its earliest start
-// to the latest end of it and its subsegments, asynchronous ones included.
+// envelope returns how long a service was busy for an entity: from the earliest
+// start to the latest end of it and its subsegments, asynchronous ones included.
 func envelope(e *trace.Entity) time.Duration {
 	start, end := e.Start, e.End
 	if len(e.Subsegments) > 0 {
@@ -376,7 +376,7 @@ func envelope(e *trace.Entity) time.Duration {
 	return max(0, end.Sub(start))
 }
 
-// aliases are the names left, in order.
+// aliases returns the remaining names, in order.
 func (e *EdgeSum) aliases() []trace.Service {
 	var list []trace.Service
 	for a := range maps.Keys(e.Aliases) {

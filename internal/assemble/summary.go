@@ -9,15 +9,15 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// MaxAttributes is how many values of attributes, each with its name, a summary
-// shows besides the annotations of documents: enough for what people look at, few
-// enough that a page of summaries is not megabytes.
+// MaxAttributes is the maximum number of attribute values, each with its name, that
+// a summary shows besides the annotations of documents: enough for people, and few
+// enough that a page of summaries does not take megabytes.
 const MaxAttributes = 500
 
-// maxAttributeBytes is how long these may be together, with their names.
+// maxAttributeBytes is the maximum length of all of them together, with their names.
 const maxAttributeBytes = 64 << 10
 
-// Summary says of a trace what GetTraceSummaries shows.
+// Summary returns the facts about a trace that GetTraceSummaries shows.
 func Summary(t *trace.Trace) *trace.Summary {
 	o := new(outline)
 	s := o.of(t)
@@ -33,10 +33,10 @@ func Explain(t *trace.Trace, s *trace.Summary) {
 	s.ResponseCauses = responseCauses(t)
 }
 
-// Outline is a summary without root causes and attributes.
+// Outline returns a summary without root causes and attributes.
 func Outline(t *trace.Trace) *trace.Summary { return new(outline).of(t) }
 
-// outline is a summary with all that it points to.
+// outline is a summary with everything it points to.
 type outline struct {
 	trace.Summary
 	duration, response                 time.Duration
@@ -44,16 +44,16 @@ type outline struct {
 	users, resources, instances, zones distinct[string]
 	values                             slab.Slab[trace.Value]
 	keyAt                              map[string]int    // nil while there are few keys
-	seen                               map[keyValue]bool // of keys with more than few values
+	seen                               map[keyValue]bool // for keys with many values
 }
 
-// keyValue is a value of the annotation key with that number.
+// keyValue is a value of the annotation key with the given number.
 type keyValue struct {
 	key   int
 	value trace.Value
 }
 
-// of is the outline of a trace. It uses the lists again that the one before had.
+// of returns the outline of a trace. It reuses the lists of the previous outline.
 func (o *outline) of(t *trace.Trace) *trace.Summary {
 	s := &o.Summary
 	*s = trace.Summary{
@@ -105,8 +105,8 @@ func (o *outline) of(t *trace.Trace) *trace.Summary {
 	return s
 }
 
-// attributes adds the first values of attributes to the annotations. Documents
-// may have any number of those, which do not count.
+// attributes adds the first attribute values to the annotations. The annotations of
+// documents do not count towards the limit.
 func (o *outline) attributes(t *trace.Trace) {
 	room, bytes := MaxAttributes, maxAttributeBytes
 	t.EachAttribute(func(key string, v trace.Value) bool {
@@ -122,15 +122,16 @@ func (o *outline) attributes(t *trace.Trace) {
 	})
 }
 
-// has says whether a value is there.
+// has reports whether a value is present.
 func (o *outline) has(a *trace.Annotation) bool {
 	return slices.ContainsFunc(o.Annotations, func(k trace.AnnotationValues) bool { return k.Key == a.Key && slices.Contains(k.Values, a.Value) })
 }
 
-// annotate adds a value to its key's, if it is not there yet, and says whether.
+// annotate adds a value to its key, unless it is present, and reports whether it
+// did.
 func (o *outline) annotate(a *trace.Annotation) bool {
 	if n := a.Value.Number; math.IsNaN(n) || math.IsInf(n, 0) {
-		return false // OTLP has them, the API does not
+		return false // OTLP allows it, the API does not
 	}
 	at := o.key(a.Key)
 	k := &o.Annotations[at]
@@ -183,7 +184,7 @@ func (o *outline) key(name string) int {
 	return at
 }
 
-// distinct is a list without doubles.
+// distinct is a list without duplicates.
 type distinct[T comparable] struct {
 	list []T
 	seen map[T]bool // nil while there are few

@@ -17,8 +17,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// recordedTraces is the folder of traces that X-Ray itself returned: beside the
-// repository or where FLUORO_SHARED says.
+// recordedTraces returns the folder of traces that X-Ray itself returned: beside the
+// repository, or in FLUORO_SHARED.
 func recordedTraces(t testing.TB) string {
 	t.Helper()
 	root := os.Getenv("FLUORO_SHARED")
@@ -35,7 +35,7 @@ func recordedTraces(t testing.TB) string {
 	return dir
 }
 
-// readJSON reads a JSON file into v and says whether there is one.
+// readJSON reads a JSON file into v and reports whether it exists.
 func readJSON(t testing.TB, v any, path ...string) bool {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(path...))
@@ -51,8 +51,8 @@ func readJSON(t testing.TB, v any, path ...string) bool {
 	return true
 }
 
-// decodeAll decodes documents in their order; each is received at its own time
-// unless at says otherwise.
+// decodeAll decodes documents in order; each gets its own receipt unless at returns
+// one.
 func decodeAll(t testing.TB, docs []json.RawMessage, at func(i int) trace.Time) []*trace.Segment {
 	t.Helper()
 	var segments []*trace.Segment
@@ -66,7 +66,7 @@ func decodeAll(t testing.TB, docs []json.RawMessage, at func(i int) trace.Time) 
 	return segments
 }
 
-// recorded is what a folder of the corpus holds.
+// recorded holds the content of a folder of the corpus.
 type recorded struct {
 	Answer struct {
 		Traces []struct {
@@ -127,8 +127,8 @@ func readRecorded(t *testing.T, item string) *recorded {
 	return r
 }
 
-// X-Ray's answers are compared member by member; the ids it made up for inferred
-// segments are its own.
+// The test compares X-Ray's answers member by member, except the ids that X-Ray made
+// up for inferred segments.
 func TestDocuments_asXRayReturnedThem(t *testing.T) {
 	for _, item := range recordedItems {
 		t.Run(item, func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestDocuments_asXRayReturnedThem(t *testing.T) {
 					continue
 				}
 				delete(want, recordedKey(doc))
-				for _, diff := range differences("", ownIDsAside(doc), ownIDsAside(expected)) {
+				for _, diff := range differences("", replaceOwnIDs(doc), replaceOwnIDs(expected)) {
 					t.Errorf("document %s%s", d.ID, diff)
 				}
 			}
@@ -198,7 +198,7 @@ func TestDocuments_inferredSegmentsAsXRayMadeThem(t *testing.T) {
 			}
 			for _, want := range r.Inferred {
 				parent := want["parent_id"].(string)
-				for _, diff := range differences("", ownIDsAside(made[parent]), ownIDsAside(want)) {
+				for _, diff := range differences("", replaceOwnIDs(made[parent]), replaceOwnIDs(want)) {
 					t.Errorf("inferred from %s%s", parent, diff)
 				}
 			}
@@ -251,8 +251,8 @@ func TestSummary_asXRayCountedIt(t *testing.T) {
 	}
 }
 
-// recordedKey names a document; inferred ones by their parent, as their own ids
-// are made up.
+// recordedKey identifies a document; inferred ones by their parent, because their
+// own ids are made up.
 func recordedKey(doc map[string]any) string {
 	if doc["inferred"] == true {
 		return fmt.Sprintf("inferred from %v", doc["parent_id"])
@@ -260,8 +260,8 @@ func recordedKey(doc map[string]any) string {
 	return fmt.Sprint(doc["id"])
 }
 
-// ownIDsAside replaces the ids that the service made up.
-func ownIDsAside(doc map[string]any) map[string]any {
+// replaceOwnIDs replaces the ids that X-Ray made up.
+func replaceOwnIDs(doc map[string]any) map[string]any {
 	if doc["inferred"] != true {
 		return doc
 	}
@@ -291,12 +291,12 @@ func object(t testing.TB, text []byte) map[string]any {
 	return v
 }
 
-// near compares times in seconds: X-Ray's own recordings are no finer than the
-// floating-point numbers that hold them.
+// near compares times in seconds with the precision of X-Ray's recordings, which are
+// floating-point numbers.
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-6 }
 
-// differences lists where two JSON values differ; subsegments may stand in any
-// order.
+// differences lists where two JSON values differ; the order of subsegments does not
+// matter.
 func differences(path string, got, want any) []string {
 	switch want := want.(type) {
 	case map[string]any:

@@ -6,9 +6,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Within yields an entity and all subsegments below it, parents first, siblings
-// in order. It keeps its own stack: chains of independent subsegments may be as
-// long as a trace.
+// Within yields an entity and all subsegments below it, parents first, siblings in
+// order. It uses its own stack: a chain of independent subsegments may be as long as
+// the trace.
 func Within(root *trace.Entity) iter.Seq[*trace.Entity] {
 	return func(yield func(*trace.Entity) bool) {
 		if len(root.Subsegments) == 0 {
@@ -30,8 +30,8 @@ func Within(root *trace.Entity) iter.Seq[*trace.Entity] {
 	}
 }
 
-// All yields every entity of a trace: segments with their subsegments, those that
-// nobody sent included.
+// All yields every entity of a trace: segments, placeholders included, with their
+// subsegments.
 func All(t *trace.Trace) iter.Seq[*trace.Entity] {
 	return func(yield func(*trace.Entity) bool) {
 		for _, s := range t.Segments {

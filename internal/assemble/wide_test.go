@@ -10,9 +10,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// BenchmarkTrace shows that what a trace costs grows with its entities alone: a
-// service that calls another one n times, and one that calls n others. Each
-// document is received alone; every two have a user and an annotation of their own.
+// BenchmarkTrace shows that the cost of a trace grows linearly with its entities:
+// for a service that calls another one n times, and for one that calls n others.
+// Each document is received alone; each pair has its own user and annotation.
 func BenchmarkTrace(b *testing.B) {
 	for _, shape := range []string{"calls", "hosts", "keys"} {
 		for _, n := range []int{10, 1_000, 100_000} {
@@ -32,8 +32,8 @@ func BenchmarkTrace(b *testing.B) {
 	}
 }
 
-// TestWide looks at traces that have more of everything than is searched one by
-// one.
+// TestWide checks traces that have more of everything than the linear search
+// handles.
 func TestWide(t *testing.T) {
 	const n = 200
 	for _, c := range []struct {
@@ -67,7 +67,7 @@ func TestWide(t *testing.T) {
 	}
 }
 
-// wide is a trace of one segment that makes n calls, each answered by a segment.
+// wide returns a trace of one segment that makes n calls, each answered by a segment.
 func wide(t testing.TB, shape string, n int) []*trace.Segment {
 	const id = "1-581cf771-a006649127e371903a2de979"
 	var segments []*trace.Segment
@@ -93,7 +93,7 @@ func wide(t testing.TB, shape string, n int) []*trace.Segment {
 	return segments
 }
 
-// TestCauses_longChains looks at chains of failed calls in which all, or none, refer
+// TestCauses_longChains checks chains of failed calls; all of them, or none, refer
 // to an exception. The time must grow with their length, not with its square.
 func TestCauses_longChains(t *testing.T) {
 	const id, n = "1-581cf771-a006649127e371903a2de979", 100_000

@@ -1,7 +1,7 @@
-// Package backup writes and reads backups: one tar with the files of a data
-// directory, a list of them with their SHA-256 checksums behind them, and the
-// checksum of that list at the very end (docs/format/backup.md). So a backup
-// that was cut short or changed is never taken for a whole one.
+// Package backup writes and reads backups: a tar with the files of a data directory,
+// followed by their list with SHA-256 checksums, and the checksum of that list at
+// the end (docs/format/backup.md). So a truncated or changed backup is never
+// mistaken for a complete one.
 package backup
 
 import (
@@ -23,8 +23,8 @@ const (
 	listName = "MANIFEST.json"
 	sumName  = "MANIFEST.sha256"
 	version  = 1
-	// maxList bounds the list of files, so that a wrong size cannot make us
-	// allocate.
+	// maxList limits the list of files, so that a wrong size cannot cause a large
+	// allocation.
 	maxList = 64 << 20
 )
 
@@ -42,7 +42,7 @@ type File struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Bytes is the size of all files.
+// Bytes returns the size of all files.
 func (m *Manifest) Bytes() (sum int64) {
 	for _, f := range m.Files {
 		sum += f.Bytes
@@ -61,7 +61,7 @@ func NewWriter(w io.Writer, created time.Time) *Writer {
 	return &Writer{tar: tar.NewWriter(w), list: Manifest{Version: version, Created: created.UTC().Truncate(time.Second), Files: []File{}}}
 }
 
-// Add adds a file of so many bytes; r must have exactly these.
+// Add adds a file of size bytes; r must yield exactly that many.
 func (w *Writer) Add(name string, size int64, r io.Reader) error {
 	sum := sha256.New()
 	if err := w.entry(name, size, io.TeeReader(r, sum)); err != nil {
@@ -77,7 +77,7 @@ func (w *Writer) entry(name string, size int64, r io.Reader) error {
 	}
 	n, err := io.Copy(w.tar, r)
 	if err == nil && n != size {
-		err = fmt.Errorf("it has %d bytes, %d were announced", n, size)
+		err = fmt.Errorf("it has %d bytes instead of the announced %d", n, size)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s to the backup: %w", name, err)
@@ -85,7 +85,7 @@ func (w *Writer) entry(name string, size int64, r io.Reader) error {
 	return nil
 }
 
-// Close ends the backup. Without it, it is not whole.
+// Close completes the backup. Without it, the backup is refused as incomplete.
 func (w *Writer) Close() error {
 	list, err := json.MarshalIndent(w.list, "", " ")
 	if err != nil {
@@ -104,9 +104,9 @@ func (w *Writer) Close() error {
 
 var errNotWhole = errors.New("the backup ends before its list of files: it is not whole")
 
-// Read reads a backup to its end and checks it. take gets each file as it comes,
-// before anything is known to be right: what it makes of them counts only when
-// Read returns no error. Errors name the file that is wrong.
+// Read reads a backup to its end and verifies it. take receives each file before it
+// is verified: callers may use the files only if Read returns no error. Errors name
+// the wrong file.
 func Read(r io.Reader, take func(name string, size int64, r io.Reader) error) (*Manifest, error) {
 	t := tar.NewReader(r)
 	var read []File
@@ -146,18 +146,19 @@ func pass(h *tar.Header, t io.Reader, sum hash.Hash, take func(string, int64, io
 	return nil
 }
 
-// checkName refuses names that lead out of a directory, and what is no file.
+// checkName refuses names that lead out of a directory, and entries that are not
+// files.
 func checkName(h *tar.Header) error {
 	if h.Typeflag != tar.TypeReg || h.Name == "" || path.Clean(h.Name) != h.Name || path.IsAbs(h.Name) || strings.HasPrefix(h.Name, "..") || strings.ContainsAny(h.Name, "\\:\x00") {
-		return fmt.Errorf("this is no backup: it holds %.100q", h.Name)
+		return fmt.Errorf("this is no backup: it contains %.100q", h.Name)
 	}
 	return nil
 }
 
-// end reads the list of files and its checksum, and compares.
+// end reads the list of files and its checksum, and compares them with the files.
 func end(t *tar.Reader, h *tar.Header, read []File) (*Manifest, error) {
 	if h.Size > maxList {
-		return nil, fmt.Errorf("the list of files has %d bytes, %d at most are read", h.Size, maxList)
+		return nil, fmt.Errorf("the list of files has %d bytes; the limit is %d", h.Size, maxList)
 	}
 	list, err := io.ReadAll(t)
 	if err != nil {
@@ -171,7 +172,7 @@ func end(t *tar.Reader, h *tar.Header, read []File) (*Manifest, error) {
 		return nil, errNotWhole
 	}
 	if sum := sha256.Sum256(list); strings.TrimSpace(string(text)) != hex.EncodeToString(sum[:]) {
-		return nil, errors.New("the list of files has another checksum than was written: the backup is damaged")
+		return nil, errors.New("the checksum of the list of files is wrong: the backup is damaged")
 	}
 	var m Manifest
 	if err := json.Unmarshal(list, &m); err != nil {
@@ -185,7 +186,7 @@ func end(t *tar.Reader, h *tar.Header, read []File) (*Manifest, error) {
 		case i >= len(read) || read[i].Name != want.Name:
 			return nil, fmt.Errorf("%s is missing", want.Name)
 		case read[i] != want:
-			return nil, fmt.Errorf("%s is damaged: %d bytes with SHA-256 %s, written were %d with %s", want.Name, read[i].Bytes, read[i].SHA256, want.Bytes, want.SHA256)
+			return nil, fmt.Errorf("%s is damaged: it has %d bytes with SHA-256 %s instead of %d with %s", want.Name, read[i].Bytes, read[i].SHA256, want.Bytes, want.SHA256)
 		}
 	}
 	if len(read) > len(m.Files) {

@@ -48,7 +48,7 @@ func TestRead_givesBackWhatWasWritten(t *testing.T) {
 	}
 }
 
-// A backup that was cut short, anywhere, is no backup.
+// A backup that was truncated anywhere is refused.
 func TestRead_refusesPartOfABackup(t *testing.T) {
 	b := whole(t)
 	// The last two blocks of a tar are empty: without them nothing is missing.
@@ -59,7 +59,7 @@ func TestRead_refusesPartOfABackup(t *testing.T) {
 	}
 }
 
-// A flipped bit is found, or changes nothing that is restored.
+// A flipped bit is found, or does not change anything that is restored.
 func TestRead_findsFlippedBits(t *testing.T) {
 	b := whole(t)
 	found := 0
@@ -144,7 +144,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// What a backup or a restore that was killed leaves is found by its name.
+// Leftovers of a killed backup or restore are recognised by name.
 func TestLeftovers(t *testing.T) {
 	dir := t.TempDir()
 	f, err := backup.CreatePart(filepath.Join(dir, "b.tar"))

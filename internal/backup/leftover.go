@@ -8,20 +8,21 @@ import (
 	"strings"
 )
 
-// What stands in the names of a backup and of a directory that are not whole yet.
+// Marks in the names of an unfinished backup and an unfinished directory.
 const (
 	partMark      = ".part-"
 	restoringMark = ".restoring-"
 )
 
-// CreatePart makes the file that a backup is written to before it gets its name.
+// CreatePart makes the file to which a backup is written before it gets its final
+// name.
 func CreatePart(to string) (*os.File, error) {
 	return os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+partMark+"*")
 }
 
-// Leftovers names what backups and restores that were broken off (the machine
-// stopped, the process was killed) left in some directories. What is being written
-// right now looks the same. Directories that cannot be read are passed over.
+// Leftovers lists the unfinished files and directories of interrupted backups and
+// restores (a crash, a kill) in some directories. It cannot distinguish them from
+// running ones. It skips directories that cannot be read.
 func Leftovers(dirs ...string) (notes []string) {
 	var seen []string
 	for _, dir := range dirs {
@@ -38,16 +39,16 @@ func Leftovers(dirs ...string) (notes []string) {
 			name := filepath.Join(dir, e.Name())
 			switch {
 			case e.IsDir() && ends(e.Name(), restoringMark):
-				notes = append(notes, fmt.Sprintf("%s is of a restore that did not end (or is under way): if none is, remove it", name))
+				notes = append(notes, fmt.Sprintf("%s belongs to an unfinished restore: remove it unless a restore is running", name))
 			case !e.IsDir() && strings.HasPrefix(e.Name(), ".") && ends(e.Name(), partMark):
-				notes = append(notes, fmt.Sprintf("%s is of a backup that did not end (or is under way): if none is, remove it", name))
+				notes = append(notes, fmt.Sprintf("%s belongs to an unfinished backup: remove it unless a backup is running", name))
 			}
 		}
 	}
 	return notes
 }
 
-// ends says whether a name ends with a mark and a number.
+// ends reports whether a name ends with a mark and a number.
 func ends(name, mark string) bool {
 	i := strings.LastIndex(name, mark)
 	return i > 0 && len(name) > i+len(mark) && strings.Trim(name[i+len(mark):], "0123456789") == ""

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 )
 
-// Restore reads a backup into a data directory that is missing or empty. It is
-// written under another name beside it and takes its name when every checksum is
-// right and everything is on disk; if it fails nothing of it stays.
+// Restore reads a backup into a data directory that is missing or empty. It writes
+// to another name beside it and renames that when every checksum is right and
+// everything is on disk. If it fails, it leaves nothing behind.
 func Restore(r io.Reader, dir string) (m *Manifest, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
@@ -49,7 +49,7 @@ func Restore(r io.Reader, dir string) (m *Manifest, err error) {
 			return nil, err
 		}
 	}
-	// An empty directory may be in the way: it was asked for.
+	// The target may be an empty directory.
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func Restore(r io.Reader, dir string) (m *Manifest, err error) {
 	return m, syncDir(filepath.Dir(dir))
 }
 
-// Vacant is an error unless a directory is missing or empty.
+// Vacant returns an error unless a directory is missing or empty.
 func Vacant(dir string) error {
 	list, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

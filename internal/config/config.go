@@ -1,9 +1,9 @@
-// Package config reads the settings of `fluoro serve`. Each setting is described
-// once, in the table settings: flags, environment variables, keys of the YAML
-// file, help text and docs/config.md come from there.
+// Package config reads the settings of `fluoro serve`. The table settings describes
+// each setting once: flags, environment variables, keys of the YAML file, help text
+// and docs/config.md follow from it.
 //
-// A flag wins over the environment, the environment over the file, the file over
-// the default.
+// A flag wins over the environment, the environment over the file, the file over the
+// default.
 package config
 
 import (
@@ -44,14 +44,14 @@ type Config struct {
 	OTLPMapping      string // native or collector
 	AnnotationKeys   int
 	AnnotationValues int
-	Memory           int64  // bytes the process stays below; 0 for the default
-	RetentionBytes   int64  // most bytes of blocks; 0 for no bound
+	Memory           int64  // limit of the process's memory in bytes; 0 for the default
+	RetentionBytes   int64  // limit of the blocks' bytes; 0 for none
 	LogLevel         string // debug, info, warn or error
 	LogFormat        string // text or json
 }
 
-// RetentionFor is how long the traces of an account or of a group are kept; one
-// of Account and Group is "".
+// RetentionFor is how long the traces of an account or of a group are kept; one of
+// Account and Group is "".
 type RetentionFor struct {
 	Account, Group string
 	For            time.Duration
@@ -64,18 +64,18 @@ type setting struct {
 }
 
 var settings = []setting{
-	{"data", "./data", "directory that holds all traces; created if missing", text(func(c *Config) *string { return &c.Data })},
+	{"data", "./data", "data directory with all traces; created if missing", text(func(c *Config) *string { return &c.Data })},
 	{"http", "127.0.0.1:2000", "TCP address of the X-Ray API, the web console, OTLP/HTTP at /v1/traces, /healthz, /readyz and /metrics", address(func(c *Config) *string { return &c.HTTP })},
-	{"udp", "127.0.0.1:2000", "UDP address for X-Ray daemon datagrams, as every X-Ray SDK sends; \"off\" for none", address(func(c *Config) *string { return &c.UDP })},
+	{"udp", "127.0.0.1:2000", "UDP address for X-Ray daemon datagrams, which every X-Ray SDK sends; \"off\" for none", address(func(c *Config) *string { return &c.UDP })},
 	{"otlp-grpc", "127.0.0.1:4317", "TCP address for OTLP over gRPC; \"off\" for none", address(func(c *Config) *string { return &c.OTLPGRPC })},
 	{"otlp-http", "127.0.0.1:4318", "TCP address for OTLP over HTTP (/v1/traces); \"off\" for none", address(func(c *Config) *string { return &c.OTLPHTTP })},
-	{"account", "000000000000", "AWS account id (12 digits) of unsigned requests; shows in every ARN", pattern(func(c *Config) *string { return &c.Account }, `^[0-9]{12}$`, "12 digits")},
-	{"region", "us-east-1", "AWS region that shows in every ARN", pattern(func(c *Config) *string { return &c.Region }, `^[a-z]{2,}(-[a-z0-9]+)+$`, "a region such as eu-west-1")},
-	{"insecure", "false", "allow addresses that are not loopback although no credentials exist: everyone who can reach them can read and write all traces", func(c *Config, v string) (err error) {
+	{"account", "000000000000", "AWS account id (12 digits) of unsigned requests; appears in every ARN", pattern(func(c *Config) *string { return &c.Account }, `^[0-9]{12}$`, "12 digits")},
+	{"region", "us-east-1", "AWS region; appears in every ARN", pattern(func(c *Config) *string { return &c.Region }, `^[a-z]{2,}(-[a-z0-9]+)+$`, "a region such as eu-west-1")},
+	{"insecure", "false", "allow addresses other than loopback, although there are no credentials: everyone who can reach them can read and write all traces", func(c *Config, v string) (err error) {
 		c.Insecure, err = strconv.ParseBool(v)
 		return err
 	}},
-	{"allowed-hosts", "", "names that HTTP requests may be addressed to, besides localhost, loopback addresses and what is listened on: such as fluoro,traces.example.com,*.internal; * for any, which lets every web page someone visits read and write traces (DNS rebinding); all else is 421", allowedHosts},
+	{"allowed-hosts", "", "host names that HTTP requests may use, besides localhost, loopback addresses and the addresses listened on, such as fluoro,traces.example.com,*.internal; requests to other names get a 421; * allows any name, so that every web page a user visits can read and write traces (DNS rebinding)", allowedHosts},
 	{"cors-origins", "", "origins of web pages that may send spans to /v1/traces, such as https://shop.example.com,https://*.example.org,http://localhost:*; * for any", corsOrigins},
 	{"settle", "5s", "idle time after which a trace is written to a block; it is visible at once either way", duration(func(c *Config) *time.Duration { return &c.Settle }, 100*time.Millisecond)},
 	{"retention", "720h", "how long traces are kept, counted from receipt", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
@@ -90,7 +90,7 @@ var settings = []setting{
 	{"log-format", "text", "form of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
 }
 
-// Off is the value of an address that is not listened on.
+// Off is the value of an address that turns its listener off.
 const Off = "off"
 
 func text(at func(*Config) *string) func(*Config, string) error {
@@ -166,7 +166,7 @@ func size(at func(*Config) *int64) func(*Config, string) error {
 	}
 }
 
-// items are those of a list separated by commas.
+// items splits a list at commas.
 func items(v string) (out []string) {
 	for item := range strings.SplitSeq(v, ",") {
 		if item = strings.TrimSpace(item); item != "" {
@@ -176,7 +176,7 @@ func items(v string) (out []string) {
 	return out
 }
 
-// hostName is a name, or what follows *. in a pattern.
+// hostName matches a name, or the part of a pattern after "*.".
 var hostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
 
 func allowedHosts(c *Config, v string) error {
@@ -186,7 +186,7 @@ func allowedHosts(c *Config, v string) error {
 		if ip, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 			name = ip.Unmap().String()
 		} else if name != "*" && !hostName.MatchString(strings.TrimPrefix(name, "*.")) {
-			return fmt.Errorf("%q: want a name or an address without scheme and port, such as fluoro or traces.example.com, *.NAME for all below a name, or *", item)
+			return fmt.Errorf("%q: want a name or an address without scheme and port, such as fluoro or traces.example.com, *.NAME for all subdomains of a name, or *", item)
 		}
 		c.AllowedHosts = append(c.AllowedHosts, name)
 	}
@@ -210,7 +210,7 @@ func corsOrigins(c *Config, v string) error {
 
 var retentionOf = regexp.MustCompile(`^(?:account:([0-9]{12})|group:([A-Za-z0-9-]{1,32}))=([^=]+)$`)
 
-// retentionFor reads a list of KIND:NAME=DURATION, separated by commas.
+// retentionFor parses a list of KIND:NAME=DURATION, separated by commas.
 func retentionFor(c *Config, v string) error {
 	c.RetentionFor = nil
 	for item := range strings.SplitSeq(v, ",") {
@@ -230,10 +230,10 @@ func retentionFor(c *Config, v string) error {
 	return nil
 }
 
-// LeastMemory is what a server cannot do without.
+// LeastMemory is the minimum memory of a server in bytes.
 const LeastMemory = 128 << 20
 
-// memorySize refuses what is too little to work with.
+// memorySize refuses less than LeastMemory.
 func memorySize(c *Config, v string) error {
 	if err := size(func(c *Config) *int64 { return &c.Memory })(c, v); err != nil {
 		return err
@@ -244,7 +244,7 @@ func memorySize(c *Config, v string) error {
 	return nil
 }
 
-// Env is the environment variable of a setting: --otlp-grpc is FLUORO_OTLP_GRPC.
+// Env returns the environment variable of a setting: --otlp-grpc is FLUORO_OTLP_GRPC.
 func Env(name string) string {
 	return "FLUORO_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
@@ -262,8 +262,8 @@ func Register(flags *pflag.FlagSet) {
 	flags.String("config", "", "YAML file with settings, keys as the flags [$FLUORO_CONFIG]")
 }
 
-// Load puts the settings together from parsed flags (see Register), environment
-// (getenv) and file. Errors name the setting and where its value came from.
+// Load combines the settings from parsed flags (see Register), environment (getenv)
+// and file. Errors name the setting and the origin of its value.
 func Load(flags *pflag.FlagSet, getenv func(string) string) (*Config, error) {
 	path, _ := flags.GetString("config")
 	if path == "" {
@@ -323,20 +323,20 @@ func readFile(path string) (map[string]string, error) {
 	return out, nil
 }
 
-// check refuses addresses that others can reach, unless that is wanted.
+// check refuses addresses that other machines can reach, unless Insecure is set.
 func (c *Config) check() error {
 	if c.Insecure {
 		return nil
 	}
 	for _, a := range []struct{ flag, addr string }{{"http", c.HTTP}, {"udp", c.UDP}, {"otlp-grpc", c.OTLPGRPC}, {"otlp-http", c.OTLPHTTP}} {
 		if a.addr != Off && !Loopback(a.addr) {
-			return fmt.Errorf("--%s %s is not a loopback address, and Fluoro has no credentials to protect it: everyone who can reach it could read and write all traces; add --insecure if that is what you want", a.flag, a.addr)
+			return fmt.Errorf("--%s %s is not a loopback address, and Fluoro has no credentials to protect it: everyone who can reach it could read and write all traces; add --insecure to allow that", a.flag, a.addr)
 		}
 	}
 	return nil
 }
 
-// Loopback says whether an address HOST:PORT can be reached from this machine alone.
+// Loopback reports whether only this machine can reach an address HOST:PORT.
 func Loopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	if host == "localhost" {
@@ -346,7 +346,7 @@ func Loopback(addr string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Markdown is the table of all settings, for docs/config.md.
+// Markdown returns the table of all settings, for docs/config.md.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString("# Settings of `fluoro serve`\n\nA flag wins over the environment, the environment over the file (`--config FILE` or `$FLUORO_CONFIG`), the file over the default.\n" +

@@ -23,7 +23,7 @@ func (s *shop) catalog(ctx context.Context) (string, error) {
 	mux.HandleFunc("GET /search", func(w http.ResponseWriter, r *http.Request) {
 		statement := "SELECT id, name FROM products WHERE id BETWEEN ? AND ? ORDER BY price"
 		if s.switches.on(slowQuery) {
-			// A join without an index: the database really is busy for that long.
+			// A join without an index, so the database really is busy that long.
 			statement = "SELECT count(*) FROM products a JOIN products b ON a.price + b.price > ? WHERE a.name || b.name <> ? AND b.id < 120"
 		}
 		if err := db.query(r.Context(), "SELECT products", statement, 10, 60); err != nil {

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// queueURL names the order queue as an app on AWS would; calls go to the shop's
-// own queue server.
+// queueURL names the order queue as an app on AWS would; calls go to the shop's own
+// queue server.
 const queueURL = "https://sqs.eu-west-1.amazonaws.com/000000000000/orders"
 
 var errPayment = errors.New("payment was declined upstream")
@@ -73,8 +73,8 @@ func (s *shop) checkout(ctx context.Context, inventory, payments, queue string) 
 	return s.serve("checkout", "X-Ray SDK, HTTP", "", xray.HandlerWithContext(ctx, xray.NewFixedSegmentNamer("checkout"), mux))
 }
 
-// send puts an order on the queue, recorded as the AWS SDK would: an SQS call
-// that hands the trace header on with the message.
+// send puts an order on the queue and records it as the AWS SDK would: an SQS call
+// that passes the trace header on with the message.
 func send(ctx context.Context, queue, order string) error {
 	return xray.Capture(ctx, "SQS", func(ctx context.Context) error {
 		seg := xray.GetSegment(ctx)

@@ -24,7 +24,7 @@ func (s *shop) openDatabase(ctx context.Context, name string, provider trace.Tra
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", name, err)
 	}
-	db.SetMaxOpenConns(1) // each connection would have a database of its own
+	db.SetMaxOpenConns(1) // each connection would have its own database
 	s.closers = append(s.closers, func(context.Context) { _ = db.Close() })
 	for _, q := range setup {
 		if _, err := db.ExecContext(ctx, q); err != nil {
@@ -43,7 +43,7 @@ func (d *database) query(ctx context.Context, operation, statement string, args 
 	rows, err := d.db.QueryContext(ctx, statement, args...)
 	if err == nil {
 		for rows.Next() {
-			// Reading is what takes the time; the rows are of no use here.
+			// Reading takes the time; the rows are not used.
 			continue
 		}
 		err = rows.Err()

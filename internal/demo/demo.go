@@ -1,7 +1,6 @@
-// Package demo is a small shop to look at: real servers on loopback addresses
-// that talk HTTP, gRPC, SQL and a queue, some instrumented with the X-Ray SDK,
-// some with OpenTelemetry, a load generator, and switches that break it on
-// purpose.
+// Package demo is a small shop to explore: real servers on loopback addresses that
+// talk HTTP, gRPC, SQL and a queue, some instrumented with the X-Ray SDK, some with
+// OpenTelemetry, a load generator, and switches that break it on purpose.
 //
 //	            ┌→ catalog (OTel) ─→ SQL
 //	storefront ─┼→ recommendations (OTel)
@@ -25,16 +24,16 @@ import (
 
 // Options of the shop.
 type Options struct {
-	XRayAddr string        // UDP address that takes X-Ray datagrams
-	OTLPGRPC string        // address that takes OTLP over gRPC
-	OTLPHTTP string        // address that takes OTLP over HTTP
+	XRayAddr string        // UDP address that receives X-Ray datagrams
+	OTLPGRPC string        // address that receives OTLP over gRPC
+	OTLPHTTP string        // address that receives OTLP over HTTP
 	Console  string        // URL of the console, to print
 	Control  string        // address of the page with the switches; "" for none
 	Rate     float64       // requests a second
 	Duration time.Duration // 0: until the context ends
 	Break    []string      // switches that are on from the start
 	Seed     uint64
-	Out      io.Writer // what people read
+	Out      io.Writer // for messages to people
 	Logger   *slog.Logger
 }
 
@@ -43,7 +42,7 @@ type shop struct {
 	Options
 	switches *switches
 	random   *random
-	services []service // in the order in which they are shown
+	services []service // in the order of display
 	closers  []func(context.Context)
 	wait     sync.WaitGroup
 }
@@ -51,9 +50,9 @@ type shop struct {
 // service is one server of the shop.
 type service struct{ name, addr, kind string }
 
-// Run opens the shop and sends it requests until ctx ends or the duration is
-// over; then it closes everything and returns nil. Errors say what to do: a
-// switch that does not exist, a busy address, nothing that takes the traces.
+// Run opens the shop and sends it requests until ctx or the duration ends; then it
+// closes everything and returns nil. Errors tell what to do about an unknown switch,
+// a busy address, or a missing receiver.
 func Run(ctx context.Context, o Options) error {
 	s := &shop{Options: o, switches: newSwitches(), random: &random{rnd: rand.New(rand.NewPCG(o.Seed, 1))}}
 	if s.Logger == nil {
@@ -75,7 +74,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer func() {
-		stop() // first: who waits for messages must stop waiting
+		stop() // first, so that servers waiting for messages stop
 		s.close()
 	}()
 	if err := s.open(ctx); err != nil {
@@ -91,13 +90,13 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
-// probe checks that something takes the spans, so that the shop does not run for
-// nobody.
+// probe checks that a server receives the spans, so that the shop does not run for
+// nothing.
 func probe(ctx context.Context, o Options) error {
 	for _, addr := range []string{o.OTLPGRPC, o.OTLPHTTP} {
 		conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "tcp", addr)
 		if err != nil {
-			return fmt.Errorf("nothing takes traces at %s (%w): is `fluoro serve` running?", addr, err)
+			return fmt.Errorf("nothing receives traces at %s (%w): is `fluoro serve` running?", addr, err)
 		}
 		_ = conn.Close()
 	}
@@ -163,7 +162,7 @@ func (s *shop) serve(name, kind, addr string, h http.Handler) (string, error) {
 	return l.Addr().String(), nil
 }
 
-// close stops everything in the opposite order and sends what exporters hold.
+// close stops everything in reverse order and flushes the exporters.
 func (s *shop) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -173,7 +172,7 @@ func (s *shop) close() {
 	s.wait.Wait()
 }
 
-// greet says what runs and where to look.
+// greet prints what is running and where to look.
 func (s *shop) greet() {
 	w := s.Out
 	fmt.Fprintf(w, "The shop is open: %g requests a second. Look at %s\n\n", s.Rate, s.Console)
@@ -191,7 +190,7 @@ func (s *shop) greet() {
 	fmt.Fprintln(w)
 }
 
-// random is a source of randomness that goroutines share.
+// random is a source of random numbers that goroutines share.
 type random struct {
 	mu  sync.Mutex
 	rnd *rand.Rand
@@ -212,8 +211,7 @@ func (r *random) intn(n int) int {
 // chance is true with probability p.
 func (r *random) chance(p float64) bool { return r.float() < p }
 
-// work takes about as long as typical says: most of the time less, sometimes
-// several times more.
+// work takes about as long as typical: usually less, sometimes several times more.
 func (r *random) work(ctx context.Context, typical time.Duration) {
 	r.mu.Lock()
 	factor := r.rnd.ExpFloat64()*0.5 + 0.6

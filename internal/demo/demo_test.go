@@ -19,7 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// seen is what the shop sent: one entry a segment, subsegment or span.
+// seen is an item that the shop sent: a segment, subsegment or span.
 type seen struct {
 	protocol, service, name, version string
 	trace, id, parent                string
@@ -28,7 +28,7 @@ type seen struct {
 	fault                            bool
 }
 
-// receiver takes what the shop sends.
+// receiver receives the shop's traces.
 type receiver struct {
 	coltrace.UnimplementedTraceServiceServer
 	mu       sync.Mutex
@@ -104,7 +104,7 @@ func (r *receiver) spans(req *coltrace.ExportTraceServiceRequest, protocol strin
 	}
 }
 
-// segment is what the test reads of a document.
+// segment holds the members of a document that the test reads.
 type segment struct {
 	Name     string
 	ID       string
@@ -142,7 +142,7 @@ func (r *receiver) segment(s segment, service, trace, parent string) {
 	}
 }
 
-// until waits until some entries satisfy a condition.
+// until waits until the received items satisfy a condition.
 func (r *receiver) until(t *testing.T, what string, ok func([]seen) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(40 * time.Second); ; time.Sleep(50 * time.Millisecond) {
@@ -169,7 +169,7 @@ func contains(want func(seen) bool) func([]seen) bool {
 	}
 }
 
-// safeBuffer is what the shop prints.
+// safeBuffer holds the shop's output.
 type safeBuffer struct {
 	mu sync.Mutex
 	b  strings.Builder

@@ -11,12 +11,13 @@ import (
 )
 
 const (
-	// customersAtOnce bounds requests under way; more are skipped and counted.
+	// customersAtOnce limits the running requests; further ones are skipped and
+	// counted.
 	customersAtOnce = 200
 	reportEvery     = 10 * time.Second
 )
 
-// load sends requests until ctx ends, and waits for those under way.
+// load sends requests until ctx ends, and waits for the running ones.
 func (s *shop) load(ctx context.Context) {
 	var sent, failed, skipped atomic.Int64
 	var customers sync.WaitGroup
@@ -58,8 +59,7 @@ func (s *shop) load(ctx context.Context) {
 	}
 }
 
-// customer does one thing a customer would; the status is 0 if there was no
-// answer.
+// customer makes one request as a customer would; the status is 0 without an answer.
 func (s *shop) customer(client *http.Client, front string) int {
 	method, path := http.MethodGet, "/"
 	switch p := s.random.float(); {

@@ -43,7 +43,7 @@ func (s *shop) payments(ctx context.Context, bank string) (string, error) {
 	return s.serve("payments", "OpenTelemetry, HTTP", "", traced(provider, mux))
 }
 
-// bank is somebody else's service: it is not instrumented, and shows as an
+// bank is another company's service: it is not instrumented and appears as an
 // inferred node.
 func (s *shop) bank() (string, error) {
 	return s.serve("bank", "not instrumented", "", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

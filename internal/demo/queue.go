@@ -14,11 +14,11 @@ import (
 // message is one order on the queue.
 type message struct{ order, header string }
 
-// queueLength is how many orders may wait; more are turned away.
+// queueLength is the maximum number of waiting orders; further ones are refused.
 const queueLength = 1000
 
-// queue is a small message broker: POST /messages puts, GET /messages takes, and
-// waits a moment if there is nothing.
+// queue starts a small message broker: POST /messages puts a message, GET /messages
+// takes one and waits a moment if there is none.
 func (s *shop) queue() (string, error) {
 	waiting := make(chan message, queueLength)
 	mux := http.NewServeMux()
@@ -48,8 +48,8 @@ func (s *shop) queue() (string, error) {
 	return s.serve("order queue", "a queue over HTTP", "", mux)
 }
 
-// fulfilment packs parcels: it takes orders from the queue, each in a trace of
-// its own that links to the one that placed the order. OpenTelemetry over gRPC.
+// fulfilment packs parcels: it takes orders from the queue, each in its own trace
+// with a link to the trace that placed the order. OpenTelemetry over gRPC.
 func (s *shop) fulfilment(ctx context.Context, queue string) error {
 	provider, err := s.tracing(ctx, "fulfilment", "1.1.0", true)
 	if err != nil {
@@ -81,7 +81,7 @@ func take(ctx context.Context, queue string) (message, bool) {
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		select { // the queue is gone: the shop closes
+		select { // the queue has stopped: the shop closes
 		case <-ctx.Done():
 		case <-time.After(100 * time.Millisecond):
 		}

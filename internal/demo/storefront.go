@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-xray-sdk-go/v2/xray"
 )
 
-// storefront is what customers talk to. X-Ray SDK.
+// storefront serves the customers. X-Ray SDK.
 func (s *shop) storefront(ctx context.Context, catalog, recommendations, checkout string) (string, error) {
 	ctx, err := s.recorder(ctx, "3.2.0")
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *shop) storefront(ctx context.Context, catalog, recommendations, checkou
 	return s.serve("storefront", "X-Ray SDK, HTTP", "", xray.HandlerWithContext(ctx, xray.NewFixedSegmentNamer("storefront"), mux))
 }
 
-// visit notes who asks.
+// visit records who asks.
 func (s *shop) visit(r *http.Request) {
 	seg := xray.GetSegment(r.Context())
 	if seg == nil {
@@ -54,7 +54,7 @@ func (s *shop) visit(r *http.Request) {
 	_ = seg.AddAnnotation("tier", tier)
 }
 
-// relay answers with a peer's status.
+// relay forwards a peer's status.
 func (s *shop) relay(w http.ResponseWriter, r *http.Request, client *http.Client, method, url string) {
 	status, err := get(r.Context(), client, method, url)
 	if err != nil {

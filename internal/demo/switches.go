@@ -45,7 +45,7 @@ func (s *switches) on(name string) bool {
 	return false
 }
 
-// set turns a switch; the error for one that does not exist names those that do.
+// set turns a switch; for an unknown switch, the error names the existing ones.
 func (s *switches) set(name string, on bool) error {
 	var names []string
 	for _, t := range s.all {

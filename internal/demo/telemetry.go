@@ -23,11 +23,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Both worlds speak X-Ray's trace header, so that one trace crosses them.
+// Both SDKs use X-Ray's trace header, so that one trace crosses them.
 var propagator = xraypropagator.Propagator{}
 
-// tracing makes the OpenTelemetry of one service. Services alternate between the
-// two transports.
+// tracing sets up OpenTelemetry for one service, over gRPC or HTTP.
 func (s *shop) tracing(ctx context.Context, service, version string, overGRPC bool) (*sdktrace.TracerProvider, error) {
 	var exporter *otlptrace.Exporter
 	var err error
@@ -89,7 +88,7 @@ func (s *shop) recorder(ctx context.Context, version string) (context.Context, e
 	return ctx, nil
 }
 
-// get asks a peer and returns its status; the body is read and thrown away.
+// get sends a request to a peer and returns its status; it discards the body.
 func get(ctx context.Context, client *http.Client, method, url string) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {

@@ -9,27 +9,28 @@ import (
 )
 
 // Bounds is a conjunction of conditions that every trace an expression selects
-// satisfies. An engine may use any of them to read less. The zero value allows
-// everything.
+// satisfies. An engine may use any of them to read fewer traces. They may give false
+// positives, never false negatives. The zero value allows all traces.
 type Bounds struct {
-	// Services are names of nodes the trace must all have.
+	// Services are names of nodes; the trace must have all of them.
 	Services []string
-	// AnnotationKeys must all be present.
+	// AnnotationKeys are keys; the trace must have all of them.
 	AnnotationKeys []string
-	// Annotations are values that the trace must have, Users users.
+	// Annotations are values and Users users; the trace must have all of them.
 	Annotations []trace.Annotation
 	Users       []string
-	// Slow are services of which some entity must take at least so long.
+	// Slow are services with an entity that must take at least a given time.
 	Slow []SlowService
-	// Failed are services of which some entity must have an outcome.
+	// Failed are services with an entity that must have a given outcome.
 	Failed []FailedService
-	// Either are alternatives: of each list, one must hold.
+	// Either are lists of alternatives: one of each list must hold.
 	Either [][]Bounds
 	// MinResponse and MaxResponse, if not nil, are inclusive bounds of the
 	// response time, which must then be known; likewise for the duration.
 	MinResponse, MaxResponse *time.Duration
 	MinDuration, MaxDuration *time.Duration
-	// Fault, Error and Throttle, if not nil, are what the trace's flags must be.
+	// Fault, Error and Throttle, if not nil, are the required values of the trace's
+	// flags.
 	Fault, Error, Throttle *bool
 }
 
@@ -46,13 +47,13 @@ type FailedService struct {
 	Outcome trace.Outcome
 }
 
-// everything says that the bounds allow all traces.
+// everything reports whether the bounds allow all traces.
 func (b *Bounds) everything() bool {
 	return b.Services == nil && b.AnnotationKeys == nil && b.Annotations == nil && b.Users == nil && b.Slow == nil && b.Failed == nil && b.Either == nil &&
 		b.MinResponse == nil && b.MaxResponse == nil && b.MinDuration == nil && b.MaxDuration == nil && b.Fault == nil && b.Error == nil && b.Throttle == nil
 }
 
-// Bounds is what every selected trace satisfies.
+// Bounds returns conditions that every selected trace satisfies.
 func (e *Expr) Bounds() Bounds {
 	var b Bounds
 	if e != nil && e.root != nil {
@@ -61,7 +62,7 @@ func (e *Expr) Bounds() Bounds {
 	return b
 }
 
-// restrict adds what n, being true, says.
+// restrict adds the conditions that follow if n is true.
 func (b *Bounds) restrict(n node) {
 	switch n := n.(type) {
 	case *andNode:
@@ -98,7 +99,7 @@ func (b *Bounds) service(s selector) {
 	}
 }
 
-// either adds what holds if one of some terms does.
+// either adds the condition that one of some terms is true.
 func (b *Bounds) either(terms []node) {
 	list := make([]Bounds, len(terms))
 	for i, t := range terms {
@@ -109,9 +110,9 @@ func (b *Bounds) either(terms []node) {
 	b.Either = append(b.Either, list)
 }
 
-// inside adds what the body of a clause says of one of a service's entities: how
-// long it takes, how it failed, what it has. That several things are true of one
-// entity says that they are true of the trace.
+// inside adds what follows from the body of a clause about an entity of a service:
+// how long it takes, how it failed, what it has. Conditions that hold for one entity
+// together also hold for the trace one by one.
 func (b *Bounds) inside(service string, n node) {
 	switch n := n.(type) {
 	case *andNode:
@@ -144,8 +145,8 @@ func (b *Bounds) inside(service string, n node) {
 	}
 }
 
-// inCall adds what the body of a clause about calls says of annotations, of
-// whichever entity.
+// inCall adds the annotations and users that the body of a clause about calls
+// requires, of any entity.
 func (b *Bounds) inCall(n node) {
 	switch n := n.(type) {
 	case *andNode:
@@ -197,8 +198,8 @@ func (b *Bounds) flag(f field, want bool) {
 	}
 }
 
-// narrow moves the bounds of a duration. Rounding is outward: the exact
-// comparison is made on what comes back.
+// narrow narrows the bounds of a duration. It rounds outward: the exact comparison
+// follows on the candidates.
 func narrow(lowest, highest **time.Duration, n *compareNode) {
 	if n.lit.typ != numberField && n.op != 0 {
 		return

@@ -14,14 +14,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// generator makes traces and expressions of few words, so that they often meet.
+// generator makes traces and expressions from few words, so that they often match.
 type generator struct{ *rand.Rand }
 
 func (g generator) one(words ...string) string { return words[g.IntN(len(words))] }
 
 func (g generator) chance(percent int) bool { return g.IntN(100) < percent }
 
-// entity makes a segment or subsegment with what is below it.
+// entity makes a segment or subsegment, with subsegments.
 func (g generator) entity(next *int, depth int) map[string]any {
 	*next++
 	start := float64(g.IntN(8)) / 4
@@ -121,8 +121,8 @@ func (g generator) literal() string { return g.one(g.number(), g.text(), "true",
 
 func (g generator) order() string { return g.one("=", "!=", "<", "<=", ">", ">=") }
 
-// expression makes a text of the language; in is "", "service", "edge" or that of
-// a root cause.
+// expression makes a text of the language; in is "", "service", "edge" or a clause
+// for root causes.
 func (g generator) expression(in string, depth int) string {
 	if depth > 0 && g.chance(60) {
 		a, b := g.expression(in, depth-1), g.expression(in, depth-1)
@@ -178,9 +178,9 @@ func (g generator) expression(in string, depth int) string {
 	return from + "annotation." + g.one("k", "l") + g.one("", " = "+g.literal(), " != "+g.literal(), " > "+g.number())
 }
 
-// check holds three properties of one expression and one trace: bounds allow what
-// matches, by either kind of matching; what is printed means the same; and !x is
-// what x is not.
+// check verifies three properties of an expression and a trace: the bounds allow
+// every match, by either kind of matching; the printed expression means the same;
+// and !x is the opposite of x.
 func check(t *testing.T, text string, tr *trace.Trace) (matched bool) {
 	t.Helper()
 	e, err := parse(text)
@@ -222,7 +222,7 @@ func TestBounds_neverPruneWhatMatches(t *testing.T) {
 	}
 }
 
-// FuzzBounds is the same with expressions of the fuzzer's own.
+// FuzzBounds checks the same properties with the fuzzer's own expressions.
 func FuzzBounds(f *testing.F) {
 	for seed := range uint64(50) {
 		f.Add(generator{rand.New(rand.NewPCG(seed, 2))}.expression("", 2), seed)
@@ -238,8 +238,8 @@ func FuzzBounds(f *testing.F) {
 	})
 }
 
-// An expression of 2 KB and a scalar one, each as an engine uses them: filters
-// are compiled once and matched often.
+// An expression of 2 KB and a scalar one, used as an engine does: compiled once and
+// matched often.
 func BenchmarkMatchScalar(b *testing.B) {
 	tr, s := shop()
 	for _, text := range []string{"responsetime > 1 AND ok", `http.url CONTAINS "/api/" AND http.status = 200 AND user = "bob"`, `annotation.plan = "gold" AND !annotation.absent`} {

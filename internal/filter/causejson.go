@@ -2,10 +2,10 @@ package filter
 
 import "github.com/fluoro-io/fluoro/internal/trace"
 
-// causeJSON says whether each of the wanted partial root causes matches one of
-// the trace's, of any category. Members that are given must be equal, lists must
-// hold the given elements in order, others may stand between (X-Ray developer
-// guide, "Getting data from X-Ray", root cause analytics).
+// causeJSON reports whether each wanted partial root cause matches a root cause of
+// the trace, of any category. Given members must be equal; lists must contain the
+// given elements in order, possibly with others between (X-Ray developer guide,
+// "Getting data from X-Ray", root cause analytics).
 func (m *matcher) causeJSON(n *causeJSONNode) bool {
 	var have []any
 	for _, c := range []causeCategory{faultCause, errorCause, responseTimeCause} {
@@ -53,7 +53,7 @@ func matchJSON(want, have any) bool {
 	return want == have
 }
 
-// causeObject is a root cause as the API shows it.
+// causeObject returns a root cause in the form of the API.
 func causeObject(c causeCategory, cause trace.RootCause) any {
 	var services []any
 	for _, s := range cause.Services {

@@ -6,7 +6,7 @@ import (
 )
 
 // service = "service" [ "(" [ selector ] ")" ] [ "{" expression "}" ]; in an entity
-// selector it must name a service.
+// selector the service's name is required.
 func (p *parser) service() (*serviceNode, error) {
 	n := &serviceNode{}
 	if err := p.advance(); err != nil {
@@ -52,7 +52,7 @@ func (p *parser) edge() (*edgeNode, error) {
 	return n, err
 }
 
-// body reads { expression } if there is one.
+// body reads an optional { expression }.
 func (p *parser) body(in scope) (node, error) {
 	if !p.tok.is("{") {
 		return nil, nil

@@ -14,8 +14,8 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// TestSelect holds every expression of testdata/select.txt against the traces of
-// testdata/traces.txt.
+// TestSelect checks which traces of testdata/traces.txt each expression of
+// testdata/select.txt selects.
 func TestSelect(t *testing.T) {
 	type sample struct {
 		t *trace.Trace
@@ -78,7 +78,7 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-// TestRefuse holds every expression of testdata/refuse.txt against its error.
+// TestRefuse checks the error of each expression of testdata/refuse.txt.
 func TestRefuse(t *testing.T) {
 	cases := harness.Refusals(t)
 	for _, c := range cases {

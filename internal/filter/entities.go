@@ -6,17 +6,17 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// maxSelector is how many characters an entity selector may have (X-Ray API
+// maxSelector is the maximum number of characters of an entity selector (X-Ray API
 // model, EntitySelectorExpression).
 const maxSelector = 500
 
-// Entities names nodes or edges of the service graph: the restricted form of
-// GetTimeSeriesServiceStatistics, service("n") or edge("a", "b"), each name also
-// as id(name: …, type: …, account.id: …), without a body.
+// Entities selects nodes or edges of the service graph: the restricted form of
+// GetTimeSeriesServiceStatistics, service("n") or edge("a", "b"), without a body.
+// Each name may also be id(name: …, type: …, account.id: …).
 type Entities struct {
-	// Edge is true for edges.
+	// Edge is true if edges are selected.
 	Edge bool
-	// from is the source of edges, to the destination, or the node.
+	// from selects the source of edges, to their destination, or the node.
 	from, to selector
 }
 
@@ -61,15 +61,15 @@ func ParseEntities(text string) (*Entities, error) {
 	return &e, nil
 }
 
-// Node says whether a node is selected.
+// Node reports whether a node is selected.
 func (e *Entities) Node(s trace.Service) bool { return !e.Edge && e.to.match(s) }
 
-// Call says whether an edge is selected.
+// Call reports whether an edge is selected.
 func (e *Entities) Call(from, to trace.Service) bool {
 	return e.Edge && e.from.match(from) && e.to.match(to)
 }
 
-// String is the selector in its plainest spelling.
+// String returns the selector in its shortest spelling.
 func (e *Entities) String() string {
 	var b printer
 	if e.Edge {

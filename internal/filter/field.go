@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// scope is where a keyword stands.
+// scope tells where a keyword stands.
 type scope uint8
 
 const (
@@ -43,7 +43,7 @@ const (
 	boolField valueType = iota + 1
 	numberField
 	stringField
-	annotationField // type of the annotation's own value
+	annotationField // the annotation's value has a type
 )
 
 // field is a keyword with a value.
@@ -121,7 +121,7 @@ var fields = [...]struct {
 	fieldDestinationAnnotation: {"destination.annotation", annotationField, inEdge},
 }
 
-// otherKeywords are the words that are no fields.
+// otherKeywords are the keywords that are not fields.
 var otherKeywords = []string{
 	"service", "edge", "id", "group.name", "group.arn", "rootcause.json",
 	"rootcause.fault.service", "rootcause.fault.entity", "rootcause.fault.exception",
@@ -132,7 +132,7 @@ var otherKeywords = []string{
 // operatorWords are keywords that cannot begin a predicate.
 var operatorWords = []string{"and", "or", "not", "contains", "beginswith", "endswith", "true", "false"}
 
-// fieldNames finds the fields that are no annotations.
+// fieldNames finds fields by name, except annotations.
 var fieldNames = func() map[string]field {
 	names := map[string]field{}
 	for f := fieldOK; f < fieldAnnotation; f++ {
@@ -141,8 +141,8 @@ var fieldNames = func() map[string]field {
 	return names
 }()
 
-// fieldOf finds a keyword by its text, 0 if there is none; lower is the text in
-// lower case. For annotations the text behind the dot is the key.
+// fieldOf finds the field of a keyword, 0 if there is none; lower is the keyword in
+// lower case. For annotations, the text after the dot is the key.
 func fieldOf(word, lower string) (f field, key string) {
 	if f, ok := fieldNames[lower]; ok {
 		return f, ""
@@ -156,15 +156,16 @@ func fieldOf(word, lower string) (f field, key string) {
 	return 0, ""
 }
 
-// isKeyword says whether a word means anything anywhere.
+// isKeyword reports whether a word is a keyword in any scope.
 func isKeyword(word string) bool {
 	lower := strings.ToLower(word)
 	f, _ := fieldOf(word, lower)
 	return f != 0 || slices.Contains(otherKeywords, lower) || slices.Contains(operatorWords, lower)
 }
 
-// misread is what a lexer that matches keywords letter by letter has consumed
-// when no keyword can match any more: the native service quotes just that.
+// misread returns the characters that a lexer has consumed, matching keywords letter
+// by letter, when no keyword can match any more: the native service quotes exactly
+// these.
 func misread(text string) string {
 	longest := 0
 	try := func(keyword string) {

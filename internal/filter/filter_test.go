@@ -22,8 +22,8 @@ func text(s string) trace.Value    { return trace.Value{Kind: trace.StringValue,
 func number(f float64) trace.Value { return trace.Value{Kind: trace.NumberValue, Number: f} }
 func boolean(b bool) trace.Value   { return trace.Value{Kind: trace.BoolValue, Bool: b} }
 
-// shop is one trace: a client calls "front", which calls "back" (a segment of
-// its own, faulted) and a DynamoDB table (inferred, throttled).
+// shop returns one trace: a client calls "front", which calls "back" (with its own
+// segment, faulted) and a DynamoDB table (inferred, throttled).
 func shop() (*trace.Trace, *trace.Summary) {
 	sub := &trace.Entity{ID: id(2), Name: "work", Start: at(0.1), End: at(0.2), User: "bob",
 		Annotations: []trace.Annotation{{Key: "step", Value: text("one")}}}
@@ -71,7 +71,7 @@ var selections = []struct {
 }{
 	{"", true},
 	{"   ", true},
-	// outcome keywords look at the root alone
+	// outcome keywords look at the root only
 	{"ok", true}, {"!ok", false}, {"ok = false", false}, {"ok != false", true}, {`ok = "true"`, true},
 	{"fault", false}, {"error", false}, {"throttle", false}, {"NOT fault", true},
 	{"partial", false}, {"inferred", true},
@@ -118,7 +118,7 @@ var selections = []struct {
 	{`rootcause.json != #[{"ClientImpacting":true}]`, false}, {`rootcause.json = #[]`, true},
 }
 
-// known are the groups that expressions of these tests may name.
+// known are the groups that the expressions in these tests may name.
 var known = map[string]string{"slow": "responsetime > 1", "fast": "responsetime < 1", "slower": `group.name = "slow" AND duration > 5`, "everything": "",
 	"a": `ok OR group.arn = "arn:aws:xray:us-east-1:0:group/b/X"`, "b": `!group.name = "a"`, "double": `group.name = "slow" OR group.name = "slower"`}
 
@@ -138,7 +138,7 @@ func lookup(name, arn string) (*filter.Expr, bool) {
 	return e, true
 }
 
-// parse is Parse and Resolve.
+// parse calls Parse and Resolve.
 func parse(text string) (*filter.Expr, error) {
 	e, err := filter.Parse(text)
 	if err != nil {
@@ -170,7 +170,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// allows is what an engine may do with bounds.
+// allows reports whether bounds admit a trace, as the strictest engine would apply them.
 func allows(b filter.Bounds, t *trace.Trace, s *trace.Summary) bool {
 	has := func(name string) bool {
 		for _, n := range t.Nodes {
@@ -280,7 +280,7 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
 	}
-	// Groups that name the next one twice, and groups without end.
+	// Groups that name the next one twice, and a group that leads back to itself.
 	twice := func(name, _ string) (*filter.Expr, bool) {
 		e, err := filter.Parse(`group.name = "` + name + `x" OR group.name = "` + name + `x"`)
 		return e, err == nil && len(name) < 60
@@ -299,7 +299,7 @@ func TestResolve(t *testing.T) {
 	if _, err := e.Resolve(endless); trace.KindOf(err) != trace.KindInvalid || !strings.Contains(err.Error(), "128 levels") {
 		t.Errorf("endless groups: %v", err)
 	}
-	// Nobody knows groups: only Default has traces.
+	// Without a lookup only Default has traces.
 	tr, s := shop()
 	for text, want := range map[string]bool{`group.name = "slow"`: false, `group.name != "slow"`: true, `group.name = "Default"`: true, `group.arn = "arn:aws:xray:us-east-1:0:group/Default"`: true} {
 		e, err := filter.Parse(text)
@@ -344,15 +344,15 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// oddKeys are names of attributes as they are written in brackets.
+// oddKeys are attribute names and how they are written in brackets.
 var oddKeys = []struct{ written, key string }{
 	{`a b`, "a b"}, {` a b `, "a b"}, {`"a b"`, "a b"}, {`" a "`, " a "}, {`a=b<c>d~e`, "a=b<c>d~e"}, {`"a=b"`, "a=b"}, {`"q\"q"`, `q"q`}, {`"a]b"`, "a]b"},
 	{`"back\\slash"`, `back\slash`}, {`back\slash`, `back\slash`}, {`日本 é`, "日本 é"}, {`"\u65e5\ud83d\ude00"`, "日😀"}, {`"tab\tline\n"`, "tab\tline\n"},
 	{"\"a\tb\nc\"", "a\tb\nc"}, {`a.b-c/d:e`, "a.b-c/d:e"}, {`1`, "1"}, {`and`, "and"}, {`"="`, "="}, {`{}()!,#`, "{}()!,#"}, {"\u2028", "\u2028"},
 }
 
-// An attribute is found by the name it was sent with, however that is written, also
-// after printing; a name that differs is not.
+// An attribute is found by its original name, however it is written, also after
+// printing; a different name does not find it.
 func TestAnnotationKeys_areWrittenInManyWays(t *testing.T) {
 	for _, c := range oddKeys {
 		for key, want := range map[string]bool{c.key: true, c.key + "x": false, strings.ToUpper(c.key) + ".": false} {

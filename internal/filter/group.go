@@ -11,14 +11,14 @@ import (
 // other is "". found is false if there is no such group.
 type Lookup func(name, arn string) (e *Expr, found bool)
 
-// maxNodes bounds what an expression becomes when its groups are put in:
-// groups that name others twice each would grow without end.
+// maxNodes limits the size of an expression with its groups' filters inserted:
+// groups that name others twice each would grow exponentially.
 const maxNodes = 10_000
 
-// Resolve returns the expression with the groups it names looked up, and those
-// that their filters name. Without that, and with a nil lookup, a group has no
-// traces, save Default, which has all. The error, of kind invalid, tells of
-// groups that contain themselves or are too much together.
+// Resolve returns the expression with the groups it names looked up, and the groups
+// in their filters. Before that, and with a nil lookup, a group matches no trace,
+// except Default, which matches all. The error, of kind invalid, reports groups that
+// contain themselves or are too large together.
 func (e *Expr) Resolve(lookup Lookup) (*Expr, error) {
 	if e == nil || lookup == nil || !namesGroup(e.root) {
 		return e, nil
@@ -31,7 +31,7 @@ func (e *Expr) Resolve(lookup Lookup) (*Expr, error) {
 	return &Expr{root: root}, nil
 }
 
-// namesGroup says whether there is a group in a node.
+// namesGroup reports whether a node contains a group.
 func namesGroup(n node) bool {
 	switch n := n.(type) {
 	case *andNode:
@@ -51,8 +51,8 @@ type groupKey struct {
 	value string
 }
 
-// resolved is a group's filter with its own groups put in, and how many nodes
-// that is. expr is nil if there is no such group.
+// resolved is a group's filter with its own groups inserted, and its number of
+// nodes. expr is nil if the group does not exist.
 type resolved struct {
 	expr *Expr
 	size int
@@ -64,7 +64,7 @@ type resolver struct {
 	path   []groupKey // groups that are being resolved, outermost first
 }
 
-// node returns n with groups looked up, and how many nodes that makes.
+// node returns n with its groups looked up, and the resulting number of nodes.
 func (r *resolver) node(n node) (node, int, error) {
 	switch n := n.(type) {
 	case *andNode:
@@ -134,7 +134,7 @@ func (r *resolver) group(n *groupNode) (resolved, error) {
 	return g, nil
 }
 
-// isDefault says whether the group is the one that has every trace. Its ARN
+// isDefault reports whether the group is Default, which has every trace. Its ARN
 // ends in :group/Default.
 func (n *groupNode) isDefault() bool {
 	return !n.byARN && n.value == "Default" || n.byARN && strings.HasSuffix(n.value, ":group/Default")

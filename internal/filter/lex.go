@@ -10,14 +10,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// SyntaxError says where and why a text is no filter expression, in the
+// SyntaxError tells where and why a text is not a filter expression, in the
 // service's wording. Line and Position are 1-based; Position counts characters.
 type SyntaxError struct {
 	Line, Position int
 	Reason         string
 }
 
-// Error is "Error Location: line L, position P : reason".
+// Error returns "Error Location: line L, position P : reason".
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("Error Location: line %d, position %d : %s", e.Line, e.Position, e.Reason)
 }
@@ -47,7 +47,7 @@ type token struct {
 	at   int // byte offset
 }
 
-// is says whether the token is this keyword or symbol.
+// is reports whether the token is this keyword or symbol.
 func (t token) is(s string) bool {
 	return (t.kind == tokenWord || t.kind == tokenSymbol) && len(t.text) == len(s) && strings.EqualFold(t.text, s)
 }
@@ -64,7 +64,7 @@ func (l *lexer) fail(at int, format string, args ...any) error {
 	return &SyntaxError{Line: line, Position: 1 + utf8.RuneCountInString(column), Reason: fmt.Sprintf(format, args...)}
 }
 
-// invalidUTF8 is the offset of the first byte that is not part of UTF-8.
+// invalidUTF8 returns the offset of the first byte that is not part of UTF-8.
 func invalidUTF8(s string) int {
 	for i, r := range s {
 		if r == utf8.RuneError {
@@ -114,12 +114,12 @@ func (l *lexer) next(t *token) error {
 
 func isWordStart(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
 
-// isWord says what may follow in a word: keywords hold dots, annotation keys
-// digits and, in brackets, a little more.
+// isWord reports whether a character may follow in a word: keywords contain dots,
+// annotation keys digits and, in brackets, a few more characters.
 func isWord(c byte) bool { return isWordStart(c) || c >= '0' && c <= '9' || c == '.' }
 
-// string reads a literal with JSON's escapes. Unlike JSON it may hold raw line
-// breaks and tabs.
+// string reads a literal with JSON's escapes. Unlike in JSON, it may contain raw
+// line breaks and tabs.
 func (l *lexer) string(t *token) error {
 	at := t.at
 	end := at + 1
@@ -167,7 +167,7 @@ func (l *lexer) number(t *token) error {
 	return nil
 }
 
-// json reads # and the JSON array behind it.
+// json reads # and the JSON array after it.
 func (l *lexer) json(t *token) error {
 	at := t.at
 	dec := json.NewDecoder(strings.NewReader(l.text[at+1:]))
@@ -180,8 +180,8 @@ func (l *lexer) json(t *token) error {
 	return nil
 }
 
-// bracketKey reads an annotation key up to ']': the text is taken as it stands
-// unless it is quoted. The '[' has been read.
+// bracketKey reads an annotation key up to ']'. The text is taken literally unless
+// it is quoted. The '[' has been read.
 func (l *lexer) bracketKey() (string, error) {
 	at := l.at
 	for l.at < len(l.text) && l.text[l.at] == ' ' {

@@ -6,7 +6,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Match says whether the expression selects a trace. s is the trace's summary.
+// Match reports whether the expression selects a trace. s is the trace's summary.
 func (e *Expr) Match(t *trace.Trace, s *trace.Summary) bool {
 	if e == nil || e.root == nil {
 		return true
@@ -15,9 +15,9 @@ func (e *Expr) Match(t *trace.Trace, s *trace.Summary) bool {
 	return m.trace(e.root)
 }
 
-// MatchService is Match for trace.ClockService: an entity that a service() or
-// edge() clause matched must have ended in the window. Without such a clause
-// the trace itself must.
+// MatchService is like Match, for trace.ClockService: an entity that a service() or
+// edge() clause matched must have ended in the window. Without such a clause the
+// trace must have ended in it.
 func (e *Expr) MatchService(t *trace.Trace, s *trace.Summary, w trace.Window) bool {
 	if e == nil || e.root == nil || !selects(e.root) {
 		return t.End != 0 && w.Contains(t.End) && e.Match(t, s)
@@ -26,7 +26,8 @@ func (e *Expr) MatchService(t *trace.Trace, s *trace.Summary, w trace.Window) bo
 	return m.trace(e.root)
 }
 
-// selects says whether n holds a service() or edge() clause that is not negated.
+// selects reports whether n contains a service() or edge() clause that is not
+// negated.
 func selects(n node) bool {
 	switch n := n.(type) {
 	case *andNode:

@@ -8,7 +8,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// maxDepth bounds how deeply an expression may nest, and groups in groups.
+// maxDepth limits the nesting of expressions, and of groups in groups.
 const maxDepth = 128
 
 // Expr is a parsed and checked filter expression. It is immutable and may be
@@ -17,8 +17,8 @@ type Expr struct {
 	root node // nil: every trace
 }
 
-// Parse reads a filter expression. An empty text selects every trace. Groups that
-// it names are looked up by Resolve. The error is a *SyntaxError.
+// Parse reads a filter expression. An empty text selects every trace. Resolve looks
+// up the groups that it names. The error is a *SyntaxError.
 func Parse(text string) (*Expr, error) {
 	p := &parser{lexer: lexer{text: text}}
 	if !utf8.ValidString(text) {
@@ -77,7 +77,7 @@ type (
 		negated bool
 		byARN   bool
 		value   string
-		expr    *Expr // nil: there is no such group, or it was not looked up
+		expr    *Expr // nil: the group does not exist, or was not looked up
 	}
 )
 
@@ -125,7 +125,7 @@ var opNames = [...]string{
 	opContains: "CONTAINS", opBeginsWith: "BEGINSWITH", opEndsWith: "ENDSWITH",
 }
 
-// op is the operator that the token is, 0 if it is none.
+// op returns the operator of the token, 0 if it is not an operator.
 func (t token) op() op {
 	if t.kind != tokenSymbol && t.kind != tokenWord {
 		return 0
@@ -146,7 +146,7 @@ type literal struct {
 	yes  bool
 }
 
-// value is the literal as a value of an annotation that equals it.
+// value returns the annotation value that equals the literal.
 func (l literal) value() trace.Value {
 	switch l.typ {
 	case boolField:
@@ -161,14 +161,14 @@ type parser struct {
 	lexer
 	tok    token
 	depth  int
-	bodies int // how many clauses had braces
-	// named says that service must name a service.
+	bodies int // number of clauses with braces
+	// named says that service requires a name.
 	named bool
 }
 
 func (p *parser) advance() error { return p.next(&p.tok) }
 
-// unexpected says that the current token cannot stand where it is.
+// unexpected returns the error for a token that is not allowed here.
 func (p *parser) unexpected() error {
 	if p.tok.kind == tokenEnd {
 		return p.fail(p.tok.at, "Invalid input symbol: '%s'", strings.TrimSpace(p.text))
@@ -315,7 +315,7 @@ func (p *parser) predicate(in scope) (node, error) {
 	return p.compare(f, key)
 }
 
-// compare reads what follows a field: nothing, or an operator and a literal.
+// compare reads the rest of a comparison: nothing, or an operator and a literal.
 func (p *parser) compare(f field, key string) (node, error) {
 	n := &compareNode{field: f, key: key}
 	if fields[f].typ == annotationField {
@@ -375,7 +375,7 @@ func (p *parser) literal(n *compareNode) error {
 	case p.tok.kind == tokenNumber:
 		n.lit = literal{typ: numberField, num: p.tok.num}
 	case p.tok.kind == tokenWord && typ == stringField:
-		// One example of the developer guide has name = traces, unquoted.
+		// One example in the developer guide has name = traces, unquoted.
 		n.lit = literal{typ: stringField, text: p.tok.text}
 	case p.tok.is("true"), p.tok.is("false"):
 		n.lit = literal{typ: boolField, yes: p.tok.is("true")}

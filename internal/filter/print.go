@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// String is the expression in its plainest spelling: Parse of it gives an equal
+// String returns the expression in its shortest spelling. Parsing it gives an equal
 // expression.
 func (e *Expr) String() string {
 	if e.root == nil {
@@ -20,7 +20,7 @@ func (e *Expr) String() string {
 type printer struct{ strings.Builder }
 
 func (b *printer) quote(s string) {
-	// The language takes JSON's escapes.
+	// The language has JSON's escapes.
 	var q strings.Builder
 	enc := json.NewEncoder(&q)
 	enc.SetEscapeHTML(false)
@@ -28,7 +28,7 @@ func (b *printer) quote(s string) {
 	b.WriteString(strings.TrimSuffix(q.String(), "\n"))
 }
 
-// list prints terms with a word between them; terms that bind looser get
+// list prints terms with a word between them; terms with lower precedence get
 // parentheses.
 func (b *printer) list(terms []node, word string) {
 	for i, t := range terms {

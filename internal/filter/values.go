@@ -8,8 +8,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// valueSource gives the values a field has in one scope. Strings and
-// annotations may have several; each calls yield until it returns true.
+// valueSource returns the values of fields in one scope. Strings and annotations may
+// have several; each value is passed to yield until yield returns true.
 type valueSource interface {
 	bool(f field) (v, known bool)
 	number(f field) (v float64, known bool)
@@ -17,8 +17,8 @@ type valueSource interface {
 	annotations(f field, key string, yield func(trace.Value) bool)
 }
 
-// match compares. A value that is missing or of another type makes every
-// comparison false; several values match if one of them does.
+// match compares. With a missing value, or a value of another type, every comparison
+// is false; of several values, one match is enough.
 func (n *compareNode) match(f valueSource) bool {
 	switch fields[n.field].typ {
 	case boolField:
@@ -49,8 +49,8 @@ func (n *compareNode) match(f valueSource) bool {
 	return found
 }
 
-// matchValue compares an annotation's value. Alone, an annotation is true when
-// it is present, a boolean one when it is true.
+// matchValue compares an annotation's value. Without an operator, an annotation
+// matches if it is present; a boolean one if it is true.
 func (n *compareNode) matchValue(v trace.Value) bool {
 	switch {
 	case n.op == 0:
@@ -95,12 +95,12 @@ func compareString(o op, a, b string) bool {
 	return strings.HasSuffix(a, b)
 }
 
-// traceFields is the top level: the root segment's outcome and http block, the
-// whole trace's users, annotations and resources.
+// traceFields are the fields at the top level: the root segment's outcome and http
+// block, the whole trace's users, annotations and resources.
 type traceFields matcher
 
 func (m *traceFields) bool(f field) (v, known bool) {
-	// Of a missing segment nobody knows how it ended, but if what it called failed.
+	// The outcome of a missing segment is unknown, unless one of its calls failed.
 	known = m.t.Entry == nil || !m.t.Entry.Gap.Unknown()
 	switch f {
 	case fieldOK:
@@ -156,19 +156,19 @@ func (m *traceFields) annotations(_ field, key string, yield func(trace.Value) b
 			return
 		}
 	}
-	// A summary may not show all attributes.
+	// A summary may have only some of the attributes.
 	m.t.EachAttribute(named(key, yield))
 }
 
-// named is yield for the attributes of one name; it goes on until yield is true.
+// named returns a yield function for the attributes with one name; it continues
+// until yield is true.
 func named(key string, yield func(trace.Value) bool) func(string, trace.Value) bool {
 	return func(name string, v trace.Value) bool { return name != key || !yield(v) }
 }
 
 func each(values []string, yield func(string) bool) { _ = slices.ContainsFunc(values, yield) }
 
-// present yields a string unless it is missing; documents do not tell empty
-// from missing apart.
+// present yields a string unless it is empty, which means that it is missing.
 func present(v string, yield func(string) bool) bool { return v != "" && yield(v) }
 
 func httpField(h *trace.HTTP, f field) string {
@@ -185,8 +185,8 @@ func httpField(h *trace.HTTP, f field) string {
 	return ""
 }
 
-// entityFields is the inside of service() and edge(): one entity of the node,
-// or one call of the edge.
+// entityFields are the fields inside service() and edge(): of one entity of the
+// node, or one call of the edge.
 type entityFields struct {
 	m      *matcher
 	node   *trace.Node // nil inside edge()
@@ -199,8 +199,8 @@ func (f *entityFields) bool(k field) (v, known bool) {
 	case fieldOK:
 		v = f.entity.Outcome() == trace.OK
 	case fieldError:
-		// A throttled call is an error too where its document says so; only a
-		// trace's HasError excludes it.
+		// A throttled call is also an error if its document says so; only a trace's
+		// HasError excludes it.
 		v = f.entity.Error || f.entity.HasError()
 	case fieldFault:
 		v = f.entity.HasFault()
@@ -270,9 +270,9 @@ func (f *entityFields) annotations(k field, key string, yield func(trace.Value) 
 	}
 }
 
-// within calls yield for an entity and the subsegments below it until one
-// returns true. The walk keeps its own stack: documents nest as deep as
-// independent subsegments chain.
+// within passes an entity and its subsegments at any depth to yield until it returns
+// true. It uses its own stack: documents nest as deeply as independent subsegments
+// chain.
 func within(root *trace.Entity, yield func(*trace.Entity) bool) bool {
 	stack := []*trace.Entity{root}
 	for len(stack) > 0 {
@@ -286,8 +286,8 @@ func within(root *trace.Entity, yield func(*trace.Entity) bool) bool {
 	return false
 }
 
-// causeFields is the inside of a root-cause clause: one service, entity or
-// exception and its place in its list.
+// causeFields are the fields inside a root-cause clause: of one service, entity or
+// exception, and its place in its list.
 type causeFields struct {
 	service   *trace.CauseService
 	entity    *trace.CauseEntity

@@ -1,11 +1,11 @@
-// Package group keeps trace groups: named filter expressions (X-Ray developer
-// guide, "Configuring groups"). The group Default always exists, has every trace
-// and cannot be changed.
+// Package group keeps trace groups: named filter expressions (X-Ray developer guide,
+// "Configuring groups"). The group Default always exists, contains every trace and
+// cannot be changed.
 //
 // A trace belongs to the groups whose filter matched it when it was ingested; a
-// changed filter is not applied to what was there before. So every filter that
-// a group ever had is kept as a Version with its time, for as long as there may
-// be traces of that time.
+// changed filter does not apply to earlier traces. So every filter that a group ever
+// had is kept as a Version with its time, as long as there may be traces of that
+// time.
 package group
 
 import (
@@ -29,14 +29,14 @@ import (
 // DefaultName is the name of the group that always exists.
 const DefaultName = "Default"
 
-// maxGroups is how many groups an account may have beside Default (AWS X-Ray
-// quotas). A filter's text is bounded because all are held in memory.
+// maxGroups is the maximum number of an account's groups besides Default (AWS X-Ray
+// quotas). Filters have a size limit because all of them are held in memory.
 const (
 	maxGroups = 25
 	maxFilter = 16 << 10 // bytes
 )
 
-// kind is the kind of groups' records, named by group.
+// kind is the kind of groups' records; a record has the group's name.
 const kind meta.Kind = "group"
 
 // Group is a group.
@@ -46,10 +46,10 @@ type Group struct {
 	Insights  Insights
 }
 
-// Insights says whether insights are looked for in a group.
+// Insights tells whether insights and their notifications are enabled for a group.
 type Insights struct{ Enabled, Notifications bool }
 
-// Change is what a request says of a group; nil members stay as they are.
+// Change is a request's change to a group; nil members stay as they are.
 type Change struct {
 	Filter                  string // required
 	Insights, Notifications *bool
@@ -75,7 +75,7 @@ type Groups struct {
 	log   *slog.Logger
 
 	mu      sync.Mutex
-	changes uint64 // counts changes of any account
+	changes uint64 // number of changes of any account
 	cache   map[trace.Account]*snapshot
 }
 
@@ -234,8 +234,7 @@ func (g *Groups) Delete(ctx context.Context, owner trace.Owner, name, arn string
 	})
 }
 
-// set takes over what a change says of insights. Turning them off turns
-// notifications off, too.
+// set applies a change of insights. Disabling insights also disables notifications.
 func (r *record) set(c Change) error {
 	if c.Insights != nil {
 		r.InsightsEnabled = *c.Insights
@@ -250,7 +249,7 @@ func (r *record) set(c Change) error {
 	return nil
 }
 
-// check holds a filter to the rules.
+// check validates a filter.
 func check(text string) error {
 	switch {
 	case strings.TrimSpace(text) == "":
@@ -275,8 +274,7 @@ func selected(owner trace.Owner, name, arn string) (string, error) {
 	if found && rest == DefaultName {
 		return DefaultName, nil
 	}
-	// The region of groups that are stored is not looked at: it may have been
-	// another when they were made.
+	// The region is ignored: it may have been another one when the group was made.
 	_, rest, found = strings.Cut(arn, ":group/")
 	name, id, _ := strings.Cut(rest, "/")
 	if !found || id == "" || name == DefaultName {
@@ -285,7 +283,7 @@ func selected(owner trace.Owner, name, arn string) (string, error) {
 	return name, nil
 }
 
-// find reads a group; arn, if not "", must be its.
+// find reads a group; arn, if not "", must be the group's.
 func find(tx meta.Tx, name, arn string) (*record, error) {
 	var r record
 	found, err := tx.Get(kind, name, &r)
@@ -295,8 +293,8 @@ func find(tx meta.Tx, name, arn string) (*record, error) {
 	return &r, err
 }
 
-// notFound is of kind invalid, as the service has it (X-Ray API model:
-// GetGroup has no ResourceNotFoundException).
+// notFound is of kind invalid, as in the service (X-Ray API model: GetGroup has no
+// ResourceNotFoundException).
 func notFound() error { return trace.Errorf(trace.KindInvalid, "Group not found") }
 
 // newID is what tells a group from earlier ones with its name.

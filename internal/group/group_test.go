@@ -164,7 +164,7 @@ func TestUpdate_insights(t *testing.T) {
 	}
 }
 
-// at is the filters that are valid at a time, by group.
+// at returns the filters that are valid at a time, by group.
 func at(t *testing.T, g *Groups, now trace.Time) string {
 	t.Helper()
 	versions, err := g.Versions(ctx, account)
@@ -232,7 +232,7 @@ func TestVersions_areForgottenWithTheirTraces(t *testing.T) {
 	}
 }
 
-// TestVersions_areBounded writes what a thousand changes would have left.
+// TestVersions_areBounded writes the versions that a thousand changes leave.
 func TestVersions_areBounded(t *testing.T) {
 	g, store := newGroups(t, 0)
 	err := store.Update(ctx, account, func(tx meta.Tx) error {
@@ -278,7 +278,7 @@ func TestVersions_whileGroupsChange(t *testing.T) {
 		if _, err := g.Update(ctx, owner, "a", "", Change{Filter: want}, trace.Time(i)); err != nil {
 			t.Fatal(err)
 		}
-		// An answered update is part of what the next reader sees.
+		// The next reader sees an acknowledged update.
 		if got := at(t, g, trace.Time(i)); got != "a "+want {
 			t.Fatalf("after update %d: %q", i, got)
 		}
@@ -352,7 +352,8 @@ func TestGroupsOfGroups(t *testing.T) {
 	if _, err := g.Update(ctx, owner, "a", "", Change{Filter: "throttle"}, 400); err != nil {
 		t.Fatal(err)
 	}
-	// The versions hold what they name: they match alone.
+	// Versions contain the filters of the groups they name: they match without a
+	// lookup.
 	versions, err := g.Versions(ctx, account)
 	if err != nil || len(versions) != 3 {
 		t.Fatalf("%v, %v", versions, err)

@@ -14,22 +14,21 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// versionKind is the kind of versions' records, named by version.
+// versionKind is the kind of versions' records.
 const versionKind meta.Kind = "group-version"
 
-// maxEnded is how many versions that ended are kept; of more, those that ended
-// first are forgotten, and with them their groups' past.
+// maxEnded is the number of ended versions that are kept; beyond it, those that
+// ended first are forgotten, and with them their groups' past.
 const maxEnded = 1000
 
-// Version is a filter that a group has or had. A trace that is ingested at a
-// time in [From, Until) and matches is in the group for ever. Groups that a
-// filter names are put in, with the filters that they had last while it was
-// valid.
+// Version is a present or past filter of a group. A trace that is ingested at a time
+// in [From, Until) and matches belongs to the group for ever. Groups named in the
+// filter are replaced by the last filters that they had while the version was valid.
 type Version struct {
 	ID          string // unique; never used again
 	Name, ARN   string // of the group
 	Filter      *filter.Expr
-	From, Until trace.Time // Until is trace.MaxTime while it is the group's filter
+	From, Until trace.Time // Until is trace.MaxTime for the present filter
 }
 
 // versionRecord is a version as it is stored.
@@ -38,20 +37,20 @@ type versionRecord struct {
 	From, Until       trace.Time
 }
 
-// snapshot is what is held in memory of an account's groups.
+// snapshot holds an account's groups in memory.
 type snapshot struct {
 	versions []Version
 	byName   map[string]*filter.Expr
 	byARN    map[string]*filter.Expr
 }
 
-// versionID names a version of a group by the id at the end of its ARN.
+// versionID makes a version's name from the id at the end of the group's ARN.
 func (r *record) versionID() string {
 	return fmt.Sprintf("%s.%d", r.ARN[strings.LastIndexByte(r.ARN, '/')+1:], r.Revision)
 }
 
-// supersede ends the version of old, if any, and begins that of next, if any, at
-// the same time. What ended too long ago is forgotten.
+// supersede ends the version of old, if any, and begins that of next, if any, at the
+// same time. It forgets versions that ended too long ago.
 func (g *Groups) supersede(tx meta.Tx, name string, old, next *record, now trace.Time) error {
 	if old != nil {
 		var v versionRecord
@@ -96,7 +95,7 @@ func (g *Groups) forget(tx meta.Tx, now trace.Time) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(list, func(a, b ended) int { return cmp.Compare(b.until, a.until) }) // last ended first
+	slices.SortFunc(list, func(a, b ended) int { return cmp.Compare(b.until, a.until) }) // the last ended first
 	for i, e := range list {
 		if i >= maxEnded || g.keep > 0 && now.Sub(e.until) > g.keep {
 			if _, err := tx.Delete(versionKind, e.id); err != nil {
@@ -107,7 +106,7 @@ func (g *Groups) forget(tx meta.Tx, now trace.Time) error {
 	return nil
 }
 
-// update changes records and lets the next reader see it.
+// update changes records and makes the next reader see it.
 func (g *Groups) update(ctx context.Context, account trace.Account, f func(meta.Tx) error) error {
 	err := g.store.Update(ctx, account, f)
 	g.mu.Lock()
@@ -117,9 +116,9 @@ func (g *Groups) update(ctx context.Context, account trace.Account, f func(meta.
 	return err
 }
 
-// Versions is the versions of all groups of an account but Default, which has
-// every trace, in the order of From. They are held in memory until a group
-// changes; the list is shared and must not be changed.
+// Versions returns the versions of all groups of an account except Default, which
+// has every trace, in order of From. They are cached until a group changes; the list
+// is shared and must not be changed.
 func (g *Groups) Versions(ctx context.Context, account trace.Account) ([]Version, error) {
 	s, err := g.snapshot(ctx, account)
 	if err != nil {
@@ -128,8 +127,8 @@ func (g *Groups) Versions(ctx context.Context, account trace.Account) ([]Version
 	return s.versions, nil
 }
 
-// History is the versions that a group has had, by its name or its ARN (one of
-// them may be ""); none if there is no such group today.
+// History returns the versions of a group, by its name or its ARN (the other may be
+// ""); none if the group does not exist today.
 func (g *Groups) History(ctx context.Context, account trace.Account, name, arn string) ([]Version, error) {
 	versions, err := g.Versions(ctx, account)
 	if err != nil {
@@ -159,7 +158,7 @@ func (g *Groups) Lookup(owner trace.Owner, name, arn string) (e *filter.Expr, fo
 	}
 	s, err := g.snapshot(context.Background(), owner.Account)
 	if err != nil {
-		g.log.Error("groups of a filter expression could not be read", "error", err)
+		g.log.Error("the groups of a filter expression cannot be read; they match no traces", "error", err)
 		return nil, false
 	}
 	if arn != "" {
@@ -183,7 +182,7 @@ func (g *Groups) snapshot(ctx context.Context, account trace.Account) (*snapshot
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.changes == changes { // else it may be old already
+	if g.changes == changes { // otherwise it may be outdated
 		g.cache[account] = s
 	}
 	return s, nil
@@ -199,9 +198,9 @@ func (g *Groups) load(ctx context.Context, account trace.Account) (*snapshot, er
 			}
 			e, err := filter.Parse(v.Filter)
 			if err != nil {
-				// It was valid when it was stored: an older Fluoro took it. As natively, a
-				// group whose filter fails is not processed any more.
-				g.log.Error("the filter of a group cannot be read; the group gets no traces", "group", v.Name, "filter", v.Filter, "error", err)
+				// It was valid when it was stored: an older Fluoro accepted it. As
+				// natively, a group whose filter fails is not processed any more.
+				g.log.Error("a group's filter cannot be parsed; the group gets no traces", "group", v.Name, "filter", v.Filter, "error", err)
 				return nil
 			}
 			s.versions = append(s.versions, Version{ID: id, Name: v.Name, ARN: v.ARN, Filter: e, From: v.From, Until: v.Until})
@@ -216,7 +215,7 @@ func (g *Groups) load(ctx context.Context, account trace.Account) (*snapshot, er
 	return s, err
 }
 
-// resolve puts in the groups that versions name.
+// resolve inserts the filters of the groups that versions name.
 func (s *snapshot) resolve(log *slog.Logger) {
 	plain := slices.Clone(s.versions)
 	for i := range s.versions {
@@ -230,15 +229,15 @@ func (s *snapshot) resolve(log *slog.Logger) {
 			return nil, false
 		})
 		if err != nil {
-			// Groups that were put together one by one can be too much together.
-			log.Error("the filter of a group cannot be put together; the groups it names get no traces in it", "group", v.Name, "error", err)
+			// Groups that are valid one by one can be too large together.
+			log.Error("the groups named in a group's filter cannot be resolved; they match no traces there", "group", v.Name, "error", err)
 			continue
 		}
 		v.Filter = e
 	}
 }
 
-// acyclic refuses a filter that leads back to its own group.
+// acyclic refuses a filter that refers back to its own group.
 func acyclic(tx meta.Tx, name string, r *record) error {
 	groups := map[string]record{}
 	err := tx.List(kind, func(n string, value json.RawMessage) error {

@@ -1,4 +1,4 @@
-// Package lru keeps what was read lately, bounded by the memory it takes.
+// Package lru caches recently used values, with limited memory.
 package lru
 
 import (
@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// Cache keeps values by key; what was used longest ago goes first. It may be used
-// by many goroutines, which share the values.
+// Cache keeps values by key and evicts the least recently used first. It may be
+// used by many goroutines, which share the values.
 type Cache[K comparable, V any] struct {
 	limit, most int64
 
 	mu    sync.Mutex
 	used  int64
 	items map[K]*list.Element
-	order list.List // of *item[K, V], most lately used first
+	order list.List // of *item[K, V], most recently used first
 }
 
 type item[K comparable, V any] struct {
@@ -23,12 +23,12 @@ type item[K comparable, V any] struct {
 	bytes int64
 }
 
-// New makes a cache of so many bytes, which keeps nothing of more than most bytes.
+// New makes a cache of limit bytes that ignores values of more than most bytes.
 func New[K comparable, V any](limit, most int64) *Cache[K, V] {
 	return &Cache[K, V]{limit: limit, most: most, items: map[K]*list.Element{}}
 }
 
-// Get is the value of a key, the zero value if it is not kept.
+// Get returns the value of a key, the zero value if it is not cached.
 func (c *Cache[K, V]) Get(k K) (v V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -40,7 +40,7 @@ func (c *Cache[K, V]) Get(k K) (v V) {
 	return e.Value.(*item[K, V]).value
 }
 
-// Put keeps a value of so many bytes, in place of another of its key.
+// Put caches a value of the given size and replaces the key's old value.
 func (c *Cache[K, V]) Put(k K, v V, bytes int64) {
 	if bytes > c.most {
 		return

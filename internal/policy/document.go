@@ -9,14 +9,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
 )
 
-// Document is a resource policy that was read and checked (IAM user guide,
-// "Grammar of the IAM JSON policy language", for policies with a principal).
+// Document is a parsed and validated resource policy (IAM user guide, "Grammar of
+// the IAM JSON policy language", for policies with a principal).
 type Document struct {
 	Statements []Statement
 	text       jsonscan.Value
 }
 
-// Statement is one statement. Of each pair of lists (with and without Not) one is
+// Statement is one statement. Of each pair of lists (with and without Not), one is
 // nil.
 type Statement struct {
 	Sid                     string
@@ -28,14 +28,14 @@ type Statement struct {
 	Conditional             bool
 }
 
-// Principal is who a statement is about: Kind is AWS, Service, Federated or
+// Principal is whom a statement applies to: Kind is AWS, Service, Federated or
 // CanonicalUser.
 type Principal struct{ Kind, ID string }
 
-// MaxDocument is the size of the largest policy (X-Ray API model).
+// MaxDocument is the maximum size of a policy (X-Ray API model).
 const MaxDocument = 5 << 10 // bytes
 
-// Parse reads a policy. The error says what is wrong with it.
+// Parse parses a policy. The error tells what is wrong with it.
 func Parse(text string) (*Document, error) {
 	v, err := jsonscan.Parse([]byte(text))
 	if err != nil {
@@ -135,8 +135,8 @@ func statement(v jsonscan.Value) (*Statement, error) {
 	return s, nil
 }
 
-// oneOf finds the member of a name, or of the name with Not before it: one of
-// them must be there.
+// oneOf finds the member with a name, or with Not before the name: exactly one of
+// them is required.
 func oneOf[T any](m map[string]jsonscan.Value, name string, plain, not *T) (*T, jsonscan.Value, error) {
 	a, hasPlain := m[name]
 	b, hasNot := m["Not"+name]
@@ -149,8 +149,8 @@ func oneOf[T any](m map[string]jsonscan.Value, name string, plain, not *T) (*T, 
 	return not, b, nil
 }
 
-// members is the members of an object, which may have no others than allowed,
-// and none twice.
+// members returns the members of an object. It refuses members that are not allowed,
+// and duplicates.
 func members(what string, v jsonscan.Value, allowed ...string) (map[string]jsonscan.Value, error) {
 	if v.Kind() != jsonscan.Object {
 		return nil, fmt.Errorf("%s must be an object", what)
@@ -169,7 +169,7 @@ func members(what string, v jsonscan.Value, allowed ...string) (map[string]jsons
 	return m, nil
 }
 
-// texts is a string or a list of at least one.
+// texts reads a string or a non-empty list of strings.
 func texts(what string, v jsonscan.Value) ([]string, error) {
 	var out []string
 	switch v.Kind() {
@@ -230,7 +230,7 @@ func principals(v jsonscan.Value) ([]Principal, error) {
 	return out, nil
 }
 
-// conditions checks a Condition and says whether it holds any.
+// conditions validates a Condition and reports whether it contains any.
 func conditions(v jsonscan.Value) (bool, error) {
 	operators, err := members("Condition", v)
 	if err != nil {
@@ -275,8 +275,8 @@ func conditionValues(v jsonscan.Value) error {
 	return nil
 }
 
-// String is the policy as the service shows it: as it was put, but for lists of
-// one action, which become that action.
+// String returns the policy as the service shows it: unchanged, except that a list
+// with one action becomes that action.
 func (d *Document) String() string {
 	statement := func(dst []byte, v jsonscan.Value) []byte {
 		return object(dst, v, func(dst []byte, name string, value jsonscan.Value) []byte {
@@ -306,7 +306,7 @@ func (d *Document) String() string {
 	}))
 }
 
-// object appends an object with each value as f appends it.
+// object appends an object; f appends each value.
 func object(dst []byte, v jsonscan.Value, f func(dst []byte, name string, value jsonscan.Value) []byte) []byte {
 	dst = append(dst, '{')
 	first := true

@@ -7,11 +7,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// LocksOut says whether a policy forbids the root user of an account to put it
-// again: a Deny of xray:PutResourcePolicy on everything that always holds (a
-// statement with a condition may not). An Allow cannot be missing: a resource
-// policy only adds to what the account may do anyway (IAM user guide, "Policy
-// evaluation logic").
+// LocksOut reports whether a policy forbids the root user of an account to replace
+// it: with an unconditional Deny of xray:PutResourcePolicy on everything. (A
+// statement with a condition may not apply.) A missing Allow does not lock out: a
+// resource policy only adds to the account's own permissions (IAM user guide,
+// "Policy evaluation logic").
 func (d *Document) LocksOut(account trace.Account) bool {
 	return slices.ContainsFunc(d.Statements, func(s Statement) bool {
 		return s.Deny && !s.Conditional && s.about(account) &&
@@ -19,7 +19,7 @@ func (d *Document) LocksOut(account trace.Account) bool {
 	})
 }
 
-// about says whether a statement is about the root user of an account.
+// about reports whether a statement applies to the root user of an account.
 func (s *Statement) about(account trace.Account) bool {
 	root := func(p Principal) bool {
 		return p.Kind == "AWS" && (p.ID == "*" || p.ID == string(account) || strings.HasSuffix(p.ID, ":iam::"+string(account)+":root"))
@@ -30,8 +30,8 @@ func (s *Statement) about(account trace.Account) bool {
 	return slices.ContainsFunc(s.Principals, root)
 }
 
-// applies says whether patterns include a name, or those that are excepted do
-// not. Actions are compared without case.
+// applies reports whether patterns match a name, or exceptions do not. With fold
+// set, the comparison is case-insensitive, as for actions.
 func applies(patterns, except []string, name string, fold bool) bool {
 	match := func(pattern string) bool {
 		if fold {
@@ -45,8 +45,8 @@ func applies(patterns, except []string, name string, fold bool) bool {
 	return slices.ContainsFunc(patterns, match)
 }
 
-// glob matches * with any text and ? with one character, in time proportional
-// to the product of the lengths.
+// glob matches * with any text and ? with one character, in time proportional to the
+// product of the lengths.
 func glob(pattern, text string) bool {
 	star, mark := -1, 0
 	p, t := 0, 0

@@ -1,5 +1,5 @@
-// Package policy keeps resource policies: who besides the account's own users
-// may call X-Ray (X-Ray API model, PutResourcePolicy).
+// Package policy keeps resource policies: they tell who, besides the account's own
+// users, may call X-Ray (X-Ray API model, PutResourcePolicy).
 package policy
 
 import (
@@ -13,13 +13,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// kind is the kind of the records, named by policy.
+// kind is the kind of the records; a record has the policy's name.
 const kind meta.Kind = "resource-policy"
 
-// maxPolicies is how many policies an account may have (X-Ray API model).
+// maxPolicies is the maximum number of an account's policies (X-Ray API model).
 const maxPolicies = 5
 
-// Why a policy is refused. They are causes of KindErrors whose message says more.
+// Reasons to refuse a policy. They are the causes of KindErrors with longer
+// messages.
 var (
 	ErrMalformed = errors.New("malformed policy document")
 	ErrTooLarge  = errors.New("policy size limit exceeded")
@@ -39,10 +40,10 @@ type Policy struct {
 	Updated        trace.Time
 }
 
-// RevisionID is the revision as the API shows it.
+// RevisionID returns the revision as the API shows it.
 func (p *Policy) RevisionID() string { return strconv.Itoa(p.Revision) }
 
-// record is a policy as it is stored.
+// record is a stored policy.
 type record struct {
 	Document string
 	Revision int
@@ -60,9 +61,9 @@ type Policies struct{ store meta.Store }
 // New makes Policies over records.
 func New(store meta.Store) *Policies { return &Policies{store} }
 
-// Request is what PutResourcePolicy asks. Revision, if not nil, must be the
-// present revision, "0" for a policy that does not exist. Bypass skips the check
-// whether the account locks itself out.
+// Request is a request of PutResourcePolicy. Revision, if not nil, must be the
+// present revision, "0" if the policy does not exist. Bypass skips the check whether
+// the policy locks the account out.
 type Request struct {
 	Name, Document string
 	Revision       *string
@@ -106,12 +107,12 @@ func (p *Policies) Put(ctx context.Context, account trace.Account, q Request, no
 	return out, err
 }
 
-// conflict says that the revision a request gives is not the present one.
+// conflict returns the error for a revision that is not the present one.
 func conflict(done, name string) error {
 	return refuse(trace.KindConflict, ErrRevision, "Another concurrent request has %s the resource policy %s", done, name)
 }
 
-// List is all policies, by name.
+// List returns all policies, by name.
 func (p *Policies) List(ctx context.Context, account trace.Account) (out []Policy, err error) {
 	err = p.store.View(ctx, account, func(tx meta.Tx) error {
 		return tx.List(kind, func(name string, value json.RawMessage) error {
@@ -126,8 +127,8 @@ func (p *Policies) List(ctx context.Context, account trace.Account) (out []Polic
 	return out, err
 }
 
-// Delete removes a policy; revision, if not nil, must be its present one. What is
-// not there has none.
+// Delete removes a policy; revision, if not nil, must be its present one. A policy
+// that does not exist has no revision.
 func (p *Policies) Delete(ctx context.Context, account trace.Account, name string, revision *string) error {
 	return p.store.Update(ctx, account, func(tx meta.Tx) error {
 		var r record

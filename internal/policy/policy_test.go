@@ -95,7 +95,8 @@ func TestPut_limits(t *testing.T) {
 	}
 }
 
-// with is a policy of one statement with some members changed; null removes one.
+// with returns a policy of one statement with some members changed; null removes a
+// member.
 func with(changes string) string {
 	m := map[string]any{"Effect": "Allow", "Principal": "*", "Action": "xray:*", "Resource": "*"}
 	var c map[string]any
@@ -198,8 +199,8 @@ func TestGlob(t *testing.T) {
 	}
 }
 
-// FuzzParse: a policy that is taken is shown as one that is taken and says the
-// same.
+// FuzzParse checks that the printed form of an accepted policy is accepted and means
+// the same.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{sns, with(`{}`), with(`{"Action":["*"]}`), `{"Statement":[{"Effect":"Deny","NotPrincipal":{"AWS":"*"},"NotAction":["a:b"],"NotResource":"*","Condition":{"Bool":{"a:b":[true]}}}]}`, `{"\u0053tatement":{}}`, "[[", ""} {
 		f.Add(s)

@@ -7,8 +7,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// DeleteRequest names the traces to delete: by id, or those that start in a
-// window and match a filter expression ("" for all).
+// DeleteRequest selects the traces to delete: by id, or by a window in which they
+// start and a filter expression ("" for all).
 type DeleteRequest struct {
 	IDs    []string
 	Window trace.Window
@@ -16,7 +16,7 @@ type DeleteRequest struct {
 	DryRun bool // only count them
 }
 
-// maxDeletedIDs is how many ids one request may name.
+// maxDeletedIDs is the maximum number of ids in one request.
 const maxDeletedIDs = 10_000
 
 // Delete deletes traces, for ever, and is how many there were.
@@ -25,7 +25,7 @@ func (q *Query) Delete(ctx context.Context, owner trace.Owner, r DeleteRequest) 
 		return q.deleteIDs(ctx, owner.Account, r)
 	}
 	if r.Window.Start >= r.Window.End {
-		return 0, invalid("a deletion names ids, or a start and an end that comes after it")
+		return 0, invalid("a deletion needs ids, or a start and an end that comes after it")
 	}
 	expr, err := q.Filter(owner, r.Filter)
 	if err != nil {
@@ -46,10 +46,10 @@ func (q *Query) Delete(ctx context.Context, owner trace.Owner, r DeleteRequest) 
 
 func (q *Query) deleteIDs(ctx context.Context, account trace.Account, r DeleteRequest) (int, error) {
 	if r.Filter != "" || r.Window != (trace.Window{}) {
-		return 0, invalid("a deletion names ids, or a window and a filter, not both")
+		return 0, invalid("a deletion takes ids, or a window and a filter, not both")
 	}
 	if len(r.IDs) > maxDeletedIDs {
-		return 0, invalid("%d ids are too many: %d at most in one request", len(r.IDs), maxDeletedIDs)
+		return 0, invalid("%d ids are too many: one request may have %d", len(r.IDs), maxDeletedIDs)
 	}
 	ids := make([]trace.ID, 0, len(r.IDs))
 	for _, text := range r.IDs {
@@ -70,5 +70,5 @@ func (q *Query) deleteIDs(ctx context.Context, account trace.Account, r DeleteRe
 		}
 		n++
 	}
-	return n + len(unread), nil // what is damaged can be deleted, too
+	return n + len(unread), nil // damaged traces can be deleted, too
 }

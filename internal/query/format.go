@@ -10,25 +10,25 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// maxSpan is how long a retrieved document may be (X-Ray API model, SpanDocument).
+// maxSpan is the maximum length of a retrieved document (X-Ray API model,
+// SpanDocument).
 const maxSpan = 204_800
 
-// Format makes the span documents of a trace.
+// Format renders a trace as span documents.
 type Format struct {
-	Name  string // as TraceFormat names it
+	Name  string // as in the API's TraceFormat
 	Spans func(*trace.Trace) ([]assemble.Document, error)
 }
 
-// FormatXRay gives segment documents, as BatchGetTraces does; what is too long
-// for one comes as a segment and its subsegments.
+// FormatXRay makes segment documents, as BatchGetTraces does; a document that is too
+// long is split into a segment and its subsegments.
 var FormatXRay = Format{"XRAY", func(t *trace.Trace) ([]assemble.Document, error) {
 	return fit(assemble.Parts(t, maxSpan)), nil
 }}
 
-// FormatOTel gives OTLP/JSON TracesData messages with one span each. Spans that
-// were received as OTLP are as they were received; segments and subsegments, also
-// those whose parent is missing, are mapped as the collector's awsxrayreceiver
-// does.
+// FormatOTel makes OTLP/JSON TracesData messages with one span each. Spans received
+// as OTLP are returned as received; segments and subsegments, also those whose
+// parent is missing, are converted as the collector's awsxrayreceiver does.
 var FormatOTel = Format{"OTEL", func(t *trace.Trace) ([]assemble.Document, error) {
 	var out []assemble.Document
 	for e := range assemble.All(t) {
@@ -36,13 +36,13 @@ var FormatOTel = Format{"OTEL", func(t *trace.Trace) ([]assemble.Document, error
 		d := assemble.Document{ID: e.ID.String()}
 		switch {
 		case e.Gap != trace.NoGap:
-			continue // nobody sent it
+			continue // a placeholder
 		case doc == nil:
 			return nil, fmt.Errorf("entity %s of trace %s has no document", e.ID, t.ID)
 		case !doc.Source.IsSpan():
 			d.JSON = render.Entity(doc, e)
 		case doc.Part > 0:
-			continue // the span comes with its first part
+			continue // its first part has the span
 		default:
 			var err error
 			if d.JSON, err = render.OTLP(doc); err != nil {
@@ -54,7 +54,7 @@ var FormatOTel = Format{"OTEL", func(t *trace.Trace) ([]assemble.Document, error
 	return fit(out), nil
 }}
 
-// fit makes documents that are too long shorter.
+// fit shortens documents that are too long.
 func fit(docs []assemble.Document) []assemble.Document {
 	for i, d := range docs {
 		if len(d.JSON) > maxSpan {
@@ -64,9 +64,9 @@ func fit(docs []assemble.Document) []assemble.Document {
 	return docs
 }
 
-// shorten cuts the longest texts and lists of a JSON document until it fits:
-// first texts, then also lists and objects of very many members. It stays JSON,
-// and short members stay as they are.
+// shorten cuts the longest texts and lists of a JSON document until it fits: first
+// texts, then also lists and objects with very many members. The result is valid
+// JSON, and short members do not change.
 func shorten(doc []byte, limit int) []byte {
 	out := doc
 	for text := limit / 4; len(out) > limit && text >= 64; text /= 2 {
@@ -81,8 +81,8 @@ func shorten(doc []byte, limit int) []byte {
 	return out
 }
 
-// cut appends a value with texts of at most so many bytes and lists and objects of
-// at most so many members.
+// cut appends a value, with texts cut to text bytes and lists and objects to members
+// elements.
 func cut(b []byte, v jsonscan.Value, text, members int) []byte {
 	switch v.Kind() {
 	case jsonscan.Object:

@@ -28,8 +28,7 @@ func assembled(t *testing.T, docs ...string) *trace.Trace {
 
 const head = `"trace_id":"1-66669980-b3d1d84e16ac2f7e15c3bd0a","start_time":1718000000,"end_time":1718000001,`
 
-// A segment with more below it than fits comes in parts, none of which loses
-// anything.
+// A segment with too many subsegments is split, and no part loses anything.
 func TestFormats_longSegment(t *testing.T) {
 	docs := []string{`{` + head + `"id":"0000000000000001","name":"root"}`}
 	for i := range 300 {
@@ -60,7 +59,7 @@ func TestFormats_longSegment(t *testing.T) {
 
 func between(s, from string) string { return s[max(0, strings.Index(s, from)):] }
 
-// One entity that is too long is shortened, and stays an entity.
+// A single entity that is too long is shortened, and stays an entity.
 func TestFormats_longEntity(t *testing.T) {
 	var members []string
 	for i := range 20_000 {

@@ -12,26 +12,26 @@ import (
 )
 
 const (
-	// graphServices is how many services a page of a graph holds. The native service
-	// answers with one page: so do we up to here.
+	// graphServices is the number of services on a page of a graph. The native
+	// service answers with one page, and so does Fluoro up to this number.
 	graphServices = 1000
-	// graphBytes ends a page of services with very many edges early; one service always
-	// fits.
+	// graphBytes ends a page early if services have very many edges; one service
+	// always fits.
 	graphBytes = 8 << 20
 )
 
-// GraphRequest asks for a page of the graph of what was received of a group in a
+// GraphRequest asks for a page of the graph of everything that a group received in a
 // window.
 type GraphRequest struct {
-	Window trace.Window // its end is part of it; at most 6 hours
+	Window trace.Window // its end is included; at most 6 hours
 	Group  GroupName
-	Token  string // of the page before, "" for the first
+	Token  string // of the previous page, "" for the first
 }
 
 // GraphPage is a page of a graph.
 type GraphPage struct {
-	Graph *trace.Graph // of everything
-	// First and Last bound the services of this page.
+	Graph *trace.Graph // the whole graph
+	// First and Last are the bounds of this page's services.
 	First, Last int
 	Token       string // of the next page, "" after the last
 }
@@ -53,7 +53,7 @@ func (q *Query) ServiceGraph(ctx context.Context, owner trace.Owner, r GraphRequ
 	if err != nil {
 		return nil, err
 	}
-	w.End++ // the end is part of the window here
+	w.End++ // the window includes its end
 	gq := answer.GraphQuery{Window: w, Group: group}
 	if q.Room != nil {
 		weight, err := q.store.WeighGraph(ctx, owner.Account, gq)
@@ -79,7 +79,7 @@ func (q *Query) ServiceGraph(ctx context.Context, owner trace.Owner, r GraphRequ
 	return p, nil
 }
 
-// pageEnd is where a page of a graph's services ends.
+// pageEnd returns where a page of a graph's services ends.
 func pageEnd(g *trace.Graph, first, most int) int {
 	last, bytes := first, 0
 	for last < len(g.Services) && last < first+most {
@@ -91,7 +91,8 @@ func pageEnd(g *trace.Graph, first, most int) int {
 	return last
 }
 
-// sizeOf is about how many bytes of text a service with its edges is at most.
+// sizeOf returns an upper estimate of the bytes of text for a service with its
+// edges.
 func sizeOf(s *trace.GraphService) int {
 	const (
 		plain = 800 // without histograms
@@ -115,8 +116,8 @@ func sizeOf(s *trace.GraphService) int {
 }
 
 // A token holds the number of a page's first service, a hash of the names of all
-// services, as edges refer to services of other pages by their numbers, and a hash of
-// both and of the question.
+// services (because edges refer to services on other pages by number), and a hash of
+// both and of the request.
 const graphTokenSize = 4 + 8 + 8
 
 type graphNames [8]byte

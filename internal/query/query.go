@@ -1,6 +1,6 @@
-// Package query is the fourth room: it turns the questions of the API into
-// questions to a store, and owns limits, pages and the wording of what cannot be
-// answered. Errors are trace.KindErrors with the native service's texts.
+// Package query is the fourth room: it turns requests of the API into queries to a
+// store, and implements limits, pages and the messages for invalid requests. Its
+// errors are trace.KindErrors with the native service's texts.
 package query
 
 import (
@@ -23,37 +23,38 @@ import (
 )
 
 const (
-	// maxTraces is how many ids BatchGetTraces takes.
+	// maxTraces is the maximum number of ids in BatchGetTraces.
 	maxTraces = 5
-	// pageSize is how many summaries a page holds.
+	// pageSize is the number of summaries on a page.
 	pageSize = 50
-	// seriesPoints is how many buckets a page of a series holds: a day of minutes.
+	// seriesPoints is the number of buckets on a page of a series: a day of minutes.
 	seriesPoints = 1440
-	// maxGraphWindow bounds GetServiceGraph.
+	// maxGraphWindow is the longest window of GetServiceGraph.
 	maxGraphWindow = 6 * time.Hour
-	// receiptSlack is how far ahead of a Service window's start its page reaches.
+	// receiptSlack is how far a page of a Service window reaches beyond the window's
+	// start.
 	receiptSlack = time.Minute
 )
 
-// Query answers questions about one store.
+// Query answers requests from one store.
 type Query struct {
 	store Answers
-	// Groups finds the filters of groups that expressions name; nil: there are
-	// no groups but Default. It is set before the first question.
+	// Groups finds the filters of the groups that expressions name; nil: only
+	// Default exists. Set it before the first request.
 	Groups Groups
-	// History finds what belongs to a group; nil: there are no groups but Default.
+	// History finds a group's filters, present and past; nil: only Default exists.
 	History History
-	// Indexed says which traces of an account have summaries; nil, or a nil answer:
-	// all.
+	// Indexed returns a function that reports which traces of an account have
+	// summaries; a nil field or function means all.
 	Indexed func(ctx context.Context, account trace.Account) (func(id trace.ID, received trace.Time) bool, error)
-	// Room bounds the memory of answers; nil: nothing does. The context of a
-	// question must end when its answer has been sent.
+	// Room limits the memory of answers; nil: no limit. The context of a request
+	// must end when its answer has been sent.
 	Room *Room
-	// Names is how many nodes the graphs of traces tell apart; 0: all.
+	// Names is the number of nodes that graphs of single traces keep; 0: all.
 	Names int
 }
 
-// Answers is what a Query asks of a store; answer.Store is one.
+// Answers is the part of answer.Store that a Query uses.
 type Answers interface {
 	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
 	Summaries(ctx context.Context, account trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error]
@@ -63,7 +64,7 @@ type Answers interface {
 	Weights
 }
 
-// Weights tell about how many bytes of memory answers take, before they are made.
+// Weights estimates how many bytes of memory answers take, before they are made.
 type Weights interface {
 	Weigh(ctx context.Context, account trace.Account, ids []trace.ID) (all, largest int64, err error)
 	WeighGraph(ctx context.Context, account trace.Account, q answer.GraphQuery) (int64, error)
@@ -94,8 +95,8 @@ func invalid(format string, args ...any) error {
 	return trace.Errorf(trace.KindInvalid, format, args...)
 }
 
-// Traces returns those of up to 5 traces that exist, in the order of texts. What
-// is kept of the unread ones is damaged.
+// Traces returns the existing ones of up to 5 traces, in the order of texts. unread
+// are those whose stored data is damaged.
 func (q *Query) Traces(ctx context.Context, account trace.Account, texts []string) (found []*trace.Trace, unread []trace.ID, err error) {
 	if len(texts) > maxTraces {
 		return nil, nil, invalid("Exceeding maximum query size: %d", maxTraces)
@@ -123,11 +124,11 @@ func (q *Query) Traces(ctx context.Context, account trace.Account, texts []strin
 	return found, unread, nil
 }
 
-// DamagedError is of traces that cannot be read.
+// DamagedError reports traces that cannot be read.
 type DamagedError = store.DamagedError
 
-// readable are traces as a store yields them, but that damage of some is no error:
-// these are added to unread, if that is not nil. The store names the damage.
+// readable yields the traces of a store, but does not treat damage as an error: it
+// adds damaged traces to unread, if that is not nil. The store reports the damage.
 func readable(traces iter.Seq2[*trace.Trace, error], unread *[]trace.ID) iter.Seq2[*trace.Trace, error] {
 	return func(yield func(*trace.Trace, error) bool) {
 		for t, err := range traces {
@@ -144,19 +145,19 @@ func readable(traces iter.Seq2[*trace.Trace, error], unread *[]trace.ID) iter.Se
 	}
 }
 
-// WholeTrace is all of a trace: the documents of BatchGetTraces and those that it
-// leaves out until the rest of the trace arrives.
+// WholeTrace is a whole trace: the documents of BatchGetTraces, and those that it
+// omits until the rest of the trace arrives.
 type WholeTrace struct {
 	Trace     *trace.Trace
 	Documents []assemble.Document
-	Duration  *time.Duration // nil while nothing is completed
+	Duration  *time.Duration // nil while no entity is completed
 }
 
-// Whole is a trace with all that was received of it; nil if there is none.
+// Whole returns a trace with everything received for it; nil if it does not exist.
 func (q *Query) Whole(ctx context.Context, account trace.Account, text string) (*WholeTrace, error) {
 	traces, unread, err := q.Traces(ctx, account, []string{text})
 	if err == nil && len(unread) > 0 {
-		err = trace.Errorf(trace.KindInternal, "this trace was received, but what is kept of it is damaged; the status page names the file")
+		err = trace.Errorf(trace.KindInternal, "this trace was received, but its stored data is damaged; the status page names the file")
 	}
 	if err != nil || len(traces) == 0 {
 		return nil, err
@@ -169,7 +170,7 @@ func (q *Query) Whole(ctx context.Context, account trace.Account, text string) (
 	return w, nil
 }
 
-// TraceGraph is the service graph of one trace; it is empty while the root
+// TraceGraph returns the service graph of one trace; it is empty while the root
 // segment is in progress.
 func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []string) (*trace.Graph, error) {
 	switch {
@@ -199,7 +200,7 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 	return nil, invalid("Trace id not found")
 }
 
-// GroupName names a group by its name or by its ARN; neither stands for Default.
+// GroupName names a group by its name or by its ARN; if both are empty, Default.
 type GroupName struct{ Name, ARN string }
 
 // history is what belongs to a group.
@@ -221,7 +222,7 @@ type SeriesRequest struct {
 	Window   trace.Window
 	Period   time.Duration // 0: one minute
 	Group    GroupName
-	Selector string // "": all edges that lead from clients
+	Selector string // "": all edges that start at clients
 	Forecast bool
 	Token    string
 }
@@ -262,12 +263,12 @@ func (q *Query) Series(ctx context.Context, owner trace.Owner, r SeriesRequest) 
 	if err := q.Scan(ctx, owner.Account, r.Window); err != nil {
 		return nil, nil, "", err
 	}
-	// Recorded: fractions of a second do not count for which buckets are answered.
+	// As recorded, fractions of a second do not affect which buckets are answered.
 	r.Window = trace.Window{Start: r.Window.Start.FloorSecond(), End: r.Window.End.FloorSecond()}
 	if s, err = q.store.Series(ctx, owner.Account, answer.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group, Limit: seriesPoints}); err != nil {
 		return nil, nil, "", err
 	}
-	// The native service always says so of a group's entity.
+	// The native service always sets it for an entity of a group.
 	s.OldGroupVersions = s.OldGroupVersions || group != nil && of != nil
 	if s.Next > 0 {
 		next = asked.sealSeries(s.Next)
@@ -275,7 +276,8 @@ func (q *Query) Series(ctx context.Context, owner trace.Owner, r SeriesRequest) 
 	return s, of, next, nil
 }
 
-// A series' token holds the end of the window that is left and a hash of the question.
+// The token of a series holds the end of the remaining window and a hash of the
+// request.
 func (r *SeriesRequest) sealSeries(end trace.Time) string {
 	b := binary.BigEndian.AppendUint64(nil, uint64(end))
 	sum := sha256.Sum256(fmt.Appendf(b[:8:8], "%d %d %d %q %q %q", r.Window.Start, r.Window.End, r.Period, r.Group.Name, r.Group.ARN, r.Selector))
@@ -303,9 +305,9 @@ type SummariesRequest struct {
 	Window trace.Window
 	Clock  trace.Clock
 	Filter string
-	Token  string // of the page before, "" for the first
+	Token  string // of the previous page, "" for the first
 	// Rate, if not nil, is the share of the selected traces to return, 0 to 1
-	// (SamplingStrategy FixedRate). A trace's id decides, so that pages and
+	// (SamplingStrategy FixedRate). The trace's id decides, so that pages and
 	// repeated requests agree.
 	Rate *float64
 }
@@ -313,7 +315,7 @@ type SummariesRequest struct {
 // SummariesPage is a page of summaries, newest first.
 type SummariesPage struct {
 	Summaries []*trace.Summary
-	// Examined is how many traces were looked at for this page.
+	// Examined is the number of traces examined for this page.
 	Examined int64
 	// ReachedTime is the oldest time this page covers.
 	ReachedTime trace.Time
@@ -368,8 +370,8 @@ func (q *Query) Summaries(ctx context.Context, owner trace.Owner, r SummariesReq
 	return page, nil
 }
 
-// A token holds a cursor and a hash of the question, so that it cannot be used
-// for another one.
+// A token holds a cursor and a hash of the request, so that it cannot be used for
+// another one.
 const tokenSize = 8 + 16 + 8
 
 func (r *SummariesRequest) seal(c answer.Cursor) string {

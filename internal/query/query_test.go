@@ -23,7 +23,7 @@ func (one) Summaries(_ context.Context, _ trace.Account, q *answer.SummaryQuery)
 	}
 }
 
-// Groups are those of the account that asks.
+// Groups belong to the requesting account.
 func TestSummaries_groupsOfTheAccount(t *testing.T) {
 	q := query.New(one{})
 	q.Groups = func(owner trace.Owner, name, arn string) (*filter.Expr, bool) {

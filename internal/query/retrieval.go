@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// maxRetrieval is how many ids a retrieval takes (X-Ray API model,
+	// maxRetrieval is the maximum number of ids in a retrieval (X-Ray API model,
 	// TraceIdListForRetrieval).
 	maxRetrieval = 100
-	// retrievalTime is how long a retrieval may take, and how long it is known
-	// after it ended.
+	// retrievalTime is how long a retrieval may run, and how long it is kept after
+	// it ended.
 	retrievalTime = time.Hour
-	// maxRetrievals is how many retrievals are known at once. Each keeps at most
-	// 100 ids: traces are read when a page is asked for.
+	// maxRetrievals is the maximum number of retrievals at once. Each keeps at most
+	// 100 ids: traces are read when a page is requested.
 	maxRetrievals = 1000
-	// retrievalsAtOnce is how many look for their traces at the same time.
+	// retrievalsAtOnce is how many retrievals search at the same time.
 	retrievalsAtOnce = 2
 )
 
-// RetrievalState is how far a retrieval is (X-Ray API model, RetrievalStatus).
+// RetrievalState is the state of a retrieval (X-Ray API model, RetrievalStatus).
 type RetrievalState string
 
 // The states of a retrieval.
@@ -42,11 +42,12 @@ const (
 	RetrievalTimedOut  RetrievalState = "TIMEOUT"
 )
 
-// Retrievals are the jobs of StartTraceRetrieval: each looks for traces by id
-// among all that is stored, and remembers those that are there. They are in
-// memory: a token does not outlive the process.
+// Retrievals are the jobs of StartTraceRetrieval: each searches all stored traces
+// for some ids and remembers the existing ones. Jobs are in memory: a token does not
+// survive the process.
 type Retrievals struct {
-	// Logger, if not nil, is told why retrievals fail. It is set before the first.
+	// Logger, if not nil, logs why retrievals fail. Set it before the first
+	// retrieval.
 	Logger *slog.Logger
 
 	query    *Query
@@ -61,26 +62,25 @@ type Retrievals struct {
 	order  []*retrieval          // by start
 }
 
-// retrieval is one job. What follows account is guarded by Retrievals.mu.
+// retrieval is one job. Retrievals.mu guards the fields after account.
 type retrieval struct {
 	token   string
 	account trace.Account
 	cancel  context.CancelFunc
 	state   RetrievalState
 	began   time.Time
-	ended   time.Time // zero while it is under way
+	ended   time.Time // zero while it runs
 	found   []trace.ID
 }
 
-// NewRetrievals makes an empty set of jobs on what q answers. now is the clock.
+// NewRetrievals makes an empty set of jobs that query q. now is the clock.
 func NewRetrievals(q *Query, now func() time.Time) *Retrievals {
 	return &Retrievals{query: q, now: now, underWay: room.New(maxRetrievals), turns: room.New(retrievalsAtOnce), jobs: map[string]*retrieval{}}
 }
 
-// Start begins to look for those traces of texts whose span of time meets the
-// window, both ends included, and returns the job's token. Errors: KindInvalid
-// for ids that are malformed or there twice, KindThrottled when too many
-// retrievals are under way.
+// Start starts a search for the traces of texts that overlap the window, both ends
+// included, and returns the job's token. Errors: KindInvalid for malformed or
+// duplicate ids, KindThrottled if too many retrievals are running.
 func (r *Retrievals) Start(account trace.Account, texts []string, w trace.Window) (string, error) {
 	ids, err := retrievalIDs(texts)
 	if err != nil {
@@ -109,7 +109,7 @@ func (r *Retrievals) Start(account trace.Account, texts []string, w trace.Window
 	return j.token, nil
 }
 
-// retrievalIDs reads trace ids.
+// retrievalIDs parses trace ids.
 func retrievalIDs(texts []string) ([]trace.ID, error) {
 	if len(texts) > maxRetrieval {
 		return nil, invalid("Exceeding maximum query size: %d", maxRetrieval) // not recorded
@@ -128,7 +128,7 @@ func retrievalIDs(texts []string) ([]trace.ID, error) {
 	return ids, nil
 }
 
-// run looks for a job's traces when its turn comes.
+// run searches for a job's traces when its turn comes.
 func (r *Retrievals) run(ctx context.Context, j *retrieval, ids []trace.ID, w trace.Window) {
 	defer j.cancel()
 	if r.turns.Wait(ctx, j.account, 1) != nil {
@@ -170,8 +170,8 @@ func (r *Retrievals) step(j *retrieval, from, to RetrievalState) bool {
 	return true
 }
 
-// expire ends what took too long, and forgets what ended long ago. The mutex is
-// held.
+// expire ends jobs that took too long and forgets jobs that ended long ago. The
+// caller holds the mutex.
 func (r *Retrievals) expire() {
 	now := r.now()
 	r.order = slices.DeleteFunc(r.order, func(j *retrieval) bool {
@@ -215,7 +215,7 @@ func (r *Retrievals) forgetEnded(account trace.Account) bool {
 	return true
 }
 
-// find finds an account's job. The mutex is held.
+// find finds an account's job. The caller holds the mutex.
 func (r *Retrievals) find(account trace.Account, token string) (*retrieval, error) {
 	r.expire()
 	j := r.jobs[token]
@@ -225,7 +225,7 @@ func (r *Retrievals) find(account trace.Account, token string) (*retrieval, erro
 	return j, nil
 }
 
-// Cancel stops a job; one that ended stays as it is. An unknown token is
+// Cancel stops a job; an ended job does not change. An unknown token is
 // KindNotFound.
 func (r *Retrievals) Cancel(account trace.Account, token string) error {
 	r.mu.Lock()
@@ -237,8 +237,7 @@ func (r *Retrievals) Cancel(account trace.Account, token string) error {
 	return err
 }
 
-// look is a job's state and the traces that it found. found does not change any
-// more.
+// look returns a job's state and the traces it found. found is final.
 func (r *Retrievals) look(account trace.Account, token string) (RetrievalState, []trace.ID, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -265,13 +264,13 @@ func (r *Retrievals) Close() {
 	r.wait.Wait()
 }
 
-// A page's token holds where it starts, as two numbers and an id, and a hash of
-// that and of the question.
+// A page's token holds its place, as two numbers and an id, and a hash of the place
+// and the request.
 const retrievalPageSize = 4 + 4 + 8 + 8
 
-// retrievalPlace is where a page starts: behind span number Span-1 of a trace,
-// which has id After. The id decides while it is there: a trace may grow while
-// it is read. Graphs use Item alone.
+// retrievalPlace is where a page begins: after span number Span-1 of a trace, whose
+// id is After. If a span has that id, the id decides, because a trace may grow
+// between pages. Graphs use only Item.
 type retrievalPlace struct {
 	Item, Span uint32
 	After      trace.SegmentID

@@ -15,8 +15,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// shelf is a store of traces by id. Reading waits until held is closed, if it is
-// not nil.
+// shelf is a store of traces by id. If held is not nil, reads wait until it is
+// closed.
 type shelf struct {
 	query.Answers
 	traces map[trace.ID]*trace.Trace
@@ -48,7 +48,7 @@ func (s *shelf) Traces(ctx context.Context, account trace.Account, ids []trace.I
 
 func idOf(n int) string { return fmt.Sprintf("1-66669980-%024x", n) }
 
-// fill is a shelf with traces 0 to n-1: trace i lasts from second 10i to 10i+5.
+// fill returns a shelf with traces 0 to n-1: trace i lasts from second 10i to 10i+5.
 func fill(t *testing.T, n int) *shelf {
 	s := &shelf{traces: map[trace.ID]*trace.Trace{}}
 	for i := range n {
@@ -65,7 +65,7 @@ func window(from, to float64) trace.Window {
 	return trace.Window{Start: trace.FromSeconds(from), End: trace.FromSeconds(to)}
 }
 
-// numbered are formats whose trace has n spans of a size.
+// numbered makes a format whose traces have n spans of the given size.
 func numbered(n, size int) query.Format {
 	return query.Format{Name: "TEST", Spans: func(*trace.Trace) ([]assemble.Document, error) {
 		var docs []assemble.Document
@@ -113,7 +113,7 @@ func TestRetrievals_states(t *testing.T) {
 			synctest.Wait()
 			return []string{state(t, r, running), state(t, r, alsoRunning), state(t, r, waiting), state(t, r, cancelled)}
 		}
-		// state asks the store only for what is complete, so that nothing waits here.
+		// state reads only from complete jobs, so nothing waits here.
 		if g := got(); !slices.Equal(g, []string{"RUNNING", "RUNNING", "SCHEDULED", "CANCELLED"}) {
 			t.Errorf("begun: %v", g)
 		}
@@ -147,7 +147,7 @@ func TestRetrievals_states(t *testing.T) {
 	})
 }
 
-// A job that is under way is never forgotten to make room; one that ended is.
+// A running job is never forgotten to make room; an ended one is.
 func TestRetrievals_bounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := fill(t, 1)
@@ -229,7 +229,7 @@ func complete(t *testing.T, r *query.Retrievals, w trace.Window, ids ...string) 
 	return token
 }
 
-// sizes are how many spans the traces of each page have.
+// sizes returns, page by page, the number of spans of each trace.
 func sizes(t *testing.T, r *query.Retrievals, token string, f query.Format) (out [][]int) {
 	t.Helper()
 	for next := ""; ; {
@@ -277,7 +277,7 @@ func TestRetrievals_pages(t *testing.T) {
 	})
 }
 
-// A trace that grows while it is read shows each span once.
+// A trace that grows between pages shows each span once.
 func TestRetrievals_growing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := query.NewRetrievals(query.New(fill(t, 1)), time.Now)

@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	// retrievedTraces, retrievedSpans and retrievedServices are what a page holds
+	// retrievedTraces, retrievedSpans and retrievedServices are the sizes of pages
 	// (X-Ray API model: TraceSpanList, SpanList, RetrievedServicesList).
 	retrievedTraces   = 5
 	retrievedSpans    = 100
 	retrievedServices = 1000
-	// retrievedLinks is how many links a service shows (LinksList).
+	// retrievedLinks is the maximum number of links of a service (LinksList).
 	retrievedLinks = 100
 	// retrievedBytes ends a page of large spans early; one span always fits.
 	retrievedBytes = 8 << 20
 )
 
-// RetrievedTraces is a page of what a retrieval found. A trace of more than 100
-// spans goes on on the next page.
+// RetrievedTraces is a page of the traces that a retrieval found. A trace of more
+// than 100 spans continues on the next page.
 type RetrievedTraces struct {
 	State  RetrievalState
 	Traces []RetrievedTrace // none unless State is RetrievalComplete
@@ -32,13 +32,14 @@ type RetrievedTraces struct {
 // RetrievedTrace is a trace, or a part of one.
 type RetrievedTrace struct {
 	ID trace.ID
-	// Duration is from the first start to the last end of the whole trace; nil if
-	// nothing of it is completed, or it ended before it started.
+	// Duration is from the first start to the last end of the whole trace; nil if no
+	// entity is completed, or if the trace ends before it starts.
 	Duration *time.Duration
 	Spans    []assemble.Document
 }
 
-// Traces is a page of what a job found, in the order of its ids, read now.
+// Traces returns a page of the traces that a job found, in the order of its ids, as
+// they are now.
 func (r *Retrievals) Traces(ctx context.Context, account trace.Account, token, page string, format Format) (*RetrievedTraces, error) {
 	state, ids, err := r.look(account, token)
 	if err != nil {
@@ -91,7 +92,7 @@ func (r *Retrievals) Traces(ctx context.Context, account trace.Account, token, p
 	return out, nil
 }
 
-// start is the number of the first span of a page.
+// start returns the number of the first span of a page.
 func (p retrievalPlace) start(spans []assemble.Document) int {
 	if p.Span == 0 {
 		return 0
@@ -111,25 +112,26 @@ func duration(t *trace.Trace) *time.Duration {
 	return &d
 }
 
-// RetrievedGraph is a page of the service graph of what a retrieval found.
+// RetrievedGraph is a page of the service graph of the traces that a retrieval
+// found.
 type RetrievedGraph struct {
 	State RetrievalState
-	Graph *trace.Graph // of everything; nil unless State is RetrievalComplete
-	// First and Last bound the services of this page.
+	Graph *trace.Graph // the whole graph; nil unless State is RetrievalComplete
+	// First and Last are the bounds of this page's services.
 	First, Last int
 	Links       map[trace.Service][]RetrievedLink
 	Token       string // of the next page, "" after the last
 }
 
-// RetrievedLink says that a service's entities in a trace have trace links to
-// other traces.
+// RetrievedLink tells that a service's entities in a trace have trace links to other
+// traces.
 type RetrievedLink struct {
 	Source       trace.ID
-	Child        bool       // the destinations came after the source, else before it
+	Child        bool       // the destinations received from the source, otherwise they sent to it
 	Destinations []trace.ID // in the order of the links, each once
 }
 
-// Graph is a page of the service graph of what a job found.
+// Graph returns a page of the service graph of the traces that a job found.
 func (r *Retrievals) Graph(ctx context.Context, account trace.Account, token, page string) (*RetrievedGraph, error) {
 	state, ids, err := r.look(account, token)
 	if err != nil {
@@ -168,7 +170,7 @@ func (r *Retrievals) Graph(ctx context.Context, account trace.Account, token, pa
 	return out, nil
 }
 
-// link notes a trace's links with the services that have them.
+// link adds a trace's links to the services that have them.
 func (g *RetrievedGraph) link(t *trace.Trace) {
 	for e := range assemble.All(t) {
 		if e.Segment == nil || len(e.Links) == 0 {

@@ -8,22 +8,22 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Room is the memory that answers may take together. A nil Room has no bounds.
+// Room limits the memory of all answers together. A nil Room has no limit.
 type Room struct {
 	accounts *room.Room
 	patience time.Duration
 }
 
 const (
-	// scanBytes is what a question that looks at many traces is counted with: it
-	// has one of them in hand at a time, with what it was read from, and its answer.
+	// scanBytes is the minimum reserved for a query over many traces: it holds one
+	// of them at a time, with its stored form, and the answer.
 	scanBytes = 16 << 20
-	// scanParts is how many times its weight a trace takes that is only looked at.
+	// scanParts is how many times its weight an examined trace takes.
 	scanParts = 2
-	// answerParts is how many times the weight of a trace an answer with it takes:
-	// as it was read, assembled, as documents, as text.
+	// answerParts is how many times its weight a trace in an answer takes: stored,
+	// assembled, as documents, as text.
 	answerParts = 4
-	// roomPatience is how long a question waits for room.
+	// roomPatience is how long a request waits for memory.
 	roomPatience = 5 * time.Second
 )
 
@@ -52,8 +52,8 @@ func (r *Room) Take(ctx context.Context, account trace.Account, bytes int64) err
 	return nil
 }
 
-// Scan takes room for a question about a window that looks at many traces, one at a
-// time.
+// Scan reserves memory for a query over the traces of a window, which reads them one
+// at a time.
 func (q *Query) Scan(ctx context.Context, account trace.Account, w trace.Window) error {
 	if q.Room == nil {
 		return nil
@@ -65,7 +65,7 @@ func (q *Query) Scan(ctx context.Context, account trace.Account, w trace.Window)
 	return q.Room.Take(ctx, account, max(scanBytes, scanParts*heaviest))
 }
 
-// admit takes room for an answer with all of some traces.
+// admit reserves memory for an answer with all given traces.
 func (q *Query) admit(ctx context.Context, account trace.Account, ids []trace.ID) error {
 	if q.Room == nil || len(ids) == 0 {
 		return nil
@@ -77,7 +77,7 @@ func (q *Query) admit(ctx context.Context, account trace.Account, ids []trace.ID
 	return q.Room.Take(ctx, account, answerParts*all)
 }
 
-// admitEach takes room for an answer that is made of some traces, one at a time.
+// admitEach reserves memory for an answer made from the given traces, one at a time.
 func (q *Query) admitEach(ctx context.Context, account trace.Account, ids []trace.ID) error {
 	if q.Room == nil {
 		return nil

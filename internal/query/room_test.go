@@ -10,7 +10,6 @@ import (
 
 func TestRoom_isGivenBackWithTheContext(t *testing.T) {
 	r := NewRoom(100)
-	r.patience = time.Millisecond
 	first, done := context.WithCancel(t.Context())
 	if err := r.Take(first, "0", 60); err != nil {
 		t.Fatal(err)

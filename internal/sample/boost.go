@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	// boostTime is how long a boost lasts at most, boostLease how long clients may
-	// use what they are told of it (recorded of the native service).
+	// boostTime is the maximum duration of a boost, boostLease how long clients may
+	// use it after each report (recorded from the native service).
 	boostTime  = time.Minute
 	boostLease = 20 * time.Second
-	// maxServices bounds the services that are told apart in a window.
+	// maxServices limits the number of services counted in a window.
 	maxServices = 1000
 )
 
-// Boost is a raised rate. It takes the place of the fixed rate until it expires.
+// Boost is a raised rate. It replaces the fixed rate until it expires.
 type Boost struct {
 	Rate    float64
 	Expires time.Time // in whole seconds
@@ -27,7 +27,7 @@ type boost struct {
 	rate             float64
 }
 
-// see adds what a service saw to the window.
+// see adds a service's anomalies to the window.
 func (c *counts) see(a Anomalies) {
 	sum, known := c.anomalies[a.Service]
 	switch {
@@ -42,8 +42,8 @@ func (c *counts) see(a Anomalies) {
 	c.anomalies[a.Service] = sum
 }
 
-// missed is the greatest share of a service's requests that were anomalous and
-// not recorded. Not their sum: one trace passes many services.
+// missed returns the largest share of one service's requests that were anomalous but
+// not sampled. It does not sum over services, because one trace passes many.
 func (c *counts) missed() (share float64) {
 	for _, a := range c.anomalies {
 		if a.Total > 0 {
@@ -53,7 +53,7 @@ func (c *counts) missed() (share float64) {
 	return share
 }
 
-// anomalous says whether any service saw an anomaly.
+// anomalous reports whether any service saw an anomaly.
 func (c *counts) anomalous() bool {
 	for _, a := range c.anomalies {
 		if a.Anomalous > 0 {
@@ -63,10 +63,10 @@ func (c *counts) anomalous() bool {
 	return false
 }
 
-// boosted is the boost of a rule. One starts when anomalies of the last window
-// were missed, at the rate that would have caught them; it is renewed while there
-// are anomalies, for a minute at most, and no other one starts within the
-// cooldown. AWS does not publish how it chooses the rate.
+// boosted returns the boost of a rule. A boost starts if anomalies of the last
+// window were missed, with the rate that would have sampled them. It is renewed
+// while there are anomalies, for at most a minute; the next boost cannot start
+// within the cooldown. AWS does not publish how it chooses the rate.
 func (st *state) boosted(rule Rule, now time.Time) *Boost {
 	config, b := rule.SamplingRateBoost, &st.boost
 	if config == nil {
@@ -96,7 +96,7 @@ func (st *state) boosted(rule Rule, now time.Time) *Boost {
 	return &Boost{Rate: rate, Expires: b.expires}
 }
 
-// forgetBoost ends a rule's boost: the rule allows none any more.
+// forgetBoost ends a rule's boost, because the rule no longer allows one.
 func (s *Sampler) forgetBoost(account trace.Account, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/sample"
 )
 
-// see reports anomalies of services, and ordinary statistics, now; it returns
-// the boost of the rule's target.
+// see reports anomalies of services, and ordinary statistics, now. It returns the
+// boost in the rule's target.
 func (f *fixture) see(seen ...sample.Anomalies) *sample.Boost {
 	f.t.Helper()
 	for i := range seen {
@@ -37,7 +37,7 @@ func TestBoost(t *testing.T) {
 		ttl  int     // seconds after the report
 	}{
 		{0, sample.Anomalies{Service: "s", Total: 1000}, 0, 0}, // no anomalies
-		{10, bad, 0, 0},     // the window is not closed
+		{10, bad, 0, 0},     // the window is not complete
 		{20, bad, 0.25, 20}, // 250 of 1000 missed
 		{30, bad, 0.25, 20},
 		{40, sample.Anomalies{Service: "s", Total: 1000, Anomalous: 900}, 0.25, 20},
@@ -49,7 +49,7 @@ func TestBoost(t *testing.T) {
 		{130, bad, 0, 0},
 		{140, bad, 0.25, 20}, // two minutes after it started
 		{150, sample.Anomalies{Service: "s"}, 0.25, 20}, // the last window had some
-		{160, bad, 0.25, 20},                            // this one has
+		{160, bad, 0.25, 20},                            // anomalies again
 		{170, sample.Anomalies{Service: "s"}, 0.25, 20},
 		{180, sample.Anomalies{Service: "s"}, 0.25, 10}, // not renewed
 		{190, sample.Anomalies{Service: "s"}, 0, 0},     // over early: nothing is wrong any more
@@ -165,7 +165,7 @@ func TestBoost_endsWithTheRulesBoost(t *testing.T) {
 	}
 }
 
-// Anomalies alone bring no target; the boost comes with the targets of clients
+// A report of anomalies alone gets no target; the boost is in the targets of clients
 // that report statistics.
 func TestBoost_anomaliesAlone(t *testing.T) {
 	f := fresh(t)

@@ -2,7 +2,7 @@ package sample
 
 import "github.com/fluoro-io/fluoro/internal/trace"
 
-// States is how many rules of an account something is remembered of.
+// States returns the number of rules of an account with remembered state.
 func (s *Sampler) States(account trace.Account) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -58,9 +58,9 @@ func (c *sdk) poll(f *fixture) {
 	c.rate, c.quota, c.expires, c.interval, c.refreshed = target.FixedRate, target.Quota, target.Expires.Unix(), int64(sample.Interval/time.Second), now
 }
 
-// Ten processes that come and go share a reservoir of five a second: what they
-// take of it never exceeds it, they get all of it once each has reported twice,
-// and the rate applies to the rest.
+// Ten processes that start and stop share a reservoir of five a second. They never
+// take more than the reservoir, they get all of it once each has reported twice, and
+// the rate applies to the other requests.
 func TestFleet(t *testing.T) {
 	const reservoir, rate, perSecond = 5, 0.05, 40
 	f := fresh(t)
@@ -102,7 +102,7 @@ func TestFleet(t *testing.T) {
 		if borrowers > 0 && s > 10 && s <= 600 {
 			t.Fatalf("second %d: %d clients have no lease", s, borrowers)
 		}
-		if s > 20 && s <= 600 || s > 2700 { // nobody has just gone
+		if s > 20 && s <= 600 || s > 2700 { // no process has just stopped
 			seconds++
 			if byQuota == reservoir {
 				full++

@@ -22,7 +22,7 @@ var owner = trace.Owner{Account: account, Region: "us-east-1"}
 
 var start = time.Unix(1_700_000_000, 0)
 
-// memory is a meta.Store that forgets; broken, if set, is what its calls return.
+// memory is a meta.Store in memory; if broken is set, its calls return that error.
 type memory struct {
 	mu      sync.Mutex
 	records map[key][]byte
@@ -63,7 +63,7 @@ func (m *memory) Update(_ context.Context, a trace.Account, f func(meta.Tx) erro
 	return unjoined(err)
 }
 
-// unjoined is the only error of a join, so that errors.Is is not needed.
+// unjoined returns the only error of a join, so that errors.Is is not needed.
 func unjoined(err error) error {
 	if j, ok := err.(interface{ Unwrap() []error }); ok && len(j.Unwrap()) == 1 {
 		return j.Unwrap()[0]
@@ -113,7 +113,7 @@ func (t memoryTx) Delete(kind meta.Kind, name string) (bool, error) {
 	return found, nil
 }
 
-// fixture is a sampler on a store of its own, with a clock.
+// fixture is a sampler with its own store and clock.
 type fixture struct {
 	*sample.Sampler
 	t     testing.TB
@@ -139,7 +139,7 @@ func (f *fixture) rule(name string, reservoir int, rate float64, boost *sample.R
 	return r
 }
 
-// report reports now.
+// report sends reports now.
 func (f *fixture) report(reports ...sample.Report) sample.Targets {
 	f.t.Helper()
 	for i := range reports {
@@ -154,7 +154,7 @@ func (f *fixture) report(reports ...sample.Report) sample.Targets {
 	return targets
 }
 
-// quota is what a client of a rule gets for its requests of ten seconds.
+// quota reports a client's requests of ten seconds and returns its quota.
 func (f *fixture) quota(rule, client string, requests int64) int {
 	f.t.Helper()
 	return f.report(sample.Report{Rule: rule, Client: client, Requests: requests}).Targets[0].Quota
@@ -162,7 +162,7 @@ func (f *fixture) quota(rule, client string, requests int64) int {
 
 func (f *fixture) pass(d time.Duration) { f.now = f.now.Add(d) }
 
-// tags are what is stored of a rule's tags.
+// tags returns the stored tags of a rule.
 func (f *fixture) tags(r sample.Rule) (tags []tag.Tag) {
 	f.t.Helper()
 	if err := f.store.View(f.t.Context(), account, func(tx meta.Tx) error {

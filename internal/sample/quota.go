@@ -11,8 +11,8 @@ import (
 const (
 	// leaseTime is how long a quota is valid.
 	leaseTime = 300 * time.Second
-	// maxClients bounds what is remembered per rule; more get no quota and go by
-	// the rule's rate alone.
+	// maxClients limits the clients remembered per rule; further clients get no
+	// quota and use only the rule's rate.
 	maxClients = 10_000
 )
 
@@ -23,17 +23,17 @@ type clients []client
 type client struct {
 	id       string
 	requests int64 // of its last report
-	need     int   // requests a second, as reports come every ten
+	need     int   // requests a second: a tenth of a report's count
 	quota    int
-	expires  int64 // epoch seconds; the quota is used until that second is over
-	calling  bool  // it reports now, so that its quota can be taken back
+	expires  int64 // epoch seconds; the quota is valid until that second ends
+	calling  bool  // it is reporting now, so its quota can be reduced
 }
 
 func (c clients) find(id string) (int, bool) {
 	return slices.BinarySearchFunc(c, id, func(cl client, id string) int { return cmp.Compare(cl.id, id) })
 }
 
-// report notes how many requests a client had; twice in a call adds up.
+// report counts a client's requests; several reports in one call add up.
 func (c *clients) report(id string, requests int64) {
 	i, known := c.find(id)
 	switch {
@@ -50,8 +50,8 @@ func (c *clients) report(id string, requests int64) {
 	cl.need = int(min((cl.requests+9)/10, math.MaxInt32))
 }
 
-// lease gives the clients that called their shares of a reservoir, as far as the
-// quotas of the others leave it, and drops clients whose quota has expired.
+// lease gives the reporting clients their shares of a reservoir, as far as the
+// quotas of the others leave it, and removes clients whose quota has expired.
 func (c *clients) lease(size int, now, expires time.Time) {
 	*c = slices.DeleteFunc(*c, func(cl client) bool { return !cl.calling && cl.expires < now.Unix() })
 	free := size
@@ -69,10 +69,10 @@ func (c *clients) lease(size int, now, expires time.Time) {
 	}
 }
 
-// split shares a reservoir out max-min fairly over what the clients can use: all
-// get what they need if there is enough, and the rest is spread evenly; else
-// nobody gets more than a level as long as another one needs it. What cannot be
-// divided goes to the first ids. The function it returns must be asked for each
+// split shares a reservoir max-min fairly by the clients' needs. If the reservoir is
+// large enough, all get what they need and the rest is spread evenly; if not, no
+// client gets more than an equal share while another one needs more. An indivisible
+// remainder goes to the first ids. The returned function must be called for each
 // client in order.
 func (c clients) split(size int) func(*client) int {
 	upTo := func(level int) (sum int) {
@@ -102,7 +102,7 @@ func (c clients) split(size int) func(*client) int {
 	}
 }
 
-// quota is what a client holds; nothing if it is not remembered.
+// quota returns a client's quota; 0 if the client is not remembered.
 func (c clients) quota(id string) int {
 	if i, known := c.find(id); known {
 		return c[i].quota

@@ -10,23 +10,23 @@ import (
 const (
 	// Interval is how often clients report, and the length of a window.
 	Interval = 10 * time.Second
-	// maxSkew is how far a report's time may be from ours: older and newer ones get
+	// maxSkew is how far a report's time may differ from ours. Reports beyond it get
 	// their target, but are not counted.
 	maxSkew = 5 * time.Minute
-	// maxGone is how many deleted rules are remembered for the quotas that clients
-	// still hold of them.
+	// maxGone is how many deleted rules are remembered because clients still hold
+	// quotas of them.
 	maxGone = 100
 )
 
-// Report is what one client counted for one rule since its last report.
+// Report holds one client's counts for one rule since its last report.
 type Report struct {
 	Rule, Client                string
 	At                          time.Time
 	Requests, Sampled, Borrowed int64
 }
 
-// Anomalies is what one service saw of anomalies in requests that a rule decided
-// on: of Total, Anomalous were, and of those Sampled are recorded.
+// Anomalies holds one service's counts for a rule's requests: of Total, Anomalous
+// were anomalous, and of those Sampled were sampled.
 type Anomalies struct {
 	Rule, Service             string
 	At                        time.Time
@@ -42,7 +42,7 @@ type Target struct {
 	Boost     *Boost    // nil while there is none
 }
 
-// Targets answers reports: a target for each one on a rule that exists.
+// Targets is the answer to reports: a target for each report on an existing rule.
 type Targets struct {
 	Targets          []Target
 	Unknown          []string   // rules of the other reports
@@ -50,34 +50,33 @@ type Targets struct {
 	Changed          trace.Time // when a rule was last created, changed or deleted; 0 if never
 }
 
-// Window is what all clients counted for a rule in ten seconds.
+// Window holds the counts of all clients for a rule in ten seconds.
 type Window struct {
 	Rule                        string
 	Start                       time.Time
 	Requests, Sampled, Borrowed int64
 }
 
-// state is what is remembered of a rule.
+// state is the remembered state of a rule.
 type state struct {
-	created       trace.Time // of the rule; another time is another rule
-	used          bool       // something was ever reported
+	created       trace.Time // of the rule; a new rule with the same name differs
+	used          bool       // there was a report
 	clients       clients
 	until         time.Time // when the last quota expires
-	window        int64     // that is counted, in Intervals since the epoch
-	counted, last counts    // of that window and the one before
+	window        int64     // the window being counted, in Intervals since the epoch
+	counted, last counts    // counts of that window and the previous one
 	boost         boost
 }
 
-// counts is one window of a rule.
+// counts holds the counts of one window of a rule.
 type counts struct {
 	requests, sampled, borrowed int64
 	anomalies                   map[string]Anomalies // by service
 }
 
-// Report counts what clients did and gives each a share of its rules'
-// reservoirs. The unexpired shares of all clients of a rule never add up to more
-// than its reservoir; when the reservoir becomes smaller, none is given out until
-// they fit again.
+// Report counts the reports of clients and gives each client a share of its rules'
+// reservoirs. The unexpired shares of a rule never add up to more than its
+// reservoir; if the reservoir shrinks, no new shares are given until they fit again.
 func (s *Sampler) Report(ctx context.Context, account trace.Account, reports []Report, seen []Anomalies, now time.Time) (Targets, error) {
 	latest, err := s.view(ctx, account)
 	if err != nil {
@@ -135,12 +134,12 @@ func byName(rules []Rule) map[string]Rule {
 	return out
 }
 
-// timely says whether what happened at a time is counted now.
+// timely reports whether an event at a time is counted now.
 func timely(at, now time.Time) bool { return now.Sub(at).Abs() <= maxSkew }
 
-// state finds or makes the state of a rule, its window that of now. A rule that
-// was deleted and made again starts anew, but for the quotas that clients hold.
-// The caller holds mu.
+// state finds or makes the state of a rule and advances it to the current window. A
+// rule that was deleted and made again starts anew, except for the quotas that
+// clients hold. The caller holds mu.
 func (s *Sampler) state(account trace.Account, rule Rule, now time.Time) *state {
 	states := s.states[account]
 	if states == nil {
@@ -165,7 +164,7 @@ func (s *Sampler) state(account trace.Account, rule Rule, now time.Time) *state 
 	return st
 }
 
-// forget drops the states of deleted rules that no client holds a quota of. The
+// forget removes the states of deleted rules whose quotas have all expired. The
 // caller holds mu.
 func (s *Sampler) forget(account trace.Account, rules map[string]Rule, now time.Time) {
 	states := s.states[account]
@@ -176,9 +175,9 @@ func (s *Sampler) forget(account trace.Account, rules map[string]Rule, now time.
 	}
 }
 
-// Windows lists what was counted in the last ten seconds that are over: a window
-// for every rule in the order of Rules, zeros where nothing was; of Default only
-// once it was reported on.
+// Windows lists the counts of the last complete ten seconds: a window for every rule
+// in the order of Rules, with zeros if there were no reports; Default is listed only
+// once there was a report on it.
 func (s *Sampler) Windows(ctx context.Context, account trace.Account, now time.Time) ([]Window, error) {
 	latest, err := s.view(ctx, account)
 	if err != nil {

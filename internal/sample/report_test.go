@@ -53,11 +53,11 @@ func TestReport_unknownAndDuplicates(t *testing.T) {
 	}
 }
 
-// Shares follow what clients need once all have reported twice.
+// Shares follow the clients' needs once all have reported twice.
 func TestReport_fairShares(t *testing.T) {
 	for name, c := range map[string]struct {
 		reservoir int
-		requests  []int64 // of ten seconds, by client
+		requests  []int64 // in ten seconds, by client
 		want      []int
 	}{
 		"one takes all":              {5, []int64{3}, []int{5}},
@@ -88,7 +88,7 @@ func TestReport_fairShares(t *testing.T) {
 	}
 }
 
-// Clients that report in one call can hand quota to each other at once.
+// Clients that report in one call can pass quota to each other at once.
 func TestReport_oneCallForMany(t *testing.T) {
 	f := fresh(t)
 	f.rule("r", 4, 0, nil)
@@ -138,8 +138,8 @@ func TestReport_smallerReservoirAndRecreation(t *testing.T) {
 	}
 }
 
-// Whatever clients, clocks and rules do, what clients hold never grows beyond
-// the reservoir.
+// Whatever clients, clocks and rules do, the sum of quotas never exceeds the
+// reservoir.
 func TestReport_quotasFitTheReservoir(t *testing.T) {
 	names := []string{"Default", "a", "b", "c"}
 	for seed := range uint64(20) {
@@ -152,7 +152,7 @@ func TestReport_quotasFitTheReservoir(t *testing.T) {
 			for h, target := range held {
 				switch {
 				case target.Expires.Unix() < f.now.Unix():
-					delete(held, h) // for good: a client's clock is not the server's
+					delete(held, h) // permanently: a client's clock is not the server's
 				case h.rule == rule:
 					sum += target.Quota
 				}
@@ -214,8 +214,8 @@ func TestReport_quotasFitTheReservoir(t *testing.T) {
 	}
 }
 
-// Ten thousand clients of a rule are remembered; more get their rate and no
-// quota, until others have gone.
+// Ten thousand clients of a rule are remembered; further ones get the rate and no
+// quota until others have expired.
 func TestReport_boundedClients(t *testing.T) {
 	f := fresh(t)
 	f.rule("r", 20_000, 0.5, nil)
@@ -294,7 +294,7 @@ func TestWindows(t *testing.T) {
 	check("a@40 0/0/0, b@40 0/0/0, Default@40 0/0/0")
 }
 
-// Rules that come and go leave nothing behind for long.
+// Rules that are made and deleted leave nothing behind for long.
 func TestReport_boundedRules(t *testing.T) {
 	f := fresh(t)
 	for i := range 300 {
@@ -315,7 +315,7 @@ func TestReport_boundedRules(t *testing.T) {
 	}
 }
 
-// Many clients at once, with rules that change: run with -race.
+// Many clients at once, while rules change: run with -race.
 func TestSampler_concurrent(t *testing.T) {
 	f := fresh(t)
 	f.rule("r", 5, 0.1, &sample.RateBoost{MaxRate: 1, CooldownWindowMinutes: 1})

@@ -15,17 +15,17 @@ import (
 const (
 	maxRules   = 25 // custom rules of an account (AWS X-Ray quotas)
 	maxName    = 32 // characters of a rule's name (X-Ray API model)
-	maxVersion = 1  // of the rules' format
+	maxVersion = 1  // of the rule format
 )
 
-// ErrTooMany says that an account has all the rules it may have.
+// ErrTooMany means that an account has the maximum number of rules.
 var ErrTooMany = trace.Errorf(trace.KindLimit, "Sampling rule limit exceeded: there are %d", maxRules) // not recorded
 
-// Selector names a rule by its name or by its ARN, not by both.
+// Selector names a rule by its name or by its ARN, not both.
 type Selector struct{ RuleName, RuleARN string }
 
-// Update says what to change of a rule; what is nil stays, but for the boost:
-// without one the rule has none afterwards.
+// Update is a change to a rule. Nil members stay as they are, except the boost:
+// without one, the rule has no boost afterwards.
 type Update struct {
 	Selector
 	Priority, ReservoirSize                                          *int
@@ -172,7 +172,7 @@ func get(tx meta.Tx, owner trace.Owner, name string) (Rule, error) {
 	return r, nil
 }
 
-// put writes a rule and notes that rules have changed.
+// put writes a rule and records the change.
 func put(tx meta.Tx, r Rule, now time.Time) error {
 	if err := tx.Put(ruleKind, r.RuleName, r); err != nil {
 		return err
@@ -180,17 +180,17 @@ func put(tx meta.Tx, r Rule, now time.Time) error {
 	return touch(tx, now)
 }
 
-// touch notes a change.
+// touch records a change.
 func touch(tx meta.Tx, now time.Time) error {
 	var last change
 	if _, err := tx.Get(changeKind, lastChange, &last); err != nil {
 		return err
 	}
-	// Clients would miss a time that goes back.
+	// If the time went back, clients would miss the change.
 	return tx.Put(changeKind, lastChange, change{Count: last.Count + 1, At: max(last.At, trace.TimeOf(now))})
 }
 
-// apply returns the rule as the update leaves it.
+// apply returns the rule after the update.
 func (u Update) apply(r Rule) Rule {
 	set(&r.Priority, u.Priority)
 	set(&r.FixedRate, u.FixedRate)
@@ -214,14 +214,14 @@ func set[T any](to, from *T) {
 	}
 }
 
-// sameButLimits says whether two rules differ in rate and reservoir at most.
+// sameButLimits reports whether two rules differ in rate and reservoir at most.
 func sameButLimits(a, b Rule) bool {
 	return a.Priority == b.Priority && a.ServiceName == b.ServiceName && a.ServiceType == b.ServiceType && a.Host == b.Host && a.HTTPMethod == b.HTTPMethod &&
 		a.URLPath == b.URLPath && a.ResourceARN == b.ResourceARN && maps.Equal(a.Attributes, b.Attributes) && b.SamplingRateBoost == nil
 }
 
-// valid holds a rule's numbers to their ranges. An update's are not in the API
-// model, and a cooldown of 0 is, although the native service fails on it.
+// valid checks the ranges of a rule's numbers. The API model has none for updates,
+// and allows a cooldown of 0, although the native service fails on it.
 func valid(r Rule) bool {
 	b := r.SamplingRateBoost
 	return (r.Priority >= 1 && r.Priority <= 9999 || r.RuleName == DefaultName) &&

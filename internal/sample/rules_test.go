@@ -17,7 +17,7 @@ import (
 
 const arn = "arn:aws:xray:us-east-1:000000000000:sampling-rule/"
 
-// names are the rules as they are listed.
+// names lists the names of the rules.
 func (f *fixture) names() string {
 	f.t.Helper()
 	rules, err := f.Rules(f.t.Context(), owner)
@@ -78,7 +78,7 @@ func TestCreate(t *testing.T) {
 	if tags := f.tags(got); !reflect.DeepEqual(tags, []tag.Tag{{Key: "b", Value: ""}, {Key: "a", Value: "x"}}) {
 		t.Errorf("tags %v", tags)
 	}
-	// What other packages read of the record.
+	// The fields of the record that other packages read.
 	var record struct{ RuleName, RuleARN string }
 	if err := f.store.View(t.Context(), account, func(tx meta.Tx) error {
 		_, err := tx.Get("sampling-rule", "checkout", &record)
@@ -291,8 +291,8 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// What clients compare with their last poll moves with every change and never
-// back.
+// The time that clients compare with their last poll changes with every change and
+// never goes back.
 func TestChanged(t *testing.T) {
 	f := fresh(t)
 	check := func(what string, want time.Time) {

@@ -1,14 +1,14 @@
-// Package sample decides how much is recorded: the sampling rules that SDKs
-// poll, the quotas their reservoirs are shared out in, and the boosts that raise
-// a rule's rate while something is wrong. It takes the time as an argument and
-// keeps no clock.
+// Package sample decides which requests are traced: it keeps the sampling rules that
+// SDKs poll, shares out their reservoirs as quotas, and computes the boosts that
+// raise a rule's rate while something is wrong. Callers pass the time; it has no
+// clock.
 //
-// Rules are records of package meta; what clients hold and count is in memory.
-// After a restart clients keep the quotas they had until their next report, so
-// that for one Interval a reservoir may be used twice.
+// Rules are records of package meta; quotas and counts are in memory. After a
+// restart, clients keep their old quotas until their next report, so for one
+// Interval a reservoir may be used twice.
 //
-// The rules are those of the X-Ray developer guide, "Configuring sampling
-// rules", "Using sampling rules with the X-Ray API" and "Adaptive sampling".
+// Sources: X-Ray developer guide, "Configuring sampling rules", "Using sampling
+// rules with the X-Ray API" and "Adaptive sampling".
 package sample
 
 import (
@@ -25,8 +25,7 @@ import (
 // DefaultName is the name of the rule that always exists.
 const DefaultName = "Default"
 
-// The kinds of record that are kept: rules by name, and when a rule was last
-// changed.
+// The kinds of records: rules by name, and the time of the last change to a rule.
 const (
 	ruleKind   meta.Kind = "sampling-rule"
 	changeKind meta.Kind = "sampling-change"
@@ -35,12 +34,12 @@ const (
 // lastChange is the only record of changeKind.
 const lastChange = "last"
 
-// Rule is a sampling rule, as it is stored.
+// Rule is a stored sampling rule.
 type Rule struct {
 	RuleName, RuleARN                          string
-	Priority                                   int     // 1 … 9999, of Default 10000; the lowest that matches decides
-	FixedRate                                  float64 // 0 … 1, of what the reservoir does not take
-	ReservoirSize                              int     // requests a second, over all clients
+	Priority                                   int     // 1 … 9999, 10000 for Default; the lowest matching one decides
+	FixedRate                                  float64 // 0 … 1, of the requests beyond the reservoir
+	ReservoirSize                              int     // requests a second, of all clients together
 	ServiceName, ServiceType, Host, HTTPMethod string  // patterns with * and ?
 	URLPath, ResourceARN                       string  // patterns
 	Attributes                                 map[string]string
@@ -48,15 +47,15 @@ type Rule struct {
 	CreatedAt, ModifiedAt                      trace.Time // 0 in a Default that was never changed
 }
 
-// RateBoost lets a rule's rate rise for a minute when clients see anomalies.
+// RateBoost allows a rule's rate to rise for a minute when clients see anomalies.
 type RateBoost struct {
 	MaxRate               float64 // 0 … 1
-	CooldownWindowMinutes int     // at most one boost is started in so many minutes
+	CooldownWindowMinutes int     // minutes between the starts of two boosts
 }
 
 // Sampler keeps the rules of every account and shares out their reservoirs. Its
-// methods may be called by many goroutines. Their errors are KindErrors with the
-// texts of the X-Ray API, and those of the store.
+// methods may be called by many goroutines. Its errors are KindErrors with the texts
+// of the X-Ray API, and the store's errors.
 type Sampler struct {
 	store meta.Store
 
@@ -70,7 +69,7 @@ func New(store meta.Store) *Sampler {
 	return &Sampler{store: store, snapshots: map[trace.Account]*snapshot{}, states: map[trace.Account]map[string]*state{}}
 }
 
-// Default is the rule that always exists: the first request of each second and
+// Default returns the rule that always exists: the first request of each second and
 // 5 % of the others.
 func Default(owner trace.Owner) Rule {
 	return Rule{
@@ -99,13 +98,14 @@ type snapshot struct {
 	rules  []Rule // Default last, without an ARN while it is not stored; must not be modified
 }
 
-// change counts the changes of an account's rules, to know what is old.
+// change counts the changes to an account's rules, so that a cached snapshot can be
+// recognised as outdated.
 type change struct {
 	Count int64
-	At    trace.Time // of the last one; never goes back
+	At    trace.Time // of the last change; never goes back
 }
 
-// view reads the rules, unless they are those of the last reading.
+// view returns the rules, and reads them only if they have changed.
 func (s *Sampler) view(ctx context.Context, account trace.Account) (*snapshot, error) {
 	unstored := Default(trace.Owner{})
 	unstored.RuleARN = ""

@@ -1,5 +1,5 @@
-// Package setting keeps what an account sets once for all its traces: where
-// segments go, which share of them is indexed, and what encrypts them.
+// Package setting keeps the settings that apply to all traces of an account: the
+// destination of segments, the share of indexed traces, and the encryption key.
 package setting
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// The kinds of the records, with the name of the only record of each.
+// The kinds of the records, and the name of each kind's only record.
 const (
 	encryptionKind  meta.Kind = "encryption"
 	destinationKind meta.Kind = "trace-segment-destination"
@@ -38,17 +38,18 @@ func New(store meta.Store) *Settings {
 	return &Settings{store: store, shares: map[trace.Account][]share{}}
 }
 
-// Encryption is what an account wants its traces encrypted with. Fluoro keeps the
-// wish; it encrypts nothing itself.
+// Encryption is the encryption that an account has configured for its traces. Fluoro
+// stores it, but encrypts nothing.
 type Encryption struct {
 	Type  string // NONE or KMS
 	KeyID string // of KMS: alias, id or ARN of a key
 }
 
-// keyForm is how KMS keys are named (AWS KMS developer guide, "Key identifiers").
+// keyForm matches the names of KMS keys (AWS KMS developer guide, "Key
+// identifiers").
 var keyForm = regexp.MustCompile(`^(alias/[A-Za-z0-9/_-]+|arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:(key/[A-Za-z0-9-]+|alias/[A-Za-z0-9/_-]+)|[A-Za-z0-9-]+)$`)
 
-// Encryption is the present setting; NONE if none was made.
+// Encryption returns the present setting; NONE by default.
 func (s *Settings) Encryption(ctx context.Context, account trace.Account) (Encryption, error) {
 	e := Encryption{Type: "NONE"}
 	err := s.get(ctx, account, encryptionKind, theOne, &e)
@@ -78,14 +79,15 @@ const (
 
 type destination struct{ Destination string }
 
-// Destination is where segments go; XRay if that was never changed.
+// Destination returns where segments go; XRay by default.
 func (s *Settings) Destination(ctx context.Context, account trace.Account) (string, error) {
 	d := destination{XRay}
 	err := s.get(ctx, account, destinationKind, theOne, &d)
 	return d.Destination, err
 }
 
-// SetDestination changes where segments go, and says whether that is a change.
+// SetDestination changes where segments go, and reports whether it was different
+// before.
 func (s *Settings) SetDestination(ctx context.Context, account trace.Account, to string, now trace.Time) (changed bool, err error) {
 	if to != XRay && to != CloudWatchLogs {
 		return false, trace.Errorf(trace.KindInvalid, "Destination must be XRay or CloudWatchLogs") // not recorded
@@ -104,19 +106,19 @@ func (s *Settings) SetDestination(ctx context.Context, account trace.Account, to
 	return changed, err
 }
 
-// Indexing is the indexing rule: of how many of a hundred traces, chosen by
-// their id, there are summaries when segments go to CloudWatchLogs. Modified is
-// 0 if that was never changed.
+// Indexing is the indexing rule: the percentage of traces, chosen by id, that have
+// summaries while segments go to CloudWatchLogs. Modified is 0 if the rule was never
+// changed.
 type Indexing struct {
 	Percentage float64
 	Modified   trace.Time
 }
 
-// defaultPercentage is natively free of charge (CloudWatch user guide,
-// "Transaction Search").
+// defaultPercentage is the percentage that is free of charge natively (CloudWatch
+// user guide, "Transaction Search").
 const defaultPercentage = 1
 
-// Indexing is the present rule.
+// Indexing returns the present rule.
 func (s *Settings) Indexing(ctx context.Context, account trace.Account) (Indexing, error) {
 	r := Indexing{Percentage: defaultPercentage}
 	err := s.get(ctx, account, indexingKind, IndexingRule, &r)
@@ -137,18 +139,18 @@ func (s *Settings) SetIndexing(ctx context.Context, account trace.Account, perce
 	})
 }
 
-// share is of how many of a hundred traces there are summaries, from a time on.
+// share is the percentage of traces with summaries, from a time on.
 type share struct {
 	From       trace.Time
 	Percentage float64
 }
 
-// maxShares is how many changes are remembered; of more, the oldest are
-// forgotten, and traces of that time are all indexed.
+// maxShares is how many changes are remembered; beyond it the oldest are forgotten,
+// and traces from that time are all indexed.
 const maxShares = 1000
 
-// remember notes the share that holds from now on: all while segments go to XRay,
-// as the rule says when they go to CloudWatchLogs.
+// remember records the share that applies from now on: all while segments go to
+// XRay, the rule's percentage while they go to CloudWatchLogs.
 func remember(tx meta.Tx, now trace.Time) error {
 	d, r := destination{XRay}, Indexing{Percentage: defaultPercentage}
 	var list []share
@@ -172,9 +174,9 @@ func remember(tx meta.Tx, now trace.Time) error {
 	return tx.Put(sharesKind, theOne, list[max(0, len(list)-maxShares):])
 }
 
-// Indexed says which traces have summaries: by their id, the share that was set
-// when their first document was received. nil means all. The settings are held in
-// memory until one changes.
+// Indexed returns a function that reports whether a trace has a summary: its id and
+// the share at the receipt of its first document decide. nil means that all have.
+// The settings are cached until one changes.
 func (s *Settings) Indexed(ctx context.Context, account trace.Account) (func(id trace.ID, received trace.Time) bool, error) {
 	s.mu.Lock()
 	list, known := s.shares[account]
@@ -185,7 +187,7 @@ func (s *Settings) Indexed(ctx context.Context, account trace.Account) (func(id 
 			return nil, err
 		}
 		s.mu.Lock()
-		if s.changes == changes { // else it may be old already
+		if s.changes == changes { // otherwise it may be outdated
 			s.shares[account] = list
 		}
 		s.mu.Unlock()
@@ -216,7 +218,7 @@ func (s *Settings) put(ctx context.Context, account trace.Account, kind meta.Kin
 	return s.update(ctx, account, func(tx meta.Tx) error { return tx.Put(kind, name, value) })
 }
 
-// update changes records and lets the next reader see it.
+// update changes records and makes the next reader see it.
 func (s *Settings) update(ctx context.Context, account trace.Account, f func(meta.Tx) error) error {
 	err := s.store.Update(ctx, account, f)
 	s.mu.Lock()

@@ -93,7 +93,7 @@ func TestIndexed_countsForCloudWatchLogsOnly(t *testing.T) {
 	check(CloudWatchLogs, Indexing{12.5, 77}, 12.5)
 	set(XRay, true)
 	check(XRay, Indexing{12.5, 77}, 100)
-	// What was received before a change stays as it was decided then.
+	// A change does not affect what was received before.
 	for received, want := range map[trace.Time]float64{19: 100, 20: 1, 76: 1, 77: 12.5, 86: 12.5, 87: 100} {
 		if p := percentage(t, s, account, received); math.Abs(p-want) > 0.5 {
 			t.Errorf("received at %d: %v %%, want %v", received, p, want)
@@ -104,8 +104,8 @@ func TestIndexed_countsForCloudWatchLogsOnly(t *testing.T) {
 	}
 }
 
-// percentage is of how many of a hundred traces received at a time there are
-// summaries, found by counting.
+// percentage counts which percentage of the traces received at a time have
+// summaries.
 func percentage(t *testing.T, s *Settings, account trace.Account, received trace.Time) float64 {
 	t.Helper()
 	indexed, err := s.Indexed(ctx, account)

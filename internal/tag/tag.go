@@ -1,6 +1,7 @@
 // Package tag keeps the tags of groups and sampling rules (X-Ray developer guide,
-// "Tagging X-Ray sampling rules and groups"). A resource's tags are one record
-// of kind Kind, named by its ARN: a list of Tag in the order they were first set.
+// "Tagging X-Ray sampling rules and groups"). The tags of a resource are one record
+// of kind Kind, named by its ARN: a list of Tag, in the order in which they were
+// first set.
 package tag
 
 import (
@@ -16,20 +17,20 @@ import (
 // Kind is the kind of the records.
 const Kind meta.Kind = "tags"
 
-// Max is how many tags a resource may have (AWS X-Ray quotas).
+// Max is the maximum number of tags of a resource (AWS X-Ray quotas).
 const Max = 50
 
 // Tag is a label of a resource.
 type Tag struct{ Key, Value string }
 
-// NotFoundError says that there is no group or sampling rule with an ARN. It is
-// of kind not found.
+// NotFoundError reports that no group or sampling rule has an ARN. It is of kind not
+// found.
 type NotFoundError struct{ ARN string }
 
-// Error is the service's text.
+// Error returns the service's text.
 func (e *NotFoundError) Error() string { return "Resource " + e.ARN + " not found" }
 
-// Unwrap makes it a KindError.
+// Unwrap returns it as a KindError.
 func (e *NotFoundError) Unwrap() error {
 	return &trace.KindError{Kind: trace.KindNotFound, Message: e.Error()}
 }
@@ -104,7 +105,7 @@ func exists(tx meta.Tx, owner trace.Owner, arn string) error {
 	return nil
 }
 
-// Set sets tags of a resource that exists, as part of an update.
+// Set sets tags of an existing resource, as part of an update.
 func Set(tx meta.Tx, arn string, tags []Tag) error {
 	if err := Check(tags); err != nil || len(tags) == 0 {
 		return err
@@ -137,11 +138,11 @@ func put(tx meta.Tx, arn string, tags []Tag) error {
 	return tx.Put(Kind, arn, tags)
 }
 
-// characters are those of keys and values (X-Ray developer guide).
+// characters are the characters allowed in keys and values (X-Ray developer guide).
 var characters = regexp.MustCompile(`^[\p{L}\p{M}\p{N}\p{Zs}_.:/=+\-@]*$`)
 
-// Check holds the tags of one request to the rules. Lengths are checked by the
-// API model.
+// Check validates the tags of one request. The API model's validation checks their
+// lengths.
 func Check(tags []Tag) error {
 	seen := map[string]bool{}
 	for _, t := range tags {

@@ -24,7 +24,7 @@ const (
 
 var ctx = context.Background()
 
-// newTags has a group and a sampling rule, as their packages store them.
+// newTags makes Tags with a group and a sampling rule, stored as their packages do.
 func newTags(t *testing.T) *Tags {
 	t.Helper()
 	store, err := sqlite.Open(t.TempDir())

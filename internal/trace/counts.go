@@ -5,23 +5,24 @@ import (
 	"slices"
 )
 
-// Counts says how often each of some numbers was seen. What was added can be
-// taken away again: the result depends on what is left alone, not on the order.
-// The zero value is empty and ready.
+// Counts counts how often each number was seen. Counts can be subtracted again: the
+// result does not depend on the order of additions and subtractions. The zero value
+// is empty and ready.
 type Counts struct {
-	bins  []Bin // ascending by key, none of them 0
-	loose []Bin // added since, in any order
-	// near are, while many are added up, the counts of the numbers from low on that
-	// lie close together: they are not among the bins.
+	bins  []Bin // ascending by key, no count is 0
+	loose []Bin // added later, in any order
+	// near holds, while many are added up, the counts of adjacent numbers, starting
+	// at low. They are not in bins.
 	near []int64
 	low  int64
-	like int // of how many bins near was made
+	like int // the number of bins for which near was made
 }
 
 // Bin is a number and how often it was seen.
 type Bin struct{ Key, N int64 }
 
-// CountsOf is made of bins in ascending order, which it owns afterwards.
+// CountsOf returns the counts of bins in ascending order. It owns the bins
+// afterwards.
 func CountsOf(bins []Bin) Counts { return Counts{bins: bins} }
 
 // Add counts a number n times; n may be negative.
@@ -44,13 +45,13 @@ func (c *Counts) Add(key, n int64) {
 	}
 }
 
-// Merge adds what o counted, times sign; o stays as it is.
+// Merge adds the counts of o, times sign; o does not change.
 func (c *Counts) Merge(o *Counts, sign int64) {
 	c.settle()
 	c.merge(o.Bins(), sign)
 }
 
-// many is from how many bins on numbers get places of their own.
+// many is the number of bins from which on numbers get slots in near.
 const many = 24
 
 // merge adds sorted bins.
@@ -80,8 +81,8 @@ func (c *Counts) merge(more []Bin, sign int64) {
 	}
 }
 
-// place gives numbers that lie close together, as those of some bins do, places of
-// their own: from the first on, as long as one in eight is there.
+// place gives a slot in near to adjacent numbers, such as those of some bins: from
+// the first number on, as long as at least one in eight is present.
 func (c *Counts) place(like []Bin) {
 	n := 0
 	for i := range like {
@@ -99,7 +100,7 @@ func (c *Counts) place(like []Bin) {
 	c.bins = slices.Delete(c.bins, from, end)
 }
 
-// gather makes bins of what lies close together.
+// gather moves the counts in near to bins.
 func (c *Counts) gather() {
 	n := 0
 	for _, v := range c.near {
@@ -119,7 +120,7 @@ func (c *Counts) gather() {
 
 func byKey(b Bin, key int64) int { return cmp.Compare(b.Key, key) }
 
-// Bins are the numbers seen, in ascending order. They are shared.
+// Bins returns the numbers seen, in ascending order. They are shared.
 func (c *Counts) Bins() []Bin {
 	c.settle()
 	if c.near != nil {
@@ -128,12 +129,12 @@ func (c *Counts) Bins() []Bin {
 	return c.bins
 }
 
-// Floor forgets the numbers of which more was taken away than there was.
+// Floor removes the numbers with negative counts.
 func (c *Counts) Floor() {
 	c.bins = slices.DeleteFunc(c.Bins(), func(b Bin) bool { return b.N < 0 })
 }
 
-// Total is how many numbers were counted.
+// Total returns how many numbers were counted.
 func (c *Counts) Total() int64 {
 	var n int64
 	for _, b := range c.Bins() {
@@ -161,8 +162,8 @@ func (c *Counts) settle() {
 	c.loose = loose[:0]
 }
 
-// join merges sorted bins, in place: most of them are there already when many
-// histograms of one thing are added up.
+// join merges sorted bins in place: when many histograms of one service are added
+// up, most numbers are present already.
 func (c *Counts) join(more []Bin, sign int64) {
 	have, at, missing, zero := c.bins, 0, 0, false
 	for _, b := range more {
@@ -188,8 +189,8 @@ func (c *Counts) join(more []Bin, sign int64) {
 	}
 }
 
-// seek is where from a place on the first bin is whose key is not below one, in
-// steps that double: a few bins are often joined to many.
+// seek returns the index, from at on, of the first bin whose key is not below a key.
+// It searches in doubling steps, because often a few bins are joined to many.
 func seek(bins []Bin, at int, key int64) int {
 	if at == len(bins) || bins[at].Key >= key {
 		return at
@@ -209,8 +210,8 @@ func seek(bins []Bin, at int, key int64) int {
 	return at
 }
 
-// insert adds those of some sorted bins that are missing, as many as are said,
-// from the last to the first.
+// insert adds the bins of more that are not present yet, missing in number, from the
+// last to the first.
 func (c *Counts) insert(more []Bin, sign int64, missing int) {
 	from := len(c.bins) - 1
 	c.bins = slices.Grow(c.bins, missing)[:len(c.bins)+missing]

@@ -11,8 +11,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// TestCounts: whatever is added, merged and taken away, what is left is what a map
-// would say, and what was merged stays as it was.
+// TestCounts compares random additions, merges and subtractions with a map, and
+// checks that merged counts do not change.
 func TestCounts(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	check := func(c *trace.Counts, want map[int64]int64) {
@@ -64,8 +64,8 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// BenchmarkCounts_Merge adds up response times as a service graph does: a histogram
-// of each block.
+// BenchmarkCounts_Merge adds up response times as a service graph does: one
+// histogram per block.
 func BenchmarkCounts_Merge(b *testing.B) {
 	for _, size := range []int{30, 300, 3000} {
 		for _, parts := range []int{2, 8, 100} {

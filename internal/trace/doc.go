@@ -1,7 +1,6 @@
-// Package trace is the vocabulary of Fluoro: trace and segment ids, segments as
-// they were received, traces as they were assembled, summaries, service graphs,
-// time windows and kinds of error. Every other package speaks it; it imports
-// none of them.
+// Package trace is the vocabulary of Fluoro: trace and segment ids, received
+// segments, assembled traces, summaries, service graphs, time windows and kinds of
+// error. Every other package uses it; it imports none of them.
 //
 // The nouns, in the order of a segment's life:
 //

@@ -5,35 +5,35 @@ import (
 	"fmt"
 )
 
-// Kind classes what went wrong, so that each protocol can answer in its own
-// form. Only package api turns kinds into exception names.
+// Kind classifies an error, so that each protocol can answer in its own form. Only
+// package api turns kinds into exception names.
 type Kind uint8
 
 // The kinds of error.
 const (
 	KindInternal    Kind = iota // our own fault
-	KindInvalid                 // the request cannot be right
-	KindNotFound                // what it names does not exist
+	KindInvalid                 // the request is invalid
+	KindNotFound                // it names something that does not exist
 	KindConflict                // it contradicts what is stored
-	KindDenied                  // the caller may not
+	KindDenied                  // the caller has no permission
 	KindThrottled               // too much at once; try later
 	KindLimit                   // over a fixed limit
-	KindUnavailable             // we cannot now: disk full, shutting down
+	KindUnavailable             // not possible now: disk full, shutting down
 	KindUnbuilt                 // not built yet
-	KindTooLarge                // it needs more room than there ever is
-	KindTimeout                 // it did not come in time
-	KindUnsupported             // it came in a form that is not read here
+	KindTooLarge                // it needs more memory than there will ever be
+	KindTimeout                 // it did not arrive in time
+	KindUnsupported             // its format is not supported
 )
 
-// KindError is an error whose kind a protocol may tell its client, with a
-// message made for that client.
+// KindError is an error whose kind a protocol may tell its client, with a message
+// written for that client.
 type KindError struct {
 	Kind    Kind
 	Message string
 	Err     error // the cause, for logs; may be nil
 }
 
-// Error is the message for the client.
+// Error returns the message for the client.
 func (e *KindError) Error() string {
 	if e.Err != nil {
 		return e.Message + ": " + e.Err.Error()
@@ -41,7 +41,7 @@ func (e *KindError) Error() string {
 	return e.Message
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *KindError) Unwrap() error { return e.Err }
 
 // Errorf makes a KindError.
@@ -49,7 +49,7 @@ func Errorf(k Kind, format string, args ...any) error {
 	return &KindError{Kind: k, Message: fmt.Sprintf(format, args...)}
 }
 
-// KindOf is the kind of the first KindError in err's chain, KindInternal if
+// KindOf returns the kind of the first KindError in err's chain, KindInternal if
 // there is none.
 func KindOf(err error) Kind {
 	if ke, ok := errors.AsType[*KindError](err); ok {

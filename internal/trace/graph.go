@@ -4,27 +4,28 @@ import "time"
 
 // Graph is a service graph over many traces, or of one.
 type Graph struct {
-	// Start and End bound the start seconds of the traces' roots; both 0 when
-	// the graph is empty.
+	// Start and End are the earliest and latest start of the traces' roots, as whole
+	// seconds; both 0 if the graph is empty.
 	Start, End Time
 	// Services are ordered by name, type and account.
 	Services []*GraphService
-	// OldGroupVersions is true when something of it belongs to the group that was
-	// asked for by an older filter of that group.
+	// OldGroupVersions is true if part of the graph belongs to the requested group
+	// only by an older filter of that group.
 	OldGroupVersions bool
 }
 
-// Series is how often and how fast a service or an edge answered over time.
+// Series counts how often and how fast a service or an edge answered over time.
 type Series struct {
 	Points []*SeriesPoint // newest first; buckets in which nothing was received are absent
 	// OldGroupVersions is as in Graph.
 	OldGroupVersions bool
-	// Next is the end of the window of what is older and did not fit; 0 if all did.
+	// Next is the end of the window with the older points that did not fit; 0 if all
+	// did.
 	Next Time
 }
 
 // SeriesPoint is one bucket of a Series. Statistics and ResponseTimes are nil if
-// nothing was selected of what was received in it.
+// nothing received in it was selected.
 type SeriesPoint struct {
 	End           Time
 	Statistics    *Statistics
@@ -79,7 +80,7 @@ func (s *Statistics) Add(o Outcome, d time.Duration) {
 	s.TotalResponseTime += d
 }
 
-// Merge adds all that t counted, times sign: -1 takes it away.
+// Merge adds the counts of t, times sign: -1 subtracts them.
 func (s *Statistics) Merge(t Statistics, sign int64) {
 	s.OK += sign * t.OK
 	s.Error += sign * t.Error
@@ -88,5 +89,5 @@ func (s *Statistics) Merge(t Statistics, sign int64) {
 	s.TotalResponseTime += time.Duration(sign) * t.TotalResponseTime
 }
 
-// Total is the number of entities counted.
+// Total returns the number of entities counted.
 func (s *Statistics) Total() int64 { return s.OK + s.Error + s.Fault + s.Throttle }

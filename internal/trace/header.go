@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// MaxHeader is the most bytes of a tracing header that are read. What SDKs and
-// load balancers write stays below 256.
+// MaxHeader is the maximum length of a tracing header in bytes. SDKs and load
+// balancers write less than 256.
 const MaxHeader = 4096
 
 // Decision is the Sampled field of a tracing header.
@@ -25,25 +25,25 @@ const (
 // to, the segment or subsegment that sent it, and whether it is sampled (X-Ray
 // developer guide, concepts, "Tracing header").
 type Header struct {
-	// Root and Parent are the trace id and the caller's id as they stand in the
-	// header, "" where there is none; ids of another form are kept as they are.
+	// Root and Parent are the trace id and the caller's id as written in the header,
+	// "" if absent; malformed ids are kept as they are.
 	Root, Parent string
 	Sampled      Decision
-	// Extra are the other fields, in order, which callers pass on as they are
-	// (Lineage among them). Self, which load balancers add for themselves, is not.
+	// Extra are the other fields, in order, which callers pass on unchanged (Lineage
+	// among them). Self, which load balancers add for themselves, is not among them.
 	Extra []HeaderField
 }
 
 // HeaderField is one key=value of a tracing header.
 type HeaderField struct{ Key, Value string }
 
-// ParseHeader reads a tracing header as the X-Ray SDK for Go does
-// (aws-xray-sdk-go, package header): keys in their exact spelling, blanks around
-// fields cut, parts without "=" skipped, the last of several equal keys counts.
+// ParseHeader reads a tracing header as the X-Ray SDK for Go does (aws-xray-sdk-go,
+// package header): keys are case-sensitive, blanks around fields are cut, parts
+// without "=" are skipped, and of equal keys the last counts.
 //
-// The error says why a request cannot join a trace by this header: it is longer
-// than MaxHeader (then nothing of it is read), Root is missing, or Root or Parent
-// is no id. But for the first, the Header holds what was found all the same.
+// The error tells why a request cannot join a trace by this header: it is longer
+// than MaxHeader (then nothing of it is read), Root is missing, or Root or Parent is
+// not an id. Except in the first case, the Header has the other fields all the same.
 func ParseHeader(s string) (Header, error) {
 	var h Header
 	if len(s) > MaxHeader {
@@ -100,7 +100,7 @@ func (h *Header) check() error {
 	return nil
 }
 
-// TraceID is Root as a trace id. Headers have the X-Ray form alone.
+// TraceID returns Root as a trace id. Headers allow only the X-Ray form.
 func (h *Header) TraceID() (ID, error) {
 	if len(h.Root) != 35 {
 		return ID{}, fmt.Errorf("trace id %.50q: want 1-8hex-24hex", h.Root)
@@ -108,7 +108,7 @@ func (h *Header) TraceID() (ID, error) {
 	return ParseID(h.Root)
 }
 
-// ParentID is Parent as a segment id, zero if there is none.
+// ParentID returns Parent as a segment id, zero if absent.
 func (h *Header) ParentID() (SegmentID, error) {
 	if h.Parent == "" {
 		return SegmentID{}, nil
@@ -116,9 +116,9 @@ func (h *Header) ParentID() (SegmentID, error) {
 	return ParseSegmentID(h.Parent)
 }
 
-// String writes the header as the X-Ray SDK for Go does: Root, Parent, Sampled,
-// then the other fields, without blanks. Fields without a value of the first two
-// are left out; no decision is an empty part.
+// String writes the header as the X-Ray SDK for Go does: Root, Parent, Sampled, then
+// the other fields, without blanks. Root and Parent are omitted if empty; a missing
+// decision is an empty field.
 func (h Header) String() string {
 	var b strings.Builder
 	if h.Root != "" {

@@ -82,7 +82,7 @@ func TestHeader_ids(t *testing.T) {
 	}
 }
 
-// TestParseHeader_corpus compares with what the X-Ray SDK for Go read and wrote.
+// TestParseHeader_corpus compares with recordings of the X-Ray SDK for Go.
 func TestParseHeader_corpus(t *testing.T) {
 	shared := os.Getenv("FLUORO_SHARED")
 	if shared == "" {
@@ -108,7 +108,7 @@ func TestParseHeader_corpus(t *testing.T) {
 		if h.Root != c.Root || h.Parent != c.Parent || sampled != c.Sampled {
 			t.Errorf("%q: got %+v, want %+v", c.Header, h, c)
 		}
-		// Where the SDK's order of fields is random, the recording has none.
+		// The recording has no text where the SDK's order of fields is random.
 		if got := h.String(); got != c.Reserialised && (c.Reserialised != "" || c.Root+c.Parent+c.Sampled == "") {
 			t.Errorf("%q: written as %q, want %q", c.Header, got, c.Reserialised)
 		}

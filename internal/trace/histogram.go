@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// An entry that stands for several values ends at most 5 % above its start, so that
-// their mean, which it shows, is within 5 % of every one.
+// An entry for several values ends at most 5 % above its start, so that the mean it
+// shows is within 5 % of each value.
 const entryWidth = 1.05
 
-// entryShares bounds how much an entry that stands for several values may hold, as
-// a t-digest's compression does: near the median 2 % of all, towards the ends ever
-// less. A hundred values that are equally frequent are shown as they are. Of 1 to
-// 1,024 ms, once each, 127 entries are made; the native service makes 149 to 157.
+// entryShares limits the share of an entry that joins several values, like a
+// t-digest's compression: 2 % of all values near the median, less and less towards
+// the ends. A hundred equally frequent values are shown unchanged. 1 to 1,024 ms,
+// once each, make 127 entries; the native service makes 149 to 157.
 const entryShares = 180
 
-// exactBits is how many significant bits of a number of milliseconds are kept: up
-// to 70 minutes all of them. This bounds how many values can be distinct.
+// exactBits is the number of significant bits kept of a number of milliseconds: all
+// of them up to 70 minutes. This limits the number of distinct values.
 const exactBits = 22
 
-// Histogram counts durations in milliseconds, rounded. It depends neither on the order of Add nor on how parts
-// were merged, and parts can be taken away again. The zero value is empty and
-// ready.
+// Histogram counts durations in milliseconds, rounded. It depends neither on the
+// order of Add nor on how parts were merged, and parts can be subtracted again. The
+// zero value is empty and ready.
 type Histogram struct{ counts Counts }
 
 // HistogramEntry is one bin: a value in seconds and how often it was seen.
@@ -31,10 +31,10 @@ type HistogramEntry struct {
 	Count int64
 }
 
-// HistogramOf is made of the counts of another.
+// HistogramOf returns a histogram of the given counts of milliseconds.
 func HistogramOf(c Counts) Histogram { return Histogram{c} }
 
-// Counts are the milliseconds seen. They are shared.
+// Counts returns the counts of milliseconds. They are shared.
 func (h *Histogram) Counts() *Counts { return &h.counts }
 
 // Add counts one duration; negative ones count as 0.
@@ -46,14 +46,14 @@ func (h *Histogram) Add(d time.Duration) {
 	h.counts.Add(ms, 1)
 }
 
-// Merge adds all that o counted, times sign: -1 takes it away. o stays as it is.
+// Merge adds the counts of o, times sign: -1 subtracts them. o does not change.
 func (h *Histogram) Merge(o *Histogram, sign int64) {
 	if o != nil {
 		h.counts.Merge(&o.counts, sign)
 	}
 }
 
-// Entries are the bins in ascending order, values in seconds rounded to 1 ms.
+// Entries returns the bins in ascending order, values in seconds rounded to 1 ms.
 // Neighbours are joined, as their mean, within entryWidth and entryShares.
 func (h *Histogram) Entries() []HistogramEntry {
 	if h == nil {
@@ -79,7 +79,8 @@ func (h *Histogram) Entries() []HistogramEntry {
 	return out
 }
 
-// entryShare is how much an entry may hold that has so many of all before it.
+// entryShare returns how many values an entry may hold that begins after the given
+// number of values.
 func entryShare(before, total int64) int64 {
 	at := math.Asin(2*float64(before)/float64(total)-1) + 2*math.Pi/entryShares
 	if at >= math.Pi/2 {
@@ -88,5 +89,5 @@ func entryShare(before, total int64) int64 {
 	return int64((math.Sin(at)+1)/2*float64(total)) - before
 }
 
-// Count is how many durations were added.
+// Count returns how many durations were added.
 func (h *Histogram) Count() int64 { return h.counts.Total() }

@@ -8,11 +8,10 @@ import (
 	"fmt"
 )
 
-// ID is a trace id: 128 bits, any value. Its X-Ray text form is
-// "1-" + 8 hex digits + "-" + 24 hex digits; its W3C form is the same 32 hex
-// digits without the "1" and the dashes (X-Ray developer guide, "Sending trace
-// data"; the service takes W3C ids since late 2024). The first 8 digits are no
-// time: W3C ids are random.
+// ID is a trace id: 128 bits, any value. Its X-Ray text form is "1-" + 8 hex digits
+// + "-" + 24 hex digits; its W3C form is the same 32 hex digits without the "1" and
+// the dashes (X-Ray developer guide, "Sending trace data"; the service has accepted
+// W3C ids since late 2024). The first 8 digits are not a time: W3C ids are random.
 type ID [16]byte
 
 // SegmentID is the id of a segment or subsegment: 64 bits, 16 hex digits. The
@@ -37,7 +36,7 @@ func ParseID(s string) (ID, error) {
 	return ID{}, fmt.Errorf("trace id %.50q: want 1-8hex-24hex or 32 hex digits", s)
 }
 
-// String is the X-Ray form, lower case.
+// String returns the X-Ray form, lower case.
 func (id ID) String() string {
 	var b [35]byte
 	b[0], b[1], b[10] = '1', '-', '-'
@@ -46,10 +45,10 @@ func (id ID) String() string {
 	return string(b[:])
 }
 
-// Hex is the W3C form: 32 lower-case hex digits.
+// Hex returns the W3C form: 32 lower-case hex digits.
 func (id ID) Hex() string { return hex.EncodeToString(id[:]) }
 
-// Share places an id in [0, 1), evenly and always in the same place: ids below p
+// Share maps an id to [0, 1), evenly and always to the same number: the ids below p
 // are the share p of all traces.
 func (id ID) Share() float64 {
 	sum := sha256.Sum256(id[:])
@@ -59,7 +58,7 @@ func (id ID) Share() float64 {
 // Compare orders ids by their bytes.
 func (id ID) Compare(o ID) int { return bytes.Compare(id[:], o[:]) }
 
-// IsZero says whether all bits are zero, which OpenTelemetry calls invalid.
+// IsZero reports whether all bits are zero, which OpenTelemetry calls invalid.
 func (id ID) IsZero() bool { return id == ID{} }
 
 // ParseSegmentID reads 16 hex digits, upper or lower case.
@@ -73,8 +72,8 @@ func ParseSegmentID(s string) (SegmentID, error) {
 	return SegmentID{}, fmt.Errorf("segment id %.50q: want 16 hex digits", s)
 }
 
-// String is 16 lower-case hex digits.
+// String returns 16 lower-case hex digits.
 func (id SegmentID) String() string { return hex.EncodeToString(id[:]) }
 
-// IsZero says whether there is no id.
+// IsZero reports whether the id is missing.
 func (id SegmentID) IsZero() bool { return id == SegmentID{} }

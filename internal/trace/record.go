@@ -1,13 +1,13 @@
 package trace
 
-// Record is what is stored of a segment: what was received, and when. It is enough
-// to restore the segment.
+// Record is the stored form of a segment: the received bytes, and when they were
+// received. The segment can be restored from it.
 type Record struct {
 	TraceID    ID
 	Source     Source
-	Part       uint8 // which of the segments of one span this is
+	Part       uint8 // distinguishes the segments made from one span
 	ReceivedAt Time
-	Scope      *OTLPScope // nil but for spans; may be shared
+	Scope      *OTLPScope // nil except for spans; may be shared
 	Raw        []byte     // the document, or the span's protobuf message
 }
 

@@ -13,7 +13,7 @@ const (
 	// SourceDocument is an X-Ray segment document: Segment.Raw is its JSON text.
 	SourceDocument Source = iota + 1
 	// SourceOTLP is an OpenTelemetry span: Segment.Raw is one protobuf
-	// opentelemetry.proto.trace.v1.Span, Segment.Scope what surrounded it.
+	// opentelemetry.proto.trace.v1.Span, Segment.Scope its resource and scope.
 	SourceOTLP
 	// SourceCollector is an OpenTelemetry span, kept as those of SourceOTLP are, that is
 	// mapped as the OpenTelemetry Collector's awsxrayexporter maps it.
@@ -43,48 +43,50 @@ type Segment struct {
 	// Independent is true for a subsegment that was sent alone
 	// ("type":"subsegment").
 	Independent bool
-	// Source, Raw, Scope and Part are what must be kept to build this value
-	// again, and to give back everything that was received. The Segment owns Raw.
+	// Source, Raw, Scope and Part must be kept to build this value again and to
+	// return everything that was received. The Segment owns Raw.
 	Source Source
 	Raw    []byte
 	Scope  *OTLPScope
-	// Part tells segments apart that one span gives rise to: 0 is the span
-	// itself, 1 the service segment of an Application Signals local root
-	// (collector awsxrayexporter, aws.span.kind=LOCAL_ROOT).
+	// Part distinguishes the segments made from one span: 0 is the span itself, 1
+	// the service segment of an Application Signals local root (collector
+	// awsxrayexporter, aws.span.kind=LOCAL_ROOT).
 	Part uint8
 	// ReceivedAt is when the document was accepted; set by the receiver.
 	ReceivedAt Time
-	// Attributes finds what search treats as annotations beside those of the
-	// document; nil if there is nothing. All spans of a resource may share it.
+	// Attributes reads the attributes that search treats as annotations, in addition
+	// to the document's; nil if there are none. All spans of a resource may share
+	// it.
 	Attributes Attributes
 }
 
-// Attributes reads the attributes of a span and of its resource that search
-// treats as annotations, each under the name it was sent with. They are read when
-// somebody asks: most spans are never asked for them. It is immutable.
+// Attributes reads the attributes of a span and its resource that search treats as
+// annotations, under their original names. It decodes them on demand, because most
+// spans are never searched. It is immutable.
 type Attributes interface {
-	// OfSpan yields the attributes of a span, Segment.Raw, and OfResource those of
-	// its resource, until yield is false; they say whether all were yielded. A name
-	// may come more than once. pass, if not nil, gets the bytes of each attribute
-	// first, and says which to pass over.
+	// OfSpan yields the attributes of a span, given its Segment.Raw, and OfResource
+	// those of its resource, until yield is false; they report whether all were
+	// yielded. A name may occur more than once. pass, if not nil, gets the bytes of
+	// each attribute first and reports whether to skip it.
 	OfSpan(raw []byte, pass func(attribute []byte) bool, yield func(key string, v Value) bool) bool
 	OfResource(yield func(key string, v Value) bool) bool
 }
 
 // Entity is a segment or a subsegment: one node of a trace's tree.
 //
-// The fields up to Raw are decoded from the document; strings are "" and
-// pointers nil where the document has no such member. Those below Raw are set
-// when a trace is assembled (package assemble) and empty before.
+// The fields up to Raw are decoded from the document; strings are "" and pointers
+// nil if the document lacks the member. The fields below Raw are set when a trace is
+// assembled (package assemble) and empty before.
 type Entity struct {
 	ID       SegmentID
 	ParentID SegmentID // zero: none
 	Name     string    // at most 200 characters
-	// Peer is the name of what a call leads to where Name, which a span's operation
-	// may have given, does not tell it: a host, a database, an AWS service. Segment
-	// documents have none: their calls are named after what they lead to.
+	// Peer names the destination of a call if Name, which may be a span's operation,
+	// does not: a host, a database, an AWS service. Segment documents have none,
+	// because they name calls after their destination.
 	Peer string
-	// Namespace is "aws", "remote", "local" or ""; only the first two make nodes.
+	// Namespace is "aws", "remote", "local" or ""; only "aws" and "remote" make
+	// nodes.
 	Namespace   string
 	Origin      string
 	User        string
@@ -92,23 +94,23 @@ type Entity struct {
 	Version     string // service.version
 	Start, End  Time   // End is 0 while InProgress
 	InProgress  bool
-	// Inferred is true if the document says so, or for a segment synthesised for
-	// a callee that sent none.
+	// Inferred is true if the document says so, or for a segment that was inferred
+	// for a callee without a segment.
 	Inferred bool
 	// Error, Fault and Throttle are the document's flags; see Outcome.
 	Error, Fault, Throttle bool
 
-	// Span is what tells a span from others with its id; nil for documents.
+	// Span distinguishes spans that have the same id; nil for documents.
 	Span *Span
 
 	HTTP        HTTP
-	AWS         *AWS // nil: the document says nothing of it
-	SQL         *SQL // the same
+	AWS         *AWS // nil: not in the document
+	SQL         *SQL // nil: not in the document
 	Cause       Cause
 	Annotations []Annotation
 	Links       []Link
-	// Subsegments are the embedded subsegments in document order; after
-	// assembly also the independent ones that joined.
+	// Subsegments are the embedded subsegments in document order; after assembly
+	// they include the independent ones that belong here.
 	Subsegments []*Entity
 	// Raw is the JSON object of this entity alone, a part of the document's
 	// text. For spans it is nil until the document is rendered.
@@ -116,53 +118,53 @@ type Entity struct {
 
 	// ReceivedAt is when the document holding this entity was accepted.
 	ReceivedAt Time
-	// Received is the document that holds the entity. It must not be changed.
+	// Received is the document that contains the entity. It must not be changed.
 	Received *Segment
-	// Parent is the enclosing or calling entity: for a subsegment the entity it
-	// is part of, for a segment the entity whose id is its ParentID.
+	// Parent is the enclosing or calling entity: of a subsegment the entity around
+	// it, of a segment the entity that its ParentID names.
 	Parent *Entity
 	// Segment is the nearest enclosing segment (itself for a segment).
 	Segment *Entity
 	// Callees are the segments whose ParentID is this entity's ID.
 	Callees []*Entity
-	// Subsegment is true for subsegments, embedded or independent. Assembly makes a
-	// segment of a span's subsegment whose parent belongs to another service.
+	// Subsegment is true for subsegments, embedded or independent. Assembly turns a
+	// span's subsegment into a segment if its parent belongs to another service.
 	Subsegment bool
-	// Gap is set on a segment that nobody sent: it holds what would be shown
-	// nowhere without it.
+	// Gap is set on a placeholder: a segment that assembly adds to show entities
+	// that belong to no received segment.
 	Gap Gap
 }
 
-// Gap is why a trace shows a segment that nobody sent.
+// Gap is the reason why a trace shows a placeholder segment.
 type Gap uint8
 
-// The reasons for such a segment.
+// The reasons for a placeholder.
 const (
-	// NoGap is of what was sent.
+	// NoGap: the segment was received.
 	NoGap Gap = iota
-	// GapParent: the parent of what it holds has not arrived. Its ID is the
-	// parent's.
+	// GapParent: the parent of its children has not arrived. The placeholder has the
+	// parent's id.
 	GapParent
-	// GapCircle: the parents of what it holds lead in a circle.
+	// GapCircle: the parents of its children form a circle.
 	GapCircle
-	// GapEntry: what it holds is a call of a service that sent no segment for its
-	// own part: a script, a publisher, a browser.
+	// GapEntry: its child is a call by a service that sent no segment for its own
+	// work: a script, a publisher, a browser.
 	GapEntry
 )
 
-// Unknown says whether the segment stands for something of which nothing is known
-// but that it is missing.
+// Unknown reports whether the segment stands for an entity about which nothing is
+// known except that it is missing.
 func (g Gap) Unknown() bool { return g == GapParent || g == GapCircle }
 
-// Reason says in a sentence what is missing and why that may be, "" for NoGap.
+// Reason returns a sentence about what is missing and why, "" for NoGap.
 func (g Gap) Reason() string {
 	switch g {
 	case GapParent:
-		return "The parent of what is shown here has not arrived: it is not finished yet, was not sampled, was lost on its way, or is sent somewhere else."
+		return "The parent of these entities has not arrived: it is unfinished, was not sampled, was lost in transit, or was sent to another server."
 	case GapCircle:
-		return "What is shown here names itself, or something below it, as its parent: ids were used twice, or set wrong."
+		return "These entities are their own ancestors: ids were used twice or set wrongly."
 	case GapEntry:
-		return "The service sent this call alone: it has no span for its own work."
+		return "The service sent only this call, and no span for its own work."
 	}
 	return ""
 }
@@ -180,24 +182,24 @@ const (
 	SpanConsumer
 )
 
-// Calls says whether a span of the kind stands for a call of another service.
+// Calls reports whether spans of this kind are calls to another service.
 func (k SpanKind) Calls() bool { return k == SpanClient || k == SpanProducer }
 
-// Span is what tells an OpenTelemetry span from others of its trace that have
-// the same id, as client and server do where they share one (B3).
+// Span distinguishes an OpenTelemetry span from others of its trace with the same
+// id, as client and server have with B3.
 type Span struct {
 	Kind SpanKind
 	Name string
-	// Resource is who sent it; it is shared and must not be changed.
+	// Resource identifies the sender; it is shared and must not be changed.
 	Resource *Resource
 }
 
 // Resource is the identity of an OpenTelemetry resource (semantic conventions,
-// service.*). "" is not known.
+// service.*). "" means unknown.
 type Resource struct{ Service, Namespace, Instance string }
 
-// Differs says whether two resources are known to be different services, or
-// different instances of one.
+// Differs reports whether two resources are known to be different services, or
+// different instances of a service.
 func (r *Resource) Differs(o *Resource) bool {
 	if r == o || r == nil || o == nil {
 		return false
@@ -221,15 +223,14 @@ type AWS struct {
 	SamplingRule                                            string // aws.xray.sampling_rule_name or rule_name
 }
 
-// SQL holds the members of the sql block that searches use. It is there, with
-// nothing in it, also where the block has none of them: a call with a block leads
-// to an SQL database.
+// SQL holds the members of the sql block that searches use. An empty SQL means that
+// the block has none of them: a call with any sql block leads to an SQL database.
 type SQL struct{ URL, DatabaseType, User, SanitizedQuery string }
 
-// Cause is why an entity failed: exceptions of its own, or the id of an
-// exception that another entity of the trace holds.
+// Cause tells why an entity failed: its own exceptions, or the id of an exception in
+// another entity of the trace.
 type Cause struct {
-	// Ref is the 16-hex id of an exception held elsewhere, "" if none.
+	// Ref is the 16-hex id of an exception in another entity, "" if none.
 	Ref        string
 	Exceptions []Exception
 }
@@ -241,9 +242,9 @@ type Exception struct {
 	Remote            bool
 }
 
-// Link points from this entity to a segment of another trace (or the same), which
-// came before: it sent what this entity received. If Child it is the other way round,
-// and says of the receiver what the receiver's own link says of the sender (attribute
+// Link points from the receiver of a message to its sender, a segment of another
+// trace (or the same). If Child is true, it points from the sender to the receiver
+// instead, and describes the same message as the receiver's own link (attribute
 // aws.xray.reserved.reference_type of links, parent or child, recorded from Lambda).
 type Link struct {
 	TraceID ID
@@ -267,8 +268,8 @@ const (
 	BoolValue
 )
 
-// Value is an annotation's value: string, number or bool. It is comparable.
-// Integers are numbers, as in the API: beyond 2^53 neighbours are one value.
+// Value is an annotation's value: string, number or bool. It is comparable. Integers
+// are numbers, as in the API: beyond 2^53 neighbouring integers are equal.
 type Value struct {
 	Kind   ValueKind
 	String string
@@ -276,9 +277,9 @@ type Value struct {
 	Bool   bool
 }
 
-// EachAttribute yields the attributes that search treats as annotations of an
-// entity of an assembled trace, without those in Annotations, until yield is
-// false. It says whether all were yielded. A name may come more than once.
+// EachAttribute yields the attributes that search treats as annotations of an entity
+// of an assembled trace, except those in Annotations, until yield is false. It
+// reports whether all were yielded. A name may occur more than once.
 func (e *Entity) EachAttribute(yield func(key string, v Value) bool) bool {
 	seg := e.Received
 	if seg == nil || seg.Attributes == nil {
@@ -287,7 +288,8 @@ func (e *Entity) EachAttribute(yield func(key string, v Value) bool) bool {
 	return seg.Attributes.OfSpan(seg.Raw, nil, yield) && seg.Attributes.OfResource(yield)
 }
 
-// EachAttribute yields the attributes of all entities, those of a resource once.
+// EachAttribute yields the attributes of all entities; those of a shared resource
+// once.
 func (t *Trace) EachAttribute(yield func(key string, v Value) bool) bool {
 	var seen resources
 	var space [32]*Entity // on the stack
@@ -307,14 +309,14 @@ func (t *Trace) EachAttribute(yield func(key string, v Value) bool) bool {
 	return true
 }
 
-// resources is a set: a trace has few, most of the time.
+// resources is a set: most traces have few resources.
 type resources struct {
 	few  [8]Attributes
 	n    int
 	many map[Attributes]bool
 }
 
-// add says whether a resource is new.
+// add reports whether a resource is new.
 func (r *resources) add(a Attributes) bool {
 	for _, known := range r.few[:r.n] {
 		if known == a {
@@ -336,8 +338,8 @@ func (r *resources) add(a Attributes) bool {
 	return true
 }
 
-// Remote says whether the entity is a call to another service: a subsegment
-// (or, from OTLP, a segment) with namespace "aws" or "remote".
+// Remote reports whether the entity is a call to another service: a subsegment (or,
+// from OTLP, a segment) with namespace "aws" or "remote".
 func (e *Entity) Remote() bool { return e.Namespace == "aws" || e.Namespace == "remote" }
 
 // Duration is End-Start in nanoseconds, 0 for entities that end before they
@@ -349,7 +351,7 @@ func (e *Entity) Duration() int64 {
 	return int64(e.End.Sub(e.Start))
 }
 
-// Outcome is the exclusive class of a completed entity.
+// Outcome is the single class of a completed entity.
 type Outcome uint8
 
 // Outcomes in rising precedence.
@@ -360,10 +362,10 @@ const (
 	Throttle
 )
 
-// String is the filter keyword of the outcome: ok, error, fault or throttle.
+// String returns the filter keyword of the outcome: ok, error, fault or throttle.
 func (o Outcome) String() string { return [...]string{"ok", "error", "fault", "throttle"}[o] }
 
-// Outcome classes the entity for counting, with precedence throttle > fault >
+// Outcome classifies the entity for counting, with precedence throttle > fault >
 // error > ok.
 func (e *Entity) Outcome() Outcome {
 	switch {
@@ -377,16 +379,16 @@ func (e *Entity) Outcome() Outcome {
 	return OK
 }
 
-// HasThrottle says whether the entity was throttled, by its flag or status 429.
+// HasThrottle reports whether the entity was throttled, by its flag or status 429.
 func (e *Entity) HasThrottle() bool { return e.Throttle || e.HTTP.Status == 429 }
 
-// HasFault says whether the entity failed, by its flag or a status of 5xx.
+// HasFault reports whether the entity failed, by its flag or a status of 5xx.
 func (e *Entity) HasFault() bool {
 	return e.Fault || e.HTTP.Status >= 500 && e.HTTP.Status < 600
 }
 
-// HasError says whether its caller made an error, by its flag or a status of
-// 4xx. What was throttled has none. An entity may have error and fault.
+// HasError reports whether the caller made an error, by the flag or a status of 4xx.
+// A throttled entity has no error. An entity may have both error and fault.
 func (e *Entity) HasError() bool {
 	return !e.HasThrottle() && (e.Error || e.HTTP.Status >= 400 && e.HTTP.Status < 500)
 }

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Time is an instant in nanoseconds since the Unix epoch, UTC. It spans the
-// years 1677 to 2262; documents with times outside are refused when decoded.
+// Time is an instant in nanoseconds since the Unix epoch, UTC. It spans the years
+// 1677 to 2262; decoding refuses documents with times outside.
 type Time int64
 
-// MaxTime and MinTime bound what a Time can hold.
+// MaxTime and MinTime are the limits of a Time.
 const (
 	MaxTime Time = math.MaxInt64
 	MinTime Time = math.MinInt64
@@ -33,13 +33,13 @@ func FromSeconds(s float64) Time {
 	return Time(int64(whole)*1e9 + int64(math.Round(frac*1e9)))
 }
 
-// Seconds is the instant as epoch seconds.
+// Seconds returns the instant as epoch seconds.
 func (t Time) Seconds() float64 {
 	whole, frac := int64(t)/1e9, int64(t)%1e9
 	return float64(whole) + float64(frac)/1e9
 }
 
-// FloorSecond cuts the instant down to a whole second.
+// FloorSecond rounds the instant down to a whole second.
 func (t Time) FloorSecond() Time {
 	r := t % 1e9
 	if r < 0 {
@@ -48,10 +48,10 @@ func (t Time) FloorSecond() Time {
 	return t - r
 }
 
-// Time is the instant as a time.Time in UTC.
+// Time returns the instant as a time.Time in UTC.
 func (t Time) Time() time.Time { return time.Unix(0, int64(t)).UTC() }
 
-// Sub is the duration t-u; it saturates.
+// Sub returns the duration t-u; it saturates.
 func (t Time) Sub(u Time) time.Duration {
 	d := t - u
 	if (t > u) != (d > 0) && t != u {
@@ -66,11 +66,11 @@ func (t Time) Sub(u Time) time.Duration {
 // Window is a span of time, Start inclusive, End exclusive.
 type Window struct{ Start, End Time }
 
-// Contains says whether t lies in the window.
+// Contains reports whether t lies in the window.
 func (w Window) Contains(t Time) bool { return t >= w.Start && t < w.End }
 
-// Clock names the time of a trace that a window is applied to
-// (GetTraceSummaries, TimeRangeType).
+// Clock selects the time of a trace to which a window applies (GetTraceSummaries,
+// TimeRangeType).
 type Clock uint8
 
 // The three clocks of GetTraceSummaries.

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// Trace is everything known of one trace id, joined into one tree. It is built
-// by package assemble and immutable afterwards.
+// Trace is everything known about one trace id, joined into one tree. Package
+// assemble builds it; it is immutable afterwards.
 type Trace struct {
 	ID ID
-	// Segments are the top-level entries: every segment, also those with a
-	// ParentID and those that nobody sent (Entity.Gap), ordered by start, then id.
-	// Every entity of the trace is below one of them.
+	// Segments are the top-level entities: every segment, also those with a ParentID
+	// and placeholders (Entity.Gap), ordered by start, then id. Every entity of the
+	// trace is below one of them.
 	Segments []*Entity
 	// Root is the segment without ParentID (the earliest if several), or nil.
 	Root *Entity
-	// Entry is where the trace begins as far as it is known: Root, else the
-	// earliest segment whose parent has not arrived, else the earliest one that
-	// stands for a missing parent. It is nil only in a trace without entities.
+	// Entry is where the trace begins as far as it is known: Root, else the earliest
+	// segment whose parent has not arrived, else the earliest placeholder for a
+	// missing parent. It is nil only in a trace without entities.
 	Entry *Entity
 	// Start is the earliest start and End the latest end over all entities; End
 	// is 0 when nothing is completed.
@@ -26,13 +26,13 @@ type Trace struct {
 	InProgress bool
 	// Partial is true when some ParentID names an entity that has not arrived.
 	Partial bool
-	// Refused are the observations that are not shown, because another of the same
-	// identity that is shown says something else.
+	// Refused are the observations that are not shown because they contradict a
+	// shown one with the same identity.
 	Refused []Refused
-	// LimitExceeded is true when documents were left out because of the size limit.
+	// LimitExceeded is true if documents were left out because of a size limit.
 	LimitExceeded bool
-	// Revision is 1 for the first accepted batch and grows by one for each that
-	// changed the trace.
+	// Revision is 1 for the first accepted batch and grows by one with each batch
+	// that changed the trace.
 	Revision int
 	// FirstReceived and Updated are the receipt of the first and last document.
 	FirstReceived, Updated Time
@@ -41,30 +41,29 @@ type Trace struct {
 	Edges []*Edge
 }
 
-// Refused is an observation that contradicts one that is shown: the one that was
-// accepted first.
+// Refused is an observation that contradicts a shown one, which was accepted first.
 type Refused struct {
 	Entity *Entity  // as it was received
-	In     *Segment // the document that holds it
+	In     *Segment // the document that contains it
 	Kept   *Entity
 }
 
-// Reason says in a sentence why.
+// Reason explains the contradiction in a sentence.
 func (r *Refused) Reason() string {
-	return fmt.Sprintf("the trace has %s %q already, with the same start and other content, which is kept", r.Entity.ID, r.Kept.Name)
+	return fmt.Sprintf("the trace already has %s %q with the same start and different content; the first one is shown", r.Entity.ID, r.Kept.Name)
 }
 
 // Service is the identity of a node of the service graph. It is comparable.
 type Service struct {
 	Name string
 	// Type is the origin of segments, "client", "remote", "Database::SQL" or
-	// "AWS::…"; "" when the segment had none.
+	// "AWS::…"; "" if the segment had none.
 	Type string
-	// Account is "" for the own account.
+	// Account is "" for the trace's own account.
 	Account string
 }
 
-// State says how a node is known.
+// State tells how a node is known.
 type State string
 
 // The states of a node.
@@ -80,9 +79,10 @@ type Node struct {
 	State    State
 	Inferred bool
 	Root     bool // holds the root segment
-	Client   bool // stands for whoever sent the request
-	// Entities are what statistics and filters look at: the service's segments;
-	// for an inferred node the calling subsegments; for the client the root segment.
+	Client   bool // stands for the sender of the request
+	// Entities are the entities that statistics and filters look at: the service's
+	// segments; for an inferred node the calling subsegments; for the client the
+	// root segment.
 	Entities []*Entity
 }
 
@@ -91,14 +91,16 @@ type Edge struct {
 	From, To *Node
 	// Link is true for asynchronous edges made by trace links.
 	Link bool
-	// Calls are what the edge's statistics look at: the caller's subsegments, or
-	// the child segments where there is none, or the root segment for the client.
+	// Calls are the entities that the edge's statistics look at: the caller's
+	// subsegments, or the child segments if there are none, or for the client the
+	// root segment.
 	Calls []*Entity
-	// Aliases are the names under which the caller knew the callee.
+	// Aliases are the names that the caller used for the callee.
 	Aliases []Service
 }
 
-// Summary is what GetTraceSummaries says of a trace. Durations are nanoseconds.
+// Summary has the facts that GetTraceSummaries shows about a trace. Durations are
+// nanoseconds.
 type Summary struct {
 	ID            ID
 	Start, End    Time           // End is 0 when nothing is completed
@@ -120,8 +122,8 @@ type Summary struct {
 	ResourceARNs  []string
 	InstanceIDs   []string
 	Zones         []string
-	// Annotations are those of documents, then as many attributes as a summary
-	// shows (assemble.Summary); AnnotationsCut says that there are more.
+	// Annotations are those of documents, then as many attributes as a summary shows
+	// (assemble.Summary); AnnotationsCut is true if there are more.
 	Annotations    []AnnotationValues
 	AnnotationsCut bool
 	FaultCauses    []RootCause
@@ -129,8 +131,8 @@ type Summary struct {
 	ResponseCauses []RootCause
 }
 
-// Of is the time of a trace that the clock looks at. For ClockService, where an
-// entity decides, it is the start: that orders the traces.
+// Of returns the time of a trace that the clock looks at. For ClockService, where an
+// entity decides, that is the start, which orders the traces.
 func (c Clock) Of(s *Summary) Time {
 	if c == ClockEvent {
 		return s.Updated
@@ -138,7 +140,7 @@ func (c Clock) Of(s *Summary) Time {
 	return s.Start
 }
 
-// OfTrace is Of for the trace of a summary.
+// OfTrace is like Of, for the trace of a summary.
 func (c Clock) OfTrace(t *Trace) Time {
 	if c == ClockEvent {
 		return t.Updated
@@ -152,7 +154,7 @@ type AnnotationValues struct {
 	Values []Value
 }
 
-// RootCause is one path from the service where trouble shows to the one where
+// RootCause is one path from the service where a problem shows to the service where
 // it starts.
 type RootCause struct {
 	Services        []CauseService

@@ -91,7 +91,7 @@ func TestHistogram_smallInputsAreExact(t *testing.T) {
 	}
 }
 
-// A hundred times that are equally frequent are shown as they are, also close ones.
+// A hundred equally frequent times are shown unchanged, even if they are close.
 func TestHistogram_equallyFrequentAreExact(t *testing.T) {
 	for _, times := range []int{1, 3, 1000} {
 		var h trace.Histogram
@@ -110,8 +110,8 @@ func TestHistogram_equallyFrequentAreExact(t *testing.T) {
 	}
 }
 
-// Of many times each is counted in an entry that is close to it, and no entry holds
-// a large share but for one time.
+// Each time is counted in an entry close to it, and an entry holds a large share
+// only if it has a single time.
 func TestHistogram_entriesAreClose(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for round := range 200 {

@@ -7,7 +7,8 @@ import (
 	"os"
 )
 
-// lock is not built for this system: data that two processes may write is not safe.
+// lock always fails: without a lock on this system, two processes could write the
+// same data.
 func lock(f *os.File) error {
 	return &os.PathError{Op: "lock", Path: f.Name(), Err: errors.ErrUnsupported}
 }

@@ -11,24 +11,25 @@ import (
 	"sync"
 )
 
-// ErrCrashed is what every operation answers after the machine stopped.
+// ErrCrashed is the error of every operation after the machine stopped.
 var ErrCrashed = errors.New("vfs: the machine has stopped")
 
-// Mem is a file system in memory that keeps apart what is durable and what is
-// not, so that a test can stop it at any operation, lose what was not synced,
-// and go on with what a disk would hold. Its separator is "/".
+// Mem is a file system in memory that distinguishes durable data from data that is
+// not, so that a test can stop the machine at any operation, lose unsynced data, and
+// continue with the data that a disk would have. Its separator is "/".
 //
 // Only operations that change something are counted: Create, Write, Sync,
 // Remove, Rename, MkdirAll, SyncDir.
 type Mem struct {
 	mu      sync.Mutex
 	names   map[string]*inode // as they read now
-	durable map[string]*inode // as they were at the last SyncDir
-	dirs    map[string]bool   // directories survive: they are made once, at start
+	durable map[string]*inode // as of the last SyncDir
+	dirs    map[string]bool   // directories are durable at once: they are made once, at start
 	locks   map[string]bool
 	ops     int
 	stopped bool
-	// before is asked ahead of every counted operation; an error makes it fail.
+	// before is called before every counted operation; its error makes the operation
+	// fail.
 	before func(op Op) error
 }
 
@@ -42,8 +43,8 @@ type Op struct {
 type inode struct {
 	data   []byte
 	synced int // data[:synced] is durable
-	// lost marks the end of bytes that a failed Sync let go: they read well, and
-	// no later Sync makes them durable.
+	// lost is the end of bytes that a failed Sync lost: they can be read, but no
+	// later Sync makes them durable.
 	lost int
 }
 
@@ -52,24 +53,24 @@ func NewMem() *Mem {
 	return &Mem{names: map[string]*inode{}, durable: map[string]*inode{}, dirs: map[string]bool{".": true, "/": true}, locks: map[string]bool{}}
 }
 
-// Before sets a function that is asked ahead of every counted operation. If it
-// returns an error, the operation has that error; ErrCrashed stops the machine.
+// Before sets a function that is called before every counted operation. If it
+// returns an error, the operation fails with it; ErrCrashed stops the machine.
 func (m *Mem) Before(f func(Op) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.before = f
 }
 
-// Ops is how many operations were counted.
+// Ops returns the number of counted operations.
 func (m *Mem) Ops() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.ops
 }
 
-// Crash stops the machine and is the file system found after the next start:
-// of every change of a name since its SyncDir and of every byte since its
-// file's Sync a random share is kept.
+// Crash stops the machine and returns the file system after the next start: it keeps
+// a random part of the name changes since the last SyncDir and of each file's bytes
+// since its last Sync.
 func (m *Mem) Crash(rnd *rand.Rand) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -109,8 +110,8 @@ func (m *Mem) bothNames() []string {
 	return list
 }
 
-// afterCrash keeps what is durable and, of the rest, a beginning whose last
-// part may be zeros: a file can have grown before its bytes were written.
+// afterCrash keeps the durable bytes and a beginning of the others. The last part of
+// it may be zeros, because a file can grow before its bytes are written.
 func (n *inode) afterCrash(rnd *rand.Rand) *inode {
 	size := n.synced
 	if loose := len(n.data) - n.synced; loose > 0 {
@@ -139,7 +140,7 @@ func (m *Mem) Damage(name string, change func([]byte) []byte) error {
 	return nil
 }
 
-// count counts an operation and says whether it may happen.
+// count counts an operation and returns an error if it must fail.
 func (m *Mem) count(kind, name string) error {
 	if m.stopped {
 		return ErrCrashed
@@ -237,7 +238,7 @@ func (m *Mem) MkdirAll(dir string) error {
 	return nil
 }
 
-// List is the names in a directory, sorted.
+// List returns the names in a directory, sorted.
 func (m *Mem) List(dir string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -338,7 +339,7 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// Write appends; when it fails, a part may have been written.
+// Write appends. If it fails, a part may have been written.
 func (f *memFile) Write(p []byte) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
@@ -356,7 +357,7 @@ func (f *memFile) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Sync makes the bytes durable; when it fails they never become so.
+// Sync makes the bytes durable. If it fails, they never become durable.
 func (f *memFile) Sync() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()

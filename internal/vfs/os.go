@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// ErrLocked says that another process holds a lock.
+// ErrLocked means that another process holds the lock.
 var ErrLocked = errors.New("locked by another process")
 
 // OS is the operating system's file system.
@@ -39,7 +39,7 @@ func (OS) Rename(from, to string) error { return os.Rename(from, to) }
 // MkdirAll makes a directory and its parents.
 func (OS) MkdirAll(dir string) error { return os.MkdirAll(dir, 0o750) }
 
-// List is the names in a directory, sorted.
+// List returns the names in a directory, sorted.
 func (OS) List(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -61,7 +61,7 @@ func (OS) SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Lock takes the lock of a file, which it makes if it is missing.
+// Lock takes the lock of a file, and makes the file if it is missing.
 func (OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {

@@ -1,12 +1,12 @@
-// Package vfs is the small file system the embedded engine stands on: as much
-// of one as an append-only log and immutable blocks need, so that tests can
-// stand a crashing or failing one in its place.
+// Package vfs is the small file system of the embedded engine: only the operations
+// that an append-only log and immutable blocks need, so that tests can replace it
+// with one that crashes or fails.
 //
-// The rule that holds for every implementation: bytes are durable once
-// [File.Sync] returned nil, names (created, renamed, removed) once
-// [FS.SyncDir] of their directory did. A file whose Sync failed must not be
-// trusted or written to again: what it holds behind its last good Sync may be
-// gone although it reads well now.
+// One rule holds for every implementation: bytes are durable once [File.Sync]
+// returned nil; names (created, renamed, removed) are durable once [FS.SyncDir] of
+// their directory returned nil. After a failed Sync, do not trust or write the file
+// again: its bytes after the last good Sync may be lost, although they can still be
+// read.
 package vfs
 
 import (
@@ -14,25 +14,25 @@ import (
 	"io"
 )
 
-// FS is a file system. Methods may be called by many goroutines at once. Names
-// are paths with the separator of the implementation; errors match fs.ErrExist,
+// FS is a file system. Methods may be called by many goroutines at once. Names are
+// paths with the separator of the implementation; errors match fs.ErrExist,
 // fs.ErrNotExist and fs.ErrPermission where they apply.
 type FS interface {
-	// Create makes a file for writing; one that exists is emptied.
+	// Create makes a file for writing; it truncates an existing one.
 	Create(name string) (File, error)
 	// Open opens a file for reading.
 	Open(name string) (File, error)
 	Remove(name string) error
-	// Rename moves a file, replacing one that has the new name.
+	// Rename moves a file and replaces a file with the new name.
 	Rename(from, to string) error
 	// MkdirAll makes a directory and its parents.
 	MkdirAll(dir string) error
-	// List is the names of a directory's entries, sorted.
+	// List returns the names of a directory's entries, sorted.
 	List(dir string) ([]string, error)
 	// SyncDir makes the names in a directory durable.
 	SyncDir(dir string) error
-	// Lock takes a lock that no other process (or opener) can hold at the same
-	// time, ErrLocked if one does. Closing it, or the end of the process, frees it.
+	// Lock takes a lock that excludes other processes (and openers); it returns
+	// ErrLocked if one holds it. Closing it, or the end of the process, releases it.
 	Lock(name string) (io.Closer, error)
 }
 
@@ -43,14 +43,14 @@ type File interface {
 	io.Closer
 	// Sync makes the bytes written so far durable.
 	Sync() error
-	// Size is the length in bytes.
+	// Size returns the length in bytes.
 	Size() (int64, error)
 }
 
-// CorruptError says that a file does not hold what was written to it.
+// CorruptError reports that a file does not have the content that was written to it.
 type CorruptError struct {
 	File   string
-	Offset int64 // of the first byte of what cannot be read; -1 if it is all of the file
+	Offset int64 // first unreadable byte; -1 for the whole file
 	Err    error
 }
 
@@ -62,7 +62,7 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("%s is damaged at byte %d: %v", e.File, e.Offset, e.Err)
 }
 
-// Unwrap is what is wrong with it.
+// Unwrap returns the underlying error.
 func (e *CorruptError) Unwrap() error { return e.Err }
 
 // Corrupt makes a CorruptError.
@@ -70,7 +70,7 @@ func Corrupt(file string, offset int64, format string, args ...any) error {
 	return &CorruptError{File: file, Offset: offset, Err: fmt.Errorf(format, args...)}
 }
 
-// Lost makes a CorruptError of a file that is missing or of no use.
+// Lost makes a CorruptError for a whole file that is missing or unusable.
 func Lost(file, format string, args ...any) error {
 	return &CorruptError{File: file, Offset: -1, Err: fmt.Errorf(format, args...)}
 }

@@ -34,8 +34,8 @@ import (
 //	 28  crc32c        u32  of the header without magic and checksum, and of the stored payload
 //	payload: entries, each a uvarint length and its bytes
 //
-// Beside it lies, with another suffix, a file that says after each frame how much
-// of the log file is synced, 20 bytes each time: u64 bytes, u64 LSN behind the last
+// Beside it lies a file with another suffix that records after each frame how much
+// of the log file is synced, 20 bytes each time: u64 bytes, u64 LSN after the last
 // entry, crc32c u32 of both.
 const (
 	version        = 1
@@ -43,7 +43,7 @@ const (
 	fileStart      = 2 * headerBytes
 	frameBytes     = 32
 	maxPayload     = 1 << 30
-	compressFrom   = 256 // shorter payloads do not gain
+	compressFrom   = 256 // compression does not pay for shorter payloads
 	fileSuffix     = ".wal"
 	damagedSuffix  = ".damaged"
 	syncedSuffix   = ".synced"
@@ -68,7 +68,7 @@ type header struct {
 	salt             uint32
 }
 
-// encode is both copies.
+// encode returns both copies.
 func (h header) encode() []byte {
 	b := make([]byte, 0, fileStart)
 	b = append(b, headerMagic...)
@@ -82,10 +82,10 @@ func (h header) encode() []byte {
 	return append(b, b...)
 }
 
-// errVersion is no damage: the file is from a newer program.
+// errVersion reports a file of a newer program; the file is not damaged.
 var errVersion = errors.New("unknown version of the log format")
 
-// decodeHeader reads one copy.
+// decodeHeader decodes one copy.
 func decodeHeader(b []byte) (header, error) {
 	if len(b) < headerBytes || string(b[:8]) != headerMagic {
 		return header{}, errors.New("no log file header")
@@ -102,7 +102,7 @@ func decodeHeader(b []byte) (header, error) {
 	}, nil
 }
 
-// appendFrame adds a frame that holds entries. scratch holds the payload.
+// appendFrame appends a frame with entries. scratch is reused for the payload.
 func appendFrame(dst, scratch []byte, salt uint32, kind byte, lsn uint64, entries [][]byte) (frame, scratched []byte, err error) {
 	scratch = scratch[:0]
 	for _, e := range entries {
@@ -143,7 +143,7 @@ func frameSum(salt uint32, head, payload []byte) uint32 {
 	return crc32.Update(crc32.Update(salt, castagnoli(), head[4:28]), castagnoli(), payload)
 }
 
-// frame is a frame that was read and whose checksum is right.
+// frame is a decoded frame with a correct checksum.
 type frame struct {
 	kind    byte
 	codec   byte
@@ -157,14 +157,14 @@ type frame struct {
 // readFrame reads the frame at the beginning of b.
 func readFrame(b []byte, salt uint32) (frame, error) {
 	if len(b) < frameBytes {
-		return frame{}, fmt.Errorf("%d bytes are no frame", len(b))
+		return frame{}, fmt.Errorf("%d bytes are too short for a frame", len(b))
 	}
 	if string(b[:4]) != frameMagic {
 		return frame{}, errors.New("no frame begins here")
 	}
 	stored := binary.LittleEndian.Uint32(b[8:])
 	if stored > maxFrameStored || int(stored) > len(b)-frameBytes {
-		return frame{}, fmt.Errorf("a frame of %d bytes does not fit into the %d that are left", stored, len(b)-frameBytes)
+		return frame{}, fmt.Errorf("a frame of %d bytes does not fit into the remaining %d", stored, len(b)-frameBytes)
 	}
 	f := frame{
 		kind: b[4], codec: b[5], stored: b[frameBytes : frameBytes+int(stored)], size: frameBytes + int(stored),
@@ -176,7 +176,7 @@ func readFrame(b []byte, salt uint32) (frame, error) {
 	return f, nil
 }
 
-// split is the frame's entries, in memory of their own.
+// split returns copies of the frame's entries.
 func (f *frame) split() ([][]byte, error) {
 	var payload []byte
 	switch f.codec {
@@ -216,7 +216,7 @@ func fileName(number uint64) string { return fmt.Sprintf("%016x%s", number, file
 
 func syncedName(number uint64) string { return fmt.Sprintf("%016x%s", number, syncedSuffix) }
 
-// syncedNumber is the number of the log file that such a file is of.
+// syncedNumber returns the number of the log file to which a .synced file belongs.
 func syncedNumber(name string) (uint64, bool) {
 	hex, ok := strings.CutSuffix(name, syncedSuffix)
 	if !ok {
@@ -232,8 +232,8 @@ func appendSynced(b []byte, bytes int64, lsn uint64) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli()))
 }
 
-// lastSynced is the highest of what such a file says; 0 if it says nothing. It was
-// never synced, so some of it may be missing or torn, which is no damage.
+// lastSynced returns the highest valid record of a .synced file; 0 if it has none.
+// That file is never synced, so a part may be missing or torn, which is not damage.
 func lastSynced(b []byte) (bytes int64, lsn uint64) {
 	for ; len(b) >= syncedBytes; b = b[syncedBytes:] {
 		n := int64(binary.LittleEndian.Uint64(b))
@@ -244,15 +244,15 @@ func lastSynced(b []byte) (bytes int64, lsn uint64) {
 	return bytes, lsn
 }
 
-// Begins says whether a log file can begin with some bytes.
+// Begins reports whether a log file can begin with some bytes.
 func Begins(b []byte) bool {
 	return strings.HasPrefix(string(b[:min(len(headerMagic), len(b))]), headerMagic)
 }
 
-// Name is the file name of a log file.
+// Name returns the file name of a log file.
 func Name(number uint64) string { return fileName(number) }
 
-// Number is the number in the name of a log file.
+// Number returns the number in the name of a log file.
 func Number(name string) (uint64, bool) {
 	hex, ok := strings.CutSuffix(name, fileSuffix)
 	if !ok || len(hex) != 16 {

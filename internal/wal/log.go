@@ -1,13 +1,14 @@
 // Package wal is the write-ahead log of the embedded engine: numbered files of
-// checksummed frames, one frame and one sync for all that commit together.
+// checksummed frames, with one frame and one sync for all entries that commit
+// together.
 //
-// Entries are opaque bytes, numbered by a log sequence number (LSN) that grows
-// by one for each. An entry whose Append returned nil is durable. One Append
-// runs at a time, so at most the last frame of the last file can be torn; that
-// frame was never acknowledged and is dropped on recovery. Every file says how
-// many bytes of the one before are valid, so that what a failed write left
-// behind is never read, and what is missing is noticed. How much of the last one is
-// synced stands in a file beside it, and whoever opens a log can say what it knows.
+// Entries are opaque bytes, numbered by a log sequence number (LSN) that grows by
+// one for each. An entry whose Append returned nil is durable. One Append runs at a
+// time, so only the last frame of the last file can be torn; that frame was never
+// acknowledged and is dropped on recovery. Every file records how many bytes of the
+// previous file are valid, so that leftovers of a failed write are never read, and
+// missing bytes are noticed. A file beside the newest file records how much of it is
+// synced, and the caller of Open can pass what it knows.
 package wal
 
 import (
@@ -20,32 +21,32 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// Options say where a log is and how large its files get.
+// Options tell where a log is and how large its files become.
 type Options struct {
 	FS  vfs.FS
 	Dir string // must exist
-	// FileBytes is the length at which a new file is begun.
+	// FileBytes is the length at which a new file begins.
 	FileBytes int64
-	// NextLSN is the least LSN for new entries: one more than all that is known
+	// NextLSN is the lowest LSN for new entries: one more than the highest known
 	// elsewhere.
 	NextLSN uint64
-	// Known is what is known elsewhere of what the log must hold.
+	// Known is the minimum content of the log, as known elsewhere.
 	Known Mark
-	// Warn, if not nil, is told what went wrong and costs nothing that was
-	// acknowledged.
+	// Warn, if not nil, is called with problems that do not affect acknowledged
+	// entries.
 	Warn func(error)
 }
 
-// Mark says what a log holds at least. The zero mark says nothing.
+// Mark is the minimum content of a log. The zero mark requires nothing.
 type Mark struct {
 	Oldest uint64 // number of the oldest file that is needed
 	Newest uint64 // number of the newest file
-	Bytes  int64  // synced bytes of that
-	LSN    uint64 // one more than that of the last synced entry
+	Bytes  int64  // its synced bytes
+	LSN    uint64 // one more than the LSN of the last synced entry
 }
 
-// Log is an open log. Append, Rotate and Close may be called by one goroutine
-// at a time, the others by any.
+// Log is an open log. Append, Rotate and Close may be called by one goroutine at a
+// time, the others by any.
 type Log struct {
 	o       Options
 	nextLSN uint64
@@ -54,14 +55,14 @@ type Log struct {
 	size    int64 // synced bytes of file
 	frame   []byte
 	scratch []byte
-	synced  vfs.File // what says how much of file is synced; nil before the first frame
+	synced  vfs.File // records how much of file is synced; nil before the first frame
 	blind   bool     // synced could not be written
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the following fields
 	files   []fileInfo // ascending; the last one is written to
-	last    uint64     // highest number that a file has, or had
-	durable uint64     // LSN behind the last synced entry
-	stale   []string   // files that say how much is synced of log files that are gone
+	last    uint64     // highest number of any file, present or past
+	durable uint64     // LSN after the last synced entry
+	stale   []string   // .synced files of log files that no longer exist
 	closed  bool
 }
 
@@ -71,7 +72,7 @@ type fileInfo struct {
 	damaged bool
 }
 
-// File is the number of the newest file.
+// File returns the number of the newest file.
 func (l *Log) File() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,7 +82,7 @@ func (l *Log) File() uint64 {
 	return l.files[len(l.files)-1].number
 }
 
-// Oldest is the number of the oldest file, and Files how many there are.
+// Oldest returns the number of the oldest file.
 func (l *Log) Oldest() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,14 +92,14 @@ func (l *Log) Oldest() uint64 {
 	return l.files[0].number
 }
 
-// Files is how many files there are.
+// Files returns the number of files.
 func (l *Log) Files() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.files)
 }
 
-// Size is the sum of the lengths of all files.
+// Size returns the sum of the lengths of all files.
 func (l *Log) Size() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,7 +110,7 @@ func (l *Log) Size() int64 {
 	return n
 }
 
-// Mark says what the log holds now.
+// Mark returns the present content of the log.
 func (l *Log) Mark() Mark {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,7 +121,7 @@ func (l *Log) Mark() Mark {
 	return m
 }
 
-// MarkBefore says the same of the files before one, which is not the oldest.
+// MarkBefore returns the content of the files before one, which is not the oldest.
 func (l *Log) MarkBefore(number uint64) Mark {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,10 +138,9 @@ func (l *Log) MarkBefore(number uint64) Mark {
 	return m
 }
 
-// Append makes entries durable, all in one frame, and is the LSN of the first
-// and the number of the file that holds them. After an error the file is given
-// up: the entries may or may not be found by a later Open, and the next Append
-// begins a new file.
+// Append makes entries durable, all in one frame, and returns the LSN of the first
+// entry and the number of their file. After an error it gives up the file: a later
+// Open may or may not find the entries, and the next Append begins a new file.
 func (l *Log) Append(entries [][]byte) (lsn, file uint64, err error) {
 	if l.file == nil || l.size >= l.o.FileBytes {
 		if err := l.Rotate(); err != nil {
@@ -158,7 +158,7 @@ func (l *Log) Append(entries [][]byte) (lsn, file uint64, err error) {
 		return 0, 0, err
 	}
 	l.note()
-	const keep = 8 << 20 // one giant group must not hold its memory for ever
+	const keep = 8 << 20 // do not keep the memory of one giant group for ever
 	if cap(l.frame) > keep {
 		l.frame = nil
 	}
@@ -168,7 +168,7 @@ func (l *Log) Append(entries [][]byte) (lsn, file uint64, err error) {
 	return lsn, l.File(), nil
 }
 
-// write adds bytes and syncs them, or gives the file up.
+// write writes and syncs bytes, or gives up the file.
 func (l *Log) write(b []byte) error {
 	_, err := l.file.Write(b)
 	if err != nil {
@@ -177,11 +177,11 @@ func (l *Log) write(b []byte) error {
 		err = fmt.Errorf("sync log: %w", err)
 	}
 	if err != nil {
-		// Nothing behind l.size may be trusted, whatever a later sync says.
+		// The bytes after l.size cannot be trusted, even if a later sync succeeds.
 		_ = l.file.Close()
 		l.file = nil
 		if l.size == fileStart {
-			// Nothing was acknowledged from it: the next file takes its number.
+			// Nothing in it was acknowledged: the next file takes its number.
 			l.mu.Lock()
 			l.files = l.files[:len(l.files)-1]
 			l.last--
@@ -197,9 +197,9 @@ func (l *Log) write(b []byte) error {
 	return nil
 }
 
-// note writes beside the log file how much of it is synced. That is not synced
-// itself, so it costs a commit next to nothing: it outlives the process, and
-// power only with luck. Whatever of it is found later is true.
+// note records how much of the log file is synced. It does not sync the record, so a
+// commit pays next to nothing for it: the record survives the process, but not
+// always a power failure. Every record found later is true.
 func (l *Log) note() {
 	if l.blind {
 		return
@@ -213,7 +213,7 @@ func (l *Log) note() {
 	}
 	if err != nil {
 		l.blind = true
-		l.warn(fmt.Errorf("write down how much of the log is synced: %w", err))
+		l.warn(fmt.Errorf("record how much of the log is synced: %w", err))
 	}
 }
 
@@ -223,7 +223,7 @@ func (l *Log) warn(err error) {
 	}
 }
 
-// forget closes the file that note writes.
+// forget closes the file of note.
 func (l *Log) forget() {
 	if l.synced != nil {
 		_ = l.synced.Close()
@@ -231,8 +231,7 @@ func (l *Log) forget() {
 	l.synced, l.blind = nil, false
 }
 
-// Rotate begins a new file. It is also the way to find out whether a log that
-// failed can be written again.
+// Rotate begins a new file. It also tests whether a failed log can be written again.
 func (l *Log) Rotate() error {
 	h := header{firstLSN: l.nextLSN, salt: rand.Uint32()}
 	l.mu.Lock()
@@ -259,7 +258,7 @@ func (l *Log) Rotate() error {
 		err = l.o.FS.SyncDir(l.o.Dir)
 	}
 	if err != nil {
-		// The next attempt uses the same number and empties the file.
+		// The next attempt takes the same number and truncates the file.
 		return fmt.Errorf("begin log file %s: %w", name, errors.Join(err, f.Close()))
 	}
 	old := l.file
@@ -276,11 +275,11 @@ func (l *Log) Rotate() error {
 	return nil
 }
 
-// Failed says whether the log has no file it can write to.
+// Failed reports whether the log has no writable file.
 func (l *Log) Failed() bool { return l.file == nil }
 
-// Remove deletes all files with a number below the given one, oldest first. A
-// file in which damage was found is renamed instead, for a person to look at.
+// Remove deletes all files below the given number, oldest first. It renames files
+// with damage instead, for a person to look at.
 func (l *Log) Remove(before uint64) error {
 	l.mu.Lock()
 	stale := l.stale
@@ -305,8 +304,8 @@ func (l *Log) Remove(before uint64) error {
 			err = l.o.FS.Remove(name)
 		}
 		l.removeSynced(syncedName(f.number))
-		// The directory is synced for each: a file may only be missing when all
-		// older ones are.
+		// The directory is synced after each file, because a file may be missing
+		// only if all older ones are.
 		if err == nil || isGone(err) {
 			err = l.o.FS.SyncDir(l.o.Dir)
 		}
@@ -319,7 +318,7 @@ func (l *Log) Remove(before uint64) error {
 	}
 }
 
-// removeSynced removes what says how much of a log file is synced: that is gone.
+// removeSynced removes the .synced file of a deleted log file.
 func (l *Log) removeSynced(name string) {
 	if err := l.o.FS.Remove(filepath.Join(l.o.Dir, name)); err != nil && !isGone(err) {
 		l.warn(fmt.Errorf("remove a file of the log: %w", err))

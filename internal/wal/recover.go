@@ -12,7 +12,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// Entry is one entry found by Open.
+// Entry is an entry found by Open.
 type Entry struct {
 	LSN  uint64
 	File uint64
@@ -20,20 +20,19 @@ type Entry struct {
 	Data []byte // the receiver may keep it
 }
 
-// Found says what Open came across besides entries.
+// Found tells what Open found besides entries.
 type Found struct {
-	// Damage is one *vfs.CorruptError for each place that does not hold what was
-	// acknowledged; what follows it was read.
+	// Damage has one *vfs.CorruptError for each place where acknowledged data is
+	// missing; the data after it was read.
 	Damage []error
-	// Torn is how many bytes of a write that was never acknowledged were dropped.
+	// Torn is the number of dropped bytes that were never acknowledged.
 	Torn int64
 }
 
-// Open reads a log, calling apply for each entry in order, and is ready to
-// append behind it. Whatever of the files is missing, damaged, unreadable or of
-// another version is in Found and does not keep it from opening; an error of apply
-// does. A disk that cannot be written does not either: the first Append then tries
-// again.
+// Open reads a log, calls apply for each entry in order, and prepares to append. It
+// does not fail because of files that are missing, damaged, unreadable or of another
+// version: it reports them in Found. Nor does it fail if the disk cannot be written:
+// the first Append tries again. It fails with an error of apply.
 func Open(o Options, apply func(Entry) error) (*Log, Found, error) {
 	r := recovery{o: o, apply: apply, log: &Log{o: o, nextLSN: max(1, o.NextLSN, o.Known.LSN), last: o.Known.Newest}, synced: map[uint64]synced{}}
 	if err := r.run(); err != nil {
@@ -48,16 +47,16 @@ type recovery struct {
 	apply  func(Entry) error
 	log    *Log
 	found  Found
-	synced map[uint64]synced // by number, as the files beside the log files say
+	synced map[uint64]synced // by number, from the .synced files
 }
 
-// synced says how much of a log file is known to have been synced.
+// synced is how much of a log file is known to be synced.
 type synced struct {
 	bytes int64
-	lsn   uint64 // behind the last entry
+	lsn   uint64 // after the last entry
 }
 
-// image is a file as it was read.
+// image is a file's content.
 type image struct {
 	number uint64
 	name   string
@@ -71,13 +70,13 @@ type headerState uint8
 
 const (
 	headerGood headerState = iota
-	headerTorn             // the file was being made when the machine stopped
+	headerTorn             // the machine stopped while the file was being made
 	headerBad
 )
 
 func (r *recovery) run() error {
 	names, err := r.o.FS.List(r.o.Dir)
-	if err != nil && !isGone(err) { // before the first start there is none
+	if err != nil && !isGone(err) { // before the first start there is no directory
 		r.damage(r.o.Dir, -1, "no log file can be read: %v", err)
 		return nil
 	}
@@ -119,8 +118,8 @@ func (r *recovery) damage(file string, offset int64, format string, args ...any)
 
 func (r *recovery) path(number uint64) string { return filepath.Join(r.o.Dir, fileName(number)) }
 
-// readSynced reads what the files beside the log files say of them. Of files that
-// are not needed any more they count for nothing.
+// readSynced reads the .synced files. It ignores those of log files that are no
+// longer needed.
 func (r *recovery) readSynced(names []string, numbers []uint64) {
 	for _, n := range names {
 		number, ok := syncedNumber(n)
@@ -132,7 +131,7 @@ func (r *recovery) readSynced(names []string, numbers []uint64) {
 			r.log.stale = append(r.log.stale, n)
 			continue
 		}
-		// What cannot be read of it says nothing.
+		// An unreadable file records nothing.
 		if b, err := readAll(r.o.FS, filepath.Join(r.o.Dir, n)); err == nil {
 			bytes, lsn := lastSynced(b)
 			r.synced[number] = synced{bytes, lsn}
@@ -145,8 +144,8 @@ func (r *recovery) readSynced(names []string, numbers []uint64) {
 	}
 }
 
-// missing names the files that are not there and must be: between others, and
-// those that something else knows of.
+// missing reports missing files: gaps between existing files, and files known from
+// elsewhere.
 func (r *recovery) missing(numbers []uint64) {
 	var first, last uint64
 	if n := len(numbers); n > 0 {
@@ -176,9 +175,9 @@ func (r *recovery) missing(numbers []uint64) {
 	}
 }
 
-// gap names files that are missing one after the other.
+// gap reports a range of missing files.
 func (r *recovery) gap(from, to uint64) {
-	const most = 16 // named one by one
+	const most = 16 // reported one by one
 	if to-from >= most {
 		r.damage(r.path(from), -1, "the log file is missing, and so are all up to %s", fileName(to))
 		return
@@ -197,7 +196,7 @@ func readAll(fsys vfs.FS, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // opened only for reading
 	size, err := f.Size()
 	if err != nil {
 		return nil, err
@@ -233,7 +232,7 @@ func (r *recovery) read(number uint64) *image {
 		} else if errors.Is(second, errVersion) {
 			im.reason = second
 		} else if size <= fileStart && r.synced[number].bytes <= fileStart {
-			im.state = headerTorn // frames are written behind a synced header only
+			im.state = headerTorn // frames are written only after a synced header
 		}
 	case size > fileStart && first != nil:
 		r.damage(im.name, 0, "first copy of the header: %v", first)
@@ -246,10 +245,11 @@ func (r *recovery) read(number uint64) *image {
 	return im
 }
 
-// file replays one file and notes it.
+// file replays one file and records it.
 func (r *recovery) file(im, next *image, last bool) error {
 	if im.state == headerTorn && last {
-		// The next file gets its number and so replaces it, if none came after it.
+		// Unless a later file exists, the next new file takes its number and
+		// replaces it.
 		r.found.Torn += int64(len(im.data))
 		if r.log.last == im.number {
 			r.log.last--
@@ -263,7 +263,7 @@ func (r *recovery) file(im, next *image, last bool) error {
 		r.log.files = append(r.log.files, info)
 	}()
 	if im.state != headerGood {
-		if im.reason == nil { // one that looked torn, but others follow
+		if im.reason == nil { // it looked torn, but later files exist
 			im.reason = errors.New("both copies of the header are unreadable")
 		}
 		r.damage(im.name, 0, "%w; nothing of the file is replayed", im.reason)
@@ -289,7 +289,7 @@ func (r *recovery) file(im, next *image, last bool) error {
 	return err
 }
 
-// frames replays the frames of a file. open says that its end may be torn.
+// frames replays the frames of a file. open is true if its end may be torn.
 func (r *recovery) frames(im *image, data []byte, open bool) (valid int64, err error) {
 	expected := im.header.firstLSN
 	r.log.nextLSN = max(r.log.nextLSN, expected)
@@ -328,8 +328,8 @@ func (r *recovery) frames(im *image, data []byte, open bool) (valid int64, err e
 	return valid, nil
 }
 
-// lost says what of a file is known to have been acknowledged, if its end cannot
-// be read.
+// lost returns a text about the acknowledged bytes of a file whose end cannot be
+// read.
 func (r *recovery) lost(number uint64, end bool) string {
 	s := r.synced[number]
 	if !end || s.bytes <= fileStart {
@@ -355,7 +355,7 @@ func (r *recovery) entries(im *image, f *frame, at int) error {
 	return nil
 }
 
-// nextFrame is the distance to the next frame with a right checksum, or -1.
+// nextFrame returns the distance to the next frame with a correct checksum, or -1.
 func nextFrame(b []byte, salt uint32) int {
 	for at := 0; ; at++ {
 		i := bytes.Index(b[at:], []byte(frameMagic))

@@ -9,8 +9,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
-// filled is a log of some entries in three files, and what it says of itself. It was
-// not closed, as after the end of the process.
+// filled returns a log with entries in three files, and its mark. The log was not
+// closed, as after a kill.
 func filled(t testing.TB) (*vfs.Mem, wal.Mark) {
 	t.Helper()
 	fs := vfs.NewMem()
@@ -43,8 +43,8 @@ func reopen(t testing.TB, fs vfs.FS, known wal.Mark) (entries int, found wal.Fou
 	return entries, found
 }
 
-// A lost end of the last file is told from a torn one as long as either the file
-// beside it or somebody else knows how much was synced.
+// A lost end of the last file is distinguished from a torn one if the .synced file
+// or the caller knows how much was synced.
 func TestOpen_tellsALostEndFromATornOne(t *testing.T) {
 	last := filepath.Join("wal", wal.Name(3))
 	for name, c := range map[string]struct {
@@ -82,7 +82,7 @@ func TestOpen_tellsALostEndFromATornOne(t *testing.T) {
 	}
 }
 
-// What came after the last sync was never acknowledged: no damage.
+// Bytes after the last sync were never acknowledged: they are not damage.
 func TestOpen_tornIsNoDamage(t *testing.T) {
 	fs, mark := filled(t)
 	if err := fs.Damage(filepath.Join("wal", wal.Name(3)), func(b []byte) []byte { return append(b, "FLWR\x01torn"...) }); err != nil {
@@ -93,7 +93,7 @@ func TestOpen_tornIsNoDamage(t *testing.T) {
 	}
 }
 
-// A missing file is named whichever it is, and new ones never take its number.
+// Every missing file is reported, and new files never take its number.
 func TestOpen_missingFile(t *testing.T) {
 	for number := uint64(1); number <= 3; number++ {
 		fs, mark := filled(t)
@@ -113,8 +113,8 @@ func TestOpen_missingFile(t *testing.T) {
 	}
 }
 
-// Whatever is cut off or flipped of the last file is named, byte by byte, and what
-// lies beside it harms nothing.
+// Every truncation and bit flip of the last file is reported, byte by byte; damage
+// of the .synced file does no harm.
 func TestOpen_lastFileByteByByte(t *testing.T) {
 	last := filepath.Join("wal", wal.Name(3))
 	fs, _ := filled(t)

@@ -2,7 +2,7 @@ package wire
 
 import "regexp"
 
-// Type is what a member of a request may hold.
+// Type is the type of a request's member.
 type Type uint8
 
 // The types of the API model that requests use.
@@ -17,29 +17,29 @@ const (
 	Structure
 )
 
-// Shape is the description of a value in a request, under its name in the API
-// model. A shape or member whose Model is set deviates from the model on
-// purpose: Model is what the model says, Why the reason.
+// Shape describes a value in a request, under its name in the API model. If Model is
+// set, the shape or member deviates from the model on purpose: Model is the model's
+// constraint, Why the reason.
 type Shape struct {
 	Name     string
 	Type     Type
-	Min, Max *int     // of a number's value, of a text's length in characters, of the number of elements
-	Pattern  string   // of a whole text
-	Enum     []string // of a text
-	Element  *Shape   // of a list; values of a map
-	Key      *Shape   // of a map
-	Members  []Member // of a structure, in the model's order
-	Union    bool     // a structure of exactly one member
+	Min, Max *int     // limits of a number, of a text's length in characters, of the number of elements
+	Pattern  string   // for a whole text
+	Enum     []string // for a text
+	Element  *Shape   // for a list; for a map, its values
+	Key      *Shape   // for a map
+	Members  []Member // for a structure, in the model's order
+	Union    bool     // a structure with exactly one member
 	Model    *Shape
 	Why      string
 
 	pattern *regexp.Regexp
 }
 
-// Matches says whether a text, as a whole, is of the shape's pattern.
+// Matches reports whether a whole text matches the shape's pattern.
 func (s *Shape) Matches(text string) bool { return s.pattern == nil || s.pattern.MatchString(text) }
 
-// Member is a member of a structure. Alias is another name that clients give it.
+// Member is a member of a structure. Alias is another name that some clients use.
 type Member struct {
 	Name     string
 	Shape    *Shape
@@ -50,7 +50,7 @@ type Member struct {
 }
 
 // Shapes of the API model, version 2016-04-12. TestConstraints compares them with
-// it, member by member.
+// the model, member by member.
 var (
 	plain     = text("String")
 	boolean   = shape("Boolean", Boolean)
@@ -129,7 +129,7 @@ var (
 
 const tooFew = "SDKs report all rules in one call, which are 26 in an account with 25 rules and Default"
 
-// telemetry are the records of daemons.
+// telemetry describes the records of daemons.
 var telemetry = list("TelemetryRecordList", structure("TelemetryRecord",
 	need("Timestamp", timestamp), may("SegmentsReceivedCount", nInteger), may("SegmentsSentCount", nInteger),
 	may("SegmentsSpilloverCount", nInteger), may("SegmentsRejectedCount", nInteger),
@@ -137,7 +137,7 @@ var telemetry = list("TelemetryRecordList", structure("TelemetryRecord",
 		may("TimeoutCount", nInteger), may("ConnectionRefusedCount", nInteger), may("HTTPCode4XXCount", nInteger),
 		may("HTTPCode5XXCount", nInteger), may("UnknownHostCount", nInteger), may("OtherCount", nInteger)))))
 
-// indexing is the update of an indexing rule.
+// indexing describes the update of an indexing rule.
 var indexing = union("IndexingRuleValueUpdate",
 	may("Probabilistic", structure("ProbabilisticRuleValueUpdate", need("DesiredSamplingPercentage", nDouble))))
 
@@ -172,7 +172,8 @@ var Inputs = map[string]*Shape{
 	"GetTraceGraph":              input("GetTraceGraph", need("TraceIds", traceIDs), may("NextToken", plain)),
 	"GetTraceSegmentDestination": input("GetTraceSegmentDestination"),
 	"GetTraceSummaries": input("GetTraceSummaries",
-		// In the order that was recorded in an error; the orders of other enums were not.
+		// In the order that an error recorded; the orders of other enums were not
+		// recorded.
 		need("StartTime", timestamp), need("EndTime", timestamp), may("TimeRangeType", text("TimeRangeType", oneOf("TraceId", "Service", "Event"))),
 		may("Sampling", nBoolean), may("SamplingStrategy", strategy), may("FilterExpression", filter), may("NextToken", plain)),
 	"ListResourcePolicies": input("ListResourcePolicies", may("NextToken", text("ResourcePolicyNextToken", between(1, 100)))),
@@ -242,7 +243,7 @@ func input(operation string, members ...Member) *Shape {
 	return structure(operation+"Request", members...)
 }
 
-// but is the shape with other constraints than the model has.
+// but returns the shape with other constraints than the model's.
 func (s *Shape) but(why string, constraints ...constraint) *Shape {
 	model := *s
 	s.Model, s.Why = &model, why
@@ -252,7 +253,8 @@ func (s *Shape) but(why string, constraints ...constraint) *Shape {
 	return s
 }
 
-// but is the member as in the model, but with the need and the alias of other.
+// but returns the member as in the model, but with the constraints and the alias of
+// other.
 func (m Member) but(why string, other Member) Member {
 	model := m
 	m.Required, m.Alias, m.Model, m.Why = other.Required, other.Alias, &model, why

@@ -33,8 +33,8 @@ type apiModel struct {
 	Shapes map[string]modelShape
 }
 
-// model is the API model: in the folder beside the repository, or where
-// FLUORO_SHARED says.
+// model returns the API model, from the folder beside the repository, or from
+// FLUORO_SHARED.
 func model(t testing.TB) *apiModel {
 	t.Helper()
 	root := os.Getenv("FLUORO_SHARED")
@@ -88,11 +88,11 @@ var types = map[string]wire.Type{
 	"list": wire.List, "map": wire.Map, "structure": wire.Structure,
 }
 
-// sorted is a copy in order: the values of an enum stand as the service names them in
-// its errors, which is not always the order of the model.
+// sorted returns a sorted copy: our enums are in the order of the service's errors,
+// which is not always the model's.
 func sorted(values []string) []string { return slices.Sorted(slices.Values(values)) }
 
-// compare compares a shape, and all below it, with the model.
+// compare compares a shape, and all shapes below it, with the model.
 func compare(t *testing.T, m *apiModel, s *wire.Shape, seen map[*wire.Shape]bool) {
 	if seen[s] {
 		return
@@ -149,7 +149,7 @@ func compare(t *testing.T, m *apiModel, s *wire.Shape, seen map[*wire.Shape]bool
 	}
 }
 
-// deviation holds that what differs from the model says why.
+// deviation checks that every deviation from the model has a reason.
 func deviation(t *testing.T, name string, differs bool, why string) {
 	if differs != (why != "") {
 		t.Errorf("%s deviates: %t, because %q", name, differs, why)

@@ -1,8 +1,8 @@
 package wire
 
 // Shapes of the operations on control-plane records. Members of requests are
-// pointers where absence matters; members of answers are in alphabetical order
-// and null when unset, as the native service writes them.
+// pointers if absence matters; members of answers are in alphabetical order and null
+// when unset, as the native service writes them.
 
 // Group describes a group.
 type Group struct {
@@ -12,7 +12,7 @@ type Group struct {
 	InsightsConfiguration InsightsConfiguration
 }
 
-// InsightsConfiguration says whether insights are looked for.
+// InsightsConfiguration tells whether a group has insights enabled.
 type InsightsConfiguration struct {
 	InsightsEnabled      bool
 	NotificationsEnabled bool
@@ -24,7 +24,7 @@ type InsightsConfigurationUpdate struct {
 	NotificationsEnabled *bool
 }
 
-// CreateGroupRequest asks CreateGroup.
+// CreateGroupRequest is the request of CreateGroup.
 type CreateGroupRequest struct {
 	FilterExpression      *string
 	GroupName             *string
@@ -32,7 +32,7 @@ type CreateGroupRequest struct {
 	Tags                  []Tag
 }
 
-// UpdateGroupRequest asks UpdateGroup.
+// UpdateGroupRequest is the request of UpdateGroup.
 type UpdateGroupRequest struct {
 	FilterExpression      *string
 	GroupARN              *string
@@ -40,16 +40,16 @@ type UpdateGroupRequest struct {
 	InsightsConfiguration *InsightsConfigurationUpdate
 }
 
-// GroupRequest asks GetGroup and DeleteGroup.
+// GroupRequest is the request of GetGroup and DeleteGroup.
 type GroupRequest struct {
 	GroupARN  *string
 	GroupName *string
 }
 
-// GroupResult answers CreateGroup, GetGroup and UpdateGroup.
+// GroupResult is the answer of CreateGroup, GetGroup and UpdateGroup.
 type GroupResult struct{ Group Group }
 
-// GetGroupsResult answers GetGroups.
+// GetGroupsResult is the answer of GetGroups.
 type GetGroupsResult struct {
 	Groups    []Group
 	NextToken *string
@@ -61,22 +61,22 @@ type Tag struct {
 	Value *string
 }
 
-// TagResourceRequest asks TagResource.
+// TagResourceRequest is the request of TagResource.
 type TagResourceRequest struct {
 	ResourceARN *string
 	Tags        []Tag
 }
 
-// UntagResourceRequest asks UntagResource.
+// UntagResourceRequest is the request of UntagResource.
 type UntagResourceRequest struct {
 	ResourceARN *string
 	TagKeys     []string
 }
 
-// ListTagsForResourceRequest asks ListTagsForResource.
+// ListTagsForResourceRequest is the request of ListTagsForResource.
 type ListTagsForResourceRequest struct{ ResourceARN *string }
 
-// ListTagsForResourceResult answers ListTagsForResource.
+// ListTagsForResourceResult is the answer of ListTagsForResource.
 type ListTagsForResourceResult struct {
 	NextToken *string
 	Tags      []Tag
@@ -90,7 +90,7 @@ type ResourcePolicy struct {
 	PolicyRevisionId string
 }
 
-// PutResourcePolicyRequest asks PutResourcePolicy.
+// PutResourcePolicyRequest is the request of PutResourcePolicy.
 type PutResourcePolicyRequest struct {
 	BypassPolicyLockoutCheck *bool
 	PolicyDocument           *string
@@ -98,48 +98,50 @@ type PutResourcePolicyRequest struct {
 	PolicyRevisionId         *string
 }
 
-// PutResourcePolicyResult answers PutResourcePolicy.
+// PutResourcePolicyResult is the answer of PutResourcePolicy.
 type PutResourcePolicyResult struct{ ResourcePolicy ResourcePolicy }
 
-// ListResourcePoliciesResult answers ListResourcePolicies.
+// ListResourcePoliciesResult is the answer of ListResourcePolicies.
 type ListResourcePoliciesResult struct {
 	NextToken        *string
 	ResourcePolicies []ResourcePolicy
 }
 
-// DeleteResourcePolicyRequest asks DeleteResourcePolicy.
+// DeleteResourcePolicyRequest is the request of DeleteResourcePolicy.
 type DeleteResourcePolicyRequest struct {
 	PolicyName       *string
 	PolicyRevisionId *string
 }
 
-// EncryptionConfig says what encrypts traces.
+// EncryptionConfig names the key that encrypts traces.
 type EncryptionConfig struct {
 	KeyId  *string
 	Status string
 	Type   string
 }
 
-// PutEncryptionConfigRequest asks PutEncryptionConfig.
+// PutEncryptionConfigRequest is the request of PutEncryptionConfig.
 type PutEncryptionConfigRequest struct {
 	KeyId *string
 	Type  *string
 }
 
-// EncryptionConfigResult answers GetEncryptionConfig and PutEncryptionConfig.
+// EncryptionConfigResult is the answer of GetEncryptionConfig and
+// PutEncryptionConfig.
 type EncryptionConfigResult struct{ EncryptionConfig EncryptionConfig }
 
-// UpdateTraceSegmentDestinationRequest asks UpdateTraceSegmentDestination.
+// UpdateTraceSegmentDestinationRequest is the request of
+// UpdateTraceSegmentDestination.
 type UpdateTraceSegmentDestinationRequest struct{ Destination *string }
 
-// TraceSegmentDestinationResult answers GetTraceSegmentDestination and
+// TraceSegmentDestinationResult is the answer of GetTraceSegmentDestination and
 // UpdateTraceSegmentDestination.
 type TraceSegmentDestinationResult struct {
 	Destination string
 	Status      string
 }
 
-// IndexingRule says which share of traces has summaries.
+// IndexingRule sets the share of traces with summaries.
 type IndexingRule struct {
 	ModifiedAt *Timestamp
 	Name       string
@@ -155,13 +157,13 @@ type ProbabilisticRuleValue struct {
 	DesiredSamplingPercentage float64
 }
 
-// GetIndexingRulesResult answers GetIndexingRules.
+// GetIndexingRulesResult is the answer of GetIndexingRules.
 type GetIndexingRulesResult struct {
 	IndexingRules []IndexingRule
 	NextToken     *string
 }
 
-// UpdateIndexingRuleRequest asks UpdateIndexingRule.
+// UpdateIndexingRuleRequest is the request of UpdateIndexingRule.
 type UpdateIndexingRuleRequest struct {
 	Name *string
 	Rule *IndexingRuleValueUpdate
@@ -173,20 +175,20 @@ type IndexingRuleValueUpdate struct{ Probabilistic *ProbabilisticRuleValueUpdate
 // ProbabilisticRuleValueUpdate is a share in percent.
 type ProbabilisticRuleValueUpdate struct{ DesiredSamplingPercentage *float64 }
 
-// UpdateIndexingRuleResult answers UpdateIndexingRule.
+// UpdateIndexingRuleResult is the answer of UpdateIndexingRule.
 type UpdateIndexingRuleResult struct{ IndexingRule IndexingRule }
 
-// GetInsightRequest asks GetInsight.
+// GetInsightRequest is the request of GetInsight.
 type GetInsightRequest struct{ InsightId *string }
 
-// GetInsightEventsRequest asks GetInsightEvents.
+// GetInsightEventsRequest is the request of GetInsightEvents.
 type GetInsightEventsRequest struct {
 	InsightId  *string
 	MaxResults *int
 	NextToken  *string
 }
 
-// GetInsightImpactGraphRequest asks GetInsightImpactGraph.
+// GetInsightImpactGraphRequest is the request of GetInsightImpactGraph.
 type GetInsightImpactGraphRequest struct {
 	EndTime   *Timestamp
 	InsightId *string
@@ -194,7 +196,7 @@ type GetInsightImpactGraphRequest struct {
 	StartTime *Timestamp
 }
 
-// GetInsightSummariesRequest asks GetInsightSummaries.
+// GetInsightSummariesRequest is the request of GetInsightSummaries.
 type GetInsightSummariesRequest struct {
 	EndTime    *Timestamp
 	GroupARN   *string
@@ -205,7 +207,8 @@ type GetInsightSummariesRequest struct {
 	States     []string
 }
 
-// GetInsightSummariesResult answers GetInsightSummaries. There are no insights.
+// GetInsightSummariesResult is the answer of GetInsightSummaries. There are no
+// insights.
 type GetInsightSummariesResult struct {
 	InsightSummaries []struct{}
 	NextToken        *string

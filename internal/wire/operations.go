@@ -1,6 +1,6 @@
 package wire
 
-// Operation is one row of the table of operations: what the API model says of it.
+// Operation is an operation of the API model.
 type Operation struct {
 	Name   string
 	Path   string // always POST

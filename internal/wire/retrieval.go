@@ -1,26 +1,26 @@
 package wire
 
-// StartTraceRetrievalRequest asks StartTraceRetrieval.
+// StartTraceRetrievalRequest is the request of StartTraceRetrieval.
 type StartTraceRetrievalRequest struct {
 	EndTime   *Timestamp
 	StartTime *Timestamp
 	TraceIds  []*string
 }
 
-// StartTraceRetrievalResult answers StartTraceRetrieval.
+// StartTraceRetrievalResult is the answer of StartTraceRetrieval.
 type StartTraceRetrievalResult struct{ RetrievalToken string }
 
-// CancelTraceRetrievalRequest asks CancelTraceRetrieval.
+// CancelTraceRetrievalRequest is the request of CancelTraceRetrieval.
 type CancelTraceRetrievalRequest struct{ RetrievalToken *string }
 
-// ListRetrievedTracesRequest asks ListRetrievedTraces.
+// ListRetrievedTracesRequest is the request of ListRetrievedTraces.
 type ListRetrievedTracesRequest struct {
 	NextToken      *string
 	RetrievalToken *string
 	TraceFormat    *string
 }
 
-// ListRetrievedTracesResult answers ListRetrievedTraces.
+// ListRetrievedTracesResult is the answer of ListRetrievedTraces.
 type ListRetrievedTracesResult struct {
 	NextToken       *string
 	RetrievalStatus string
@@ -41,13 +41,13 @@ type Span struct {
 	Id       string
 }
 
-// GetRetrievedTracesGraphRequest asks GetRetrievedTracesGraph.
+// GetRetrievedTracesGraphRequest is the request of GetRetrievedTracesGraph.
 type GetRetrievedTracesGraphRequest struct {
 	NextToken      *string
 	RetrievalToken *string
 }
 
-// GetRetrievedTracesGraphResult answers GetRetrievedTracesGraph.
+// GetRetrievedTracesGraphResult is the answer of GetRetrievedTracesGraph.
 type GetRetrievedTracesGraphResult struct {
 	NextToken       *string
 	RetrievalStatus string
@@ -60,8 +60,9 @@ type RetrievedService struct {
 	Service Service
 }
 
-// GraphLink says which traces a trace has links to. ReferenceType is parent for those
-// that came before it, child for those that came after; the model names no values.
+// GraphLink lists the traces that a trace links to. ReferenceType is parent for
+// traces that sent to it, child for traces that received from it; the model does not
+// name the values.
 type GraphLink struct {
 	DestinationTraceIds []string
 	ReferenceType       string

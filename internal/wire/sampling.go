@@ -1,20 +1,20 @@
 package wire
 
-// GetSamplingRulesResult answers GetSamplingRules.
+// GetSamplingRulesResult is the answer of GetSamplingRules.
 type GetSamplingRulesResult struct {
 	NextToken           *string
 	SamplingRuleRecords []SamplingRuleRecord
 }
 
-// SamplingRuleRecord is a rule and when it was made.
+// SamplingRuleRecord is a rule with the times of its creation and last change.
 type SamplingRuleRecord struct {
 	CreatedAt    Timestamp
 	ModifiedAt   Timestamp
 	SamplingRule SamplingRule
 }
 
-// SamplingRule is a rule. SDKs need every member with its type; the boost is left
-// out when there is none.
+// SamplingRule is a rule. SDKs need every member with its type; the boost is omitted
+// if there is none.
 type SamplingRule struct {
 	Attributes        map[string]string
 	FixedRate         float64
@@ -32,25 +32,25 @@ type SamplingRule struct {
 	Version           int
 }
 
-// SamplingRateBoost says how far a rule's rate may rise, and how often.
+// SamplingRateBoost limits how high a rule's rate may rise, and how often.
 type SamplingRateBoost struct {
 	CooldownWindowMinutes Count
 	MaxRate               float64
 }
 
-// CreateSamplingRuleRequest asks CreateSamplingRule.
+// CreateSamplingRuleRequest is the request of CreateSamplingRule.
 type CreateSamplingRuleRequest struct {
 	SamplingRule *SamplingRuleChange
 	Tags         []Tag
 }
 
-// UpdateSamplingRuleRequest asks UpdateSamplingRule.
+// UpdateSamplingRuleRequest is the request of UpdateSamplingRule.
 type UpdateSamplingRuleRequest struct {
 	SamplingRuleUpdate *SamplingRuleChange
 }
 
-// SamplingRuleChange is a rule to create, or what to change of one: an update has
-// no Version.
+// SamplingRuleChange is a rule to create, or the changes to a rule. An update has no
+// Version.
 type SamplingRuleChange struct {
 	Attributes        map[string]string
 	FixedRate         *float64
@@ -68,25 +68,25 @@ type SamplingRuleChange struct {
 	Version           *Count
 }
 
-// DeleteSamplingRuleRequest asks DeleteSamplingRule.
+// DeleteSamplingRuleRequest is the request of DeleteSamplingRule.
 type DeleteSamplingRuleRequest struct {
 	RuleARN  *string
 	RuleName *string
 }
 
-// SamplingRuleResult answers CreateSamplingRule, UpdateSamplingRule and
+// SamplingRuleResult is the answer of CreateSamplingRule, UpdateSamplingRule and
 // DeleteSamplingRule.
 type SamplingRuleResult struct {
 	SamplingRuleRecord SamplingRuleRecord
 }
 
-// GetSamplingTargetsRequest asks GetSamplingTargets.
+// GetSamplingTargetsRequest is the request of GetSamplingTargets.
 type GetSamplingTargetsRequest struct {
 	SamplingBoostStatisticsDocuments []SamplingBoostStatisticsDocument
 	SamplingStatisticsDocuments      []SamplingStatisticsDocument
 }
 
-// SamplingStatisticsDocument is what one client counted for one rule.
+// SamplingStatisticsDocument holds one client's counts for one rule.
 type SamplingStatisticsDocument struct {
 	BorrowCount  *Count
 	ClientID     *string
@@ -96,7 +96,7 @@ type SamplingStatisticsDocument struct {
 	Timestamp    *Timestamp
 }
 
-// SamplingBoostStatisticsDocument is what one client saw of anomalies.
+// SamplingBoostStatisticsDocument holds one client's counts of anomalies.
 type SamplingBoostStatisticsDocument struct {
 	AnomalyCount        *Count
 	RuleName            *string
@@ -106,8 +106,8 @@ type SamplingBoostStatisticsDocument struct {
 	TotalCount          *Count
 }
 
-// GetSamplingTargetsResult answers GetSamplingTargets.
-// UnprocessedBoostStatistics is there only when boost documents were sent.
+// GetSamplingTargetsResult is the answer of GetSamplingTargets.
+// UnprocessedBoostStatistics is present only if boost documents were sent.
 type GetSamplingTargetsResult struct {
 	LastRuleModification       Timestamp
 	SamplingTargetDocuments    []SamplingTargetDocument
@@ -115,8 +115,8 @@ type GetSamplingTargetsResult struct {
 	UnprocessedStatistics      []UnprocessedStatistics
 }
 
-// SamplingTargetDocument is one client's share of a rule. The boost is left out
-// when there is none.
+// SamplingTargetDocument is one client's share of a rule. The boost is omitted if
+// there is none.
 type SamplingTargetDocument struct {
 	FixedRate         float64
 	Interval          int
@@ -126,7 +126,7 @@ type SamplingTargetDocument struct {
 	SamplingBoost     *SamplingBoost `json:",omitempty"`
 }
 
-// SamplingBoost is a raised rate and until when it holds.
+// SamplingBoost is a raised rate and its expiry.
 type SamplingBoost struct {
 	BoostRate    float64
 	BoostRateTTL Timestamp
@@ -139,13 +139,14 @@ type UnprocessedStatistics struct {
 	RuleName  string
 }
 
-// GetSamplingStatisticSummariesResult answers GetSamplingStatisticSummaries.
+// GetSamplingStatisticSummariesResult is the answer of
+// GetSamplingStatisticSummaries.
 type GetSamplingStatisticSummariesResult struct {
 	NextToken                  *string
 	SamplingStatisticSummaries []SamplingStatisticSummary
 }
 
-// SamplingStatisticSummary counts a rule's last closed window.
+// SamplingStatisticSummary counts a rule's last complete window.
 type SamplingStatisticSummary struct {
 	BorrowCount  int64
 	RequestCount int64

@@ -1,6 +1,7 @@
 package wire
 
-// GetTimeSeriesServiceStatisticsRequest asks GetTimeSeriesServiceStatistics.
+// GetTimeSeriesServiceStatisticsRequest is the request of
+// GetTimeSeriesServiceStatistics.
 type GetTimeSeriesServiceStatisticsRequest struct {
 	EndTime                  *Timestamp
 	EntitySelectorExpression *string
@@ -12,7 +13,8 @@ type GetTimeSeriesServiceStatisticsRequest struct {
 	StartTime                *Timestamp
 }
 
-// GetTimeSeriesServiceStatisticsResult answers GetTimeSeriesServiceStatistics.
+// GetTimeSeriesServiceStatisticsResult is the answer of
+// GetTimeSeriesServiceStatistics.
 type GetTimeSeriesServiceStatisticsResult struct {
 	ContainsOldGroupVersions    bool
 	NextToken                   *string
@@ -28,8 +30,8 @@ type TimeSeriesServiceStatistics struct {
 	Timestamp                 Timestamp
 }
 
-// ForecastStatistics is the band in which faults are expected; both null while
-// nothing is predicted.
+// ForecastStatistics is the expected range of faults; both members are null while
+// there is no forecast.
 type ForecastStatistics struct {
 	FaultCountHigh *int64
 	FaultCountLow  *int64

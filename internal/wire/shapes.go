@@ -5,16 +5,16 @@ import (
 	"strconv"
 )
 
-// Timestamp is epoch seconds. Requests have other forms too, which validation
-// turns into this one.
+// Timestamp is epoch seconds. Requests may use other forms, which validation
+// converts to this one.
 type Timestamp float64
 
-// MarshalJSON writes up to microseconds, without an exponent.
+// MarshalJSON writes at most microseconds, without an exponent.
 func (t Timestamp) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, math.Round(float64(t)*1e6)/1e6, 'f', -1, 64), nil
 }
 
-// Count is an integer of 32 bits; validation cuts and saturates what is sent.
+// Count is an integer of 32 bits; validation truncates and saturates larger values.
 type Count int32
 
 // UnprocessedTraceSegment is one refused document.
@@ -24,12 +24,12 @@ type UnprocessedTraceSegment struct {
 	Message   string
 }
 
-// PutTraceSegmentsResult answers PutTraceSegments.
+// PutTraceSegmentsResult is the answer of PutTraceSegments.
 type PutTraceSegmentsResult struct {
 	UnprocessedTraceSegments []UnprocessedTraceSegment
 }
 
-// PutTelemetryRecordsRequest asks PutTelemetryRecords.
+// PutTelemetryRecordsRequest is the request of PutTelemetryRecords.
 type PutTelemetryRecordsRequest struct {
 	EC2InstanceId    *string
 	Hostname         *string
@@ -37,7 +37,7 @@ type PutTelemetryRecordsRequest struct {
 	TelemetryRecords []*TelemetryRecord
 }
 
-// TelemetryRecord is a daemon's count of one minute.
+// TelemetryRecord holds a daemon's counts of one minute.
 type TelemetryRecord struct {
 	BackendConnectionErrors *BackendConnectionErrors
 	SegmentsReceivedCount   Count
@@ -57,13 +57,13 @@ type BackendConnectionErrors struct {
 	UnknownHostCount       Count
 }
 
-// BatchGetTracesRequest asks BatchGetTraces, and GetTraceGraph.
+// BatchGetTracesRequest is the request of BatchGetTraces and of GetTraceGraph.
 type BatchGetTracesRequest struct {
 	NextToken *string
 	TraceIds  []*string
 }
 
-// BatchGetTracesResult answers BatchGetTraces.
+// BatchGetTracesResult is the answer of BatchGetTraces.
 type BatchGetTracesResult struct {
 	NextToken           *string
 	Traces              []Trace
@@ -84,7 +84,7 @@ type Segment struct {
 	Id       string
 }
 
-// GetTraceSummariesRequest asks GetTraceSummaries.
+// GetTraceSummariesRequest is the request of GetTraceSummaries.
 type GetTraceSummariesRequest struct {
 	EndTime          *Timestamp
 	FilterExpression *string
@@ -95,13 +95,13 @@ type GetTraceSummariesRequest struct {
 	TimeRangeType    *string
 }
 
-// SamplingStrategy says how many of the traces to look at.
+// SamplingStrategy selects a share of the traces.
 type SamplingStrategy struct {
 	Name  *string
 	Value *float64
 }
 
-// GetTraceSummariesResult answers GetTraceSummaries.
+// GetTraceSummariesResult is the answer of GetTraceSummaries.
 type GetTraceSummariesResult struct {
 	ApproximateTime      Timestamp
 	NextToken            *string
@@ -157,13 +157,13 @@ type AnnotationValue struct {
 	StringValue  *string
 }
 
-// TraceUser is a user of the traced app.
+// TraceUser is a user of the traced application.
 type TraceUser struct {
 	ServiceIds []ServiceId
 	UserName   string
 }
 
-// ServiceId names a node.
+// ServiceId identifies a node.
 type ServiceId struct {
 	AccountId *string
 	Name      string
@@ -171,8 +171,8 @@ type ServiceId struct {
 	Type      *string
 }
 
-// ResourceARNDetail, InstanceIdDetail and AvailabilityZoneDetail say where
-// segments ran.
+// ResourceARNDetail, InstanceIdDetail and AvailabilityZoneDetail tell where segments
+// ran.
 type ResourceARNDetail struct{ ARN string }
 
 // InstanceIdDetail is an EC2 instance.
@@ -181,7 +181,7 @@ type InstanceIdDetail struct{ Id string }
 // AvailabilityZoneDetail is an availability zone.
 type AvailabilityZoneDetail struct{ Name string }
 
-// FaultRootCause is a path to where faults start; ErrorRootCause has the same
+// FaultRootCause is a path to the start of faults; ErrorRootCause has the same
 // members.
 type FaultRootCause struct {
 	ClientImpacting bool
@@ -211,7 +211,7 @@ type RootCauseException struct {
 	Name    *string
 }
 
-// ResponseTimeRootCause is a path to where time is spent.
+// ResponseTimeRootCause is a path to the entity that takes most of the time.
 type ResponseTimeRootCause struct {
 	ClientImpacting bool
 	Services        []ResponseTimeRootCauseService
@@ -234,13 +234,13 @@ type ResponseTimeRootCauseEntity struct {
 	Remote   bool
 }
 
-// GetTraceGraphResult answers GetTraceGraph.
+// GetTraceGraphResult is the answer of GetTraceGraph.
 type GetTraceGraphResult struct {
 	NextToken *string
 	Services  []Service
 }
 
-// GetServiceGraphRequest asks GetServiceGraph.
+// GetServiceGraphRequest is the request of GetServiceGraph.
 type GetServiceGraphRequest struct {
 	EndTime   *Timestamp
 	GroupARN  *string
@@ -249,7 +249,7 @@ type GetServiceGraphRequest struct {
 	StartTime *Timestamp
 }
 
-// GetServiceGraphResult answers GetServiceGraph.
+// GetServiceGraphResult is the answer of GetServiceGraph.
 type GetServiceGraphResult struct {
 	ContainsOldGroupVersions bool
 	EndTime                  *Timestamp
@@ -275,8 +275,8 @@ type Service struct {
 	Type                  *string
 }
 
-// Edge is an outgoing edge of a node. EdgeType and ReceivedEventAgeHistogram are
-// there for links alone.
+// Edge is an outgoing edge of a node. Only edges made by links have EdgeType and
+// ReceivedEventAgeHistogram.
 type Edge struct {
 	Aliases                   []Alias
 	EdgeType                  string `json:",omitempty"`
@@ -288,7 +288,7 @@ type Edge struct {
 	SummaryStatistics         *Statistics
 }
 
-// Alias is a name under which a caller knows a callee.
+// Alias is a name that a caller uses for a callee.
 type Alias struct {
 	Name  string
 	Names []string
@@ -318,7 +318,7 @@ type FaultStatistics struct {
 	TotalCount int64
 }
 
-// HistogramEntry is a value in seconds and how often it was seen.
+// HistogramEntry is a value in seconds and its count.
 type HistogramEntry struct {
 	Count int64
 	Value float64

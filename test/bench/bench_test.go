@@ -9,7 +9,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// A soak of seconds has all that one of hours has.
+// A soak of seconds measures the same as one of hours.
 func TestSoak_isMeasured(t *testing.T) {
 	k := soak{peakTime: time.Second, length: 5 * time.Second, rate: 0.5, every: 500 * time.Millisecond, keep: "0", seed: 1}
 	table, err := k.run(harness.Binary(t))

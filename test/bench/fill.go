@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// fill fills one server with more and more spans and asks the same questions at
-// each size, when the work left over is done.
+// fill fills one server with more and more spans, and at each size, when background
+// work is done, measures the same queries.
 func fill(binary, sizes string, seed uint64) (string, error) {
 	var numbers []int64
 	for text := range strings.SplitSeq(sizes, ",") {
@@ -32,7 +32,7 @@ func fill(binary, sizes string, seed uint64) (string, error) {
 	return table, err
 }
 
-// kept is how many ids of traces are remembered, of all sizes alike.
+// kept is how many trace ids are remembered, sampled evenly over all sizes.
 const kept = 20_000
 
 func fillAndAsk(s *server, numbers []int64, seed uint64) (string, error) {
@@ -104,7 +104,7 @@ func fillTo(r *result, n int64, seed uint64) error {
 				}
 				r.spans += int64(spans)
 				for _, id := range ids {
-					// Every trace has the same chance to be asked for later.
+					// Every trace has the same chance to be queried later.
 					if r.requests++; len(r.ids) < kept {
 						r.ids = append(r.ids, id)
 					} else if at := rnd.Int64N(r.requests); at < kept {
@@ -119,8 +119,8 @@ func fillTo(r *result, n int64, seed uint64) error {
 	return failed
 }
 
-// quiet waits until the server has written and merged what it had to: until it
-// uses next to nothing for a few seconds.
+// quiet waits until the server has finished writing and merging: until its CPU use
+// is near zero for a few seconds.
 func (s *server) quiet() error {
 	before, err := s.cpu()
 	for calm := 0; calm < 5 && err == nil; {

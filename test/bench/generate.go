@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// services of the made-up system; a span calls services further down the list.
+// services of the invented system; a span calls services further down the list.
 var services = []string{"edge", "storefront", "search", "catalog", "cart", "checkout", "pricing", "inventory", "payments", "fraud",
 	"shipping", "accounts", "sessions", "recommend", "reviews", "media", "email", "ledger", "tax", "warehouse", "audit", "flags", "geo", "queue", "export"}
 
@@ -34,8 +34,8 @@ type span struct {
 	user, order string
 }
 
-// generator makes traces: sizes are lognormal with p50 8 and p99 about 100
-// spans, 7 attributes a span, 1.5 % errors. It is not for concurrent use.
+// generator makes traces: sizes are lognormal with p50 8 and p99 about 100 spans, 7
+// attributes a span, 1.5 % errors. It is not safe for concurrent use.
 type generator struct {
 	rnd *rand.Rand
 }
@@ -82,8 +82,8 @@ func num(key string, value int64) *common.KeyValue {
 	return &common.KeyValue{Key: key, Value: &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: value}}}
 }
 
-// otlp makes a request of about n spans, grouped by service, and says which
-// traces it holds.
+// otlp makes a request of about n spans, grouped by service, and returns the ids of
+// its traces.
 func (g *generator) otlp(n int) (body []byte, spans int, ids [][16]byte) {
 	byService := map[int][]*otlptrace.Span{}
 	for spans < n {
@@ -107,7 +107,7 @@ func (g *generator) otlp(n int) (body []byte, spans int, ids [][16]byte) {
 	}
 	body, err := proto.Marshal(req)
 	if err != nil {
-		panic(err) // our own message
+		panic(err) // a message of our own always marshals
 	}
 	return body, spans, ids
 }
@@ -140,8 +140,8 @@ func (s *span) status() int {
 	return 200
 }
 
-// documents makes the segment documents of one trace: a segment per server span
-// with the client spans below it embedded.
+// documents makes the segment documents of one trace: a segment per server span,
+// with its client spans embedded.
 func (g *generator) documents() (docs []string, spans int, id [16]byte) {
 	id, list := g.trace()
 	children := map[[8]byte][]*span{}
@@ -177,7 +177,7 @@ func (g *generator) documents() (docs []string, spans int, id [16]byte) {
 	return docs, len(list), id
 }
 
-// members are what segments and subsegments both have.
+// members returns the members that segments and subsegments share.
 func (s *span) members() string {
 	return fmt.Sprintf(`"start_time":%.6f,"end_time":%.6f,"fault":%v,"http":{"request":{"method":"GET","url":"http://%s/items/%s"},"response":{"status":%d,"content_length":512}}`,
 		float64(s.start.UnixMicro())/1e6, float64(s.start.Add(s.length).UnixMicro())/1e6, s.failed, services[s.service], s.order, s.status())

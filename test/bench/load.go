@@ -23,8 +23,8 @@ import (
 // connections of the closed loop.
 const connections = 4
 
-// load sends one request over and over; it returns how many spans it held, as
-// how many documents, and the ids of its traces.
+// load sends one request repeatedly; it returns the number of its spans, the number
+// of its documents, and the ids of its traces.
 type load struct {
 	name string
 	open func() (send func(g *generator) (spans, documents int, ids [][16]byte, err error), err error)
@@ -39,7 +39,7 @@ var loads = []load{
 	{"daemon datagrams", openUDP, jsonRuler, true},
 }
 
-// result is what one load did to the server.
+// result holds the effects of one load on the server.
 type result struct {
 	spans, documents, requests int64
 	length                     time.Duration
@@ -67,7 +67,7 @@ func percentiles(times []time.Duration) string {
 	return fmt.Sprintf("%.2f / %.2f", at(0.5), at(0.99))
 }
 
-// measure runs a load for a time, then waits so that work left over counts too.
+// measure runs a load for a time, then waits so that background work counts, too.
 func measure(s *server, l load, length, settle time.Duration, seed uint64) (*result, error) {
 	r := &result{began: time.Now()}
 	before, err := s.cpu()
@@ -137,10 +137,10 @@ func measure(s *server, l load, length, settle time.Duration, seed uint64) (*res
 	return r, nil
 }
 
-// throttlePause is how long a connection waits that was told to come back.
+// throttlePause is how long a connection waits after it was throttled.
 const throttlePause = 20 * time.Millisecond
 
-// throttled says whether an error only says that there was no room just then.
+// throttled reports whether an error only means that the server has no room now.
 func throttled(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), ": 429 ") || status.Code(err) == codes.ResourceExhausted)
 }
@@ -167,7 +167,7 @@ func openOTLPHTTP() (func(*generator) (int, int, [][16]byte, error), error) {
 	}, nil
 }
 
-// rawCodec sends bytes that are marshalled already.
+// rawCodec sends bytes that are already marshalled.
 type rawCodec struct{}
 
 func (rawCodec) Marshal(v any) ([]byte, error)      { return v.([]byte), nil }
@@ -211,8 +211,8 @@ func openPut() (func(*generator) (int, int, [][16]byte, error), error) {
 	}, nil
 }
 
-// udpRate is how many datagrams a second are sent: twice what the stock daemon
-// takes without loss.
+// udpRate is the number of datagrams a second: twice as many as the stock daemon
+// receives without loss.
 const udpRate = 15_000
 
 func openUDP() (func(*generator) (int, int, [][16]byte, error), error) {
@@ -226,7 +226,7 @@ func openUDP() (func(*generator) (int, int, [][16]byte, error), error) {
 		n := 0
 		for _, d := range docs {
 			if len(d) > 60_000 {
-				continue // does not fit a datagram; the spans count as sent all the same
+				continue // does not fit a datagram; the spans count as sent nevertheless
 			}
 			if _, err := conn.Write(append([]byte("{\"format\":\"json\",\"version\":1}\n"), d...)); err != nil {
 				return 0, 0, nil, err

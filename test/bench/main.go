@@ -1,18 +1,18 @@
-// Command bench measures a Fluoro server as its users meet it: it starts one,
-// sends it the same kind of traces as OTLP, as PutTraceSegments calls and as
-// daemon datagrams, asks it questions, and writes a table in Markdown. Server
-// and generator run on a core each when there are two. Beside what a span costs
-// stands what a public decoder needed for the same spans before and after
-// (protobuf-go for OTLP, encoding/json for documents): it tells machines apart.
+// Command bench measures a Fluoro server as its users experience it: it starts one,
+// sends it the same kind of traces as OTLP, as PutTraceSegments calls and as daemon
+// datagrams, queries it, and writes a table in Markdown. If there are two cores,
+// server and generator have one each. Beside the cost of a span, the table shows
+// what a public decoder needed for the same spans before and after (protobuf-go for
+// OTLP, encoding/json for documents), because machines differ.
 //
 //	go run ./test/bench -fluoro bin/fluoro -seconds 20 -out bench.md
 //
-// With -soak it finds the peak of one load, stays at a share of it for long, and
-// says whether memory and the like were flat:
+// With -soak it finds the peak of one load, stays at a share of it for a long time,
+// and reports whether memory and other figures stayed flat:
 //
 //	go run ./test/bench -soak 30m -rate 0.8 -out soak.md
 //
-// With -fill it fills one server step by step and measures questions at each size:
+// With -fill it fills one server step by step and measures queries at each size:
 //
 //	go run ./test/bench -fill 1000000,5000000,20000000 -out fill.md
 package main
@@ -62,7 +62,7 @@ func main() {
 	}
 }
 
-// run makes all measurements, each load against a server of its own.
+// run makes all measurements, each load against its own server.
 func run(binary string, length, settle time.Duration, seed uint64) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| load | spans/s | requests/s | CPU µs/span, all in | a decoder's µs/span | bytes/span on disk | peak RSS MB | request p50 / p99 ms | throttled | lost |\n|---|---|---|---|---|---|---|---|---|---|\n")

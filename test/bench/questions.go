@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// questions asks a loaded server what its users ask, and returns a table of how
-// long the answers took.
+// questions sends typical queries to a loaded server and returns a table of their
+// response times.
 func questions(s *server, r *result) (string, error) {
 	answers, err := ask(r)
 	var b strings.Builder
@@ -23,7 +23,7 @@ func questions(s *server, r *result) (string, error) {
 	return b.String(), err
 }
 
-// ask asks each question many times and is its name and how long the answers took.
+// ask sends each query many times and returns its name and response times.
 func ask(r *result) (answers [][2]string, err error) {
 	client := &http.Client{}
 	window := fmt.Sprintf(`"StartTime":%d,"EndTime":%d`, r.began.Unix()-60, time.Now().Unix()+60)
@@ -78,7 +78,7 @@ func ask(r *result) (answers [][2]string, err error) {
 
 var order = regexp.MustCompile(`order-[0-9a-z]+`)
 
-// ordersOf is the orders of some traces, each of one trace alone.
+// ordersOf returns the orders of some traces; only one trace has each order.
 func ordersOf(client *http.Client, r *result) (orders []string, err error) {
 	for i := range min(50, len(r.ids)) {
 		h := hex.EncodeToString(r.ids[i*len(r.ids)/50%len(r.ids)][:])

@@ -8,21 +8,21 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// rulerTime is how long a ruler is held to the machine.
+// rulerTime is how long a ruler measures.
 const rulerTime = 500 * time.Millisecond
 
-// ruler is what a public decoder needs for the spans of a load, in µs a span.
-// Machines, and the minutes of one that is shared, differ by more than a change
-// to the server makes: what a span costs is compared as a multiple of this.
+// ruler measures a public decoder with the spans of a load, in µs a span. Machines,
+// and the minutes of a shared machine, differ by more than a change to the server
+// does, so the cost of a span is compared as a multiple of this.
 type ruler func(g *generator) (spans int, decode func() error)
 
-// protobufRuler is OpenTelemetry's own message, decoded by protobuf-go.
+// protobufRuler decodes OpenTelemetry's own message with protobuf-go.
 func protobufRuler(g *generator) (int, func() error) {
 	body, spans, _ := g.otlp(1000)
 	return spans, func() error { return proto.Unmarshal(body, &coltrace.ExportTraceServiceRequest{}) }
 }
 
-// jsonRuler is segment documents, decoded by encoding/json without a shape.
+// jsonRuler decodes segment documents with encoding/json, without a schema.
 func jsonRuler(g *generator) (int, func() error) {
 	var docs []string
 	spans := 0

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Addresses of the server under test; all on loopback, on ports that were free.
+// Addresses of the server under test; all on loopback, on free ports.
 var (
 	httpAddr = freePort()
 	udpAddr  = httpAddr
@@ -40,8 +40,8 @@ type server struct {
 	ready time.Duration
 }
 
-// start runs a server with further flags on an empty directory and waits until it
-// is ready.
+// start runs a server with an empty directory and the given flags, and waits until
+// it is ready.
 func start(binary string, flags ...string) (*server, error) {
 	data, err := os.MkdirTemp("", "fluoro-bench-")
 	if err != nil {
@@ -80,7 +80,7 @@ func (s *server) stop() error {
 	return s.cmd.Wait()
 }
 
-// cpu is the processor time the server has used.
+// cpu returns the processor time the server has used.
 func (s *server) cpu() (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
@@ -95,10 +95,10 @@ func (s *server) cpu() (time.Duration, error) {
 	return time.Duration(user+system) * 10 * time.Millisecond, err // clock ticks are 1/100 s on Linux
 }
 
-// peakMB is the most memory the server has had.
+// peakMB returns the maximum memory of the server so far.
 func (s *server) peakMB() float64 { return s.status("VmHWM:") }
 
-// status is a figure of /proc/PID/status in MB.
+// status returns a value of /proc/PID/status in MB.
 func (s *server) status(name string) float64 {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
@@ -114,11 +114,11 @@ func (s *server) status(name string) float64 {
 	return 0
 }
 
-// disk is how many bytes the data directory takes.
+// disk returns how many bytes the data directory takes.
 func (s *server) disk() (total int64) {
 	_ = filepath.WalkDir(s.data, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return nil // files come and go while the server merges
+			return nil // files appear and disappear while the server merges
 		}
 		if info, err := d.Info(); err == nil {
 			if st, ok := info.Sys().(*syscall.Stat_t); ok {

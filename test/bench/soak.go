@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// soak is a long load below the peak, and what the server looked like meanwhile.
+// soak is a long load below the peak, with samples of the server.
 type soak struct {
-	peakTime time.Duration // how long the peak is looked for
+	peakTime time.Duration // how long the search for the peak takes
 	length   time.Duration
 	rate     float64       // share of the peak
 	every    time.Duration // between samples
-	keep     string        // --retention-bytes: so that the disk can be flat, too
+	keep     string        // --retention-bytes: so that disk use can become flat, too
 	seed     uint64
 }
 
-// sample is the server at one moment. What it did is counted since the sample
-// before.
+// sample is the server at one moment. Rates cover the time since the previous
+// sample.
 type sample struct {
 	at                 time.Duration
-	rssMB, liveMB      float64 // live: what the last garbage collection left, about
+	rssMB, liveMB      float64 // live: the heap after the last garbage collection, approximately
 	diskMB             float64
 	cpu                float64 // cores
 	goroutines         int64
@@ -34,8 +34,8 @@ type sample struct {
 	byID, graph, pages []time.Duration
 }
 
-// run finds the peak, keeps the server at a share of it, and says whether it was
-// the same at the end as after the first third.
+// run finds the peak, keeps the server at a share of it, and reports whether the
+// figures at the end equal those after the first third.
 func (k soak) run(binary string) (string, error) {
 	s, err := start(binary, "--retention-bytes", k.keep)
 	if err != nil {
@@ -50,7 +50,7 @@ func (k soak) run(binary string) (string, error) {
 
 func (k soak) measure(s *server) (string, error) {
 	log.Printf("looking for the peak: %v", k.peakTime)
-	// With the questions of the soak, and when settling and merging have begun.
+	// With the queries of the soak, and after settling and merging have begun.
 	p := &pace{}
 	stop := make(chan struct{})
 	var group sync.WaitGroup
@@ -79,11 +79,11 @@ func (k soak) measure(s *server) (string, error) {
 	return k.table(peak, want, samples), errors.Join(err, p.failure())
 }
 
-// pace keeps several connections at one rate together.
+// pace keeps several connections together at one rate.
 type pace struct {
 	began     time.Time
 	perSecond float64
-	sent      atomic.Int64 // spans, those under way included
+	sent      atomic.Int64 // spans, including running requests
 
 	mu                 sync.Mutex
 	recent             [16]byte // a trace that was acknowledged
@@ -133,7 +133,7 @@ func (p *pace) send(stop chan struct{}, g *generator) {
 	}
 }
 
-// ask asks three questions every two seconds.
+// ask sends three queries every two seconds.
 func (p *pace) ask(stop chan struct{}) {
 	client := &http.Client{Transport: &http.Transport{}}
 	tick := time.NewTicker(2 * time.Second)
@@ -172,7 +172,7 @@ func (p *pace) ask(stop chan struct{}) {
 	}
 }
 
-// sample looks at the server until the time is over.
+// sample takes samples of the server until the time is over.
 func (k soak) sample(s *server, p *pace) ([]sample, error) {
 	var samples []sample
 	before, err := s.cpu()
@@ -211,7 +211,7 @@ func (k soak) sample(s *server, p *pace) ([]sample, error) {
 	return samples, nil
 }
 
-// trend is the slope of a line through some samples, a second, and their mean.
+// trend fits a line through samples and returns its slope, a second, and the mean.
 func trend(samples []sample, of func(sample) float64) (slope, mean float64) {
 	var t, y, ty, tt float64
 	n := float64(len(samples))
@@ -225,8 +225,7 @@ func trend(samples []sample, of func(sample) float64) (slope, mean float64) {
 	return slope, y / n
 }
 
-// flatShare is how much a figure may rise, by its trend, over the time that is
-// looked at.
+// flatShare is how much the trend of a figure may rise over the measured time.
 const flatShare = 0.1
 
 func (k soak) table(peak *result, want float64, samples []sample) string {

@@ -1,6 +1,6 @@
-// Walks through the console in Chromium as someone does who hunts a slow call.
-// Arguments: the server's address, the browser. Ends with 0 and one line a step,
-// or with what went wrong. Run by walk_test.go.
+// Walks through the console in Chromium as a user who looks for a slow call.
+// Arguments: the server's address, the browser. Prints one line per step and exits
+// with 0, or prints the error. Run by walk_test.go.
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
 import { readFileSync } from 'node:fs';
@@ -35,7 +35,7 @@ async function accessible(where) {
 let count = 0;
 const hex = (n, length) => n.toString(16).padStart(length, '0');
 
-// A shop: storefront calls orders, whose database is slow and at times fails.
+// A shop: storefront calls orders, whose database is slow and sometimes fails.
 function shop(failing) {
   const now = Date.now() / 1000 - 1;
   const trace_id = `1-${hex(Math.floor(now), 8)}-${hex(++count, 24)}`;

@@ -1,4 +1,4 @@
-"""Every operation that is built, through boto3 with nothing changed but the endpoint.
+"""Every operation, through boto3 with only the endpoint changed.
 
 Run by clients_test.go with the endpoint in AWS_ENDPOINT_URL_XRAY.
 """
@@ -13,7 +13,7 @@ import botocore.config
 import botocore.exceptions
 
 xray = boto3.client("xray")
-# Sends what boto3 itself would refuse.
+# Sends requests that boto3 itself would refuse.
 unchecked = boto3.client("xray", config=botocore.config.Config(parameter_validation=False))
 NOW = int(time.time())
 HOUR = {"StartTime": NOW - 3600, "EndTime": NOW + 60}
@@ -28,7 +28,7 @@ def put(*documents):
 
 
 def shop(n, **more):
-    """A front segment that calls a database and a table of DynamoDB."""
+    """A front segment that calls a database and a DynamoDB table."""
     return {
         "trace_id": trace_id(n), "id": "%016x" % (0xF0 + n), "name": "front", "start_time": NOW - 10.0, "end_time": NOW - 9.0 + n / 1000,
         "http": {"request": {"method": "GET", "url": "http://shop.example.com/cart"}, "response": {"status": 200}},

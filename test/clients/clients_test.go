@@ -1,5 +1,5 @@
-// Package clients_test asks the real binary through the clients that people
-// have: boto3 and Debian's AWS CLI, with an endpoint and nothing else changed.
+// Package clients_test queries the real binary through clients that people use:
+// boto3 and Debian's AWS CLI, with only the endpoint changed.
 package clients_test
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// account is an environment in which AWS clients work offline.
+// account returns an environment in which AWS clients work offline.
 func account(s *harness.Server) []string {
 	return append(os.Environ(), "AWS_ENDPOINT_URL_XRAY="+s.URL(""), "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY=secret",
 		"AWS_DEFAULT_REGION=us-east-1", "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1", "AWS_PAGER=")
@@ -28,7 +28,7 @@ func TestCorpus(t *testing.T) {
 	python(t, "corpus_test.py", "FLUORO_CORPUS="+filepath.Join(harness.Shared(t), "corpus"))
 }
 
-// python runs the tests of a file against a server of its own.
+// python runs the tests of a file against its own server.
 func python(t *testing.T, file string, env ...string) {
 	s := harness.Start(t)
 	cmd := exec.Command(filepath.Join(harness.Root(), ".cache", "venv", "bin", "python"), file)
@@ -42,7 +42,7 @@ func python(t *testing.T, file string, env ...string) {
 	}
 }
 
-// cli runs the AWS CLI and decodes what it prints.
+// cli runs the AWS CLI and decodes its output.
 func cli(t *testing.T, s *harness.Server, answer any, args ...string) (failure string) {
 	t.Helper()
 	cmd := exec.Command("/usr/bin/aws", append([]string{"xray", "--endpoint-url", s.URL(""), "--output", "json"}, args...)...)

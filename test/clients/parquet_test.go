@@ -16,10 +16,11 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// TestParquet asks DuckDB and pyarrow about the files of the real binary and
-// compares what they say with what the API says.
+// TestParquet queries the files of the real binary with DuckDB and pyarrow and
+// compares the results with the API's.
 func TestParquet(t *testing.T) {
-	// With little memory and long documents, a block is written when they settle.
+	// With little memory and long documents, traces are written to a block as soon
+	// as they settle.
 	s := harness.Start(t, "--memory", "128MB", "--settle", "1s")
 	now := time.Now().Unix()
 	const traces = 40

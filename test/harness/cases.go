@@ -13,18 +13,18 @@ import (
 	"testing"
 )
 
-// Case is a readable case of one rule, a JSON file: documents, a question and
-// the answer that the rule demands. The file's name is the rule's.
+// Case is a readable case of one rule, in a JSON file: documents, a question and the
+// answer that the rule demands. The file has the rule's name.
 //
-// Documents without trace_id belong to the trace "1-00000000-" + 24 zeros; times
-// are seconds. "received" says when each document was accepted, in seconds; all
-// together at 100 if absent. "window" restricts a graph to what was received from
-// its first second to before its last.
+// Documents without trace_id belong to the trace "1-00000000-" + 24 zeros; times are
+// seconds. "received" has the time at which each document was accepted, in seconds;
+// if absent, all are accepted together at 100. "window" restricts a graph to the
+// receipts from its first second until before its last.
 //
-// The question "summary", "documents" or "graph" is about the first document's
-// trace, or the graph of all. Any other is the path of an operation, asked with
-// "request" and answered with "status", 200 if absent; only a server can answer
-// those.
+// The questions "summary" and "documents" ask about the first document's trace,
+// "graph" about the graph of all. Any other question is the path of an operation,
+// called with "request" and answered with "status", 200 if absent; only a server can
+// answer it.
 type Case struct {
 	Name      string            `json:"-"`
 	Rule      string            `json:"rule"`
@@ -38,7 +38,7 @@ type Case struct {
 	Answer    json.RawMessage   `json:"answer"`
 }
 
-// DefaultTrace is the trace of documents that name none.
+// DefaultTrace is the trace of documents without a trace id.
 const DefaultTrace = "1-00000000-000000000000000000000000"
 
 // Cases reads all cases of a directory.
@@ -68,13 +68,13 @@ func Cases(t testing.TB, dir string) []*Case {
 	return out
 }
 
-// whole are the members whose own members must all be expected: of other objects
-// an answer names what matters.
+// whole are the objects whose members must all be expected; of other objects, an
+// answer lists only the relevant members.
 var whole = []string{"services", "edges", "annotations", "responses", "durations", "ages"}
 
-// Differences lists where got differs from want. Lists must be alike, objects may
+// Differences lists where got differs from want. Lists must be equal, objects may
 // have more members than want, and the text "absent" stands for a missing member.
-// Numbers may differ by a microsecond: recordings are no finer.
+// Numbers may differ by a microsecond, the precision of recordings.
 func Differences(path string, got, want any) []string {
 	switch want := want.(type) {
 	case map[string]any:

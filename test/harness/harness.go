@@ -1,6 +1,5 @@
-// Package harness starts the real binary for black-box tests and asks it
-// questions through the wire. The binary is $FLUORO_BIN, or built once per test
-// package.
+// Package harness starts the real binary for black-box tests and sends it requests
+// over the network. The binary is $FLUORO_BIN, or built once per test package.
 package harness
 
 import (
@@ -33,14 +32,14 @@ type Server struct {
 	log *buffer
 }
 
-// Root is the repository's root directory.
+// Root returns the repository's root directory.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Shared is the directory with corpora. Without one the test is skipped; in CI
-// it fails.
+// Shared returns the directory with corpora. If it is missing, the test is skipped;
+// in CI it fails.
 func Shared(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("FLUORO_SHARED")
@@ -73,7 +72,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return bin, nil
 })
 
-// Binary is the path of the binary under test.
+// Binary returns the path of the binary under test.
 func Binary(t testing.TB) string {
 	t.Helper()
 	bin, err := build()
@@ -83,7 +82,7 @@ func Binary(t testing.TB) string {
 	return bin
 }
 
-// FreePort is a TCP and UDP port of 127.0.0.1 that was free a moment ago.
+// FreePort returns a TCP and UDP port of 127.0.0.1 that was free a moment ago.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	for range 100 {
@@ -103,8 +102,8 @@ func FreePort(t testing.TB) string {
 	return ""
 }
 
-// Start runs a server on an empty directory with further flags; it is stopped
-// when the test ends.
+// Start runs a server with an empty directory and the given flags. It stops when the
+// test ends.
 func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	s := &Server{t: t, Data: filepath.Join(t.TempDir(), "data")}
@@ -116,7 +115,7 @@ func Start(t testing.TB, flags ...string) *Server {
 	return s
 }
 
-// Args are the arguments that Start runs the binary with.
+// Args returns the arguments with which Start runs the binary.
 func (s *Server) Args(flags ...string) []string {
 	return append([]string{"serve", "--data", s.Data, "--http", s.HTTP, "--udp", s.UDP, "--otlp-grpc", s.GRPC, "--otlp-http", s.OTLP}, flags...)
 }
@@ -155,7 +154,7 @@ func (s *Server) Stop() {
 	s.cmd = nil
 }
 
-// Kill ends the server with SIGKILL, as a crash would.
+// Kill ends the server with SIGKILL, like a crash.
 func (s *Server) Kill() {
 	s.t.Helper()
 	_ = s.cmd.Process.Kill()
@@ -175,13 +174,13 @@ func (s *Server) wait(limit time.Duration) error {
 	}
 }
 
-// PID is the server's process id.
+// PID returns the server's process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Log is what the server has printed so far.
+// Log returns the server's output so far.
 func (s *Server) Log() string { return s.log.String() }
 
-// URL is the address of a path on the main port.
+// URL returns the address of a path on the main port.
 func (s *Server) URL(path string) string { return "http://" + s.HTTP + path }
 
 // Post sends JSON to an operation's path and returns status, headers and body.
@@ -206,7 +205,7 @@ func (s *Server) Post(path string, body any) (int, http.Header, []byte) {
 	return res.StatusCode, res.Header, answer
 }
 
-// Ask is Post into an answer; any status but 200 fails the test.
+// Ask calls Post and decodes the answer; any status but 200 fails the test.
 func (s *Server) Ask(path string, body, answer any) {
 	s.t.Helper()
 	status, _, b := s.Post(path, body)
@@ -228,7 +227,7 @@ func (s *Server) Put(docs ...string) {
 	}
 }
 
-// Metric is the value of one series of /metrics, 0 if it is not there.
+// Metric returns the value of one series of /metrics, 0 if it is absent.
 func (s *Server) Metric(series string) float64 {
 	s.t.Helper()
 	res, err := http.Get(s.URL("/metrics"))
@@ -274,7 +273,7 @@ type Node struct {
 	Subsegments []*Node        `json:"subsegments"`
 }
 
-// Each calls f for the node and everything below it.
+// Each calls f for the node and all nodes below it.
 func (n *Node) Each(f func(*Node)) {
 	f(n)
 	for _, s := range n.Subsegments {
@@ -282,7 +281,8 @@ func (n *Node) Each(f func(*Node)) {
 	}
 }
 
-// Trace returns the documents of a trace by BatchGetTraces; nil if there is none.
+// Trace returns the documents of a trace, by BatchGetTraces; nil if it does not
+// exist.
 func (s *Server) Trace(id string) []*Node {
 	s.t.Helper()
 	var answer struct {
@@ -302,7 +302,7 @@ func (s *Server) Trace(id string) []*Node {
 	return out
 }
 
-// Summary is a part of what GetTraceSummaries says.
+// Summary has some members of a summary in GetTraceSummaries.
 type Summary struct {
 	Id                              string
 	Duration, ResponseTime          *float64
@@ -318,13 +318,12 @@ type Summary struct {
 	}
 }
 
-// Summaries lists all traces that a filter selects and that were received in the
-// last hour.
+// Summaries lists all traces received in the last hour that match a filter.
 func (s *Server) Summaries(filter string) []Summary {
 	s.t.Helper()
 	var out []Summary
 	token := any(nil)
-	now := time.Now() // a token is good for the window it was made for
+	now := time.Now() // a token is valid only for its window
 	for {
 		var answer struct {
 			TraceSummaries []Summary

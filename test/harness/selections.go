@@ -11,20 +11,20 @@ import (
 	"testing"
 )
 
-// Selection is an expression and the names of the traces that it selects, sorted.
+// Selection is an expression and the sorted names of the traces that it selects.
 type Selection struct {
 	Expression string
 	Want       []string
 }
 
-// NamesGroup says whether the expression names a group that only package filter's
-// tests have: not Default, and not the unknown one.
+// NamesGroup reports whether the expression names a group that exists only in
+// package filter's tests: not Default, and not the unknown one.
 func (s Selection) NamesGroup() bool {
 	return strings.Contains(strings.ToLower(s.Expression), "group.") && !strings.Contains(s.Expression, "Default") && !strings.Contains(s.Expression, "unknown")
 }
 
-// SelectionTraces reads the named traces of package filter: the documents of
-// each, in short spelling made whole, all with the trace id that id gives them.
+// SelectionTraces reads the named traces of package filter's tests: the documents of
+// each, with short spellings expanded, and with the trace id that id returns.
 func SelectionTraces(t testing.TB, id func(name string) string) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
@@ -49,9 +49,9 @@ func SelectionTraces(t testing.TB, id func(name string) string) map[string][]str
 	return out
 }
 
-// Selections reads package filter's expressions with what each selects of those
-// traces: lines of "expression => names". A name may be that of a set ("let name =
-// names"); -name takes away.
+// Selections reads package filter's expressions and the traces that each selects:
+// lines of "expression => names". A name may be a set ("let name = names"); -name
+// subtracts.
 func Selections(t testing.TB) []Selection {
 	t.Helper()
 	all := slices.Sorted(maps.Keys(SelectionTraces(t, func(string) string { return "" })))
@@ -90,11 +90,11 @@ func Selections(t testing.TB) []Selection {
 	return out
 }
 
-// Refusal is an expression that is none, and the error that says so.
+// Refusal is an invalid expression and its error.
 type Refusal struct{ Expression, Error string }
 
-// Refusals reads package filter's: an expression, and below it
-// "  line:position reason".
+// Refusals reads package filter's refusals: an expression, and below it "
+// line:position reason".
 func Refusals(t testing.TB) []Refusal {
 	t.Helper()
 	list := selectionLines(t, "refuse.txt")
@@ -107,8 +107,8 @@ func Refusals(t testing.TB) []Refusal {
 	return out
 }
 
-// selectionLines are the lines that are no comments and not blank. ⏎ in them
-// stands for a line break.
+// selectionLines returns the lines that are neither comments nor blank. ⏎ stands for
+// a line break.
 func selectionLines(t testing.TB, name string) []string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(Root(), "internal", "filter", "testdata", name))

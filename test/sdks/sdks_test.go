@@ -1,5 +1,5 @@
-// Package sdks_test runs small applications with the official SDKs against the
-// real binary: nothing but their usual settings says where traces go.
+// Package sdks_test runs small applications with the official SDKs against the real
+// binary. Only the SDKs' usual settings tell where to send traces.
 package sdks_test
 
 import (
@@ -28,7 +28,7 @@ func downstream(t *testing.T) string {
 	return s.URL + "/price"
 }
 
-// serve starts an application that prints its port, and is its address.
+// serve starts an application that prints its port, and returns its address.
 func serve(t *testing.T, s *harness.Server, env []string, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -50,7 +50,7 @@ func serve(t *testing.T, s *harness.Server, env []string, name string, args ...s
 	return "http://127.0.0.1:" + strings.TrimSpace(port)
 }
 
-// run runs a program that prints a trace id at last, and is the id.
+// run runs a program that prints a trace id last, and returns the id.
 func run(t *testing.T, s *harness.Server, env []string, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -68,7 +68,7 @@ func run(t *testing.T, s *harness.Server, env []string, name string, args ...str
 	return lines[len(lines)-1]
 }
 
-// testLog passes a program's messages on to the test's log.
+// testLog forwards a program's messages to the test's log.
 type testLog struct{ t *testing.T }
 
 func (l *testLog) Write(b []byte) (int, error) {
@@ -82,7 +82,7 @@ func tool(elements ...string) string {
 	return filepath.Join(append([]string{harness.Root(), ".cache"}, elements...)...)
 }
 
-// get calls an application as a caller does that is traced itself.
+// get calls an application as a traced caller does.
 func get(t *testing.T, url, header string, status int) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, url, nil)
@@ -102,7 +102,7 @@ func get(t *testing.T, url, header string, status int) {
 	}
 }
 
-// entities waits until a trace has all the named entities, and is those by name.
+// entities waits until a trace has all named entities, and returns them by name.
 func entities(t *testing.T, s *harness.Server, id string, names ...string) map[string]*harness.Node {
 	t.Helper()
 	found := map[string]*harness.Node{}
@@ -125,7 +125,7 @@ func entities(t *testing.T, s *harness.Server, id string, names ...string) map[s
 	return found
 }
 
-// newRoot is a fresh trace id and the header that carries it.
+// newRoot returns a fresh trace id and the header that carries it.
 func newRoot(n int) (id, header string) {
 	id = fmt.Sprintf("1-%08x-%024x", time.Now().Unix(), 0xabc000+n)
 	return id, "Root=" + id + ";Sampled=1"
@@ -169,7 +169,7 @@ func TestXRayPython_flask(t *testing.T) {
 	}
 }
 
-// With the rules of the service an SDK starts at once and samples by them.
+// With the service's rules, an SDK starts at once and samples by them.
 func TestXRayPython_centralSampling(t *testing.T) {
 	centralSampling(t, "orders-python", "/orders/1", tool("venv", "bin", "python"), "python/xray_app.py")
 }
@@ -182,9 +182,9 @@ func TestXRayGo_centralSampling(t *testing.T) {
 	centralSampling(t, "stock-go", "/stock/1", tool("bin", "go-app"), "xray-central", "127.0.0.1:0")
 }
 
-// centralSampling calls an application until a segment says that a rule of the
-// service chose it: Default, then one for this application. Until an SDK has
-// polled it goes by rules of its own.
+// centralSampling calls an application until a segment shows that a rule of the
+// service chose it: first Default, then a rule for this application. Until its first
+// poll, an SDK uses its own rules.
 func centralSampling(t *testing.T, service, path, name string, args ...string) {
 	for _, rule := range []string{"Default", "all of " + service} {
 		t.Run(rule, func(t *testing.T) {
@@ -207,7 +207,7 @@ func centralSampling(t *testing.T, service, path, name string, args ...string) {
 				}
 				return false
 			})
-			// Ten seconds after it started, it reports.
+			// Ten seconds after its start it reports.
 			harness.Eventually(t, "a report that is answered", func() bool {
 				get(t, url+path, "", 200)
 				return s.Metric(`fluoro_api_request_seconds_count{operation="GetSamplingTargets",status="OK"}`) > 0
@@ -283,7 +283,7 @@ func TestOTelPython(t *testing.T) {
 }
 
 // Two services with the SDKs for JavaScript and Python and their instrumentations,
-// in one trace: each has its node, and so has what each of them calls.
+// in one trace: each has its node, and so has each service that they call.
 func TestOTelNode_callsPython(t *testing.T) {
 	for _, protocols := range [][2]string{{"grpc", "http/protobuf"}, {"http/protobuf", "grpc"}, {"http/json", "http/protobuf"}} {
 		t.Run(strings.Join(protocols[:], " and "), func(t *testing.T) {
@@ -333,8 +333,8 @@ func TestOTelNode_callsPython(t *testing.T) {
 	}
 }
 
-// Client and server share an id in what Zipkin's SDK reports: both are there, each
-// in its service, the server with what it did below it and the 503 it answered.
+// Client and server share an id in reports of Zipkin's SDK: both are shown, each in
+// its service, the server with its own subsegments and its status 503.
 func TestZipkin_sharedIDs(t *testing.T) {
 	for _, first := range []string{"zipkin-caller", "zipkin-callee"} {
 		t.Run(first, func(t *testing.T) {
@@ -365,8 +365,8 @@ func TestZipkin_sharedIDs(t *testing.T) {
 	}
 }
 
-// edges counts the calls of each edge of a trace's graph, by the names of both ends; the
-// client has none.
+// edges counts the calls of each edge of a trace's graph, by the names of both ends;
+// the client has no name.
 func edges(s *harness.Server, id string) map[string]int {
 	var graph struct {
 		Services []struct {
@@ -379,7 +379,7 @@ func edges(s *harness.Server, id string) map[string]int {
 		}
 	}
 	if status, _, body := s.Post("/TraceGraph", map[string]any{"TraceIds": []string{id}}); status != http.StatusOK || json.Unmarshal(body, &graph) != nil {
-		return nil // nothing of the trace is there yet
+		return nil // nothing of the trace has arrived yet
 	}
 	names := map[int]string{}
 	for _, n := range graph.Services {
@@ -415,7 +415,7 @@ func TestOTelGo(t *testing.T) {
 }
 
 // The stock daemon forwards datagrams to our endpoint, reports its telemetry, and
-// proxies the calls for sampling.
+// proxies the sampling calls.
 func TestXRayDaemon(t *testing.T) {
 	s := harness.Start(t)
 	addr := harness.FreePort(t)
@@ -444,8 +444,8 @@ func TestXRayDaemon(t *testing.T) {
 	entities(t, s, id, "stock-go", "price")
 }
 
-// The AWS SDK for JavaScript knows the exceptions by their classes; those for Go
-// and Python are asked elsewhere (internal/present/api, test/clients).
+// The AWS SDK for JavaScript recognises the exceptions by their classes. Other tests
+// cover the SDKs for Go and Python (internal/present/api, test/clients).
 func TestNodeClientErrors(t *testing.T) {
 	s := harness.Start(t)
 	cmd := exec.Command("node", "node/errors.js")

@@ -77,8 +77,8 @@ func TestConsoleSeries(t *testing.T) {
 		}
 	}
 	fetchJSON(t, s, "/console/api/compare?start=900&end=1200&filter=fault&against=ok&top=2", &compared)
-	// One of one against none of two: z is 1/sqrt(2/9 * 3/2) = 1.732; equals are
-	// ordered by value.
+	// One of one against none of two: z is 1/sqrt(2/9 * 3/2) = 1.732; equal scores
+	// are in order of value.
 	if d := compared.Differences; len(d) != 2 || d[0].Attribute != "status" || d[0].Value != "200" || d[1].Value != "500" || d[1].Score < 1.73 || d[1].Score > 1.74 {
 		t.Errorf("differences: %+v", d)
 	}
@@ -111,7 +111,7 @@ func TestConsoleSeries(t *testing.T) {
 	}
 }
 
-// What is not indexed is found too, whatever its case, page by page.
+// Members that are not indexed are found too, case-insensitive, page by page.
 func TestConsoleSearch(t *testing.T) {
 	s := harness.Start(t)
 	older, a := numbered(1000, `,"metadata":{"default":{"order":"Needle-1"}}`)
@@ -138,8 +138,8 @@ func TestConsoleSearch(t *testing.T) {
 	}
 }
 
-// Services and edges are counted by their own segments and calls; a comparison
-// without a second filter is with the rest; search knows members and values.
+// Services and edges count their own segments and calls; a comparison without a
+// second filter uses the rest; search finds members and values.
 func TestConsoleAnalytics_ofOneSystem(t *testing.T) {
 	s := harness.Start(t)
 	for n := range 4 {

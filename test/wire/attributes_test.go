@@ -16,7 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// attribute is an OTLP/JSON KeyValue: value is a string, bool, int or float64.
+// attribute returns an OTLP/JSON KeyValue: value is a string, bool, int or float64.
 func attribute(key string, value any) map[string]any {
 	v := map[string]any{}
 	switch x := value.(type) {
@@ -39,7 +39,7 @@ func resourceOf(service string, more ...any) []any {
 	return append([]any{attribute("service.name", service)}, more...)
 }
 
-// sendSpan sends the SERVER span number n and returns the id of its trace.
+// sendSpan sends SERVER span number n and returns its trace id.
 func sendSpan(t *testing.T, s *harness.Server, n int, resource, attributes []any) string {
 	t.Helper()
 	id := fmt.Sprintf("%032x", n+1)
@@ -119,9 +119,9 @@ func attributeCases(odd, one, two, three string) []attributeCase {
 	}
 }
 
-// Every scalar attribute of spans and resources is an annotation for search, by
-// the name and the type it was sent with, while its trace is open, once it is
-// settled, and after a restart (issue 14, lines 11 and 12).
+// Every scalar attribute of spans and resources is an annotation for search, with
+// its original name and type: while its trace is open, after it settled, and after a
+// restart (issue 14, lines 11 and 12).
 func TestAttributes_areFound(t *testing.T) {
 	s := harness.Start(t, "--settle", "300ms")
 	odd := "a b=c<d~e\"f]g\\h é 日本"
@@ -185,7 +185,7 @@ func TestAttributes_areFound(t *testing.T) {
 			t.Errorf("%s is not among the attributes %v", want, facets.Values)
 		}
 	}
-	// The document is that of X-Ray: nothing is an annotation that a span does not list.
+	// The document is X-Ray's: only attributes that a span lists are annotations.
 	for _, d := range documents(t, s, one) {
 		if _, has := d["annotations"]; has || !strings.Contains(fmt.Sprint(d["metadata"]), "tenant") {
 			t.Errorf("document %v", d)
@@ -193,7 +193,7 @@ func TestAttributes_areFound(t *testing.T) {
 	}
 }
 
-// A setting leaves attributes out, or gives what X-Ray does.
+// A setting excludes attributes, or makes search work as in X-Ray.
 func TestAttributes_setting(t *testing.T) {
 	listed := map[string]any{"key": "aws.xray.annotations", "value": map[string]any{"arrayValue": map[string]any{"values": []any{map[string]any{"stringValue": "tenant"}}}}}
 	for setting, want := range map[string]map[string]int{
@@ -217,13 +217,13 @@ func TestAttributes_setting(t *testing.T) {
 	}
 }
 
-// What is over the budget of keys or values is found all the same, and told.
+// Keys and values over the budget are found, too, and reported.
 func TestAttributes_overTheBudget(t *testing.T) {
 	s := harness.Start(t, "--annotation-keys", "6", "--annotation-values", "20", "--settle", "200ms")
 	const n = 200
 	for i := range n {
 		sendSpan(t, s, i, resourceOf("shop"), []any{attribute("request", fmt.Sprintf("r-%d", i)), attribute("tier", "gold"), attribute(fmt.Sprintf("key %d", i%20), i)})
-		if i == n/2 { // so that what is over the budget is in a block of its own, too
+		if i == n/2 { // so that a block without earlier values is over the budget, too
 			harness.Eventually(t, "all are settled", func() bool { return s.Metric("fluoro_store_open_traces") == 0 })
 		}
 	}
@@ -256,7 +256,8 @@ func TestAttributes_overTheBudget(t *testing.T) {
 	}
 }
 
-// Another choice of attributes holds for what was settled with an earlier one, too.
+// A changed choice of attributes also applies to traces that settled under the
+// earlier one.
 func TestAttributes_settingIsChanged(t *testing.T) {
 	s := harness.Start(t, "--search-attributes", "listed", "--settle", "200ms")
 	sendSpan(t, s, 0, resourceOf("shop"), []any{attribute("tenant", "x"), attribute("plan", "gold")})

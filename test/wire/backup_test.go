@@ -34,8 +34,8 @@ func mustRun(t *testing.T, args ...string) string {
 	return out
 }
 
-// A backup that is made under load has all that was acknowledged before it began,
-// settings included, and a server starts on what is restored of it.
+// A backup made under load contains everything acknowledged before it began,
+// settings included, and a server starts on the restored directory.
 func TestBackup_underLoad(t *testing.T) {
 	s := harness.Start(t, "--settle", "100ms")
 	var group struct{ Group struct{ GroupARN string } }
@@ -74,7 +74,8 @@ func TestBackup_underLoad(t *testing.T) {
 	if got.Group.FilterExpression != "fault" {
 		t.Errorf("the group has filter %q", got.Group.FilterExpression)
 	}
-	// The directory is taken: neither is it restored over, nor backed up under the server.
+	// The directory is in use: it can neither be restored over nor backed up from
+	// outside.
 	if out, code := fluoro(t, "restore", "--from", file, "--data", data); code != 1 || !strings.Contains(out, "not empty") {
 		t.Errorf("restore over data: exit %d, %q", code, out)
 	}

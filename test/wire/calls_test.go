@@ -15,7 +15,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// otlpAttributes are attributes as OTLP/JSON has them.
+// otlpAttributes makes attributes of OTLP/JSON.
 func otlpAttributes(pairs ...any) []any {
 	out := []any{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -41,15 +41,15 @@ func otlpAttributes(pairs ...any) []any {
 	return out
 }
 
-// callSpan is a span of kind CLIENT (3) or PRODUCER (4) and what its callee's node
-// must be.
+// callSpan is a span of kind CLIENT (3) or PRODUCER (4) and the expected node of its
+// callee.
 type callSpan struct {
 	node, name string
 	kind       int
 	attributes []any
 }
 
-// callees are calls in old and new semantic conventions, several to each callee.
+// callees are calls in old and new semantic conventions, several for each callee.
 var callees = func() (list []callSpan) {
 	add := func(node, name string, kind int, pairs ...any) {
 		list = append(list, callSpan{node, name, kind, otlpAttributes(pairs...)})
@@ -97,7 +97,7 @@ type callingTrace struct {
 	calls []callSpan
 }
 
-// send sends the spans of the trace in random order and in random batches.
+// send sends the spans of the trace in random order and random batches.
 func (c callingTrace) send(t *testing.T, s *harness.Server, random *rand.Rand) {
 	t.Helper()
 	span := func(n, kind int, name string, attributes []any) map[string]any {
@@ -121,7 +121,7 @@ func (c callingTrace) send(t *testing.T, s *harness.Server, random *rand.Rand) {
 	}
 }
 
-// postSpans sends ResourceSpans as OTLP/JSON; all must be taken.
+// postSpans sends ResourceSpans as OTLP/JSON; all must be accepted.
 func postSpans(t *testing.T, s *harness.Server, resourceSpans []any) {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{"resourceSpans": resourceSpans})
@@ -139,8 +139,8 @@ func postSpans(t *testing.T, s *harness.Server, resourceSpans []any) {
 	}
 }
 
-// graphNodes counts the calls to each node below a service, as the edges that lead to it
-// say.
+// graphNodes counts the calls to each node below a service, on the edges that lead
+// to it.
 func graphNodes(t *testing.T, services []graphService, from string) map[string]int {
 	t.Helper()
 	byReference, out := map[int]string{}, map[string]int{}
@@ -171,9 +171,9 @@ type graphService struct {
 	}
 }
 
-// Callees of spans: one node each, whatever the operation and the version of the
-// semantic conventions, in all answers; the same before the trace settles, after,
-// and after a restart.
+// Each callee of spans is one node, whatever the operation and the version of the
+// semantic conventions, in all answers: before the trace settles, after, and after a
+// restart.
 func TestCallees(t *testing.T) {
 	flags := []string{"--settle", "300ms", "--udp", "off", "--otlp-grpc", "off"}
 	s := harness.Start(t, flags...)
@@ -252,7 +252,7 @@ func TestCallees(t *testing.T) {
 		}
 	}
 	for seed := range uint64(2) {
-		if seed > 0 { // sent again in another order: nothing new
+		if seed > 0 { // sent again in another order: nothing changes
 			s.Restart(flags...)
 		}
 		callingTrace{strings.ReplaceAll(id[2:], "-", ""), at, callees}.send(t, s, rand.New(rand.NewPCG(seed, 1)))
@@ -268,7 +268,7 @@ func TestCallees(t *testing.T) {
 	check("after a restart")
 }
 
-// differences says in one line where counts differ.
+// differences describes in one line where counts differ.
 func differences(got, want map[string]int) string {
 	var out []string
 	for k, n := range want {
@@ -285,8 +285,8 @@ func differences(got, want map[string]int) string {
 	return strings.Join(out, "; ")
 }
 
-// A call that is all that a script sends leads to its callee, too, not to a node of the
-// operation's name.
+// Even a call that is the only span of a script leads to its callee, not to a node
+// with the operation's name.
 func TestCallees_ofASingleCall(t *testing.T) {
 	s := harness.Start(t, "--udp", "off", "--otlp-grpc", "off")
 	for i, c := range callees {

@@ -24,13 +24,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// The node that counts the services which a graph does not tell apart.
+// The node that counts the folded services of a graph.
 const (
 	otherName = "other services"
 	otherType = "fluoro::other"
 )
 
-// distinct is how many names each case sends; $FLUORO_NAMES sets another number.
+// distinct returns how many names each case sends; $FLUORO_NAMES sets another number.
 func distinct(t *testing.T, n int) int {
 	t.Helper()
 	if v := os.Getenv("FLUORO_NAMES"); v != "" {
@@ -46,7 +46,7 @@ func textAttribute(key, value string) *common.KeyValue {
 	return &common.KeyValue{Key: key, Value: &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: value}}}
 }
 
-// spansOf are some spans of one trace of a service, the first the parent of the
+// spansOf makes some spans of one trace of a service; the first is the parent of the
 // others.
 func (o *overload) spansOf(service string, spans ...*otlptrace.Span) *otlptrace.ResourceSpans {
 	id, _ := o.traceID()
@@ -72,7 +72,7 @@ func client(name string, attributes ...*common.KeyValue) *otlptrace.Span {
 	return &otlptrace.Span{Name: name, Kind: otlptrace.Span_SPAN_KIND_CLIENT, Attributes: attributes}
 }
 
-// fill sends n resources, some hundred in a request, until all are acknowledged.
+// fill sends n resources, some hundred per request, until all are acknowledged.
 func (o *overload) fill(t *testing.T, n int, one func(i int) []*otlptrace.ResourceSpans) {
 	t.Helper()
 	const many = 500
@@ -135,8 +135,8 @@ type graphNode struct {
 	}
 }
 
-// graph is the graph of the last hour, all pages of it. A merge in between may change
-// which services are told apart: then it begins anew.
+// graph returns all pages of the graph of the last hour. If a merge in between
+// changes which services are kept, it begins anew.
 func graph(t *testing.T, s *harness.Server) (nodes []graphNode, pages int) {
 	t.Helper()
 	start, end := time.Now().Add(-time.Hour).Unix(), time.Now().Add(time.Hour).Unix()
@@ -169,8 +169,8 @@ func graph(t *testing.T, s *harness.Server) (nodes []graphNode, pages int) {
 	}
 }
 
-// eight asks for a graph eight times at once. Those for which there is no room are
-// told to try again.
+// eight requests a graph eight times at once. Requests without room are told to try
+// again.
 func eight(t *testing.T, s *harness.Server) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -197,16 +197,15 @@ func eight(t *testing.T, s *harness.Server) {
 	}
 }
 
-// Whatever senders make a name of, and however many: memory stays bounded, graphs
-// tell the most frequent services apart and count all, and traces are found by each
-// name.
+// However many names senders use, and wherever: memory stays bounded, graphs keep
+// the most frequent services and count all, and every name finds its traces.
 func TestCardinality_isBounded(t *testing.T) {
 	const memoryMB = 256
 	for _, c := range []struct {
 		name  string
 		n     int
 		one   func(o *overload, i int) []*otlptrace.ResourceSpans
-		total func(n int) int64 // of what nodes count that are no clients
+		total func(n int) int64 // the expected count of all nodes except clients
 		find  func(i int) string
 	}{
 		{"services", 100_000, func(o *overload, i int) []*otlptrace.ResourceSpans {
@@ -271,7 +270,7 @@ func TestCardinality_isBounded(t *testing.T) {
 	}
 }
 
-// countAll is how many observations all nodes count that are no clients.
+// countAll returns the number of observations that all nodes count, except clients.
 func countAll(nodes []graphNode, _ int) (total int64) {
 	for _, n := range nodes {
 		if n.SummaryStatistics != nil {
@@ -281,8 +280,8 @@ func countAll(nodes []graphNode, _ int) (total int64) {
 	return total
 }
 
-// What is over the limit is told where an operator looks: metrics, the status page
-// and the log; and who is frequent keeps a node of its own.
+// Folded names are reported where operators look: metrics, the status page and the
+// log; and a frequent service keeps its own node.
 func TestCardinality_isTold(t *testing.T) {
 	s := harness.Start(t, "--memory", "128MB", "--settle", "200ms")
 	o := &overload{s: s}
@@ -344,7 +343,8 @@ func TestCardinality_isTold(t *testing.T) {
 	if log := s.Log(); strings.Count(log, otherName) != 1 {
 		t.Errorf("the log does not say it once: %s", log)
 	}
-	// Deleted and continued traces leave the totals right, whatever node they were counted in.
+	// Deletions and continued traces keep the totals correct, whichever node counted
+	// the traces.
 	s.Stop()
 	s.Restart("--memory", "128MB", "--settle", "200ms")
 	if again, _ := graph(t, s); countAll(again, 0) != int64(n) {
@@ -352,7 +352,7 @@ func TestCardinality_isTold(t *testing.T) {
 	}
 }
 
-// Many questions about one large trace do not have it in memory many times.
+// Many queries about one large trace do not load it into memory many times.
 func TestCardinality_largeTrace(t *testing.T) {
 	const memoryMB = 256
 	for _, c := range []struct {

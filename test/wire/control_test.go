@@ -21,14 +21,14 @@ type shownGroup struct {
 	InsightsConfiguration struct{ InsightsEnabled, NotificationsEnabled bool }
 }
 
-// apiError is the answer to a request that Fluoro refuses: the HTTP status, the
-// exception, and a word of its text.
+// apiError is the answer to a refused request: the HTTP status, the exception, and a
+// word in its text.
 type apiError struct {
 	status          int
 	exception, word string
 }
 
-// refusedAs checks that Fluoro refuses a request, and returns the answer's headers.
+// refusedAs checks that a request is refused, and returns the answer's headers.
 func refusedAs(t *testing.T, s *harness.Server, path string, body any, want apiError) http.Header {
 	t.Helper()
 	got, header, b := s.Post(path, body)
@@ -46,7 +46,7 @@ func policyOf(effect string) string {
 	return `{"Version":"2012-10-17","Statement":[` + fmt.Sprintf(statement, effect) + `]}`
 }
 
-// Control-plane records are there after a crash, as they were answered.
+// Answered control-plane changes survive a crash.
 func TestControl_survivesACrash(t *testing.T) {
 	s := harness.Start(t, "--region", "eu-west-1")
 	var made struct{ Group shownGroup }
@@ -130,8 +130,8 @@ func TestControl_refusals(t *testing.T) {
 	refusedAs(t, s, "/PutEncryptionConfig", m{"Type": "KMS"}, apiError{400, "InvalidRequestException", "KeyId"})
 }
 
-// There are no insights: what asks for one is refused, what lists them is empty,
-// and both are held to the rules.
+// There are no insights: requests for one are refused, lists are empty, and both are
+// validated.
 func TestControl_insights(t *testing.T) {
 	s := harness.Start(t)
 	now, day := time.Now().Unix(), int64(24*60*60)
@@ -159,7 +159,7 @@ func TestControl_insights(t *testing.T) {
 	}
 }
 
-// Of requests that make the same thing at the same time one succeeds.
+// Of concurrent requests that create the same resource, one succeeds.
 func TestControl_concurrentRequests(t *testing.T) {
 	s := harness.Start(t)
 	var mu sync.Mutex
@@ -192,8 +192,8 @@ func TestControl_concurrentRequests(t *testing.T) {
 	}
 }
 
-// A file that is damaged does not stop the server: traces are taken and served, and
-// what needs a record says why there is none. The file is not touched.
+// A damaged file does not stop the server: it receives and serves traces, and
+// requests that need a record get the reason. The file is not changed.
 func TestControl_damagedFile(t *testing.T) {
 	s := harness.Start(t)
 	s.Stop()

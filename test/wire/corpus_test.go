@@ -1,5 +1,5 @@
-// Package wire_test sends the real binary what real clients sent, what hostile
-// ones would, and takes its process down in every way.
+// Package wire_test sends the real binary the requests of real and of hostile
+// clients, and ends its process in every way.
 package wire_test
 
 import (
@@ -50,15 +50,15 @@ func glob(t *testing.T, pattern string) []string {
 
 type refusal struct{ Id, ErrorCode, Message string }
 
-// put sends documents and is what was refused.
+// put sends documents and returns the refusals.
 func put(s *harness.Server, docs ...string) []refusal {
 	var answer struct{ UnprocessedTraceSegments []refusal }
 	s.Ask("/TraceSegments", map[string]any{"TraceSegmentDocuments": docs}, &answer)
 	return answer.UnprocessedTraceSegments
 }
 
-// Documents of the developer guide and of translators' tests: taken and given
-// back as they were, or refused for what their index names.
+// Documents of the developer guide and of translators' tests are accepted and
+// returned unchanged, or refused for the reason in their index.
 func TestCorpus_documents(t *testing.T) {
 	refused := map[string]string{
 		"custom-subsegment-with-metadata":          "MissingTraceId",
@@ -90,7 +90,7 @@ func TestCorpus_documents(t *testing.T) {
 				t.Fatalf("refused: %+v", got)
 			}
 			if sent["type"] == "subsegment" {
-				return // shown once its parent is there
+				return // shown once its parent has arrived
 			}
 			kept := documents(t, s, sent["trace_id"].(string))[sent["id"].(string)]
 			if item == "contrib-minCauseIsInvalid" {
@@ -104,7 +104,7 @@ func TestCorpus_documents(t *testing.T) {
 	}
 }
 
-// dropTraced removes http.request.traced, which BatchGetTraces does not show.
+// dropTraced removes http.request.traced, which BatchGetTraces does not return.
 func dropTraced(v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -119,7 +119,7 @@ func dropTraced(v any) {
 	}
 }
 
-// documents are those of a trace, by id.
+// documents returns the documents of a trace, by id.
 func documents(t *testing.T, s *harness.Server, id string) map[string]map[string]any {
 	t.Helper()
 	var answer struct {
@@ -145,7 +145,7 @@ func documents(t *testing.T, s *harness.Server, id string) map[string]map[string
 	return out
 }
 
-// contains says whether everything in want is in got, null standing for absent.
+// contains reports whether everything in want is in got, null standing for absent.
 func contains(got, want any) bool {
 	switch w := want.(type) {
 	case nil:
@@ -174,8 +174,8 @@ func contains(got, want any) bool {
 	return reflect.DeepEqual(got, want)
 }
 
-// Traces that AWS itself answered: from the documents that were sent, the same
-// inferred segments follow.
+// Traces that AWS itself returned: the same documents lead to the same inferred
+// segments.
 func TestCorpus_tracesOfAWS(t *testing.T) {
 	for _, dir := range []string{"servitrace/realworld_app", "servitrace/thumbnail_app_warm", "servitrace/todo_app", "awscli-scorekeep"} {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
@@ -230,7 +230,7 @@ func sendDatagram(t *testing.T, s *harness.Server, b []byte) {
 
 const udpSeries = `fluoro_receive_segments_total{outcome=%q,protocol="udp",reason=%q}`
 
-// Datagrams are taken or counted as refused, each for its reason.
+// Datagrams are accepted, or counted as refused with the right reason.
 func TestCorpus_datagrams(t *testing.T) {
 	reasons := map[string]string{
 		"plain.bin": "", "otlp-sampled-shared.bin": "",
@@ -259,7 +259,7 @@ func TestCorpus_datagrams(t *testing.T) {
 	}
 }
 
-// What the X-Ray SDK for Python sent, with the facts about its traces.
+// Datagrams of the X-Ray SDK for Python, and facts about their traces.
 func TestCorpus_sdkDatagrams(t *testing.T) {
 	s := harness.Start(t)
 	type traceFacts struct {
@@ -319,7 +319,7 @@ func TestCorpus_sdkDatagrams(t *testing.T) {
 	}
 }
 
-// What ADOT sent, byte by byte with its headers.
+// A request of ADOT, byte by byte, with its headers.
 func TestCorpus_adotRequest(t *testing.T) {
 	s := harness.Start(t)
 	dir := "sdk-captures/adot-node-0.13.0-xray-sampler"
@@ -352,7 +352,7 @@ func TestCorpus_adotRequest(t *testing.T) {
 			continue // folded into its parent
 		}
 		got := kept[id][w["id"].(string)]
-		// A root that is no server is named after its service, not after the span.
+		// A root that is not SERVER is named after its service, not after the span.
 		name := w["name"]
 		if got != nil && got["metadata"].(map[string]any)["otel"].(map[string]any)["kind"] == "INTERNAL" {
 			name = "shop-otel"
@@ -366,7 +366,7 @@ func TestCorpus_adotRequest(t *testing.T) {
 	}
 }
 
-// OTLP that is odd or malformed, as the collector judges it.
+// Odd or malformed OTLP, compared with the collector's verdict.
 func TestCorpus_oddOTLP(t *testing.T) {
 	for _, v := range read[[]struct {
 		File    string
@@ -382,8 +382,9 @@ func TestCorpus_oddOTLP(t *testing.T) {
 			body, _ := io.ReadAll(res.Body)
 			partial := strings.Contains(string(body), "rejectedSpans")
 			switch {
-			// A span with a bad id is refused alone where the collector refuses the
-			// whole request; the zero id, which OTLP calls invalid, is refused as well.
+			// A span with a bad id is refused alone, where the collector refuses the
+			// whole request; the zero id, which OTLP calls invalid, is refused as
+			// well.
 			case !v.Accepts || v.File == "zero-trace-id.json":
 				if res.StatusCode == 200 && !partial {
 					t.Errorf("not refused: %s", body)
@@ -395,7 +396,7 @@ func TestCorpus_oddOTLP(t *testing.T) {
 	}
 }
 
-// Requests exactly as clients sent them.
+// Requests exactly as real clients sent them.
 func TestCorpus_clientRequests(t *testing.T) {
 	s := harness.Start(t)
 	for _, name := range glob(t, "client-requests/*/*.http") {
@@ -419,7 +420,7 @@ func TestCorpus_clientRequests(t *testing.T) {
 	}
 }
 
-// check sends bytes and wants 200.
+// check sends bytes and expects 200.
 func check(t *testing.T, s *harness.Server, name string, raw []byte) {
 	t.Helper()
 	c, err := net.Dial("tcp", s.HTTP)
@@ -437,7 +438,7 @@ func check(t *testing.T, s *harness.Server, name string, raw []byte) {
 	defer res.Body.Close()
 	body, _ := io.ReadAll(res.Body)
 	path := strings.Fields(string(raw))[1]
-	// Some name groups and rules that nobody made here.
+	// Some name groups and rules that do not exist here.
 	missing := res.StatusCode/100 == 4 && (bytes.Contains(body, []byte("does not exist")) || bytes.Contains(body, []byte("not found")))
 	if res.StatusCode != http.StatusOK && !missing || !json.Valid(body) {
 		t.Errorf("%s: %s answered %d %s", filepath.Base(name), path, res.StatusCode, body)

@@ -23,7 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// ledger remembers what was sent, and what of it the server said it keeps.
+// ledger records what was sent, and which of it the server acknowledged.
 type ledger struct {
 	mu     sync.Mutex
 	traces map[[16]byte]*entry
@@ -33,7 +33,7 @@ type ledger struct {
 // entry is a trace: its segments by number, and whether each was acknowledged.
 type entry map[uint32]bool
 
-// note remembers a request: the segments first to first+n-1 of a trace.
+// note records a request: the segments first to first+n-1 of a trace.
 func (l *ledger) note(id [16]byte, first, n uint32, acked bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,7 +50,7 @@ func (l *ledger) note(id [16]byte, first, n uint32, acked bool) {
 	}
 }
 
-// clone is the ledger as it is now.
+// clone returns a copy of the ledger.
 func (l *ledger) clone() *ledger {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,8 +62,8 @@ func (l *ledger) clone() *ledger {
 	return out
 }
 
-// check reads everything and is how many acknowledged segments are lost and how
-// many segments of all are there more than once.
+// check reads all traces and returns how many acknowledged segments are lost, and
+// how many segments exist more than once.
 func (l *ledger) check(t *testing.T, s *harness.Server) (lost, doubled int) {
 	t.Helper()
 	for id, e := range l.traces {
@@ -91,14 +91,14 @@ func (l *ledger) check(t *testing.T, s *harness.Server) (lost, doubled int) {
 
 func textOf(id [16]byte) string { return fmt.Sprintf("1-%x-%x", id[:4], id[4:]) }
 
-// sender sends one request over and over: segments of one trace with the numbers
-// from first on. It says whether all of it was acknowledged.
+// sender sends one request repeatedly: segments of one trace, numbered from first
+// on. It reports whether all of it was acknowledged.
 type sender struct {
 	n    uint32 // segments a request
 	send func(ctx context.Context, id [16]byte, first, n uint32) (acked bool)
 }
 
-// senders are one for each way in that acknowledges.
+// senders returns a sender for each protocol that acknowledges.
 func senders(t *testing.T, s *harness.Server) []sender {
 	conn, err := grpc.NewClient(s.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{}), grpc.WaitForReady(true)))
 	if err != nil {
@@ -146,7 +146,7 @@ func spansOf(id [16]byte, first, n uint32) []byte {
 	}
 	body, err := proto.Marshal(&coltrace.ExportTraceServiceRequest{ResourceSpans: []*otlptrace.ResourceSpans{{ScopeSpans: []*otlptrace.ScopeSpans{scope}}}})
 	if err != nil {
-		panic(err) // our own message
+		panic(err) // a message of our own always marshals
 	}
 	return body
 }
@@ -164,9 +164,9 @@ func load(ctx context.Context, of sender, worker, round int, l *ledger) {
 	}
 }
 
-// The server is killed under full load by all ways in that acknowledge: whatever
-// it acknowledged is there afterwards, nothing is there twice, and it is ready
-// again at once. $FLUORO_CRASHES says how often it is killed (3).
+// The server is killed under full load by all protocols that acknowledge. Afterwards
+// everything acknowledged exists, nothing exists twice, and the server is ready
+// again at once. $FLUORO_CRASHES is the number of kills (3).
 func TestCrash_keepsWhatWasAcknowledged(t *testing.T) {
 	rounds := 3
 	if text := os.Getenv("FLUORO_CRASHES"); text != "" {
@@ -217,8 +217,8 @@ func TestCrash_keepsWhatWasAcknowledged(t *testing.T) {
 	}
 }
 
-// SIGTERM lets what is under way finish and exits 0 (harness.Stop checks that);
-// everything is there after the next start.
+// On SIGTERM, running requests finish and the exit code is 0 (harness.Stop checks
+// that); everything exists after the next start.
 func TestStop_drains(t *testing.T) {
 	s := harness.Start(t)
 	l := &ledger{traces: map[[16]byte]*entry{}}

@@ -19,16 +19,16 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// damageID is the id of trace n of the tests with damaged directories.
+// damageID returns the id of trace n of the tests with damaged directories.
 func damageID(n int) string { return fmt.Sprintf("1-6a18aa00-%024x", n+1) }
 
 func damageDoc(n int) string {
 	return fmt.Sprintf(`{"trace_id":%q,"id":"%016x","name":"svc","start_time":1780000000.25,"end_time":1780000001.5}`, damageID(n), n+1)
 }
 
-// damaged is a data directory that a killed server left: traces 0 to 2 in one block,
-// 3 to 5 in another, 6 and 7 in the last log file; trace 2 was deleted, and there is
-// a group.
+// damagedDirectory returns the data directory of a killed server: traces 0 to 2 in
+// one block, 3 to 5 in another, 6 and 7 in the last log file; trace 2 was deleted,
+// and there is a group.
 func damagedDirectory(t *testing.T) (data string) {
 	t.Helper()
 	s := harness.Start(t, "--settle", "100ms")
@@ -47,7 +47,7 @@ func damagedDirectory(t *testing.T) (data string) {
 	return s.Data
 }
 
-// reversed lets a file say version 77, with a right checksum.
+// reversed makes a file claim version 77, with a correct checksum.
 func reversed(base string, b []byte) []byte {
 	at := func(version, sum, from, to int) {
 		binary.LittleEndian.PutUint32(b[version:], 77)
@@ -70,9 +70,9 @@ func reversed(base string, b []byte) []byte {
 	return b
 }
 
-// Every kind of file × every kind of damage: the server starts, names the file in
-// /readyz, /metrics and on the status page, serves the rest, takes more, and removes
-// nothing; `fluoro store check` names it, too, and changes nothing.
+// Every kind of file × every kind of damage: the server starts, reports the file in
+// /readyz, /metrics and on the status page, serves the rest, accepts new data, and
+// removes nothing; `fluoro store check` reports the file, too, and changes nothing.
 func TestDamage_everyKindOfFile(t *testing.T) {
 	built := damagedDirectory(t)
 	logs, err := filepath.Glob(filepath.Join(built, "wal", "*.wal"))
@@ -84,7 +84,7 @@ func TestDamage_everyKindOfFile(t *testing.T) {
 	first := "blocks/" + strings.TrimSuffix(filepath.Base(blocks[0]), ".blk")
 	ways := []struct {
 		name string
-		do   func(base string, b []byte) []byte // nil: the file goes
+		do   func(base string, b []byte) []byte // nil: the file is removed
 	}{
 		{"missing", nil},
 		{"cut", func(_ string, b []byte) []byte { return b[:len(b)/3*2] }},
@@ -96,7 +96,7 @@ func TestDamage_everyKindOfFile(t *testing.T) {
 		name, file string
 		lost       []int
 		back       []int
-		not        string // ways that are none, or that only a check can find
+		not        string // kinds of damage that do not apply, or that only a check can find
 	}{
 		{"index of a block", first + ".blk", []int{0, 1}, nil, ""},
 		{"table of entities", first + ".entities.parquet", []int{0, 1}, nil, "other version"},
@@ -185,7 +185,7 @@ func spoil(t *testing.T, path, way string, change func(string, []byte) []byte) {
 	}
 }
 
-// digest is names and checksums of all files but the lock.
+// digest lists names and checksums of all files except the lock.
 func digest(t *testing.T, dir string) (list []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -208,7 +208,7 @@ type storeStatusOf struct {
 	Damage, Notes []string
 }
 
-// storeStatus is what the status page says of the store.
+// storeStatus returns the store's part of the status page.
 func storeStatus(t *testing.T, s *harness.Server) storeStatusOf {
 	t.Helper()
 	res, err := http.Get(s.URL("/console/api/status"))
@@ -223,8 +223,8 @@ func storeStatus(t *testing.T, s *harness.Server) storeStatusOf {
 	return status.Store
 }
 
-// One damaged trace of five is unprocessed; the others, the rest of the summaries
-// and of a retrieval, are answered.
+// One damaged trace of five is unprocessed; the others, and the rest of the
+// summaries and of a retrieval, are answered.
 func TestDamage_oneTraceOfFive(t *testing.T) {
 	s := harness.Start(t, "--settle", "100ms")
 	settled := func() bool { return s.Metric("fluoro_store_open_traces") == 0 }
@@ -287,8 +287,8 @@ func TestDamage_oneTraceOfFive(t *testing.T) {
 	}
 }
 
-// What was acknowledged just before a kill and is gone from the log afterwards is
-// named, not taken for a write that was never acknowledged.
+// Data acknowledged just before a kill and missing from the log afterwards is
+// reported, and not mistaken for an unacknowledged write.
 func TestDamage_lostEndOfTheLog(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, wal string){
 		"cut by a byte": func(t *testing.T, wal string) {
@@ -336,8 +336,8 @@ func TestDamage_lostEndOfTheLog(t *testing.T) {
 	}
 }
 
-// What broken-off backups and restores leave is said by a check, at start and on
-// the status page.
+// A check, the start and the status page report leftovers of interrupted backups and
+// restores.
 func TestDamage_leftovers(t *testing.T) {
 	s := harness.Start(t)
 	s.Stop()

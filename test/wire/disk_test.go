@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ready asks /readyz.
+// ready requests /readyz.
 func ready(t *testing.T, s *harness.Server) (int, string) {
 	t.Helper()
 	res, err := http.Get(s.URL("/readyz"))
@@ -36,9 +36,9 @@ func ready(t *testing.T, s *harness.Server) (int, string) {
 	return res.StatusCode, string(b)
 }
 
-// On a disk that is full, writes are refused with the reason and reads go on;
-// with space the server heals itself. The disk is a tmpfs of 16 MB, which only
-// root can mount: elsewhere the test is skipped, but in CI it fails.
+// On a full disk, writes are refused with the reason and reads continue; with free
+// space the server recovers. The disk is a tmpfs of 16 MB, which only root can
+// mount: otherwise the test is skipped, but fails in CI.
 func TestDisk_full(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
@@ -67,7 +67,7 @@ func TestDisk_full(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// The open page of the log may take a few more.
+	// The open page of the log may have space for a few more.
 	kept := 1
 	var status int
 	var body []byte
@@ -103,7 +103,7 @@ func TestDisk_full(t *testing.T) {
 	}
 }
 
-// deletionWhileFull checks that a deletion is put off, in so many words, and that
+// deletionWhileFull checks that a deletion is refused with a clear message, and that
 // nothing was deleted.
 func deletionWhileFull(t *testing.T, s *harness.Server, id string) {
 	t.Helper()
@@ -119,7 +119,7 @@ func deletionWhileFull(t *testing.T, s *harness.Server, id string) {
 	}
 }
 
-// logWhileFull checks that the log says the same trouble once, not once for each
+// logWhileFull checks that the log reports the same problem once, not once per
 // request.
 func logWhileFull(t *testing.T, s *harness.Server, doc func(int) string) {
 	t.Helper()
@@ -132,8 +132,8 @@ func logWhileFull(t *testing.T, s *harness.Server, doc func(int) string) {
 	}
 }
 
-// refusedWhileFull checks that each protocol says in its own words that nothing
-// can be written, why, and when to try again; and that it is counted.
+// refusedWhileFull checks that each protocol reports in its own way that nothing can
+// be written, why, and when to try again; and that it is counted.
 func refusedWhileFull(t *testing.T, s *harness.Server) {
 	t.Helper()
 	const reason = "no space left on device"

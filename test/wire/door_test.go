@@ -30,7 +30,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// exchange sends bytes to an address and reads one answer of HTTP/1.
+// exchange sends bytes to an address and reads one HTTP/1 answer.
 func exchange(t *testing.T, addr, text string) (*http.Response, string) {
 	t.Helper()
 	c := dial(t, addr)
@@ -47,9 +47,8 @@ func exchange(t *testing.T, addr, text string) (*http.Response, string) {
 	return res, string(body)
 }
 
-// Requests that are addressed to another name are not served, whatever they ask for
-// and by whichever form of HTTP, so that no web page can read or write through a name
-// that it rebinds.
+// Requests to a foreign name are not served, whatever their path and form of HTTP,
+// so that no web page can read or write through a rebound name.
 func TestDoor_namesOfOthers(t *testing.T) {
 	s := harness.Start(t, "--allowed-hosts", "fluoro,*.traces.example")
 	s.Put(good)
@@ -85,7 +84,7 @@ func TestDoor_namesOfOthers(t *testing.T) {
 	if res, body := exchange(t, s.HTTP, fmt.Sprintf("POST /console/api/delete HTTP/1.1\r\nHost: evil.example\r\nContent-Length: %d\r\n\r\n%s", len(delete), delete)); res == nil || res.StatusCode != 421 {
 		t.Errorf("a deletion: %v %s", res, body)
 	}
-	// Nor does the port of gRPC speak what browsers do.
+	// The gRPC port does not speak browsers' protocols.
 	for _, host := range []string{"evil.example", "localhost"} {
 		if res, _ := exchange(t, s.GRPC, "POST /opentelemetry.proto.collector.trace.v1.TraceService/Export HTTP/1.1\r\nHost: "+host+"\r\nContent-Type: application/grpc\r\nContent-Length: 5\r\n\r\n\x00\x00\x00\x00\x00"); res != nil && res.StatusCode < 400 {
 			t.Errorf("gRPC answers HTTP/1 with %v", res)
@@ -108,8 +107,8 @@ func TestDoor_namesOfOthers(t *testing.T) {
 	}
 }
 
-// Who listens on all addresses is served by any address, as an orchestrator probes
-// it, but by no name that is not its own.
+// A server that listens on all addresses is served by any address, because
+// orchestrators probe addresses, but not by a foreign name.
 func TestDoor_wildcard(t *testing.T) {
 	s := harness.Start(t)
 	s.Stop()
@@ -124,8 +123,8 @@ func TestDoor_wildcard(t *testing.T) {
 	}
 }
 
-// A page of an origin that is listed may send spans, to both ports; no page may do
-// anything else, and none may that is not listed.
+// A page of a listed origin may send spans to both ports, and nothing else; pages of
+// other origins may not send anything.
 func TestDoor_browsers(t *testing.T) {
 	none, s := harness.Start(t), harness.Start(t, "--cors-origins", "https://shop.example.com,http://localhost:*")
 	text := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"6560a0f000000000000000000000b0b0","spanId":"eee19b7ec3c1b174","name":"click","startTimeUnixNano":"1","endTimeUnixNano":2}]}]}]}`
@@ -193,7 +192,8 @@ func TestDoor_browsers(t *testing.T) {
 	}
 }
 
-// legacySpans is a request as senders before opentelemetry-proto 0.15 wrote it.
+// legacySpans returns a request as written by senders before opentelemetry-proto
+// 0.15.
 func legacySpans(t *testing.T, body []byte) []byte {
 	t.Helper()
 	var req coltrace.ExportTraceServiceRequest
@@ -219,7 +219,7 @@ func legacySpans(t *testing.T, body []byte) []byte {
 	return b
 }
 
-// compressed is a body by a coding: pack closes what it writes to.
+// compressed returns a compressed body; pack makes the compressor.
 func compressed(t *testing.T, body []byte, pack func(io.Writer) (io.WriteCloser, error)) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -244,8 +244,8 @@ var (
 	asSnappy = func(w io.Writer) (io.WriteCloser, error) { return snappy.NewBufferedWriter(w), nil }
 )
 
-// Spans and segments are taken in every usual encoding, and a request in another one
-// is told which there are.
+// Spans and segments are accepted in every usual coding; a request in another one
+// gets the list of codings.
 func TestEncodings(t *testing.T) {
 	s := harness.Start(t)
 	o := &overload{s: s}
@@ -346,8 +346,8 @@ func TestEncodings_gRPC(t *testing.T) {
 	}
 }
 
-// What senders before opentelemetry-proto 0.15 wrote is kept and comes back; what
-// nobody knows is named and counted, never answered with 200 alone.
+// Data of senders before opentelemetry-proto 0.15 is kept and returned; unknown data
+// is named and counted, never silently answered with 200.
 func TestOTLP_nothingIsLostInSilence(t *testing.T) {
 	s := harness.Start(t)
 	o := &overload{s: s}
@@ -377,7 +377,7 @@ func TestOTLP_nothingIsLostInSilence(t *testing.T) {
 	if got := o.count(t, id); got != 3 {
 		t.Errorf("of 3 legacy spans %d are there", got)
 	}
-	// Given back it is in today's form, and is taken as such.
+	// The returned data has today's form, and is accepted in that form.
 	now := time.Now()
 	spans := 0
 	for _, page := range pages(t, s, retrieve(t, s, now.Add(-time.Minute), now.Add(time.Minute), id), "OTEL") {
@@ -431,7 +431,7 @@ func TestOTLP_nothingIsLostInSilence(t *testing.T) {
 	}
 }
 
-// An HTTP status is read in any form, and what is none is not lost.
+// An HTTP status is read in any form, and other values are kept.
 func TestOTLP_httpStatus(t *testing.T) {
 	s := harness.Start(t)
 	for i, c := range []struct {
@@ -464,8 +464,8 @@ func TestOTLP_httpStatus(t *testing.T) {
 	}
 }
 
-// A server stops at once although clients of gRPC are connected, and what it writes
-// as it stops can still ask for the groups.
+// A server stops at once even if gRPC clients are connected, and its last writes can
+// still look up groups.
 func TestStop_withIdleClients(t *testing.T) {
 	s := harness.Start(t, "--settle", "100ms")
 	s.Ask("/CreateGroup", map[string]any{"GroupName": "slow", "FilterExpression": "responsetime > 5"}, &struct{}{})

@@ -12,17 +12,17 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// The corpus of package filter through GetTraceSummaries.
+// TestFilters runs the corpus of package filter through GetTraceSummaries.
 func TestFilters(t *testing.T) {
 	s := harness.Start(t)
-	ids := map[string]string{} // of names
+	ids := map[string]string{} // by name
 	traces := harness.SelectionTraces(t, func(name string) string {
 		if ids[name] == "" {
 			ids[name] = fmt.Sprintf("1-00000000-%024x", len(ids)+1)
 		}
 		return ids[name]
 	})
-	names := map[string]string{} // of ids
+	names := map[string]string{} // by id
 	for _, name := range slices.Sorted(maps.Keys(traces)) {
 		names[ids[name]] = name
 		s.Put(traces[name]...)
@@ -56,9 +56,9 @@ func TestFilters_refused(t *testing.T) {
 	}
 }
 
-// What a trace does not have satisfies no comparison, whatever the operator; that it
-// is missing can be asked for. A 503 whose caller sent nothing is not ok, and of a
-// segment that is missing nobody knows whether it was, unless what it called failed.
+// A missing value satisfies no comparison, whatever the operator; expressions can
+// ask whether it is missing. A segment with status 503 and a missing caller is not
+// ok; the outcome of a missing segment is unknown unless one of its calls failed.
 func TestFilters_missing(t *testing.T) {
 	s := harness.Start(t)
 	s.Put(`{"trace_id":"1-00000000-000000000000000000000001","id":"0000000000000001","name":"bare","start_time":100,"in_progress":true}`,

@@ -18,7 +18,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// residentMB is the server's resident memory.
+// residentMB returns the server's resident memory.
 func residentMB(t *testing.T, s *harness.Server) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
@@ -33,8 +33,8 @@ func residentMB(t *testing.T, s *harness.Server) int {
 	return kb >> 10
 }
 
-// alive checks that a server answers, still knows the one good trace, and has
-// not grown out of bounds.
+// alive checks that a server answers, still has the one good trace, and stays within
+// its memory.
 func alive(t *testing.T, s *harness.Server) {
 	t.Helper()
 	if got := s.Trace(goodID); len(got) != 1 {
@@ -57,8 +57,8 @@ func document(members string) string {
 	return `{"trace_id":"1-6560a0f0-0000000000000000000000bad","id":"0bad0bad0bad0bad","name":"bad","start_time":1700831472,"end_time":1700831473` + members + `}`
 }
 
-// Bad documents are refused alone, with X-Ray's codes; the good one between them
-// is kept.
+// Bad documents are refused alone, with X-Ray's codes; the good one between them is
+// kept.
 func TestHostile_documents(t *testing.T) {
 	valid := func(members string) string {
 		return strings.Replace(document(members), "-0000000000000000000000bad", "-000000000000000000000bad", 1)
@@ -82,7 +82,7 @@ func TestHostile_documents(t *testing.T) {
 	s := harness.Start(t)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			// Go's own encoder would mend invalid UTF-8.
+			// Go's encoder would repair invalid UTF-8.
 			body := []byte(`{"TraceSegmentDocuments":[`)
 			for i, doc := range []string{c.doc, good} {
 				if i > 0 {
@@ -140,7 +140,7 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// Bodies that are none are refused in the form of the protocol they came by.
+// Malformed bodies are refused in the form of their protocol.
 func TestHostile_bodies(t *testing.T) {
 	s := harness.Start(t)
 	s.Put(good)
@@ -175,7 +175,8 @@ func TestHostile_bodies(t *testing.T) {
 			}
 			res, err := http.DefaultClient.Do(req)
 			if err != nil {
-				// A server may hang up on a body that is too large while it is sent.
+				// A server may close the connection while a too large body is being
+				// sent.
 				if c.name == "too large" {
 					alive(t, s)
 					return
@@ -228,8 +229,7 @@ func TestHostile_datagrams(t *testing.T) {
 	alive(t, s)
 }
 
-// A thousand idle connections and bodies that never end do not keep others from
-// being served.
+// A thousand idle connections and endless bodies do not block others.
 func TestHostile_connections(t *testing.T) {
 	s := harness.Start(t)
 	s.Put(good)

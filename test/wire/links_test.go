@@ -13,7 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// Two traces, of a shop that sends a message and of a worker that receives it.
+// Two traces: a shop that sends a message, and a worker that receives it.
 const (
 	sentTrace     = "66669980000000000000000000000001"
 	receivedTrace = "66669980000000000000000000000002"
@@ -21,14 +21,14 @@ const (
 	receivedSpan  = "00000000000000c1"
 )
 
-// xrayID is a trace id in the form of X-Ray.
+// xrayID returns a trace id in X-Ray's form.
 func xrayID(id string) string { return "1-" + id[:8] + "-" + id[8:] }
 
-// linkAttributes are what a link says beside where it leads.
+// linkAttributes are further attributes of a link.
 const linkAttributes = `"messaging.message.id":"m-1","n":2`
 
-// linked are the two traces as documents and as OTLP/JSON. Each link is "", parent
-// or child, the type of the reference that this side has.
+// linkedDocuments makes the two traces as documents. Each link is "" for none,
+// parent or child, the type of this side's reference.
 func linkedDocuments(start int64, sender, receiver string) (sent, received string) {
 	link := func(typ, id, span string) string {
 		if typ == "" {
@@ -58,8 +58,9 @@ func linkedSpans(start int64, sender, receiver string) (sent, received string) {
 	return span(shop, worker, sender), span(worker, shop, receiver)
 }
 
-// Whoever has the link, or both, it is one edge from the sender to the receiver: in
-// any order of arrival, while traces are open and when they are in blocks.
+// Whichever side has the link, or both, there is one edge from the sender to the
+// receiver: in any order of arrival, while traces are open and when they are in
+// blocks.
 func TestLinks_oneEdgeWhicheverEndHasIt(t *testing.T) {
 	for _, form := range []string{"documents", "spans"} {
 		for _, c := range []struct{ sender, receiver string }{{"", "parent"}, {"child", ""}, {"child", "parent"}} {
@@ -108,7 +109,7 @@ func TestLinks_oneEdgeWhicheverEndHasIt(t *testing.T) {
 	}
 }
 
-// edgesOf are the edges of the service graph as text.
+// edgesOf returns the edges of the service graph as text.
 func edgesOf(s *harness.Server) (out []string) {
 	type histogram []struct {
 		Value float64
@@ -148,8 +149,8 @@ func edgesOf(s *harness.Server) (out []string) {
 	return out
 }
 
-// checkLinks looks for a trace's link with all its attributes where documents are
-// shown: BatchGetTraces and both formats of retrievals. typ "" is for none.
+// checkLinks looks for a trace's link, with all its attributes, in all answers with
+// documents: BatchGetTraces and both formats of retrievals. typ "" means no type.
 func checkLinks(t *testing.T, s *harness.Server, state, typ, id string) {
 	t.Helper()
 	var batch struct {

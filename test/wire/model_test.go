@@ -34,7 +34,7 @@ type model struct {
 	Shapes map[string]modelShape
 }
 
-// deviations are where Fluoro takes more, or less, than the model says.
+// deviations adds to the model where Fluoro accepts more, or less.
 func (m *model) deviations() {
 	change := func(name string, f func(*modelShape)) { s := m.Shapes[name]; f(&s); m.Shapes[name] = s }
 	change("SamplingStatisticsDocumentList", func(s *modelShape) { s.Max = new(1000) })
@@ -53,8 +53,8 @@ type walker struct {
 	probes    int
 }
 
-// TestModel asks every operation about every member and judges the answers from
-// the API model alone.
+// TestModel sends every operation probes of every member and derives the expected
+// answers from the API model only.
 func TestModel(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(harness.Shared(t), "reference", "xray-service-2.json"))
 	if err != nil {
@@ -78,7 +78,7 @@ func TestModel(t *testing.T) {
 	t.Logf("%d requests", total)
 }
 
-// valid is the least value of a shape.
+// valid returns the smallest valid value of a shape.
 func (m *model) valid(name string) any {
 	switch s := m.Shapes[name]; s.Type {
 	case "structure":
@@ -110,7 +110,7 @@ func (m *model) valid(name string) any {
 	}
 }
 
-// text is a text of n characters that fits a shape but for its length.
+// text returns a text of n characters that satisfies a shape except for its length.
 func (m *model) text(s modelShape, n int) string {
 	switch {
 	case s.Enum != nil:
@@ -124,7 +124,7 @@ func (m *model) text(s modelShape, n int) string {
 }
 
 // probe sends values of one shape: path names the member in a violation, in makes
-// the whole request of a value.
+// the whole request from a value.
 type probe struct {
 	*walker
 	modelShape
@@ -303,7 +303,7 @@ func (w *walker) structure(s modelShape, path string, in func(any) any) {
 	}
 }
 
-// bad are texts that break a shape.
+// bad returns texts that violate a shape.
 func (w *walker) bad(s modelShape) (out []string) {
 	if s.Min != nil && *s.Min > 0 {
 		out = append(out, strings.Repeat("a", *s.Min-1))
@@ -317,8 +317,8 @@ func (w *walker) bad(s modelShape) (out []string) {
 	return out
 }
 
-// textRules are the constraints of a text in the order in which collections list
-// them.
+// textRules returns the constraints of a text in the order in which the service
+// lists them.
 func textRules(s modelShape) (out []string) {
 	if s.Max != nil {
 		out = append(out, fmt.Sprintf("Member must have length less than or equal to %d", *s.Max))
@@ -332,16 +332,16 @@ func textRules(s modelShape) (out []string) {
 	return out
 }
 
-// anyRule begins every rule for a text.
+// anyRule is the beginning of every constraint of a text.
 const anyRule = "Member must "
 
-// violationAt is what a violation's text holds.
+// violationAt returns a part of the message about a violation.
 func violationAt(path, rule string) string {
 	return " at '" + path + "' failed to satisfy constraint: " + rule
 }
 
-// expect sends a request. exception is the answer's, "" for one that passes the
-// validation, whatever the operation says then.
+// expect sends a request. exception is the expected exception, "" if the request
+// must pass validation, whatever the operation answers then.
 func (w *walker) expect(request any, exception, text string) {
 	w.Helper()
 	w.probes++

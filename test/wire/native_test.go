@@ -14,8 +14,8 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// The recorded cases of the native service, run by their own runner against a
-// fresh server. Cases that take a minute or more are left out.
+// The recorded cases of the native service, run by their own runner against a fresh
+// server, except cases that take a minute or more.
 func TestNative(t *testing.T) {
 	native := filepath.Join(harness.Shared(t), "native")
 	runner := filepath.Join(t.TempDir(), "runner")
@@ -26,7 +26,7 @@ func TestNative(t *testing.T) {
 	}
 	s := harness.Start(t)
 	out, err := exec.Command(runner, "-url", s.URL(""), "-cases", filepath.Join(native, "cases"), "-noslow").CombinedOutput()
-	// Status 1 says that cases failed; which, the output says.
+	// Status 1 means that cases failed; the output tells which.
 	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && !(ok && exit.ExitCode() == 1) {
 		t.Fatalf("run the cases: %v\n%s", err, out)
 	}

@@ -1,18 +1,19 @@
 package wire_test
 
-// observationCase is a trace in which something is not as it should be, and what is
-// to be seen of it. An observation is a line
+// observationCase is a trace with an irregularity, and its expected answers. An
+// observation is a line
 //
 //	service KIND id<parent start..end name=… status=…
 //
-// with ids of one letter, seconds, and an open end where it was not finished. KIND
-// is a span's, or SEGMENT, SUBSEGMENT, REMOTE for documents.
+// with ids of one letter, seconds, and no end if it is unfinished. KIND is a span's
+// kind, or SEGMENT, SUBSEGMENT, REMOTE for documents.
 type observationCase struct {
 	name, sent string
-	// tree is what BatchGetTraces shows: name/id, in brackets what is inside, ? behind
-	// what nobody sent, … behind what is not finished.
+	// tree is the answer of BatchGetTraces: name/id, children in brackets, ? after
+	// placeholders, … after unfinished entities.
 	tree string
-	// graph are the nodes of GetTraceGraph, ! behind those with faults, and the edges.
+	// graph lists the nodes of GetTraceGraph, with ! after those with faults, and
+	// the edges.
 	graph string
 	// summary is the entry point, and flags.
 	summary string

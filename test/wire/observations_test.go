@@ -61,7 +61,7 @@ func idOf(letter string) string {
 
 var kinds = []string{"", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"}
 
-// resourceSpans is a span as OTLP/JSON.
+// resourceSpans returns a span as OTLP/JSON.
 func (o *observation) resourceSpans(traceID string, base float64) map[string]any {
 	nanos := func(s float64) string { return fmt.Sprintf("%.0f000", (base+s)*1e6) }
 	span := map[string]any{"traceId": traceID, "spanId": idOf(o.id), "parentSpanId": idOf(o.parent), "name": o.name, "kind": slices.Index(kinds, o.kind), "startTimeUnixNano": nanos(o.start)}
@@ -75,7 +75,7 @@ func (o *observation) resourceSpans(traceID string, base float64) map[string]any
 	return map[string]any{"resource": map[string]any{"attributes": resource}, "scopeSpans": []any{map[string]any{"spans": []any{span}}}}
 }
 
-// document is a segment document.
+// document returns a segment document.
 func (o *observation) document(traceID string, base float64) string {
 	d := map[string]any{"trace_id": "1-" + traceID[:8] + "-" + traceID[8:], "id": idOf(o.id), "name": o.service, "start_time": base + o.start}
 	if o.open {
@@ -103,8 +103,8 @@ func (o *observation) document(traceID string, base float64) string {
 	return string(b)
 }
 
-// sendAll sends observations, each part of the list in one request, and is what was
-// refused.
+// sendAll sends observations, each part of the list in one request, and returns the
+// refused ones.
 func sendAll(t *testing.T, s *harness.Server, traceID string, base float64, parts ...[]observation) (rejected int64) {
 	t.Helper()
 	for _, part := range parts {
@@ -151,13 +151,13 @@ func sendSpans(t *testing.T, s *harness.Server, resourceSpans ...any) partialSuc
 	return answer.PartialSuccess
 }
 
-// tree is what BatchGetTraces shows of a trace.
+// tree returns the answer of BatchGetTraces as text.
 func tree(s *harness.Server, id string) string {
 	var list []string
 	for _, n := range s.Trace(id) {
 		list = append(list, branch(n))
 	}
-	slices.SortFunc(list, func(a, b string) int { // what was made for a callee comes last
+	slices.SortFunc(list, func(a, b string) int { // inferred segments last
 		return strings.Compare(rank(a)+a, rank(b)+b)
 	})
 	return strings.Join(list, " ")
@@ -192,7 +192,7 @@ func branch(n *harness.Node) string {
 	return text
 }
 
-// edges is what GetTraceGraph shows of a trace.
+// edges returns the answer of GetTraceGraph as text.
 func edges(t *testing.T, s *harness.Server, id string) string {
 	var answer struct {
 		Services []struct {
@@ -229,7 +229,7 @@ func edges(t *testing.T, s *harness.Server, id string) string {
 	return strings.Join(append(nodes, edges...), " ")
 }
 
-// outcome is the summary of a trace.
+// outcome returns the summary of a trace.
 func outcome(s *harness.Server, id string) string {
 	for _, v := range s.Summaries("") {
 		if v.Id != id {
@@ -253,9 +253,9 @@ func outcome(s *harness.Server, id string) string {
 	return "no summary"
 }
 
-// Each case in one request, then one request for each observation in four other
-// orders; open, settled, and after a restart. What was answered 200 is shown, or
-// counted as refused.
+// Each case is sent in one request, then with one request per observation in four
+// other orders; it is checked open, settled, and after a restart. Everything
+// answered with 200 is shown, or counted as refused.
 func TestObservations(t *testing.T) {
 	s := harness.Start(t, "--settle", "1s")
 	rnd := rand.New(rand.NewPCG(14, 14))
@@ -281,7 +281,7 @@ func TestObservations(t *testing.T) {
 			if n := sendAll(t, s, hex, base, parts...); n > 0 {
 				t.Errorf("%s: %d refused", c.name, n)
 			}
-			// A retry of all of it changes nothing.
+			// Repeating all of it changes nothing.
 			if n := sendAll(t, s, hex, base, list); n > 0 {
 				t.Errorf("%s, sent again: %d refused", c.name, n)
 			}
@@ -305,7 +305,7 @@ func TestObservations(t *testing.T) {
 		}
 	}
 	look("open")
-	// The ledger: all that was answered 200 is accepted, and shown, as nothing is refused.
+	// Since nothing is refused, everything answered with 200 is accepted, and shown.
 	const accepted = `fluoro_receive_segments_total{outcome="accepted",protocol=%q,reason=""}`
 	if a, b := s.Metric(fmt.Sprintf(accepted, "otlp-http")), s.Metric(fmt.Sprintf(accepted, "xray")); a != spans || b != documents {
 		t.Errorf("%v spans and %v documents are accepted, %v and %v were sent", a, b, spans, documents)
@@ -320,8 +320,8 @@ func TestObservations(t *testing.T) {
 	}
 }
 
-// What says something else of a span that is there already is refused: its sender
-// is told while the trace is open, the metrics and the status page tell always.
+// An observation that contradicts an existing span is refused: its sender is told
+// while the trace is open; the metrics and the status page always report it.
 func TestObservations_contradiction(t *testing.T) {
 	s := harness.Start(t, "--settle", "1s")
 	base := float64(time.Now().Unix() - 100)
@@ -365,7 +365,7 @@ func TestObservations_contradiction(t *testing.T) {
 	}
 }
 
-// consoleTrace is a trace as the console's page gets it.
+// consoleTrace returns a trace as the console's page receives it.
 func consoleTrace(t *testing.T, s *harness.Server, id string) (docs []harness.Node, refused []struct{ Id, Reason string }, status int) {
 	t.Helper()
 	res, err := http.Get(s.URL("/console/api/trace?id=" + id))
@@ -390,7 +390,8 @@ func consoleTrace(t *testing.T, s *harness.Server, id string) (docs []harness.No
 	return docs, answer.Refused, res.StatusCode
 }
 
-// What X-Ray hides until its parent comes is on the trace page, with the reason.
+// The trace page shows subsegments that X-Ray hides until their parent arrives, with
+// the reason.
 func TestObservations_consoleShowsAll(t *testing.T) {
 	s := harness.Start(t)
 	base := float64(time.Now().Unix() - 100)
@@ -407,7 +408,7 @@ func TestObservations_consoleShowsAll(t *testing.T) {
 	if got := s.Summaries(`service("missing segment") { fault } AND fault`); len(got) != 1 || got[0].Id != id {
 		t.Errorf("a filter finds %+v", got)
 	}
-	// Its parent comes, and another version of it, which is refused.
+	// Its parent arrives, and another version of the parent, which is refused.
 	sendAll(t, s, hex, base, observations(t, "shop SEGMENT a 0..9"), observations(t, "shop SEGMENT a 0..8"))
 	docs, refused, _ = consoleTrace(t, s, id)
 	if len(docs) != 2 || branch(&docs[0]) != "shop/a(work/b(DynamoDB/c))" || len(refused) != 1 || refused[0].Id != idOf("a") {
@@ -418,9 +419,9 @@ func TestObservations_consoleShowsAll(t *testing.T) {
 	}
 }
 
-// What a retrieval gives in OTLP can be sent back, unfinished spans too: to the same
-// server nothing is new, another one has the same trace, and what is finished later
-// replaces what was not.
+// The OTLP documents of a retrieval can be sent again, unfinished spans too: they
+// change nothing on the same server, another server gets the same trace, and a later
+// finished version replaces the unfinished one.
 func TestObservations_retrievalRoundTrip(t *testing.T) {
 	one, other := harness.Start(t), harness.Start(t)
 	base := float64(time.Now().Unix() - 100)

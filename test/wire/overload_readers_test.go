@@ -17,9 +17,8 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// Many readers of large traces at once, while more comes in, do not take more
-// memory than there is either: some are told to come back, the others get all of
-// what they asked for.
+// Many readers of large traces at once, during ingest, stay within the memory, too:
+// some are told to try again, the others get complete answers.
 func TestOverload_readers(t *testing.T) {
 	const memoryMB, readers = 256, 64
 	s := harness.Start(t, "--memory", fmt.Sprintf("%dMB", memoryMB), "--settle", "1s")
@@ -90,7 +89,8 @@ func TestOverload_readers(t *testing.T) {
 	}
 }
 
-// readLarge asks once: the answer is whole, or says in the API's words to come back.
+// readLarge sends one request: the answer must be complete, or a throttling in the
+// API's form.
 func readLarge(url, body string, sizes map[string]int, asked []string) (outcome, problem string) {
 	res, err := http.Post(url, "application/json", strings.NewReader(body))
 	if err != nil {

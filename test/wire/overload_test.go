@@ -32,7 +32,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// peakMB is the most memory that a server has had (VmHWM).
+// peakMB returns the maximum memory of a server so far (VmHWM).
 func peakMB(t *testing.T, s *harness.Server) int64 {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PID()))
@@ -47,15 +47,15 @@ func peakMB(t *testing.T, s *harness.Server) int64 {
 	return kb >> 10
 }
 
-// overload is what many senders at once did to a server.
+// overload records the effects of many concurrent senders on a server.
 type overload struct {
 	s       *harness.Server
 	mu      sync.Mutex
-	acked   map[string]int // traces that were acknowledged, and of how many segments
+	acked   map[string]int // acknowledged traces, and the number of their segments
 	refused map[string]int // by protocol
 	wrong   []string       // answers that are neither
 	next    atomic.Uint64
-	// datagrams are the traces that were sent by UDP.
+	// datagrams are the traces sent by UDP.
 	datagrams []string
 }
 
@@ -74,14 +74,14 @@ func (o *overload) note(protocol, id string, segments int, throttled bool, probl
 	}
 }
 
-// traceID makes an id that no other sender has.
+// traceID makes an id that no other sender uses.
 func (o *overload) traceID() (id [16]byte, text string) {
 	binary.BigEndian.PutUint32(id[:], uint32(time.Now().Unix()))
 	binary.BigEndian.PutUint64(id[8:], o.next.Add(1))
 	return id, fmt.Sprintf("1-%x-%x", id[:4], id[4:])
 }
 
-// spans is an OTLP request of n spans of one trace, each with pad bytes of text.
+// spans returns an OTLP request of n spans of one trace, each with pad bytes of text.
 func (o *overload) spans(n, pad int) (body []byte, id string) {
 	trace, id := o.traceID()
 	now := uint64(time.Now().UnixNano())
@@ -101,12 +101,12 @@ func (o *overload) spans(n, pad int) (body []byte, id string) {
 		Resource: &resource.Resource{Attributes: []*common.KeyValue{name}}, ScopeSpans: []*otlptrace.ScopeSpans{scope},
 	}}})
 	if err != nil {
-		panic(err) // our own message
+		panic(err) // a message of our own always marshals
 	}
 	return body, id
 }
 
-// documents are n segment documents of one trace.
+// documents makes n segment documents of one trace.
 func (o *overload) documents(n, pad int) (docs []string, id string) {
 	_, id = o.traceID()
 	now := float64(time.Now().UnixMilli()) / 1000
@@ -131,8 +131,8 @@ var noises = sync.OnceValue(func() string {
 	return string(b)
 })
 
-// shape is how large a sender's n-th request is: most have many small spans, some
-// few of half a megabyte, some very many tiny ones.
+// shape returns the size of a sender's n-th request: most have many small spans,
+// some few of half a megabyte, some very many tiny ones.
 func shape(n int) (segments, pad int) {
 	switch n % 16 {
 	case 5:
@@ -161,7 +161,7 @@ func (o *overload) otlpHTTP(n int) {
 	o.note("otlp-http", id, segments, throttled, problem)
 }
 
-// raw is a codec for what is marshalled already.
+// raw is a codec for messages that are already marshalled.
 type raw struct{}
 
 func (raw) Marshal(v any) ([]byte, error)      { return v.([]byte), nil }
@@ -190,7 +190,7 @@ func (o *overload) otlpGRPC(conn *grpc.ClientConn, n int) {
 func (o *overload) put(n int) {
 	segments, pad := shape(n)
 	docs, id := o.documents(min(segments, 50), pad)
-	if n%16 == 10 { // one document of very many subsegments
+	if n%16 == 10 { // one document with very many subsegments
 		doc := docs[0][:len(docs[0])-1] + `,"subsegments":[`
 		for i := range 8000 {
 			doc += fmt.Sprintf(`{"id":"%016x","name":"s","start_time":1,"end_time":2},`, i+1000)
@@ -216,8 +216,8 @@ func (o *overload) put(n int) {
 	o.note("xray", id, len(docs), throttled, problem)
 }
 
-// run sends with n senders of each protocol until ctx ends, and is how many
-// datagrams were sent.
+// run sends with n senders of each protocol until ctx ends, and returns the number
+// of datagrams sent.
 func (o *overload) run(ctx context.Context, t *testing.T, n int) (datagrams int64) {
 	var all sync.WaitGroup
 	each := func(send func(n int)) {
@@ -262,13 +262,13 @@ func (o *overload) run(ctx context.Context, t *testing.T, n int) (datagrams int6
 	return datagrams
 }
 
-// slackMB is by how much a process may be over --memory for moments
+// slackMB is how far a process may exceed --memory for moments
 // (docs/architecture.md).
 const slackMB = 48
 
-// Ten times what a server with little memory can take, by all protocols at once:
-// its memory stays bounded, what does not fit is refused in the protocol's words
-// and with a hint when to try again, and what was acknowledged is there.
+// Ten times the load that a server with little memory can take, by all protocols at
+// once: its memory stays bounded, excess requests are refused in the protocol's own
+// form with a hint when to try again, and everything acknowledged exists.
 func TestOverload_holdsTheCap(t *testing.T) {
 	const memoryMB = 256
 	s := harness.Start(t, "--memory", fmt.Sprintf("%dMB", memoryMB), "--settle", "1s")
@@ -286,7 +286,7 @@ func TestOverload_holdsTheCap(t *testing.T) {
 	}
 	t.Logf("peak %d MB; %d traces acknowledged, refused %v, %d datagrams sent", peakMB(t, s), len(o.acked), o.refused, sent)
 
-	// The kernel tells of the datagrams it dropped with the next one that comes.
+	// The kernel reports dropped datagrams only with the next one that arrives.
 	var accepted, dropped float64
 	harness.Eventually(t, "every datagram is stored or counted as dropped", func() bool {
 		docs, id := o.documents(1, 10)
@@ -317,7 +317,7 @@ func TestOverload_holdsTheCap(t *testing.T) {
 	}
 }
 
-// count is how many documents a trace has.
+// count returns the number of a trace's documents.
 func (o *overload) count(t *testing.T, id string) int {
 	var answer struct {
 		Traces []struct{ Segments []struct{ Id string } }
@@ -329,7 +329,7 @@ func (o *overload) count(t *testing.T, id string) int {
 	return len(answer.Traces[0].Segments)
 }
 
-// Less than what a server cannot do without is refused.
+// Less than the minimum memory is refused.
 func TestOverload_leastMemory(t *testing.T) {
 	for _, v := range []string{"127MB", "1"} {
 		other := &harness.Server{Data: t.TempDir(), HTTP: harness.FreePort(t), UDP: "off", GRPC: "off", OTLP: "off"}
@@ -342,8 +342,8 @@ func TestOverload_leastMemory(t *testing.T) {
 	alive(t, s)
 }
 
-// A request that needs more memory than all requests may is refused for good,
-// and says why; it is not told to try again.
+// A request that needs more memory than all requests together may use is refused
+// permanently, with the reason; it is not told to try again.
 func TestOverload_requestThatNeverFits(t *testing.T) {
 	s := harness.Start(t, "--memory", "128MB")
 	o := &overload{s: s}

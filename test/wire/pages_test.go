@@ -11,7 +11,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// page is what GetTraceSummaries answers.
+// page is an answer of GetTraceSummaries.
 type page struct {
 	TraceSummaries []struct {
 		Id               string
@@ -30,14 +30,14 @@ func (p *page) ids() (out []string) {
 	return out
 }
 
-// numbered is a document of trace n, which starts at second n.
+// numbered returns a document of trace n, which starts at second n.
 func numbered(n int, more string) (id, doc string) {
 	id = fmt.Sprintf("1-00000000-%024x", n)
 	return id, fmt.Sprintf(`{"trace_id":%q,"id":"%016x","name":"front","start_time":%d,"end_time":%d.5%s}`, id, n+1, n, n, more)
 }
 
-// Pages are newest first, hold every trace once, also while new ones arrive, and
-// say how far they reach.
+// Pages are newest first, contain every trace once, also while new ones arrive, and
+// report how far they reach.
 func TestPages(t *testing.T) {
 	s := harness.Start(t)
 	const traces = 250
@@ -55,7 +55,7 @@ func TestPages(t *testing.T) {
 		s.Ask("/TraceSummaries", request, &p)
 		got = append(got, p.ids()...)
 		last := got[len(got)-1]
-		// What comes now is newer than all pages, or older than this one's end.
+		// New traces are newer than all pages, or older than the end of this one.
 		_, newer := numbered(2000+number, "")
 		s.Put(newer)
 		if p.NextToken == nil {
@@ -75,7 +75,7 @@ func TestPages(t *testing.T) {
 		if !slices.Equal(once.ids(), again.ids()) {
 			t.Errorf("page %d changes when asked again", number+1)
 		}
-		// It is good for the question that it was given for alone.
+		// It is valid only for its own request.
 		for member, value := range map[string]any{"StartTime": 901, "EndTime": 5001, "FilterExpression": `service( "front")`, "TimeRangeType": "Service", "NextToken": *p.NextToken + "A"} {
 			other := map[string]any{"StartTime": 900.5, "EndTime": 5000, "FilterExpression": `service("front")`, "NextToken": *p.NextToken}
 			other[member] = value
@@ -90,8 +90,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// A trace that is received again matches the clock Event at its newer receipt
-// alone, which MatchedEventTime shows in whole seconds.
+// With the clock Event, a trace that receives more matches only at its new receipt,
+// which MatchedEventTime shows in whole seconds.
 func TestClockEvent_isTheLastReceipt(t *testing.T) {
 	s := harness.Start(t)
 	id, doc := numbered(10, "")
@@ -148,8 +148,8 @@ func TestFixedRate(t *testing.T) {
 	}
 }
 
-// Of traces that go to CloudWatchLogs the indexing rule's share has summaries;
-// those received before stay as they were. Every trace can be read by its id.
+// While the destination is CloudWatchLogs, the indexing rule's share of traces has
+// summaries; earlier traces do not change. Every trace can be read by its id.
 func TestIndexing_decidesWhatHasASummary(t *testing.T) {
 	s := harness.Start(t)
 	put := func(from, to int) {
@@ -198,7 +198,7 @@ func TestIndexing_decidesWhatHasASummary(t *testing.T) {
 	}
 }
 
-// The ids of inferred segments are the same each time, also after a restart.
+// The ids of inferred segments stay the same, also after a restart.
 func TestInferredSegments_keepTheirIDs(t *testing.T) {
 	s := harness.Start(t)
 	id, doc := numbered(1, `,"subsegments":[{"id":"00000000000000aa","name":"SQS","namespace":"aws","start_time":1,"end_time":1.25,"aws":{"operation":"SendMessage","queue_url":"https://q"}}]`)

@@ -13,12 +13,12 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// What follows holds single answers that were recorded from the native service.
+// Single answers that were recorded from the native service.
 
 const recordedTrace = "1-66669980-%024x"
 
-// recordedSegment is a segment document of a trace with a number. members replace its
-// members; JSON text of null and "" stay what they are.
+// recordedSegment returns a segment document of a trace with a number. members
+// replace its members, also by null and "".
 func recordedSegment(n int, members string) string {
 	doc := m{"trace_id": fmt.Sprintf(recordedTrace, n), "id": fmt.Sprintf("%016x", n+1), "name": "front", "start_time": 1.7e9, "end_time": 1.7e9 + 1}
 	if err := json.Unmarshal([]byte("{"+members+"}"), &doc); err != nil {
@@ -28,7 +28,7 @@ func recordedSegment(n int, members string) string {
 	return string(b)
 }
 
-// Empty ids are missing ids. The Id of the answer is the one that was sent.
+// Empty ids count as missing. The Id in the answer is the sent one.
 func TestRecorded_emptyIDs(t *testing.T) {
 	s := harness.Start(t)
 	sub := `"id":"00000000000000aa","type":"subsegment",`
@@ -59,7 +59,7 @@ func TestRecorded_emptyIDs(t *testing.T) {
 	}
 }
 
-// Durations are rounded in summaries alone; one that would be negative is unknown.
+// Only summaries round durations; a negative duration is unknown.
 func TestRecorded_durations(t *testing.T) {
 	s := harness.Start(t)
 	for i, c := range []struct{ end, summary, batch string }{
@@ -92,7 +92,7 @@ func TestRecorded_durations(t *testing.T) {
 			t.Errorf("end %s: ListRetrievedTraces has %s, want %s", c.end, got, c.batch)
 		}
 	}
-	// A filter compares what was sent, not what is shown.
+	// A filter compares the exact value, not the rounded one.
 	for filter, want := range map[string]int{"annotation.k0 AND duration < 0.0038": 1, "annotation.k0 AND duration >= 0.004": 0, "annotation.k0 AND responsetime = 0.003707": 1, "annotation.k0 AND responsetime > 0.0037": 1} {
 		if got := len(s.Summaries(filter)); got != want {
 			t.Errorf("%s finds %d, want %d", filter, got, want)
@@ -100,8 +100,8 @@ func TestRecorded_durations(t *testing.T) {
 	}
 }
 
-// An exception that a cause refers to explains what is on the way to it; a failed
-// call beside that way has a cause of its own.
+// A reference to an exception explains only the entities on the path to it; a failed
+// call beside that path has its own cause.
 func TestRecorded_causesBesideAReference(t *testing.T) {
 	s := harness.Start(t)
 	below := `"subsegments":[
@@ -144,10 +144,10 @@ func TestRecorded_causesBesideAReference(t *testing.T) {
 	}
 }
 
-// Buckets of a time series belong to an answer by whole seconds.
+// Whole seconds decide which buckets of a time series an answer has.
 func TestRecorded_bucketsByWholeSeconds(t *testing.T) {
 	s := harness.Start(t)
-	if second := time.Now().Second(); second > 57 { // receipt and question must be in one minute
+	if second := time.Now().Second(); second > 57 { // receipt and query must be in the same minute
 		time.Sleep(time.Duration(60-second) * time.Second)
 	}
 	s.Put(recordedSegment(1, ""))
@@ -165,7 +165,7 @@ func TestRecorded_bucketsByWholeSeconds(t *testing.T) {
 	}
 }
 
-// The words of refusals.
+// The texts of errors.
 func TestRecorded_texts(t *testing.T) {
 	s := harness.Start(t)
 	var group struct{ Group shownGroup }
@@ -206,8 +206,8 @@ func TestRecorded_texts(t *testing.T) {
 	s.Ask("/DeleteResourcePolicy", m{"PolicyName": "p", "PolicyRevisionId": "1"}, &answer)
 }
 
-// A policy comes back as it was sent: Terraform compares the JSON. The one exception
-// was recorded: a list of one action comes back as that action.
+// A policy is returned as it was sent, because Terraform compares the JSON. The one
+// recorded exception: a list with one action is returned as that action.
 func TestRecorded_policyDocuments(t *testing.T) {
 	s := harness.Start(t)
 	for _, document := range []string{
@@ -216,7 +216,7 @@ func TestRecorded_policyDocuments(t *testing.T) {
 		`{"Version":"2012-10-17","Statement":[{"Resource":"arn:aws:xray:*:*:group/*","Principal":"*","Effect":"Deny","Action":"xray:Get*","Condition":{"StringEquals":{"aws:SourceAccount":["000000000000"]},"NumericLessThan":{"aws:MultiFactorAuthAge":[3600,1.50,12345678901234567890,1E+2]},"Bool":{"aws:SecureTransport":false},"ArnLike":{"aws:SourceArn":"arn:aws:sns:*:*:\u00e4<&>"},"Null":{"aws:TokenIssueTime":[]}}}]}`,
 		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"a.example.com","CanonicalUser":["b","a"]},"NotResource":["arn:aws:xray:us-east-1:000000000000:group/b/*","*"],"Action":["xray:b","xray:a","xray:b"]},{"Sid":"","Effect":"Allow","NotPrincipal":{"AWS":["*"]},"Action":"*","Resource":"*"}]}`,
 	} {
-		// With blanks, which need not come back.
+		// With blanks, which need not be returned.
 		sent := strings.NewReplacer(`":`, `" : `, `,"`, ",\n  \"").Replace(document)
 		var put struct {
 			ResourcePolicy struct{ PolicyDocument string }
@@ -227,7 +227,7 @@ func TestRecorded_policyDocuments(t *testing.T) {
 		}
 		s.Ask("/ListResourcePolicies", m{}, &list)
 		for _, got := range []string{put.ResourcePolicy.PolicyDocument, list.ResourcePolicies[0].PolicyDocument} {
-			// Compared as text, so that numbers and escapes count letter by letter.
+			// Compared as text, so that the spelling of numbers and escapes counts.
 			var compact bytes.Buffer
 			if err := json.Compact(&compact, []byte(got)); err != nil || compact.String() != document {
 				t.Errorf("got  %s\nwant %s", got, document)

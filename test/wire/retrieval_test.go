@@ -81,7 +81,7 @@ func TestTraceRetrieval(t *testing.T) {
 		s.Put(segmentOf(long, fmt.Sprintf("%016x", 1000+n), now.Unix(), parent))
 	}
 
-	// Traces 0 to 3 meet the window, both ends included; id(50) does not exist.
+	// Traces 0 to 3 overlap the window, both ends included; id(50) does not exist.
 	token := retrieve(t, s, now.Add(-3*time.Minute), now, append(slices.Clone(ids), id(50))...)
 	got := pages(t, s, token, "XRAY")
 	if len(got) != 1 || len(got[0].Traces) != 4 || got[0].Traces[3].Id != id(3) {
@@ -199,8 +199,8 @@ func TestTraceRetrieval_errors(t *testing.T) {
 	}
 }
 
-// Spans that came as OTLP are given back with resource and scope, and what is
-// given can be sent again; documents are mapped.
+// Spans received as OTLP are returned with resource and scope, and the answer can be
+// sent again; documents are converted.
 func TestTraceRetrieval_otel(t *testing.T) {
 	s := harness.Start(t, "--udp", "off", "--otlp-grpc", "off", "--otlp-http", "off")
 	now := time.Now().Truncate(time.Second)
@@ -243,13 +243,13 @@ func TestTraceRetrieval_otel(t *testing.T) {
 	if d := got["00000000000000b2"]; !strings.Contains(d, `"parentSpanId":"00000000000000b1"`) || !strings.Contains(d, `"kind":3`) || !strings.Contains(d, `{"key":"aws.service","value":{"stringValue":"DynamoDB"}}`) {
 		t.Errorf("subsegment: %s", d)
 	}
-	// Read from disk it is the same.
+	// Read from disk, it is the same.
 	s.Stop()
 	s.Restart("--udp", "off", "--otlp-grpc", "off", "--otlp-http", "off")
 	if again := get(); !maps.Equal(got, again) {
 		t.Errorf("after a restart %v", again)
 	}
-	// Another server takes what this one gives.
+	// Another server accepts this server's answer.
 	other := harness.Start(t, "--udp", "off", "--otlp-grpc", "off", "--otlp-http", "off")
 	s = other
 	send(got["00000000000000a1"])

@@ -17,10 +17,10 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// The readable cases of package assemble, and those of testdata/rules, asked of
-// the real server. Documents come in random order and in random batches, unless
-// an id is there twice or the case says when each was received: only then the
-// order is part of the rule. Every case is asked with several seeds.
+// The readable cases of package assemble, and those of testdata/rules, against the
+// real server. Documents are sent in random order and random batches, unless an id
+// occurs twice or the case has times of receipt: only then the order is part of the
+// rule. Every case runs with several seeds.
 func TestRules(t *testing.T) {
 	alone := []string{"--udp", "off", "--otlp-grpc", "off", "--otlp-http", "off"}
 	shared := harness.Start(t, alone...)
@@ -32,7 +32,7 @@ func TestRules(t *testing.T) {
 				s := shared
 				if c.Question == "graph" || strings.HasPrefix(c.Question, "/") && len(c.Documents) > 0 {
 					if seed == 2 {
-						return // each needs a server of its own
+						return // each needs its own server
 					}
 					s = harness.Start(t, alone...)
 				}
@@ -47,13 +47,13 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// ruleRun is one case asked of one server. Its traces get ids of their own.
+// ruleRun is one case on one server. Its traces get their own ids.
 type ruleRun struct {
 	*harness.Case
 	s      *harness.Server
 	random *rand.Rand
 	ids    map[string]string
-	sent   []time.Time // after each group of documents with one time of receipt
+	sent   []time.Time // after each group of documents with the same receipt
 }
 
 var traceIDs = regexp.MustCompile(`1-[0-9a-f]{8}-[0-9a-f]{24}`)
@@ -71,7 +71,8 @@ func (r *ruleRun) own(text []byte) []byte {
 	})
 }
 
-// now are the places for times around the request: "now", "now+60", "now-60".
+// now matches the placeholders for times around the request: "now", "now+60",
+// "now-60".
 var now = regexp.MustCompile(`"now([+-][0-9]+)?"`)
 
 func (r *ruleRun) run(t *testing.T) (got, want any) {
@@ -94,7 +95,8 @@ func (r *ruleRun) run(t *testing.T) (got, want any) {
 		return r.documents(t, id), want
 	case "summary":
 		object := want.(map[string]any)
-		// What no operation shows, and what depends on how documents were batched.
+		// Values that no operation returns, or that depend on the batches of
+		// documents.
 		for _, k := range []string{"root", "end", "inProgress"} {
 			delete(object, k)
 		}
@@ -110,7 +112,7 @@ func (r *ruleRun) run(t *testing.T) (got, want any) {
 	return r.graph(t, id), want
 }
 
-// round cuts total response times to milliseconds, as the API shows them.
+// round rounds total response times to milliseconds, as the API does.
 func round(v any) {
 	if o, ok := v.(map[string]any); ok {
 		for k, m := range o {
@@ -122,7 +124,7 @@ func round(v any) {
 	}
 }
 
-// send puts the documents into the server.
+// send sends the documents to the server.
 func (r *ruleRun) send(t *testing.T) {
 	t.Helper()
 	var docs []string
@@ -146,7 +148,7 @@ func (r *ruleRun) send(t *testing.T) {
 				j++
 			}
 			if i > 0 && len(r.Window) > 0 {
-				time.Sleep(50 * time.Millisecond) // windows pass between receipts
+				time.Sleep(50 * time.Millisecond) // so that receipts fall into different windows
 			}
 			r.s.Put(docs[i:j]...)
 			r.sent = append(r.sent, time.Now())
@@ -169,7 +171,7 @@ func has(doc []byte, member string) bool {
 	return json.Unmarshal(doc, &o) == nil && o[member] != nil
 }
 
-// ids are those of a document and of what it embeds, with the trace's.
+// ids returns the ids of a document and its embedded subsegments, with the trace id.
 func ids(t *testing.T, doc []byte) []string {
 	t.Helper()
 	var out []string
@@ -189,7 +191,7 @@ func ids(t *testing.T, doc []byte) []string {
 	return out
 }
 
-// timed puts times into a request.
+// timed replaces the placeholders for times in a request.
 func (r *ruleRun) timed(request []byte) []byte {
 	return now.ReplaceAllFunc(request, func(m []byte) []byte {
 		offset, _ := strconv.Atoi(strings.TrimPrefix(string(now.FindSubmatch(m)[1]), "+"))

@@ -12,7 +12,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// The views are those of package assemble's cases, made of what the API says.
+// The views of package assemble's cases, made from answers of the API.
 
 type apiService struct {
 	Name      string
@@ -21,7 +21,7 @@ type apiService struct {
 	AccountId *string
 }
 
-// identity is "name|type". The other members are held to their rules on the way.
+// identity returns "name|type", and checks the other members.
 func (s apiService) identity(t *testing.T) string {
 	t.Helper()
 	if len(s.Names) != 1 || s.Names[0] != s.Name || s.AccountId != nil || s.Type != nil && *s.Type == "" {
@@ -248,8 +248,8 @@ type apiGraph struct {
 	}
 }
 
-// graph asks GetServiceGraph and, where the case is about one trace and all of
-// it, GetTraceGraph: they must agree on everything but times.
+// graph asks GetServiceGraph and, if the case is about one complete trace,
+// GetTraceGraph: they must agree on everything but times.
 func (r *ruleRun) graph(t *testing.T, id string) any {
 	t.Helper()
 	start, end := float64(time.Now().Add(-time.Minute).Unix()), float64(time.Now().Unix()+60)
@@ -280,12 +280,12 @@ func (r *ruleRun) graph(t *testing.T, id string) any {
 	return view
 }
 
-// rootIsOpen says whether a document without parent is in progress.
+// rootIsOpen reports whether a document without parent is in progress.
 func (r *ruleRun) rootIsOpen() bool {
 	return slices.ContainsFunc(r.Documents, func(d json.RawMessage) bool { return has(d, "in_progress") && !has(d, "parent_id") })
 }
 
-// untimed is a view of a service without the times that the trace graph lacks.
+// untimed returns a view of a service without the times that the trace graph lacks.
 func untimed(v any) any {
 	o, ok := v.(map[string]any)
 	if !ok {
@@ -300,7 +300,7 @@ func untimed(v any) any {
 	return out
 }
 
-// moment is the time behind what was received before a time of the case.
+// moment returns a time after everything received before a time of the case.
 func (r *ruleRun) moment(at float64) float64 {
 	n, last := 0, -1.0
 	for _, received := range r.Received {

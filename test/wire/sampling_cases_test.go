@@ -16,11 +16,11 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// samplingCase is a readable case of one rule of sampling, a JSON file whose name
-// is the rule's: calls of operations in their order, each with the answer that
-// the rule demands. The text "$now+300" stands for a time in seconds, in answers
-// give or take five; "$now*1000" for milliseconds. A step that says "within" is
-// asked again until it is answered as demanded, for so many seconds.
+// samplingCase is a readable case of one sampling rule, in a JSON file with the
+// rule's name: calls of operations in order, each with the answer that the rule
+// demands. The text "$now+300" stands for a time in seconds, in answers with a
+// tolerance of five; "$now*1000" for milliseconds. A step with "within" is repeated
+// until the answer is right, for at most that many seconds.
 type samplingCase struct {
 	Rule   string         `json:"rule"`
 	Source string         `json:"source"`
@@ -115,7 +115,7 @@ func timeOf(v any) (seconds float64, ok bool) {
 	return at, true
 }
 
-// withTimes puts times in place of the texts that stand for them.
+// withTimes replaces texts that stand for times with the times.
 func withTimes(v any) any {
 	if at, ok := timeOf(v); ok {
 		return at
@@ -133,7 +133,7 @@ func withTimes(v any) any {
 	return v
 }
 
-// nearTimes puts what was answered in place of demanded times that are near it.
+// nearTimes replaces expected times with the received ones if they are near.
 func nearTimes(got, want any) any {
 	if at, ok := timeOf(want); ok {
 		if n, number := got.(float64); number && math.Abs(n-at) <= 5 && n == math.Trunc(n) {

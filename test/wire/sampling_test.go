@@ -13,7 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// rules are the names of the sampling rules, as an SDK's poller asks for them:
+// rules returns the names of the sampling rules, requested as an SDK's poller does:
 // plain HTTP, unsigned, without a content type.
 func rules(t *testing.T, s *harness.Server, body string) string {
 	t.Helper()
@@ -75,8 +75,8 @@ func report(s *harness.Server, rule, client string, requests int) (answer target
 	return answer
 }
 
-// A rule from its creation to the clients that sample by it, over a crash and a
-// restart, to its end.
+// A rule from its creation, through the clients that sample by it, a crash and a
+// restart, to its deletion.
 func TestSampling_lifeOfARule(t *testing.T) {
 	s := harness.Start(t)
 	a, b := strings.Repeat("a", 24), strings.Repeat("b", 24)
@@ -99,7 +99,7 @@ func TestSampling_lifeOfARule(t *testing.T) {
 		t.Errorf("a client that polled at %f is told of a change at %f", polled, *got.LastRuleModification)
 	}
 	sum := 0
-	for range 3 { // reports of both, turn about
+	for range 3 { // reports of both clients in turn
 		sum = report(s, "checkout", b, 1000).SamplingTargetDocuments[0].ReservoirQuota + report(s, "checkout", a, 1000).SamplingTargetDocuments[0].ReservoirQuota
 		if sum > 5 {
 			t.Errorf("two clients hold %d of 5", sum)
@@ -149,7 +149,7 @@ func TestSampling_limitOfRules(t *testing.T) {
 	if status != http.StatusBadRequest || header.Get("x-amzn-errortype") != "RuleLimitExceededException" {
 		t.Errorf("26th rule: %d %s %s", status, header.Get("x-amzn-errortype"), body)
 	}
-	// An SDK with all of them and Default sends 26 documents in a call.
+	// An SDK with all rules and Default sends 26 documents in a call.
 	var docs []map[string]any
 	for i := range 26 {
 		name := fmt.Sprint(i)
@@ -165,8 +165,8 @@ func TestSampling_limitOfRules(t *testing.T) {
 	}
 }
 
-// SDKs poll the rules when a process starts: the answer must not take a
-// millisecond, with as many rules as there may be.
+// SDKs poll the rules when a process starts: with the maximum number of rules, the
+// answer must take less than a millisecond.
 func TestSampling_rulesAreFast(t *testing.T) {
 	s := harness.Start(t)
 	for i := range 25 {

@@ -43,8 +43,8 @@ func drip(ctx context.Context, c net.Conn, b []byte) {
 }
 
 // A hundred senders each of segments, of spans and of spans by gRPC announce a
-// megabyte, send some of it and then a byte at a time. Others are served all the
-// while, by each way, and the slow ones lose what they hold.
+// megabyte, send a part of it and then a byte at a time. Other senders of each
+// protocol are served meanwhile, and the slow ones lose their memory.
 func TestSlow_bodiesHoldNothingBack(t *testing.T) {
 	const memoryMB = 128
 	s := harness.Start(t, "--memory", fmt.Sprintf("%dMB", memoryMB))
@@ -82,7 +82,7 @@ func TestSlow_bodiesHoldNothingBack(t *testing.T) {
 			slowGRPC(ctx, c, start[:min(len(start), 60_000)])
 		})
 	}
-	// The slow ones are given time to take what they can.
+	// The slow senders get time to reserve memory.
 	harness.Eventually(t, "bodies are arriving", func() bool { return s.Metric("fluoro_receive_in_flight_bytes") > 4<<20 })
 	o := &overload{s: s, acked: map[string]int{}, refused: map[string]int{}}
 	conn, err := grpc.NewClient(s.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
@@ -90,7 +90,8 @@ func TestSlow_bodiesHoldNothingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	// What comes at once may take all room for a moment, until it is seen to be slow.
+	// New requests may reserve all memory for a moment, until the server sees that
+	// they are slow.
 	time.Sleep(2 * time.Second)
 	sent := 0
 	for deadline := time.Now().Add(12 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
@@ -124,7 +125,7 @@ func TestSlow_bodiesHoldNothingBack(t *testing.T) {
 	}
 }
 
-// slowGRPC begins an export of a megabyte and goes on a byte at a time.
+// slowGRPC begins an export of a megabyte and continues a byte at a time.
 func slowGRPC(ctx context.Context, c net.Conn, start []byte) {
 	go io.Copy(io.Discard, c)
 	f := http2.NewFramer(c, nil)
@@ -150,7 +151,7 @@ func slowGRPC(ctx context.Context, c net.Conn, start []byte) {
 }
 
 // A body that can never fit is refused as too large before it is sent, however full
-// the server is: to try again would not help.
+// the server is: trying again would not help.
 func TestSlow_bodyThatNeverFits(t *testing.T) {
 	s := harness.Start(t, "--memory", "128MB")
 	for _, c := range []struct{ name, addr, head string }{
@@ -172,7 +173,7 @@ func TestSlow_bodyThatNeverFits(t *testing.T) {
 			}
 		})
 	}
-	// By gRPC: the size comes before the message.
+	// With gRPC, the size precedes the message.
 	c := dial(t, s.GRPC)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()

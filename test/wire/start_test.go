@@ -16,7 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// run runs the binary to its end and is its exit code and what it printed.
+// run runs the binary to its end and returns its exit code and output.
 func run(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -47,7 +47,7 @@ func refuses(t *testing.T, args []string, words ...string) {
 func TestStart_saysWhatItListensOn(t *testing.T) {
 	s := harness.Start(t)
 	log := s.Log()
-	// What was printed reaches us through a pipe, a little later.
+	// The output arrives through a pipe, a little later.
 	for deadline := time.Now().Add(5 * time.Second); !strings.Contains(log, "--endpoint-url") && time.Now().Before(deadline); log = s.Log() {
 		time.Sleep(5 * time.Millisecond)
 	}

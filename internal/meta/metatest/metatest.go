@@ -1,9 +1,9 @@
-// Package metatest holds every engine to the contract of package meta. An engine
-// joins with one call:
+// Package metatest checks every engine against the contract of package meta. An
+// engine joins with one call:
 //
 //	func TestContract(t *testing.T) { metatest.Run(t, metatest.Engine{Open: …, Reopen: …}) }
 //
-// Each case is named after the sentence of the contract that it checks.
+// Each case has the name of the sentence in the contract that it checks.
 package metatest
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Engine is how the suite gets at an engine.
+// Engine gives the suite access to an engine.
 type Engine struct {
 	// Open opens an empty store. The suite closes it.
 	Open func(t testing.TB) meta.Store
@@ -35,7 +35,7 @@ const (
 	kind  meta.Kind     = "group"
 )
 
-// value is a record of the suite.
+// value is a record in the suite.
 type value struct {
 	Text  string
 	Count int
@@ -98,7 +98,7 @@ func (f *fixture) put(account trace.Account, kind meta.Kind, name string, v any)
 	f.update(account, func(tx meta.Tx) error { return tx.Put(kind, name, v) })
 }
 
-// get is the record, nil if there is none.
+// get returns the record, nil if it does not exist.
 func (f *fixture) get(account trace.Account, kind meta.Kind, name string) *value {
 	f.Helper()
 	var v value
@@ -380,7 +380,7 @@ func updatesRunAlone(t *testing.T, f *fixture) {
 				}
 			}
 		})
-		group.Go(func() { // readers see a count and as many records
+		group.Go(func() { // readers see a count and the same number of records
 			for range each {
 				var v value
 				n := 0

@@ -19,17 +19,17 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// sumOf is the checksum of a record: CRC-32C of account, kind, name and value, with
-// a NUL behind each of the first three.
+// sumOf returns the checksum of a record: CRC-32C of account, kind, name and value,
+// with a NUL after each of the first three.
 func sumOf(account, kind, name string, value []byte) int64 {
 	sum := crc32.Checksum([]byte(account+"\x00"+kind+"\x00"+name+"\x00"), castagnoli)
 	return int64(crc32.Update(sum, castagnoli, value))
 }
 
-// maxDamage bounds what is remembered of damaged records.
+// maxDamage limits the number of damaged records that are remembered.
 const maxDamage = 100
 
-// damaged is the error of a record that is not what was written.
+// damaged remembers a damaged record and returns the error for it.
 func (s *Store) damaged(account, kind, name, why string) error {
 	text := fmt.Sprintf("%s is damaged: %s %.50q of account %s: %s", s.path, kind, name, account, why)
 	s.damageMu.Lock()
@@ -40,8 +40,8 @@ func (s *Store) damaged(account, kind, name, why string) error {
 	return trace.Errorf(trace.KindUnavailable, "%s", text)
 }
 
-// Damage names the records that were found damaged since the start; those that
-// list records leave them out.
+// Damage lists the records found damaged since the start; calls that list records
+// omit them.
 func (s *Store) Damage() []string {
 	s.damageMu.Lock()
 	defer s.damageMu.Unlock()
@@ -59,10 +59,11 @@ func (s *Store) verify(account, kind, name string, value []byte, sum int64) erro
 	return nil
 }
 
-// Check reads all of the records in a data directory that nobody has open, and
-// changes nothing there: it works on a copy. read, if not nil, is called with the
-// copy and each account in it, to decode what only others can. Damage is named in
-// the answer, a file that cannot be read included; found says whether there is one.
+// Check reads all records in a data directory that nobody has open. It changes
+// nothing there, because it works on a copy. read, if not nil, is called with the
+// copy and each account in it, to decode records as only their packages can. The
+// answer names all damage, also a file that cannot be read; found reports whether
+// the file exists.
 func Check(ctx context.Context, dir string, read func(meta.Store, trace.Account) []error) (damage []string, found bool, err error) {
 	path := filepath.Join(dir, FileName)
 	temp, err := os.MkdirTemp("", "fluoro-check-")
@@ -87,7 +88,7 @@ func Check(ctx context.Context, dir string, read func(meta.Store, trace.Account)
 		return []string{strings.ReplaceAll(err.Error(), temp, dir)}, true, nil
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	s.path = path // in what is said
+	s.path = path // messages name the original
 	damage, accounts, err := s.check(ctx)
 	for _, account := range accounts {
 		if read == nil || err != nil {
@@ -139,7 +140,7 @@ func (s *Store) check(ctx context.Context) (damage []string, accounts []trace.Ac
 		if err = rows.Scan(&account, &kind, &name, &value, &sum); err != nil {
 			break
 		}
-		_ = s.verify(account, kind, name, value, sum) // it notes what is wrong
+		_ = s.verify(account, kind, name, value, sum) // it remembers damage
 		if a := trace.Account(account); !slices.Contains(accounts, a) {
 			accounts = append(accounts, a)
 		}

@@ -1,8 +1,8 @@
-// Package sqlite keeps control-plane records in one SQLite file beside the
-// embedded store (docs/format/meta.md).
+// Package sqlite keeps control-plane records in one SQLite file beside the embedded
+// store (docs/format/meta.md).
 //
-// One connection writes, so that updates never overlap; a few others read the
-// last committed state without waiting for it (write-ahead log of SQLite).
+// One connection writes, so that updates never overlap. A few others read the last
+// committed state without waiting for it (SQLite's write-ahead log).
 package sqlite
 
 import (
@@ -23,16 +23,16 @@ import (
 )
 
 const (
-	// FileName is the file's name in the data directory. SQLite puts two more
-	// beside it, with "-wal" and "-shm" behind the name.
+	// FileName is the file's name in the data directory. SQLite adds two files with
+	// this name and the suffixes "-wal" and "-shm".
 	FileName = "meta.db"
 
 	applicationID = 0x466c7572 // "Flur", in the file's header
 	readers       = 4          // connections
 )
 
-// migrations lead from each version of the schema to the next; the version is
-// SQLite's user_version. Text is compared byte by byte.
+// migrations lead from each schema version to the next; the version is SQLite's
+// user_version. Texts are compared byte by byte.
 var migrations = []string{
 	`CREATE TABLE record (
 		account TEXT NOT NULL,
@@ -44,10 +44,10 @@ var migrations = []string{
 	`ALTER TABLE record ADD COLUMN sum INTEGER`, // checksum; see sumOf
 }
 
-// withSums is the first version of the schema in which records have checksums.
+// withSums is the first schema version whose records have checksums.
 const withSums = 2
 
-// Store is a meta.Store in a file.
+// Store is a meta.Store in one file.
 type Store struct {
 	path        string
 	write, read *sql.DB
@@ -56,13 +56,13 @@ type Store struct {
 	closed bool
 
 	damageMu sync.Mutex
-	damage   []string // records that are not what was written
+	damage   []string // records that fail their checksum or do not decode
 }
 
 var _ meta.Store = (*Store)(nil)
 
-// Open opens the records in a data directory that exists and is locked by the
-// caller, or makes the file. Errors name the file and say what is wrong with it.
+// Open opens the records in a data directory, or makes the file. The directory must
+// exist, and the caller must have locked it. Errors name the file and the problem.
 func Open(dir string) (*Store, error) {
 	path, err := filepath.Abs(filepath.Join(dir, FileName))
 	if err != nil {
@@ -77,8 +77,8 @@ func Open(dir string) (*Store, error) {
 }
 
 func (s *Store) open() (err error) {
-	// Made here, so that only owner and group may read it; SQLite gives the files
-	// it adds the same rights.
+	// We make the file, so that only owner and group may read it; SQLite gives its
+	// additional files the same permissions.
 	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *Store) open() (err error) {
 }
 
 // connect opens a pool of connections. A commit is durable when it returns
-// (synchronous FULL); waiting for a lock is bounded.
+// (synchronous FULL); the wait for a lock is limited.
 func (s *Store) connect(most int, option string) (*sql.DB, error) {
 	name := &url.URL{Scheme: "file", Path: filepath.ToSlash(s.path), OmitHost: true}
 	db, err := sql.Open("sqlite", name.String()+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&"+option)
@@ -111,8 +111,7 @@ func (s *Store) connect(most int, option string) (*sql.DB, error) {
 	return db, nil
 }
 
-// migrate checks that the file is ours and whole, and brings its schema up to
-// date.
+// migrate checks that the file is ours and intact, and migrates its schema.
 func (s *Store) migrate() error {
 	tx, err := s.write.Begin()
 	if err != nil {
@@ -136,7 +135,7 @@ func (s *Store) migrate() error {
 		return errors.New("the file is damaged: " + whole)
 	case id == 0 && version == 0 && tables == 0: // new, or its first start was cut short
 	case id != applicationID:
-		return errors.New("this is a database of another program")
+		return errors.New("the file is a database of another program")
 	case version > len(migrations):
 		return fmt.Errorf("it was written by a newer fluoro (schema %d, this one knows up to %d): use that version", version, len(migrations))
 	case version < 1:
@@ -160,7 +159,7 @@ func (s *Store) migrate() error {
 	return tx.Commit()
 }
 
-// addSums gives each record the checksum that it has now.
+// addSums adds a checksum to each record.
 func addSums(tx *sql.Tx) error {
 	type record struct{ account, kind, name, value string }
 	var records []record
@@ -213,13 +212,13 @@ func (s *Store) run(ctx context.Context, account trace.Account, writable bool, f
 	if err := f(t); err != nil || !writable {
 		return err
 	}
-	if t.failed != nil { // f went on after a write that failed
+	if t.failed != nil { // f continued after a failed write
 		return t.failed
 	}
 	return s.explain(ctx, verb, began.Commit())
 }
 
-// Close implements meta.Store. It waits for calls that run.
+// Close implements meta.Store. It waits for running calls.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -232,7 +231,7 @@ func (s *Store) Close() error {
 
 func (s *Store) release() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.read, s.write} { // the last one to close empties the log
+	for _, db := range []*sql.DB{s.read, s.write} { // the last one to close empties SQLite's log
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
@@ -240,8 +239,8 @@ func (s *Store) release() error {
 	return errors.Join(errs...)
 }
 
-// explain says what could not be done, with the file. What an ended context
-// causes becomes its error.
+// explain returns an error that names the failed action and the file. If the context
+// ended, it returns the context's error.
 func (s *Store) explain(ctx context.Context, verb string, err error) error {
 	if err == nil {
 		return nil
@@ -263,12 +262,12 @@ func (s *Store) explain(ctx context.Context, verb string, err error) error {
 		}
 	}
 	if e, ok := errors.AsType[*os.PathError](err); ok {
-		why = e.Err.Error() // the path is named below
+		why = e.Err.Error() // the message names the path already
 	}
 	return trace.Errorf(trace.KindUnavailable, "cannot %s control-plane records in %s: %s", verb, s.path, strings.TrimSpace(why))
 }
 
-// Backup writes all records, as they are at one moment, to a new file.
+// Backup writes all records, as of one moment, to a new file.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -49,7 +49,7 @@ func put(s *Store, name string, v any) error {
 	return s.Update(ctx, account, func(tx meta.Tx) error { return tx.Put("test", name, v) })
 }
 
-// TestOpen_strangeNames: SQLite reads the name as a URL, which must not show.
+// TestOpen_strangeNames: SQLite parses the name as a URL; no name may show that.
 func TestOpen_strangeNames(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b?c#d%20e&f")
 	if err := os.Mkdir(dir, 0o750); err != nil {
@@ -158,7 +158,8 @@ func overwrite(t *testing.T, dir string, change func([]byte) []byte) {
 	}
 }
 
-// TestOpen_afterAFirstStartThatWasCutShort: an empty file is what it leaves.
+// TestOpen_afterAFirstStartThatWasCutShort: an interrupted first start leaves an
+// empty file.
 func TestOpen_afterAFirstStartThatWasCutShort(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, FileName), nil, 0o640); err != nil {
@@ -171,8 +172,8 @@ func TestOpen_afterAFirstStartThatWasCutShort(t *testing.T) {
 	}
 }
 
-// TestUpdate_diskFull: SQLite says so at the same place for a full disk and for a
-// file that may not grow.
+// TestUpdate_diskFull: SQLite reports a full disk and a file that may not grow at
+// the same place.
 func TestUpdate_diskFull(t *testing.T) {
 	s := open(t, t.TempDir())
 	defer s.Close()
@@ -187,7 +188,7 @@ func TestUpdate_diskFull(t *testing.T) {
 	if trace.KindOf(err) != trace.KindUnavailable || !strings.Contains(err.Error(), "no space is left") || !strings.Contains(err.Error(), s.path) {
 		t.Fatalf("after %d records: %v", kept, err)
 	}
-	// Half a transaction is not kept even if its function swallows the error.
+	// Half a transaction is not kept, even if its function ignores the error.
 	err = s.Update(ctx, account, func(tx meta.Tx) error {
 		_ = tx.Put("test", "0", "small")
 		for i := range 100 {
@@ -198,7 +199,7 @@ func TestUpdate_diskFull(t *testing.T) {
 	if trace.KindOf(err) != trace.KindUnavailable {
 		t.Errorf("errors swallowed: %v", err)
 	}
-	// Reads go on, and writes do again when there is room.
+	// Reads still work, and writes work again when there is space.
 	var v string
 	read := func(tx meta.Tx) error { _, err := tx.Get("test", "0", &v); return err }
 	if err := s.View(ctx, account, read); err != nil || len(v) != 1000 {
@@ -212,9 +213,8 @@ func TestUpdate_diskFull(t *testing.T) {
 	}
 }
 
-// TestKill ends a process that writes all the time, without warning, again and
-// again: what it said was kept is there, and each transaction wholly or not at
-// all.
+// TestKill kills a process that writes all the time, again and again: every
+// acknowledged transaction is there, and each transaction is complete or absent.
 func TestKill(t *testing.T) {
 	if dir := os.Getenv("FLUORO_TEST_META"); dir != "" {
 		writeUntilKilled(t, dir)
@@ -240,7 +240,7 @@ func TestKill(t *testing.T) {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		for lines.Scan() { // what it said before it died counts, too
+		for lines.Scan() { // acknowledged before it was killed: counts, too
 			if n, err := strconv.Atoi(lines.Text()); err == nil {
 				said = n
 			}
@@ -280,8 +280,8 @@ func writeUntilKilled(t *testing.T, dir string) {
 	}
 }
 
-// TestCommit_isSynced: without these two settings a commit may be lost with the
-// power; no test of ours can take that away.
+// TestCommit_isSynced: without these two settings a power failure may lose a commit;
+// our tests cannot simulate one.
 func TestCommit_isSynced(t *testing.T) {
 	s := open(t, t.TempDir())
 	defer s.Close()
@@ -295,7 +295,7 @@ func TestCommit_isSynced(t *testing.T) {
 	}
 }
 
-// A record that is not what was written is named; the others are served.
+// A record that fails its checksum is named; the others are served.
 func TestRecord_damaged(t *testing.T) {
 	for name, c := range map[string]struct{ statement, want string }{
 		"another value":    {`UPDATE record SET value = '"x"' WHERE name = 'b'`, "wrong checksum"},
@@ -351,7 +351,7 @@ func TestRecord_damaged(t *testing.T) {
 	}
 }
 
-// Records of schema 1, which had no checksums, get them.
+// Records of schema 1, which had no checksums, get checksums.
 func TestOpen_addsChecksums(t *testing.T) {
 	dir := t.TempDir()
 	execute(t, dir, migrations[0]+fmt.Sprintf(`; INSERT INTO record VALUES ('000000000000', 'test', 'a', '"x"'); PRAGMA application_id = %d; PRAGMA user_version = 1`, applicationID))
@@ -390,7 +390,7 @@ func TestCheck_findsFlippedBits(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(damage) == 0 {
-			missed++ // in room that no record uses: each was compared with its checksum
+			missed++ // in space that no record uses: every record matched its checksum
 		}
 		if b, err := os.ReadFile(filepath.Join(dir, FileName)); err != nil || b[at] != whole[at]^0x10 {
 			t.Fatalf("the file was changed, %v", err)

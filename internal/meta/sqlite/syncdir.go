@@ -6,7 +6,7 @@ import (
 	"runtime"
 )
 
-// syncDir makes the names in a directory durable, where a system knows that.
+// syncDir makes the names in a directory durable, on systems that support it.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -19,7 +19,7 @@ type tx struct {
 	account  string
 	writable bool
 	over     bool
-	failed   error // of the first write that failed
+	failed   error // of the first failed write
 }
 
 func (t *tx) usable(write bool) error {
@@ -55,8 +55,8 @@ func (t *tx) Get(kind meta.Kind, name string, into any) (bool, error) {
 	return true, nil
 }
 
-// List implements meta.Tx. All records are read before the first call, so that
-// each may write. Damaged ones are left out and named in Damage.
+// List implements meta.Tx. It reads all records before the first call, so that each
+// may write. It omits damaged records, which Damage lists.
 func (t *tx) List(kind meta.Kind, each func(name string, value json.RawMessage) error) error {
 	if err := t.usable(false); err != nil {
 		return err
@@ -113,8 +113,8 @@ func (t *tx) Delete(kind meta.Kind, name string) (bool, error) {
 	return n > 0, err
 }
 
-// exec writes. SQLite may have rolled back when it fails, so that nothing of the
-// transaction can be kept.
+// exec writes. If it fails, SQLite may have rolled back, so the transaction cannot
+// be committed.
 func (t *tx) exec(statement string, args ...any) (int64, error) {
 	result, err := t.sql.ExecContext(t.ctx, statement, args...)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package analytics answers questions about many traces at once that the X-Ray
-// API has no operation for: series and histograms by any attribute, and the
-// values that attributes have. It reads through the store's contract, in one
-// pass, with bounded memory, and until a deadline: then the answer covers the
-// newest traces and says that it is not complete.
+// Package analytics answers queries over many traces for which the X-Ray API has no
+// operation: series and histograms by any attribute, and the values of attributes.
+// It reads through the store's contract, in one pass, with bounded memory, until a
+// deadline: after it, the answer covers the newest traces and is marked as
+// incomplete.
 package analytics
 
 import (
@@ -16,10 +16,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// deadline is how long an answer is worked on.
+// deadline is the maximum time for an answer.
 const deadline = 10 * time.Second
 
-// Source is what is asked of a store.
+// Source is the part of a store that analytics use.
 type Source interface {
 	Summaries(ctx context.Context, account trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error]
 	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
@@ -37,14 +37,14 @@ func New(source Source, parse func(trace.Owner, string) (*filter.Expr, error)) *
 	return &Analytics{source: source, filter: parse, limit: deadline}
 }
 
-// Selection is the traces that a question is about: those that start in the
-// window and that the filter selects; "" selects all.
+// Selection selects the traces of a query: those that start in the window and match
+// the filter; "" matches all.
 type Selection struct {
 	Window trace.Window
 	Filter string
 }
 
-// Counted says what an answer is made of.
+// Counted tells from which traces an answer was made.
 type Counted struct {
 	Examined int64 `json:"examined"` // traces looked at, or passed over by an index
 	Matched  int64 `json:"matched"`  // traces that the filter selected

@@ -14,7 +14,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// list is a source of summaries alone.
+// list is a source of summaries only.
 type list []*trace.Summary
 
 func (l list) Summaries(ctx context.Context, _ trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error] {
@@ -48,7 +48,7 @@ func of(l list) *Analytics {
 	return New(l, func(_ trace.Owner, text string) (*filter.Expr, error) { return filter.Parse(text) })
 }
 
-// one is a summary that starts at a second and took some seconds.
+// one returns a summary that starts at a second and took some seconds.
 func one(start, took float64, url string, users ...string) *trace.Summary {
 	d := time.Duration(took * float64(time.Second))
 	return &trace.Summary{Start: trace.FromSeconds(start), ResponseTime: &d, HTTP: trace.HTTP{URL: url}, Users: users}
@@ -95,7 +95,8 @@ func TestSeries_byHand(t *testing.T) {
 	}
 }
 
-// A missing root is no success: nobody knows how it ended, but if its call failed.
+// A missing root does not count as success: its outcome is unknown, unless a call of
+// it failed.
 func TestSeries_missingRoot(t *testing.T) {
 	missing := func() *trace.Summary {
 		s := one(1, 1, "/a")
@@ -111,8 +112,8 @@ func TestSeries_missingRoot(t *testing.T) {
 	}
 }
 
-// The counts of groups, of other and of none sum up to what matched, and points
-// to their group, also beyond the bounds.
+// The counts of groups, other and none add up to the matched traces, and the points
+// to their group, also beyond the limits.
 func TestSeries_sums(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, urls := range []int{1, 7, 60, 3 * maxGroups} {

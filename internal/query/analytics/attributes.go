@@ -10,18 +10,19 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// maxValues is how many pairs of attribute and value are told apart while
-// counting; what appears first after that many is left out.
+// maxValues is the maximum number of pairs of attribute and value in a count; pairs
+// that appear later are ignored.
 const maxValues = 20_000
 
-// maxValueBytes is how many bytes their texts may have. They are copies: a text that
-// is kept would keep the trace in memory that it comes from.
+// maxValueBytes is the maximum size of their texts. These are copies, because a
+// reference to a text would keep its trace in memory.
 const maxValueBytes = 8 << 20
 
 // pair is an attribute, named as a Dimension is, and one of its values.
 type pair struct{ name, value string }
 
-// attributes are all that can be grouped by, each pair once.
+// attributes visits every attribute and value by which traces can be grouped, each
+// pair once.
 func attributes(s *trace.Summary, t *trace.Trace, visit func(p pair)) {
 	for name, d := range dimensions {
 		if name == "" {
@@ -39,8 +40,8 @@ func attributes(s *trace.Summary, t *trace.Trace, visit func(p pair)) {
 	})
 }
 
-// annotations yields all annotations and attributes of a trace, some more than
-// once: a summary may not show all of them.
+// annotations yields all annotations and attributes of a trace, some more than once,
+// because a summary may have only a part of them.
 func annotations(s *trace.Summary, t *trace.Trace, yield func(key string, v trace.Value)) {
 	for _, a := range s.Annotations {
 		for _, v := range a.Values {
@@ -55,13 +56,13 @@ func annotations(s *trace.Summary, t *trace.Trace, yield func(key string, v trac
 	}
 }
 
-// distinct is a list without doubles.
+// distinct is a list without duplicates.
 type distinct[T comparable] struct {
 	list []T
 	seen map[T]bool // nil while there are few
 }
 
-// add adds a value unless it is there, and says whether.
+// add adds a value unless it is present, and reports whether it did.
 func (d *distinct[T]) add(v T) bool {
 	const few = 16
 	if d.seen != nil && d.seen[v] || d.seen == nil && slices.Contains(d.list, v) {
@@ -80,23 +81,23 @@ func (d *distinct[T]) add(v T) bool {
 
 func (d Dimension) named(name string) Dimension { d.name = name; return d }
 
-// Facets are the values of one attribute, or the attributes there are, most
+// Facets are the values of one attribute, or the names of all attributes, most
 // frequent first.
 type Facets struct {
 	Counted
 	Values []Facet `json:"values"`
-	// More says that there are values which are not listed.
+	// More is true if some values are not listed.
 	More bool `json:"more"`
 }
 
-// Facet is a value and how many traces have it.
+// Facet is a value and the number of traces with it.
 type Facet struct {
 	Value string `json:"value"`
 	Count int64  `json:"count"`
 }
 
-// FacetsRequest asks for the values of Of that begin with Prefix, at most Top (1
-// to 1000). With All set the values are the attributes' names.
+// FacetsRequest asks for the values of Of that begin with Prefix, at most Top (1 to
+// 1000). With All set, the values are the attributes' names.
 type FacetsRequest struct {
 	Selection
 	Of     Dimension
@@ -149,28 +150,27 @@ func (a *Analytics) Facets(ctx context.Context, owner trace.Owner, r FacetsReque
 	return out, nil
 }
 
-// CompareRequest asks how two selections differ; at most Top (1 to 1000) values.
-// With Rest set, B is all traces of its window that A does not select: both have
-// the same window then.
+// CompareRequest asks for the differences between two selections, at most Top (1 to
+// 1000). With Rest set, B are all traces of A's window that A does not select.
 type CompareRequest struct {
 	A, B Selection
 	Rest bool
 	Top  int
 }
 
-// Comparison lists values of all attributes, the most different first.
+// Comparison lists values of all attributes, largest difference first.
 type Comparison struct {
 	A           Counted      `json:"a"`
 	B           Counted      `json:"b"`
 	Differences []Difference `json:"differences"`
-	// More says that there are differences which are not listed.
+	// More is true if some differences are not listed.
 	More bool `json:"more"`
 }
 
-// Difference is how often a value is in A and in B. Score is the z of a test of
-// two proportions with pooled variance, positive if the value is more frequent
-// in A; the list is ordered by its size. Effect is Cohen's h, -π to π: from 0.2
-// on small, 0.5 medium, 0.8 large.
+// Difference compares how often a value occurs in A and in B. Score is the z
+// statistic of a test of two proportions with pooled variance, positive if the value
+// is more frequent in A; the list is in order of its size. Effect is Cohen's h, -π
+// to π: from 0.2 small, 0.5 medium, 0.8 large.
 type Difference struct {
 	Attribute string  `json:"attribute"`
 	Value     string  `json:"value"`
@@ -213,8 +213,8 @@ func (a *Analytics) Compare(ctx context.Context, owner trace.Owner, r CompareReq
 		*side.counted = c
 	}
 	if r.Rest {
-		// B was counted without a filter. What arrived between the two counts can
-		// be in B alone.
+		// B was counted without a filter. Traces that arrived between the two counts
+		// can only be in B.
 		out.B.Matched = max(0, out.B.Matched-out.A.Matched)
 		for _, n := range counts {
 			n[1] = max(0, n[1]-n[0])
@@ -235,7 +235,8 @@ func (a *Analytics) Compare(ctx context.Context, owner trace.Owner, r CompareReq
 func difference(p pair, a, b, ofA, ofB int64) Difference {
 	d := Difference{Attribute: p.name, Value: p.value, CountA: a, CountB: b}
 	if ofA == 0 || ofB == 0 {
-		// Nothing to compare with: shares as far as there are, no score.
+		// With an empty side there is nothing to compare: shares where possible, no
+		// score.
 		d.ShareA, d.ShareB = float64(a)/math.Max(1, float64(ofA)), float64(b)/math.Max(1, float64(ofB))
 		return d
 	}

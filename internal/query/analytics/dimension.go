@@ -13,21 +13,21 @@ type Dimension struct {
 	name string
 	key  string // of an annotation
 	of   func(s *trace.Summary, t *trace.Trace) []string
-	// each, if not nil, yields what is counted in place of the trace: a service's
-	// own segments, an edge's calls.
+	// each, if not nil, yields the entities that are counted instead of the trace: a
+	// service's own segments, an edge's calls.
 	each func(t *trace.Trace, yield func(value string, e *trace.Entity))
 }
 
-// observation is one thing that is counted for a value.
+// observation is one item counted for a value.
 type observation struct {
 	value   string
-	outcome *trace.Outcome // nil: not known, the root is missing
-	took    *time.Duration // nil: not known yet
+	outcome *trace.Outcome // nil if unknown: the root is missing
+	took    *time.Duration // nil if not known yet
 }
 
-// observations are what a trace counts: for each of its values the trace, with
-// the outcome and the response time of its root; for services and edges each
-// completed segment and call. unfinished are those that are in progress.
+// observations returns the items that a trace counts: for each of its values the
+// trace, with the outcome and response time of its root; for services and edges each
+// completed segment or call. unfinished is the number in progress.
 func (d Dimension) observations(s *trace.Summary, t *trace.Trace) (list []observation, unfinished int) {
 	if d.each == nil {
 		root := observation{outcome: outcomeOf(s, t), took: s.ResponseTime}
@@ -48,11 +48,11 @@ func (d Dimension) observations(s *trace.Summary, t *trace.Trace) (list []observ
 	return list, unfinished
 }
 
-// outcomes are what observations point to.
+// outcomes are the targets of the observations' pointers.
 var outcomes = [...]trace.Outcome{trace.OK: trace.OK, trace.Error: trace.Error, trace.Fault: trace.Fault, trace.Throttle: trace.Throttle}
 
-// outcomeOf is how a trace's root ended. It is nil for a missing segment, but if what
-// it called failed.
+// outcomeOf returns the outcome of a trace's root. It is nil for a missing segment,
+// unless one of its calls failed.
 func outcomeOf(s *trace.Summary, t *trace.Trace) *trace.Outcome {
 	switch {
 	case s.HasThrottle:
@@ -67,7 +67,7 @@ func outcomeOf(s *trace.Summary, t *trace.Trace) *trace.Outcome {
 	return &outcomes[trace.OK]
 }
 
-// dimensions by name; annotation.<key> comes besides.
+// dimensions are the attributes by name, except annotation.<key>.
 var dimensions = map[string]Dimension{
 	"": {of: func(*trace.Summary, *trace.Trace) []string { return []string{"all"} }},
 	"service": {of: func(s *trace.Summary, _ *trace.Trace) []string {
@@ -133,22 +133,22 @@ func edgeText(e *trace.Edge) string {
 	return e.From.Name + " -> " + e.To.Name
 }
 
-// ParseDimension reads what to group by: "" (one group, "all"), service, edge,
-// url, status, method, user, client (its ip), entry, cause (root-cause path) or
-// annotation.<key>.
+// ParseDimension parses an attribute to group by: "" (one group, "all"), service,
+// edge, url, status, method, user, client (its IP address), entry, cause (root-cause
+// path) or annotation.<key>.
 func ParseDimension(text string) (Dimension, error) {
 	if key, ok := strings.CutPrefix(text, "annotation."); ok && key != "" {
 		return Dimension{name: text, key: key}, nil
 	}
 	d, ok := dimensions[text]
 	if !ok {
-		return d, invalid("group: %.50q is none of service, edge, url, status, method, user, client, entry, cause, annotation.<key>", text)
+		return d, invalid("group: %.50q is not one of service, edge, url, status, method, user, client, entry, cause, annotation.<key>", text)
 	}
 	d.name = text
 	return d, nil
 }
 
-// values are the distinct values of a trace, without "".
+// values returns the distinct values of a trace, without "".
 func (d Dimension) values(s *trace.Summary, t *trace.Trace) []string {
 	var out distinct[string]
 	add := func(v string) {

@@ -11,17 +11,17 @@ import (
 )
 
 // HistogramRequest asks how long traces took: the root's response time, or, with
-// Whole set, the duration of the whole trace; of services and edges, without
-// Whole, how long their own segments and calls took.
+// Whole set, the duration of the whole trace. For services and edges, without Whole,
+// it asks how long their own segments and calls took.
 type HistogramRequest struct {
 	Selection
 	Group Dimension
 	Whole bool
-	Top   int // groups to tell apart, 1 to 50
+	Top   int // number of groups to show, 1 to 50
 }
 
 // Histogram has a distribution for each of the largest groups, and one for all
-// others. None is as in Series. What has no time yet is Unfinished.
+// others. None is as in Series. Unfinished counts items without a time yet.
 type Histogram struct {
 	Counted
 	Groups     []*Distribution `json:"groups"`
@@ -30,7 +30,7 @@ type Histogram struct {
 	Unfinished int64           `json:"unfinished"`
 }
 
-// Distribution counts times in bins. Bins double every four: bin bounds are the
+// Distribution counts times in bins. Four bins double the time: bin bounds are
 // powers of 2^(1/4) seconds, so that they are the same for all groups.
 type Distribution struct {
 	Value string `json:"value"`
@@ -57,7 +57,7 @@ func binOf(seconds float64) int {
 		return zeroBin
 	}
 	n := int(math.Floor(4 * math.Log2(seconds)))
-	// Bounds are computed in one way only, whatever rounding did to the logarithm.
+	// The bounds decide, so that rounding of the logarithm has no effect.
 	for bound(n+1) <= seconds {
 		n++
 	}

@@ -13,24 +13,24 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// SearchRequest asks for traces in whose documents something occurs: in names,
-// metadata, sql, OTLP attributes, messages of exceptions.
+// SearchRequest asks for traces whose documents contain a text: in names, metadata,
+// sql, OTLP attributes, messages of exceptions.
 type SearchRequest struct {
 	Selection
-	Text  string // what ParseTerm reads
+	Text  string // parsed by ParseTerm
 	Top   int    // 1 to 100
-	Token string // of the page before, "" for the first
+	Token string // of the previous page, "" for the first
 }
 
-// Found is a page of traces, newest first. Matched counts those that the filter
-// selected and that were searched for this page.
+// Found is a page of traces, newest first. Matched counts the traces that match the
+// filter and were searched for this page.
 type Found struct {
 	Counted
 	Traces []FoundTrace `json:"traces"`
-	Token  string       `json:"token"` // of what follows, "" at the end
+	Token  string       `json:"token"` // of the next page, "" after the last
 }
 
-// FoundTrace is a trace and the first entity whose document has the text.
+// FoundTrace is a trace and the first entity whose document matches.
 type FoundTrace struct {
 	ID     string  `json:"id"`
 	Start  float64 `json:"start"`
@@ -59,7 +59,7 @@ func (a *Analytics) Search(ctx context.Context, owner trace.Owner, r SearchReque
 	q := &answer.SummaryQuery{Window: r.Window, Filter: expr, Examined: &out.Examined}
 	if r.Token != "" {
 		if q.After = open(r.Token); q.After == nil {
-			return nil, invalid("token: %.80q is none", r.Token)
+			return nil, invalid("token: %.80q is not a token of a search", r.Token)
 		}
 	}
 	until := time.Now().Add(a.limit)
@@ -69,7 +69,7 @@ func (a *Analytics) Search(ctx context.Context, owner trace.Owner, r SearchReque
 		}
 		for t, err := range a.source.Traces(ctx, owner.Account, []trace.ID{s.ID}) {
 			if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
-				continue // the store names it
+				continue // the store reports the damage
 			}
 			if err != nil {
 				return nil, err

@@ -12,8 +12,8 @@ import (
 const (
 	maxBuckets = 500
 	maxTop     = 50
-	// maxGroups is how many groups are told apart while counting; maxCells how
-	// many group-and-bucket pairs. What comes beyond is counted as other.
+	// maxGroups is the maximum number of groups in a count, maxCells the maximum
+	// number of pairs of group and bucket. Further ones are counted as other.
 	maxGroups = 1000
 	maxCells  = 20_000
 )
@@ -23,8 +23,8 @@ const (
 type SeriesRequest struct {
 	Selection
 	Group  Dimension
-	Bucket time.Duration // of time; at most 500 fit the window
-	Top    int           // groups to tell apart, 1 to 50
+	Bucket time.Duration // at most 500 fit the window
+	Top    int           // number of groups to show, 1 to 50
 }
 
 // Series is a line for each of the largest groups, and one for all others.
@@ -32,9 +32,9 @@ type Series struct {
 	Counted
 	Bucket float64  `json:"bucket"` // seconds
 	Groups []*Group `json:"groups"` // largest first
-	// Other joins all further groups, nil if there is none. None counts traces
-	// without a value; a trace with several counts in each of their groups. For
-	// services and edges each of their segments and calls is counted, not the trace.
+	// Other joins all further groups, nil if there are none. None counts traces
+	// without a value; a trace with several values counts in each of their groups.
+	// For services and edges, each segment or call is counted, not the trace.
 	Other *Group `json:"other"`
 	None  int64  `json:"none"`
 }
@@ -60,8 +60,9 @@ type Point struct {
 	times times
 }
 
-// Counts are traces by the outcome of their root, unknown if that is missing, or
-// segments or calls by their own; throttle comes before fault before error.
+// Counts counts traces by the outcome of their root, unknown if the root is missing,
+// or segments or calls by their own outcome; throttle takes precedence over fault,
+// and fault over error.
 type Counts struct {
 	Count    int64 `json:"count"`
 	OK       int64 `json:"ok"`
@@ -186,7 +187,7 @@ func (g *Group) merge(o *Group) {
 	}
 }
 
-// finish makes the points of what was counted.
+// finish makes the points from the counts.
 func (g *Group) finish(bucket time.Duration) {
 	g.Points = []*Point{}
 	for _, p := range g.cells {
@@ -198,7 +199,7 @@ func (g *Group) finish(bucket time.Duration) {
 	slices.SortFunc(g.Points, func(x, y *Point) int { return cmp.Compare(x.Start, y.Start) })
 }
 
-// floor is the start of an instant's bucket; buckets are aligned to the epoch.
+// floor returns the start of an instant's bucket; buckets are aligned to the epoch.
 func floor(t trace.Time, bucket time.Duration) trace.Time {
 	rest := t % trace.Time(bucket)
 	if rest < 0 {

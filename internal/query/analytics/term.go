@@ -9,28 +9,28 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Term is what is looked for in the documents of entities: a text anywhere in
+// Term is the condition of a search in the documents of entities: a text anywhere in
 // their members' names or values, or a member with a value.
 type Term struct {
-	text   string // in lower case; "" if it is about a member
+	text   string // in lower case; "" if the term is about a member
 	key    string
-	op     string // =, !=, ~, <, <=, >, >=; "" if the member need only be there
+	op     string // =, !=, ~, <, <=, >, >=; "" if the member must only exist
 	value  string
 	number float64
 	isNum  bool
 }
 
-// maxTerm is how long a term may be.
+// maxTerm is the maximum length of a term.
 const maxTerm = 1000
 
-// ParseTerm reads a term. KEY=VALUE finds members whose path (metadata.default.cart,
-// http.response.status) is KEY or ends with .KEY; != finds those with another
-// value, ~ those whose text contains VALUE whatever its case, <, <=, > and >=
-// compare numbers; KEY=* finds all that have the member. Blanks around the sign do not
-// count. KEY and VALUE may stand in double quotes, where \" is a quote and \\ a
-// backslash: so must a KEY with a blank, a sign or a quote in it. Any other text is
-// looked for as it is, whatever its case; to look for a text with a sign in it, put
-// it in double quotes.
+// ParseTerm parses a term. KEY=VALUE finds members whose path
+// (metadata.default.cart, http.response.status) is KEY or ends with .KEY; != finds
+// members with another value, ~ those whose text contains VALUE, case-insensitive;
+// <, <=, > and >= compare numbers; KEY=* finds all entities with the member. Blanks
+// around the operator are ignored. KEY and VALUE may be in double quotes, where \"
+// is a quote and \\ a backslash; a KEY with a blank, an operator or a quote needs
+// them. Any other text is searched for literally, case-insensitive; put a text with
+// an operator in double quotes.
 func ParseTerm(text string) (*Term, error) {
 	text = strings.TrimSpace(text)
 	switch {
@@ -76,13 +76,13 @@ func ParseTerm(text string) (*Term, error) {
 	n, err := strconv.ParseFloat(t.value, 64)
 	t.number, t.isNum = n, err == nil
 	if !t.isNum && strings.ContainsAny(t.op, "<>") {
-		return nil, invalid("text: %.50q compares numbers, but %.50q is none", t.op, t.value)
+		return nil, invalid("text: %.50q compares numbers, but %.50q is not a number", t.op, t.value)
 	}
 	return t, nil
 }
 
-// unquote reads what stands in double quotes at the beginning of a text, and what
-// is behind them.
+// unquote reads a double-quoted text at the beginning, and returns the rest as
+// behind.
 func unquote(text string) (plain, behind string, ok bool) {
 	if text == "" || text[0] != '"' {
 		return "", "", false
@@ -102,14 +102,14 @@ func unquote(text string) (plain, behind string, ok bool) {
 	return "", "", false
 }
 
-// MatchesAttribute says whether an attribute is what is looked for, under the name
-// it was sent with: the document may show it under another one.
+// MatchesAttribute reports whether an attribute matches under its original name; the
+// document may show it under another one.
 func (t *Term) MatchesAttribute(key string, v trace.Value) bool {
 	return t.matches(key, valueText(v), map[trace.ValueKind]jsonscan.Kind{trace.StringValue: jsonscan.String, trace.NumberValue: jsonscan.Number, trace.BoolValue: jsonscan.Bool}[v.Kind])
 }
 
-// Matches says whether an entity's document, without its subsegments, has what
-// is looked for. The text must be JSON.
+// Matches reports whether an entity's document matches, without its subsegments. The
+// text must be JSON.
 func (t *Term) Matches(document []byte) bool {
 	if !t.possible(document) {
 		return false
@@ -122,7 +122,7 @@ func (t *Term) Matches(document []byte) bool {
 	return found
 }
 
-// possible says, fast, whether a document can have what is looked for.
+// possible is a fast check: if it is false, the document does not match.
 func (t *Term) possible(document []byte) bool {
 	if t.text != "" {
 		// Escapes may hide a text, but only one with these characters.
@@ -156,7 +156,7 @@ func (t *Term) matches(path, value string, kind jsonscan.Kind) bool {
 	case "=":
 		return t.equal(value, kind == jsonscan.Number)
 	case "!=":
-		return kind != jsonscan.Null && !t.equal(value, kind == jsonscan.Number) // null is as good as missing
+		return kind != jsonscan.Null && !t.equal(value, kind == jsonscan.Number) // null counts as missing
 	}
 	n, err := strconv.ParseFloat(value, 64)
 	switch {
@@ -183,7 +183,7 @@ func (t *Term) equal(value string, isNumber bool) bool {
 	return err == nil && n == t.number
 }
 
-// scalar is a value that is no object or list, as text.
+// scalar returns a value as text, unless it is an object or list.
 func scalar(v jsonscan.Value) string {
 	if v.Kind() == jsonscan.String {
 		return v.Text()
@@ -191,9 +191,9 @@ func scalar(v jsonscan.Value) string {
 	return string(bytes.TrimSpace(v))
 }
 
-// eachMember yields every scalar of a document with its path, elements of lists
-// under that of their list, until it is told to stop. Subsegments are entities of
-// their own.
+// eachMember yields every scalar of a document with its path, until yield is false;
+// elements of lists have their list's path. It skips subsegments, which are entities
+// themselves.
 func eachMember(v jsonscan.Value, path string, yield func(path string, v jsonscan.Value) bool) bool {
 	switch v.Kind() {
 	case jsonscan.Object:

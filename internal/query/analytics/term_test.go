@@ -54,7 +54,7 @@ func FuzzTerm(f *testing.F) {
 			term.Matches([]byte(doc)) // must not panic
 			term.MatchesAttribute(text, trace.Value{Kind: trace.StringValue, String: doc})
 		}
-		// A name is found whatever is in it.
+		// A name is found whatever characters it has.
 		key, _ := json.Marshal(map[string]int{doc: 1})
 		if quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(doc) + `"=1`; doc != "" && utf8.ValidString(doc) && len(quoted) < maxTerm {
 			if term, err := ParseTerm(quoted); err != nil || !term.Matches(key) {

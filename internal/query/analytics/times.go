@@ -9,18 +9,19 @@ import (
 )
 
 const (
-	// exact is how many values are kept as they are; more go into a sketch.
+	// exact is how many values are kept exactly; more are moved to a sketch.
 	exact = 400
 	// accuracy is the relative error of a sketch's percentiles.
 	accuracy = 0.01
-	// sketchBins bounds a sketch; the lowest values share a bin beyond it.
+	// sketchBins limits the bins of a sketch; beyond it, the lowest values share a
+	// bin.
 	sketchBins = 2048
 )
 
 // times is a distribution of durations in seconds.
 type times struct {
 	list   []float64
-	sketch *ddsketch.DDSketch // nil while list has all
+	sketch *ddsketch.DDSketch // nil while list has all values
 }
 
 func (t *times) add(d time.Duration) { t.put(d.Seconds()) }
@@ -38,7 +39,7 @@ func (t *times) spill() {
 	if t.sketch != nil {
 		return
 	}
-	// The error is that of an accuracy outside 0 to 1.
+	// The only possible error is an accuracy outside 0 to 1.
 	t.sketch, _ = ddsketch.LogCollapsingLowestDenseDDSketch(accuracy, sketchBins)
 	for _, v := range t.list {
 		_ = t.sketch.Add(v)
@@ -49,7 +50,7 @@ func (t *times) spill() {
 func (t *times) merge(o *times) {
 	if o.sketch != nil {
 		t.spill()
-		_ = t.sketch.MergeWith(o.sketch) // of the same accuracy
+		_ = t.sketch.MergeWith(o.sketch) // both have the same accuracy
 		return
 	}
 	for _, v := range o.list {
@@ -66,7 +67,7 @@ type Percentiles struct {
 	P99 float64 `json:"p99"`
 }
 
-// percentiles is nil without values.
+// percentiles returns nil without values.
 func (t *times) percentiles() *Percentiles {
 	if t.sketch == nil && len(t.list) == 0 {
 		return nil

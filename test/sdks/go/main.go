@@ -3,7 +3,7 @@
 //	go-app xray DOWNSTREAM_URL       aws-xray-sdk-go v2: http handler and client
 //	go-app xray-central ADDRESS      the same SDK, samples by the service's rules; serves and prints its port
 //	go-app otel-grpc|otel-http ADDR  OpenTelemetry
-//	go-app zipkin-caller|zipkin-callee ADDR  zipkin-go, through the collector's translator to OTLP/HTTP; whose spans come first
+//	go-app zipkin-caller|zipkin-callee ADDR  zipkin-go, through the collector's translator to OTLP/HTTP; the named side's spans are sent first
 package main
 
 import (
@@ -93,7 +93,7 @@ func sendXRay(downstream string) error {
 
 // serveXRay serves requests until it is killed.
 func serveXRay(addr string) error {
-	xray.SetLogger(xraylog.NewDefaultLogger(os.Stderr, xraylog.LogLevelInfo)) // not to where the port goes
+	xray.SetLogger(xraylog.NewDefaultLogger(os.Stderr, xraylog.LogLevelInfo)) // not to standard output, which has the port
 	central, err := sampling.NewCentralizedStrategy()
 	if err != nil {
 		return err

@@ -17,9 +17,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 )
 
-// sendZipkin traces a request of one service to another with the Zipkin SDK, whose
-// client and server spans share an id as B3 lets them, and sends what each reports as
-// the OpenTelemetry Collector's zipkin receiver makes it: the caller's or the
+// sendZipkin traces a request from one service to another with the Zipkin SDK, whose
+// client and server spans share an id, as B3 allows. It sends their reports in the
+// form of the OpenTelemetry Collector's zipkin receiver, the caller's or the
 // callee's spans first.
 func sendZipkin(addr string, callerFirst bool) error {
 	front, frontReports, err := zipkinTracer("zipkin-front")
@@ -89,7 +89,7 @@ type zipkinReports struct {
 	spans []*model.SpanModel
 }
 
-// Send and Close make it a reporter.
+// Send and Close implement the SDK's reporter.
 func (r *zipkinReports) Send(s model.SpanModel) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

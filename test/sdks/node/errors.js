@@ -1,5 +1,5 @@
-// The AWS SDK for JavaScript throws the API's exceptions as classes of their own.
-// Ends with "OK" when it does for the server in AWS_ENDPOINT_URL_XRAY.
+// The AWS SDK for JavaScript has a class for each exception of the API. Prints "OK"
+// if it throws them for answers of the server in AWS_ENDPOINT_URL_XRAY.
 const assert = require("node:assert");
 const x = require("@aws-sdk/client-xray");
 

@@ -1,5 +1,5 @@
 // A service with the OpenTelemetry SDK for Node.js and its instrumentation of HTTP,
-// set up by the usual variables alone: OTEL_SERVICE_NAME, OTEL_EXPORTER_OTLP_*.
+// configured only by the usual variables: OTEL_SERVICE_NAME, OTEL_EXPORTER_OTLP_*.
 // Prints its port. Every request calls DOWNSTREAM_URL, reads a cache and publishes
 // a message; the answer is the trace id.
 const { NodeSDK } = require('@opentelemetry/sdk-node');

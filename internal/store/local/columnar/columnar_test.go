@@ -115,7 +115,7 @@ func coders(t testing.TB) (*zstd.Encoder, *zstd.Decoder) {
 	return e, d
 }
 
-// file writes groups of pages of lines.
+// file writes lines to a file: row groups of pages of lines.
 func file(t testing.TB, groups [][][]line) []byte {
 	t.Helper()
 	encoder, _ := coders(t)

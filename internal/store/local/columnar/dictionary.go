@@ -6,11 +6,11 @@ import (
 	"hash/maphash"
 )
 
-// dictionary gives values their numbers. Values are kept as Parquet's plain
-// encoding has them. Each belongs to a section; when it is written, those of one
-// section lie together, which compresses much better.
+// dictionary assigns numbers to values. It stores values in Parquet's plain
+// encoding. Each value belongs to a section; the written dictionary is ordered by
+// section, because similar values compress much better together.
 type dictionary struct {
-	fixed    int // bytes of each value, 0: a length of 4 bytes goes before each
+	fixed    int // bytes of each value, 0: a length of 4 bytes precedes each
 	data     []byte
 	entries  []entry
 	slots    []uint32 // number of an entry + 1
@@ -25,15 +25,16 @@ type entry struct {
 	hash    uint32
 	section uint32
 	at, end uint32 // of data, without the length
-	next    uint32 // the entry that was put after this one, last time
+	next    uint32 // the entry that followed this one last time
 }
 
 var seed = maphash.MakeSeed()
 
-// put is the number of a value.
+// put returns the number of a value, and adds the value if it is new.
 func (d *dictionary) put(section uint32, s string) uint32 {
 	if len(d.entries) > 0 {
-		// Rows are alike: often it is the last one again, or what followed that before.
+		// Rows are alike: often the value equals the last one, or the one that
+		// followed it before.
 		if d.is(d.last, section, s) {
 			return d.last
 		}
@@ -52,7 +53,7 @@ func (d *dictionary) is(n, section uint32, s string) bool {
 	return e.section == section && string(d.data[e.at:e.end]) == s
 }
 
-// find is the number of a value, which it may be given now.
+// find returns the number of a value by hash, and adds the value if it is new.
 func (d *dictionary) find(section uint32, s string) uint32 {
 	if 2*len(d.entries) >= len(d.slots) {
 		d.grow()
@@ -96,8 +97,9 @@ func (d *dictionary) grow() {
 	}
 }
 
-// plain is the values in plain encoding, and by number the place of each.
-// places is nil if they are in order of their numbers, and valid until the next call.
+// plain returns the values in plain encoding, and the place of each number. places
+// is nil if the values are in order of their numbers; it is valid until the next
+// call.
 func (d *dictionary) plain(to []byte) (values []byte, places []uint32) {
 	if d.sections < 2 {
 		return append(to, d.data...), nil
@@ -126,7 +128,7 @@ func (d *dictionary) plain(to []byte) (values []byte, places []uint32) {
 	return to, places
 }
 
-// zeros makes a slice of zeros of one that is used again.
+// zeros returns n zeros in a reused slice.
 func zeros(s *[]uint32, n int) []uint32 {
 	if cap(*s) < n {
 		*s = make([]uint32, n+n/4)
@@ -136,7 +138,7 @@ func zeros(s *[]uint32, n int) []uint32 {
 	return *s
 }
 
-// bounds are the least and the greatest value.
+// bounds returns the lowest and the highest value.
 func (d *dictionary) bounds() (least, greatest []byte) {
 	for i := range d.entries {
 		v := d.data[d.entries[i].at:d.entries[i].end]

@@ -8,9 +8,9 @@ import (
 
 var errPage = errors.New("a page ends early")
 
-// appendHybrid writes numbers in Parquet's hybrid of runs and packed numbers: as
-// one run if they are equal, else packed. A width is 1 bit or whole bytes: packed
-// into bits, numbers would hide from the compression that comes after.
+// appendHybrid writes numbers in Parquet's hybrid encoding of runs and packed
+// numbers: as one run if they are equal, otherwise packed. A width is 1 bit or whole
+// bytes, because numbers packed to other widths compress badly afterwards.
 func appendHybrid[T byte | uint32](b []byte, numbers []T, width int) []byte {
 	if len(numbers) == 0 {
 		return b
@@ -55,8 +55,8 @@ func appendHybrid[T byte | uint32](b []byte, numbers []T, width int) []byte {
 	return append(b, make([]byte, (8*groups-len(numbers))*(width/8))...)
 }
 
-// readHybrid reads so many numbers of some bits each, which anybody may have
-// written, and is what follows.
+// readHybrid reads n numbers of some bits each, written by any Parquet writer, and
+// returns the remaining bytes.
 func readHybrid[T byte | uint32](to []T, b []byte, width int, n int) ([]T, error) {
 	for n > 0 {
 		head, w := binary.Uvarint(b)
@@ -137,7 +137,7 @@ func unpack[T byte | uint32](to []T, b []byte, width, count int) []T {
 	return to
 }
 
-// bitsOf are the bits of each byte, the lowest first.
+// bitsOf are the bits of each byte, lowest first.
 var bitsOf = func() (all [256][8]byte) {
 	for b := range all {
 		for i := range all[b] {

@@ -16,7 +16,8 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// Places is where in a row group its columns are: what is kept in memory to read it.
+// Places tells where in a row group its columns are. It stays in memory, so that the
+// group can be read.
 type Places struct {
 	rows    uint32
 	columns []placed
@@ -24,10 +25,10 @@ type Places struct {
 
 type placed struct{ at, size uint32 }
 
-// Rows is how many rows the group has.
+// Rows returns the number of rows of the group.
 func (p *Places) Rows() int { return int(p.rows) }
 
-// Places is where the columns are.
+// Places returns where the columns are.
 func (g *Group) Places() Places {
 	p := Places{rows: uint32(g.meta.NumRows), columns: make([]placed, len(g.meta.Columns))}
 	for i := range g.meta.Columns {
@@ -37,21 +38,21 @@ func (g *Group) Places() Places {
 	return p
 }
 
-// Reader reads the columns of one row group, of which it has all bytes.
+// Reader reads the columns of one row group, given all its bytes.
 type Reader struct {
 	table   *Table
 	places  *Places
 	group   []byte
 	decoder *zstd.Decoder
-	begins  []int // the row with which each page begins, and behind them how many there are
+	begins  []int // the first row of each page, and at the end the number of rows
 }
 
-// NewReader reads a row group. Its pages end at the same rows in all columns, the
-// first of which has a value in each row.
+// NewReader reads the page headers of a row group. Its pages end at the same rows in
+// all columns, and the first column has a value in each row.
 func (t *Table) NewReader(places *Places, group []byte, decoder *zstd.Decoder) (*Reader, error) {
 	r := &Reader{table: t, places: places, group: group, decoder: decoder}
 	if len(places.columns) != len(t.columns) {
-		return nil, fmt.Errorf("%d columns in place of %d", len(places.columns), len(t.columns))
+		return nil, fmt.Errorf("%d columns instead of %d", len(places.columns), len(t.columns))
 	}
 	pages, err := r.open(0)
 	if err != nil {
@@ -75,7 +76,7 @@ func (t *Table) NewReader(places *Places, group []byte, decoder *zstd.Decoder) (
 	return r, nil
 }
 
-// Pages are the numbers of the pages that hold rows from one to another.
+// Pages returns the numbers of the pages with the rows from one to another.
 func (r *Reader) Pages(from, to int) (first, last int) {
 	for i, begin := range r.begins[:len(r.begins)-1] {
 		if begin <= from {
@@ -88,30 +89,30 @@ func (r *Reader) Pages(from, to int) (first, last int) {
 	return first, max(first, last)
 }
 
-// Rows is how many rows the pages before one have.
+// Rows returns the number of rows before a page.
 func (r *Reader) Rows(page int) int { return r.begins[page] }
 
-// Values are those of a column in some pages.
+// Values are the values of a column in some pages.
 type Values struct {
-	// Rep and Def are the levels of each slot: Rep is 0 where a row begins, Def
-	// is 0 where there is no value. Rep is nil without lists, Def if each row has
-	// one value.
+	// Rep and Def are the levels of each slot: Rep is 0 where a row begins, Def is 0
+	// where there is no value. Rep is nil without lists, Def if each row has one
+	// value.
 	Rep, Def []byte
-	// Ints are integers and truth values.
+	// Ints are integers and booleans.
 	Ints []int64
 
-	// Texts lie in one piece of memory, so that what is kept of them is nothing to
-	// the garbage collector. With a dictionary they are those that there are, and
-	// index says which each value is.
+	// The texts are in one allocation, so that the garbage collector need not scan
+	// them. With a dictionary, they are the distinct texts, and index has the number
+	// of each value.
 	data   []byte
-	size   int      // of each text; with 0, 4 bytes before each say
+	size   int      // of each text; with 0, 4 bytes before each text hold its length
 	begins []uint32 // of each text in data
 	index  []uint32
 	coded  bool // with a dictionary
 	small  []int32
 }
 
-// Text is the text or the bytes of a value by its number; it must not be changed.
+// Text returns a value's text or bytes, by number; it must not be changed.
 func (v *Values) Text(i int) []byte {
 	if v.coded {
 		i = int(v.index[i])
@@ -123,7 +124,7 @@ func (v *Values) Text(i int) []byte {
 	return v.data[at : at+size : at+size]
 }
 
-// Len is how many values there are.
+// Len returns the number of values.
 func (v *Values) Len() int {
 	switch {
 	case v.coded:
@@ -134,13 +135,13 @@ func (v *Values) Len() int {
 	return len(v.Ints)
 }
 
-// Bytes is about how much memory the values take.
+// Bytes returns about how much memory the values take.
 func (v *Values) Bytes() int64 {
 	return int64(cap(v.Rep) + cap(v.Def) + 8*cap(v.Ints) + cap(v.data) + 4*cap(v.begins) + 4*cap(v.index))
 }
 
-// Read reads a column in the pages from first up to last, into values whose
-// slices are used again; the texts are not overwritten.
+// Read reads a column of the pages from first to last (excluded) into values. It
+// reuses the slices of values, but does not overwrite their texts.
 func (r *Reader) Read(column, first, last int, v *Values) error {
 	c := &r.table.columns[column]
 	*v = Values{Rep: v.Rep[:0], Def: v.Def[:0], Ints: v.Ints[:0], begins: v.begins[:0], index: v.index[:0], small: v.small[:0], size: c.size, coded: c.encoding == format.RLEDictionary}
@@ -180,16 +181,16 @@ func (r *Reader) read(c *column, number, first, last int, v *Values) error {
 	return nil
 }
 
-// page reads a page behind what there is.
+// page appends the values of a page.
 func (r *Reader) page(c *column, v *Values, page *format.PageHeader, body []byte) (err error) {
 	h := &page.DataPageHeader.V
 	slots := int(h.NumValues)
 	if h.Encoding != c.encoding {
-		return fmt.Errorf("encoding %v in place of %v", h.Encoding, c.encoding)
+		return fmt.Errorf("encoding %v instead of %v", h.Encoding, c.encoding)
 	}
 	texts := c.physical == format.ByteArray || c.physical == format.FixedLenByteArray
 	var b []byte
-	if texts && !v.coded { // which stay where they are unpacked
+	if texts && !v.coded { // they stay where they are decompressed
 		from := len(v.data)
 		if v.data, err = r.unpack(v.data, page, body, c); err != nil {
 			return err
@@ -263,9 +264,9 @@ func (r *Reader) page(c *column, v *Values, page *format.PageHeader, body []byte
 
 var present = []byte{1}
 
-// delta reads integers that are written as differences.
+// delta appends integers that are encoded as differences.
 func (v *Values) delta(c *column, b []byte, values int) (err error) {
-	// The decoder believes the number of values that the page says.
+	// The decoder would trust the page's number of values.
 	rest, n := b, uint64(0)
 	for range 3 {
 		var w int
@@ -275,7 +276,7 @@ func (v *Values) delta(c *column, b []byte, values int) (err error) {
 		rest = rest[w:]
 	}
 	if n != uint64(values) {
-		return fmt.Errorf("%d values in place of %d", n, values)
+		return fmt.Errorf("%d values instead of %d", n, values)
 	}
 	if c.physical == format.Int64 {
 		if len(v.Ints) == 0 {
@@ -307,7 +308,7 @@ func levels(to, b []byte, slots int) (out, rest []byte, err error) {
 	return out, b[n:], err
 }
 
-// texts finds plain texts or bytes in the data from a place on.
+// texts finds plain texts or bytes in data, starting at a place.
 func (v *Values) texts(at, n int) error {
 	if rest := len(v.data) - at; n < 0 || n > rest/max(v.size, 4) {
 		return errPage
@@ -331,7 +332,7 @@ func (v *Values) texts(at, n int) error {
 	return nil
 }
 
-// unpack unpacks a page behind some bytes.
+// unpack decompresses a page and appends it.
 func (r *Reader) unpack(to []byte, h *format.PageHeader, body []byte, c *column) ([]byte, error) {
 	if c.codec == format.Uncompressed {
 		return append(to, body...), nil
@@ -340,7 +341,7 @@ func (r *Reader) unpack(to []byte, h *format.PageHeader, body []byte, c *column)
 	if n < 0 || n > maxGroup || len(to) > maxGroup {
 		return to, fmt.Errorf("a page of %d bytes", n)
 	}
-	// With a little more room than is needed the decoder takes its fastest way.
+	// With some spare room, the decoder uses its fastest path.
 	const slack = 32
 	b, err := r.decoder.DecodeAll(body, grow(to, min(n, 64*len(body)+4096)+slack))
 	if err != nil {
@@ -352,11 +353,11 @@ func (r *Reader) unpack(to []byte, h *format.PageHeader, body []byte, c *column)
 	return b, nil
 }
 
-// plains has memory for pages that nothing is left of when they are read.
+// plains provides memory for pages that are not kept after reading.
 var plains = sync.Pool{New: func() any { return new([]byte) }}
 
-// grow makes room for n more bytes. Unlike slices.Grow it does not clear it first,
-// which was a tenth of what reading a trace cost.
+// grow makes room for n more bytes. Unlike slices.Grow, it does not clear the memory
+// first, which was a tenth of the time to read a trace.
 func grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
@@ -367,7 +368,7 @@ func grow(b []byte, n int) []byte {
 	return append(unsafe.Slice(unsafe.StringData(room.String()), len(b)+n)[:0], b...)
 }
 
-// pageList goes through the pages of a column.
+// pageList iterates over the pages of a column.
 type pageList struct {
 	rest   []byte
 	header format.PageHeader
@@ -381,9 +382,9 @@ func (r *Reader) open(column int) (*pageList, error) {
 	return &pageList{rest: r.group[p.at : p.at+p.size]}, nil
 }
 
-var errHeader = errors.New("a page header that makes no sense")
+var errHeader = errors.New("an invalid page header")
 
-// next is the next page. Its header is valid until the one after.
+// next returns the next page. The header is valid until the next call.
 func (l *pageList) next() (*format.PageHeader, []byte, error) {
 	source := new(thrift.CompactProtocol).NewReaderFromBytes(l.rest)
 	l.header = format.PageHeader{}

@@ -1,11 +1,11 @@
-// Package columnar writes and reads Apache Parquet files column by column: what
-// the embedded engine's tables need of the format, without a value for each cell
-// and without reflection. Anything that reads Parquet reads these files; the
-// pages' encodings are those of parquet-go, whose schema of a struct is used, too.
+// Package columnar writes and reads Apache Parquet files column by column: the part
+// of the format that the embedded engine's tables need, without an allocation for
+// each cell and without reflection. Any Parquet reader can read these files;
+// parquet-go provides the encodings of pages and the schema of a struct.
 //
-// A file is a sequence of row groups and a footer. A row group is written as one
-// piece whose inner places are relative to its start, so that it can be copied
-// from one file to another as it is: Group.At says what a footer has to know.
+// A file is a sequence of row groups and a footer. Offsets inside a row group are
+// relative to its start, so that its bytes can be copied from one file to another:
+// Group.At adjusts the offsets in the footer.
 package columnar
 
 import (
@@ -22,7 +22,7 @@ import (
 // magic begins and ends a Parquet file.
 const magic = "PAR1"
 
-// Table is the schema of files: which columns there are.
+// Table is the schema of files: their columns.
 type Table struct {
 	schema  []format.SchemaElement
 	orders  []format.ColumnOrder
@@ -33,22 +33,22 @@ type Table struct {
 type column struct {
 	path     []string
 	physical format.Type
-	size     int // bytes of each value; 0 if they differ
+	size     int // bytes of each value; 0 if they vary
 	encoding format.Encoding
-	codec    format.CompressionCodec // the same in all row groups: parquet-go takes that of the first for all
+	codec    format.CompressionCodec // the same in all row groups: parquet-go uses the first group's codec for all
 	optional bool
 	list     bool
 	bounds   bool
 }
 
-// levels says that not every row has one value.
+// levels reports whether rows may have no value or several values.
 func (c *column) levels() bool { return c.optional || c.list }
 
-// TableOf is the table whose rows have the fields of T, with the tags of
-// parquet-go: booleans, integers, texts and bytes, of these "delta" (integers)
-// and "dict" (texts and bytes), "optional", "uncompressed" (else zstd) and lists one deep. Columns of the
-// names in bounds get a least and a greatest value in each row group. It panics
-// on anything else, as T is part of the program.
+// TableOf returns the table whose rows have the fields of T, with the tags of
+// parquet-go: booleans, integers, texts and bytes, with "delta" (integers), "dict"
+// (texts and bytes), "optional", "uncompressed" (otherwise zstd), and lists one
+// level deep. Columns named in bounds get a minimum and a maximum in each row group.
+// It panics on anything else, because T is part of the program.
 func TableOf[T any](bounds ...string) *Table {
 	var empty bytes.Buffer
 	w := parquet.NewGenericWriter[T](&empty)
@@ -85,10 +85,10 @@ func TableOf[T any](bounds ...string) *Table {
 	return t
 }
 
-// footerOf decodes what ends a file, or the end of one that holds all of its footer.
+// footerOf decodes the footer at the end of a file or of a part of it.
 func footerOf(b []byte) (*format.FileMetaData, error) {
 	if len(b) < 8 || string(b[len(b)-4:]) != magic {
-		return nil, errors.New("no Parquet file ends here")
+		return nil, errors.New("not the end of a Parquet file")
 	}
 	n := int(binary.LittleEndian.Uint32(b[len(b)-8:]))
 	if n > len(b)-8 {
@@ -99,11 +99,10 @@ func footerOf(b []byte) (*format.FileMetaData, error) {
 	return footer, thrift.Unmarshal(&protocol, b[len(b)-8-n:len(b)-8], footer)
 }
 
-// Path is where in a row a column is.
+// Path returns the place of a column in a row.
 func (t *Table) Path(column int) []string { return t.columns[column].path }
 
-// Footer is the end of a file with some row groups, which are where their
-// numbers say.
+// Footer returns the footer of a file whose row groups are at their offsets.
 func (t *Table) Footer(groups []Group) ([]byte, error) {
 	all := format.FileMetaData{Version: 1, Schema: t.schema, CreatedBy: "fluoro", ColumnOrders: t.orders, RowGroups: make(thrift.Slice[format.RowGroup], len(groups))}
 	for i := range groups {
@@ -120,19 +119,19 @@ func (t *Table) Footer(groups []Group) ([]byte, error) {
 	return append(binary.LittleEndian.AppendUint32(b, uint32(len(b))), magic...), nil
 }
 
-// Head begins every file.
+// Head returns the first bytes of every file.
 func Head() []byte { return []byte(magic) }
 
-// Group is a row group as a footer knows it.
+// Group is a row group as described in a footer.
 type Group struct{ meta format.RowGroup }
 
-// Rows is how many rows there are, Offset where in the file the group begins,
-// Size how many bytes it has.
+// Rows returns the number of rows, Offset the group's offset in the file, Size its
+// bytes.
 func (g *Group) Rows() int     { return int(g.meta.NumRows) }
 func (g *Group) Offset() int64 { return g.meta.FileOffset }
 func (g *Group) Size() int64   { return g.meta.TotalCompressedSize }
 
-// At is the same group at another place of a file.
+// At returns the same group at another offset.
 func (g *Group) At(offset int64) Group {
 	by := offset - g.meta.FileOffset
 	out := Group{g.meta}
@@ -148,8 +147,8 @@ func (g *Group) At(offset int64) Group {
 	return out
 }
 
-// Groups reads the footer of a file whose rest it is and checks that its row
-// groups are of this table and lie before it, which is where the file has end.
+// Groups reads the footer of a file and checks that its row groups belong to this
+// table and lie before end, the footer's offset in the file.
 func (t *Table) Groups(footer []byte, end int64) ([]Group, error) {
 	all, err := footerOf(footer)
 	if err != nil {
@@ -165,7 +164,7 @@ func (t *Table) Groups(footer []byte, end int64) ([]Group, error) {
 	return groups, nil
 }
 
-// What a wrong number can make us allocate.
+// Limits for allocations that a wrong number could cause.
 const (
 	maxGroup = 1 << 30 // bytes
 	maxSlots = 1 << 24 // rows of a group, slots of a page
@@ -173,7 +172,7 @@ const (
 
 func (t *Table) check(g *format.RowGroup, end int64) error {
 	if len(g.Columns) != len(t.columns) {
-		return fmt.Errorf("%d columns in place of %d", len(g.Columns), len(t.columns))
+		return fmt.Errorf("%d columns instead of %d", len(g.Columns), len(t.columns))
 	}
 	if g.FileOffset < 0 || g.TotalCompressedSize < 0 || g.TotalCompressedSize > maxGroup || g.FileOffset+g.TotalCompressedSize > end || g.NumRows < 0 || g.NumRows > maxSlots {
 		return fmt.Errorf("%d rows, %d bytes at %d of %d", g.NumRows, g.TotalCompressedSize, g.FileOffset, end)
@@ -191,7 +190,7 @@ func (t *Table) check(g *format.RowGroup, end int64) error {
 	return nil
 }
 
-// begins is where a column's first page is.
+// begins returns the offset of a column's first page.
 func begins(c *format.ColumnMetaData) int64 {
 	if c.DictionaryPageOffset > 0 {
 		return c.DictionaryPageOffset

@@ -14,7 +14,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// Writer fills row groups. Each row adds to each column: a value, Null, or
+// Writer fills row groups. Each row adds to each column: a value, Null, or the
 // elements of a list.
 type Writer struct {
 	table   *Table
@@ -28,8 +28,8 @@ type Writer struct {
 	header  bytes.Buffer
 }
 
-// Column is a column of the row group that is being filled. Which of its methods
-// fit follows from the table.
+// Column is a column of the row group being filled. The table decides which of its
+// methods may be called.
 type Column struct {
 	column
 	rep, def   []byte // of each slot, if the column has levels
@@ -42,10 +42,10 @@ type Column struct {
 	ends       []mark
 }
 
-// mark is where a page ends.
+// mark is the end of a page.
 type mark struct{ slots, values, bytes int }
 
-// NewWriter is a writer whose pages are compressed by pack.
+// NewWriter returns a writer that compresses pages with pack.
 func (t *Table) NewWriter(pack *zstd.Encoder) *Writer {
 	w := &Writer{table: t, pack: pack, columns: make([]Column, len(t.columns))}
 	for i := range w.columns {
@@ -55,7 +55,7 @@ func (t *Table) NewWriter(pack *zstd.Encoder) *Writer {
 	return w
 }
 
-// Column is the column of a number, in the order of the row's fields.
+// Column returns the column with a number, in the order of the row's fields.
 func (w *Writer) Column(i int) *Column { return &w.columns[i] }
 
 func (c *Column) level(rep, def byte) {
@@ -74,13 +74,13 @@ func (c *Column) Null() {
 	c.nulls++
 }
 
-// Int adds a row of an integer.
+// Int adds a row with an integer.
 func (c *Column) Int(v int64) {
 	c.level(0, 1)
 	c.ints = append(c.ints, v)
 }
 
-// Bool adds a row of a truth value.
+// Bool adds a row with a boolean.
 func (c *Column) Bool(v bool) {
 	n := int64(0)
 	if v {
@@ -90,23 +90,23 @@ func (c *Column) Bool(v bool) {
 	c.ints = append(c.ints, n)
 }
 
-// Text adds a row of a text. With a dictionary, Again can add the same one
-// with the number that is returned, in this row group.
+// Text adds a row with a text. With a dictionary, it returns a number with which
+// Again adds the same text again, in this row group.
 func (c *Column) Text(s string) uint32 {
 	c.level(0, 1)
 	return c.value(0, s)
 }
 
-// Again adds a row of a text that the dictionary has.
+// Again adds a row with a text that the dictionary has already.
 func (c *Column) Again(number uint32) {
 	c.level(0, 1)
 	c.index = append(c.index, number)
 }
 
-// Bytes adds a row of bytes.
+// Bytes adds a row with bytes.
 func (c *Column) Bytes(b []byte) uint32 { return c.Text(unsafe.String(unsafe.SliceData(b), len(b))) }
 
-// Element adds an element of a list, the first or a further one of its row. The
+// Element adds an element of a list; first is true for the first one of its row. The
 // dictionary keeps elements of one section, a small number, together.
 func (c *Column) Element(first bool, section uint32, s string) (number uint32) {
 	rep := byte(1)
@@ -130,8 +130,8 @@ func (c *Column) value(section uint32, s string) uint32 {
 	return 0
 }
 
-// EndPage ends a page of every column, so that a reader who wants rows of one
-// page need not look at the others.
+// EndPage ends a page in every column, so that a reader of rows in one page can skip
+// the others.
 func (w *Writer) EndPage() {
 	for i := range w.columns {
 		c := &w.columns[i]
@@ -139,9 +139,9 @@ func (w *Writer) EndPage() {
 	}
 }
 
-// EndGroup is the row group of all rows added since the last one, after EndPage,
-// for a file that has offset bytes so far, its head at least. It is valid until the
-// next call.
+// EndGroup returns the row group of all rows added since the last one; call EndPage
+// before. offset is the number of bytes already in the file, including its head. The
+// group is valid until the next call.
 func (w *Writer) EndGroup(rows int, offset int64) ([]byte, Group, error) {
 	w.out = w.out[:0]
 	g := format.RowGroup{NumRows: int64(rows), FileOffset: offset, Columns: make(thrift.Slice[format.ColumnChunk], len(w.columns))}
@@ -159,7 +159,7 @@ func (w *Writer) EndGroup(rows int, offset int64) ([]byte, Group, error) {
 	return w.out, Group{g}, nil
 }
 
-// Reset forgets the rows that were added since the last row group.
+// Reset discards the rows added since the last row group.
 func (w *Writer) Reset() {
 	for i := range w.columns {
 		w.columns[i].reset()
@@ -171,7 +171,7 @@ func (c *Column) reset() {
 	c.dictionary.reset()
 }
 
-// chunk writes all pages of a column behind what there is.
+// chunk appends all pages of a column.
 func (w *Writer) chunk(c *Column, offset int64) (format.ColumnMetaData, error) {
 	meta := format.ColumnMetaData{Type: c.physical, PathInSchema: c.path, Codec: c.codec, Encoding: thrift.Slice[format.Encoding]{c.encoding}}
 	if c.levels() && c.encoding != format.RLE {
@@ -193,7 +193,7 @@ func (w *Writer) chunk(c *Column, offset int64) (format.ColumnMetaData, error) {
 	return meta, err
 }
 
-// pages writes the pages and is their size, with headers, before compression.
+// pages appends the pages and returns their size, with headers, before compression.
 func (w *Writer) pages(c *Column, meta *format.ColumnMetaData, offset int64) (raw int, err error) {
 	width := 8
 	if c.encoding == format.RLEDictionary {
@@ -235,7 +235,7 @@ func (w *Writer) pages(c *Column, meta *format.ColumnMetaData, offset int64) (ra
 	return raw, nil
 }
 
-// sized appends levels with their length before them.
+// sized appends levels, preceded by their length.
 func sized(b []byte, levels []byte) []byte {
 	at := len(b)
 	b = appendHybrid(append(b, 0, 0, 0, 0), levels, 1)
@@ -255,7 +255,7 @@ func (w *Writer) values(c *Column, from, to mark, width int) (err error) {
 			w.plain[at+i/8] |= byte(v) << (i % 8)
 		}
 	case c.encoding == format.DeltaBinaryPacked:
-		// The encoder takes only what is an own slice.
+		// The encoder accepts only slices of its own type.
 		if c.physical == format.Int64 {
 			w.packed, err = new(delta.BinaryPackedEncoding).EncodeInt64(w.packed[:0], c.ints[from.values:to.values])
 		} else {
@@ -280,7 +280,7 @@ func (w *Writer) values(c *Column, from, to mark, width int) (err error) {
 	return err
 }
 
-// page writes the page that is in plain, and is its size before compression.
+// page appends the page in w.plain and returns its size before compression.
 func (w *Writer) page(h *format.PageHeader, codec format.CompressionCodec) (raw int, err error) {
 	body := w.plain
 	if codec == format.Zstd {
@@ -299,7 +299,7 @@ func (w *Writer) page(h *format.PageHeader, codec format.CompressionCodec) (raw 
 	return w.header.Len() + len(w.plain), nil
 }
 
-// maxBound is up to how long texts are bounds.
+// maxBound is the length up to which texts may be bounds.
 const maxBound = 64
 
 func (c *Column) statistics() format.Statistics {

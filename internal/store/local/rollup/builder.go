@@ -10,27 +10,28 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Builder makes a rollup of traces. The zero value is ready.
+// Builder makes a rollup from traces. The zero value is ready.
 type Builder struct {
-	// Limit is how many names are told apart of each account. Keep, if not nil, are
-	// those in place of the most frequent ones. Folded is how many are not.
+	// Limit is the number of names that each account keeps. Keep, if not nil, are
+	// the names to keep instead of the most frequent ones. Folded is the number of
+	// folded names.
 	Limit  assemble.Limit
 	Keep   *assemble.Names
 	Folded int
 
 	owners map[Owner]map[int64]*assemble.Sum // by Unix second of receipt
-	last   *assemble.Sum                     // that was asked for last
+	last   *assemble.Sum                     // of the last call
 	owner  Owner
 	second int64
 
-	added   int // since the names were counted
-	checkAt int // cells at which they are counted next
+	added   int // since names were last counted
+	checkAt int // number of cells at which names are counted next
 }
 
-// checkEvery is after how many traces a look is taken whether there are too many names.
+// checkEvery is the number of traces between two checks for too many names.
 const checkEvery = 256
 
-// Add counts those observations of a trace that were received in a window.
+// Add counts the observations of a trace that were received in a window.
 func (b *Builder) Add(o Owner, t *trace.Trace, window trace.Window) {
 	assemble.Observe(t, func(received trace.Time) *assemble.Sum {
 		if !window.Contains(received) {
@@ -64,7 +65,7 @@ func (b *Builder) sum(o Owner, second int64) *assemble.Sum {
 	return s
 }
 
-// Encode is the rollup of all that was added.
+// Encode returns the finished rollup as a file.
 func (b *Builder) Encode() []byte {
 	b.bound(true)
 	w := newWriter()
@@ -95,8 +96,8 @@ func (b *Builder) Encode() []byte {
 	return w.finish()
 }
 
-// learn numbers all names that a builder has, in an order that depends on them
-// alone, so that equal rollups are equal files.
+// learn numbers all names of a builder, in an order that depends only on the names,
+// so that equal rollups are equal files.
 func (n *names) learn(b *Builder) {
 	services, nodes, edges := map[trace.Service]struct{}{}, map[assemble.NodeKey]struct{}{}, map[assemble.EdgeKey]struct{}{}
 	for _, bySecond := range b.owners {
@@ -145,17 +146,18 @@ func compareNodes(a, b assemble.NodeKey) int {
 	return -1
 }
 
-// source is a file that Merge adds or takes away, with its numbers in the result,
-// plus one; 0 where there is none yet.
+// source is a file that Merge adds or subtracts, with the numbers of its names in
+// the result, plus one; 0 for names without a number yet.
 type source struct {
 	*File
 	sign         int64
-	names        *names // of the result
+	names        *names // names of the result
 	kept         *assemble.Names
 	nodes, edges []uint32
 }
 
-// into lets a source have the numbers of a result that tells some names apart.
+// into assigns the result's numbers to a source's names; it folds names that the
+// result does not keep.
 func (s *source) into(n *names, kept *assemble.Names) {
 	s.names, s.kept = n, kept
 	s.nodes, s.edges = make([]uint32, len(s.File.names.nodes)), make([]uint32, len(s.File.names.edges))
@@ -175,9 +177,9 @@ func (s *source) edge(number uint32) uint32 {
 	return s.edges[number] - 1
 }
 
-// Merge is a rollup of all that some rollups count, without what others do,
-// which must be part of it. It tells so many names of each account apart; folded is
-// how many it does not.
+// Merge returns the rollup of all files in plus, without those in minus, which must
+// be part of them. It keeps a limited number of names of each account; folded is the
+// number of folded names.
 func Merge(plus, minus []*File, limit assemble.Limit) (b []byte, folded int, err error) {
 	var sources []source
 	kinds := map[pageKey]struct{}{}

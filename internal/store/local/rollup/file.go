@@ -19,13 +19,12 @@ const (
 	version   = 2
 	headBytes = 16
 	tailBytes = 40
-	// rules is raised whenever assemble.Observe, or what it depends on, counts
-	// differently: files with another number are not used.
+	// rules increases whenever the counting by assemble.Observe, or by code it
+	// depends on, changes: files with another number are not used.
 	rules = 2
-	// maxPage bounds what a damaged length can make us allocate.
+	// maxPage limits the allocation that a damaged length can cause.
 	maxPage = 256 << 20
-	// maxIndex is more than an index has since names are bounded. A larger one stays in
-	// memory too long.
+	// maxIndex is larger than any index, since names are limited.
 	maxIndex = 32 << 20
 )
 
@@ -37,7 +36,7 @@ var (
 	unpacker, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxPage))
 )
 
-// pageKey names a page of a file.
+// pageKey identifies a page of a file.
 type pageKey struct {
 	owner Owner
 	level level
@@ -58,20 +57,20 @@ type series struct {
 	level level
 }
 
-// ref says where a page is.
+// ref is the location of a page.
 type ref struct {
 	at               int64
 	stored, raw, sum uint32
 }
 
-// writer makes a file in memory:
+// writer makes a file in memory (docs/format/store.md):
 //
 //	head    16 bytes: magic, version u32, crc32c u32 of the 12 before
 //	pages   zstd each
 //	index   zstd
 //	tail    40 bytes: u64 offset of the index, u32 stored, u32 raw bytes, u32
-//	        crc32c of it as stored, u32 rules, u32 version, u32 crc32c of the 28
-//	        before, magic
+//	        crc32c of the stored index, u32 rules, u32 version, u32 crc32c of the
+//	        28 before, magic
 type writer struct {
 	names  *names
 	file   []byte
@@ -151,17 +150,18 @@ func (w *writer) index() []byte {
 // File is an open rollup. It may be used by many goroutines.
 type File struct {
 	name  string
-	data  vfs.File // nil: it is in memory
+	data  vfs.File // nil: the file is in memory
 	mem   []byte
 	names *names
 	refs  map[pageKey]ref
 	// starts are the first seconds of the pages, ascending.
 	starts map[series][]int64
 	cache  *Cache
-	id     uint64 // for the cache
+	id     uint64 // in the cache
 }
 
-// Unusable is a file that Open refuses with ErrRules: nothing was counted.
+// Unusable returns a file that Open refuses with ErrRules, for traces that were not
+// counted.
 func Unusable() []byte {
 	b := (&Builder{}).Encode()
 	at := len(b) - tailBytes
@@ -170,12 +170,12 @@ func Unusable() []byte {
 	return b
 }
 
-// ErrRules is of a file that another version of the program counted.
+// ErrRules reports a file that another version of the program counted, by other
+// rules.
 var ErrRules = errors.New("made by other rules")
 
-// Open reads the index of a rollup's file, which stays open as long as it is
-// used. Damage is a *vfs.CorruptError; a file that was made by other rules is
-// ErrRules.
+// Open reads the index of a rollup file; data must stay open as long as the File is
+// used. Damage is a *vfs.CorruptError; ErrRules reports a file made by other rules.
 func Open(data vfs.File, name string, cache *Cache) (*File, error) {
 	f := &File{name: name, data: data, cache: cache, id: cache.files.Add(1)}
 	size, err := data.Size()
@@ -185,7 +185,7 @@ func Open(data vfs.File, name string, cache *Cache) (*File, error) {
 	return f, f.load(size)
 }
 
-// InMemory opens what Encode or Merge made.
+// InMemory opens a result of Encode or Merge.
 func InMemory(b []byte, cache *Cache) (*File, error) {
 	f := &File{name: "rollup in memory", mem: b, cache: cache, id: cache.files.Add(1)}
 	return f, f.load(int64(len(b)))
@@ -234,7 +234,7 @@ func (f *File) load(size int64) error {
 		return vfs.Corrupt(f.name, tailAt, "an index of %d bytes at %d does not end here", r.stored, r.at)
 	}
 	if r.raw > maxIndex {
-		return fmt.Errorf("rollup %s: more names than are told apart: %w", f.name, ErrRules)
+		return fmt.Errorf("rollup %s: more names than the limit: %w", f.name, ErrRules)
 	}
 	raw, err := f.unpack(r)
 	if err != nil {
@@ -307,8 +307,7 @@ func (f *File) loadIndex(b []byte, end int64) error {
 	return r.err
 }
 
-// read reads a page for a question, which others will ask again; nil if there is
-// none.
+// read reads a page for a query and caches it; nil if the page does not exist.
 func (f *File) read(k pageKey) (*decoded, error) {
 	r, ok := f.refs[k]
 	if !ok {
@@ -324,7 +323,7 @@ func (f *File) read(k pageKey) (*decoded, error) {
 	return p, err
 }
 
-// pageOf reads a page; nil if there is none.
+// pageOf reads a page; nil if it does not exist.
 func (f *File) pageOf(k pageKey) (*decoded, error) {
 	r, ok := f.refs[k]
 	if !ok {
@@ -341,7 +340,7 @@ func (f *File) pageOf(k pageKey) (*decoded, error) {
 	return p, nil
 }
 
-// Check reads all of it.
+// Check reads the whole file.
 func (f *File) Check() error {
 	var failed error
 	for _, r := range f.refs {

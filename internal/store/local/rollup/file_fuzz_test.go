@@ -49,7 +49,7 @@ func fuzzFile(t testing.TB) (file, index []byte, pages [][]byte) {
 	return f.mem, plain(indexOf(f.mem)), pages
 }
 
-// indexOf says where a file's index is.
+// indexOf returns the location of a file's index.
 func indexOf(file []byte) ref {
 	tail := file[len(file)-tailBytes:]
 	u32 := func(at int) uint32 { return binary.LittleEndian.Uint32(tail[at:]) }
@@ -57,8 +57,8 @@ func indexOf(file []byte) ref {
 }
 
 // A page of arbitrary bytes is refused, or each of its cells has a name of the file
-// and a part of the page; it has no more cells than bytes. What is added of it and
-// taken away again leaves nothing.
+// and a part of the page; it has no more cells than bytes. Adding it and subtracting
+// it again leaves nothing.
 func FuzzPage(f *testing.F) {
 	original, index, pages := fuzzFile(f)
 	file := &File{}

@@ -7,14 +7,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// A file tells a limited number of names apart (assemble.Limit). Which ones is
-// decided when it is written, by how frequent they are in it; what the others count
-// is counted as assemble.Other. So a name may be told apart in one file and not in
-// another. What is taken away of it is first taken from where it stands; a name of
-// which less than nothing would be left was counted as Other in part: then all of it
-// is. So no total is ever wrong, and no count below zero.
+// A file keeps a limited number of names (assemble.Limit): the most frequent ones at
+// the time of writing. It counts all others as assemble.Other. So one file may keep
+// a name that another file folds. A subtraction first takes from the name's own
+// counts; if they would fall below zero, part of the name's counts were folded, and
+// then all of them are folded. So totals are always correct, and no count is below
+// zero.
 
-// Names are the names that a file tells apart; nil if it does so with all.
+// Names returns the names that a file keeps; nil if it keeps all.
 func (f *File) Names() *assemble.Names {
 	if !f.folded() {
 		return nil
@@ -30,11 +30,11 @@ func (f *File) Names() *assemble.Names {
 	return assemble.NewNames(nodes, edges, n.services)
 }
 
-// folded says whether there is something that was counted as Other.
+// folded reports whether the file has counts of Other.
 func (f *File) folded() bool { return slices.Contains(f.names.services, assemble.Other) }
 
-// Size is how many nodes and edges a file tells apart, and about how much memory the
-// bins take that a question reads about an owner and the seconds [from, to).
+// Size returns the numbers of nodes and edges that a file keeps, and about how much
+// memory the bins take that a query for an owner and the seconds [from, to) reads.
 func (f *File) Size(o Owner, from, to int64) (nodes, edges int, bins int64) {
 	for _, l := range []level{hours, links} {
 		for _, start := range f.starts[series{o, l}] {
@@ -51,12 +51,12 @@ func (f *File) Size(o Owner, from, to int64) (nodes, edges int, bins int64) {
 	return len(f.names.nodes), len(f.names.edges), bins * binBytes
 }
 
-// binBytes is about how many times what a page has as bytes it takes in memory,
-// without its cells.
+// binBytes is about the ratio of a page's size in memory, without its cells, to its
+// size in bytes.
 const binBytes = 6
 
-// bound counts the least frequent names of each account as Other, once there are too
-// many. Groups tell the same names apart as their account.
+// bound folds the least frequent names of each account if there are too many. Groups
+// keep the same names as their account.
 func (b *Builder) bound(last bool) {
 	if b.Limit <= 0 && b.Keep == nil {
 		return
@@ -101,7 +101,7 @@ func (b *Builder) census(account trace.Account) *assemble.Census {
 	return c
 }
 
-// choose is which names a merge tells apart of an account; nil if all are.
+// choose returns the names of an account that a merge keeps; nil if it keeps all.
 func choose(sources []source, account trace.Account, limit assemble.Limit) (kept *assemble.Names, folded int, err error) {
 	if limit <= 0 {
 		return nil, 0, nil
@@ -132,7 +132,7 @@ func choose(sources []source, account trace.Account, limit assemble.Limit) (kept
 			starts[start] = struct{}{}
 		}
 	}
-	// each visits all seconds as they are when some names are told apart.
+	// each visits all seconds, with the names of kept.
 	each := func(n *names, kept *assemble.Names, visit func(p *page)) error {
 		for i := range sources {
 			sources[i].into(n, kept)

@@ -14,8 +14,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// sampled are the links that count, in order: all, or those with the least hashes.
-// One of which less than nothing is left was not among those of a source.
+// sampled returns the counted links, in order: all, or those with the lowest hashes.
+// A link with a negative count was not in the sample of a source.
 func (p *page) sampled() []linkPlace {
 	list := slices.Collect(maps.Keys(p.links))
 	list = slices.DeleteFunc(list, func(l linkPlace) bool { return p.links[l] <= 0 })
@@ -27,8 +27,8 @@ func (p *page) sampled() []linkPlace {
 	return list
 }
 
-// encode writes a page (docs/format/store.md); start is its first second. What
-// adds up to nothing is left out. An empty page has no bytes.
+// encode writes a page (docs/format/store.md); start is its first second. It omits
+// counts of zero. An empty page has no bytes.
 func (p *page) encode(b []byte, n *names, start int64) []byte {
 	empty := len(b)
 	var parts []int32
@@ -87,7 +87,7 @@ func compareBools(a, b bool) int {
 	return 1
 }
 
-// kept are the places of what is not empty, by number, then part.
+// kept returns the places of the cells to keep, by number, then part.
 func kept[T any](m map[place]*T, keep func(*T) bool) []place {
 	list := make([]place, 0, len(m))
 	for at, s := range m {
@@ -99,8 +99,8 @@ func kept[T any](m map[place]*T, keep func(*T) bool) []place {
 	return list
 }
 
-// appendPlaces writes how many there are, and each behind its place, which is
-// written as the difference from the one before.
+// appendPlaces writes the number of places, and each one after its place, encoded as
+// the difference from the previous place.
 func appendPlaces(b []byte, list []place, one func([]byte, place) []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	var last place
@@ -148,8 +148,9 @@ func appendEdge(b []byte, s *assemble.EdgeSum, n *names) []byte {
 	return b
 }
 
-// appendStatistics writes a histogram and what cannot be computed from it: the
-// numbers of errors, faults and throttles, and what rounding took from the sum.
+// appendStatistics writes a histogram and the values that cannot be computed from
+// it: the numbers of errors, faults and throttles, and the rounding error of the
+// sum.
 func appendStatistics(b []byte, s *trace.Statistics, h *trace.Histogram) []byte {
 	bins := h.Counts().Bins()
 	b = appendBins(b, bins, 0)
@@ -166,8 +167,8 @@ func sumOf(bins []trace.Bin) (sum time.Duration) {
 	return sum
 }
 
-// appendBins writes how many there are, then each key as the difference from
-// the one before, and its count.
+// appendBins writes the number of bins, then for each bin the difference from the
+// previous key, and the count.
 func appendBins(b []byte, bins []trace.Bin, from int64) []byte {
 	b = binary.AppendUvarint(b, uint64(len(bins)))
 	for _, bin := range bins {
@@ -178,7 +179,7 @@ func appendBins(b []byte, bins []trace.Bin, from int64) []byte {
 	return b
 }
 
-// decoded is a page that was read. It is shared and immutable.
+// decoded is a decoded page. It is shared and immutable.
 type decoded struct {
 	start    int64
 	step     int64
@@ -186,7 +187,7 @@ type decoded struct {
 	nodes    []nodeCell // by number, then part
 	edges    []edgeCell
 	links    []linkCell
-	bytes    int64 // of memory, about
+	bytes    int64 // of memory, approximately
 }
 
 type entityCell struct {
@@ -212,12 +213,12 @@ type linkCell struct {
 
 var errShort = errors.New("it ends early")
 
-// reader reads numbers. After the first error everything it returns is zero.
+// reader reads numbers. After the first error, everything it returns is zero.
 type reader struct {
 	b    []byte
 	err  error
-	slab []trace.Bin // room for what is read next
-	made int64       // bins that there was made room for
+	slab []trace.Bin // memory for the next bins
+	made int64       // number of bins allocated
 }
 
 func (r *reader) fail(err error) {
@@ -259,7 +260,7 @@ func (r *reader) bytes(n uint64) []byte {
 
 func (r *reader) text() string { return string(r.bytes(r.uvarint())) }
 
-// count reads how many things follow, each of at least so many bytes.
+// count reads the number of items that follow, of at least least bytes each.
 func (r *reader) count(least uint64) int {
 	n := r.uvarint()
 	if n > uint64(len(r.b))/least {
@@ -279,8 +280,7 @@ func (r *reader) below(limit int) uint32 {
 	return uint32(n)
 }
 
-// slab is how many bins are allocated at once: histograms have some ten to some
-// hundred.
+// slab is how many bins are allocated at once: a histogram has ten to a few hundred.
 const slab = 1024
 
 func (r *reader) bins(from int64) trace.Counts {
@@ -318,7 +318,7 @@ func (r *reader) statistics(s *trace.Statistics, h *trace.Histogram) {
 	s.TotalResponseTime = sumOf(h.Counts().Bins()) + time.Duration(r.varint())
 }
 
-// place reads a place behind another.
+// place reads a place, encoded relative to the previous one.
 func (r *reader) place(last place, limit int, parts int32) place {
 	step := r.uvarint()
 	if step > 0 {
@@ -333,13 +333,13 @@ func (r *reader) place(last place, limit int, parts int32) place {
 	return place{uint32(at), int32(part)}
 }
 
-// What a cell of a page takes, without its bins.
+// Memory of a page's cells, without their bins.
 const (
 	nodeBytes = int64(unsafe.Sizeof(nodeCell{}))
 	edgeBytes = int64(unsafe.Sizeof(edgeCell{})) + 16
 )
 
-// decode reads what encode wrote and checks every number.
+// decode reads the format of encode and validates every number.
 func decode(b []byte, n *names, l level, start int64) (*decoded, error) {
 	r := &reader{b: b}
 	p := &decoded{start: start, step: l.step()}

@@ -7,8 +7,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// AddTo adds to a sum, sign times, what an owner's observations count that were
-// received in the seconds [from, to).
+// AddTo adds the counts of an owner's observations received in the seconds [from,
+// to) to a sum, times sign.
 func (f *File) AddTo(sum *assemble.Sum, o Owner, from, to, sign int64) error {
 	if err := f.addTo(sum, o, hours, from, to, sign); err != nil {
 		return err
@@ -22,8 +22,8 @@ func (f *File) AddTo(sum *assemble.Sum, o Owner, from, to, sign int64) error {
 	})
 }
 
-// addTo takes the whole hours of a time from pages of hours, what is left of it
-// from pages of minutes, and so on.
+// addTo reads whole hours from pages of hours, the remaining minutes from pages of
+// minutes, and so on.
 func (f *File) addTo(sum *assemble.Sum, o Owner, l level, from, to, sign int64) error {
 	if from >= to {
 		return nil
@@ -42,13 +42,14 @@ func (f *File) addTo(sum *assemble.Sum, o Owner, l level, from, to, sign int64) 
 	return err
 }
 
-// addSteps takes a time from pages of a level, of whose steps it has only whole ones.
+// addSteps adds whole steps from pages of a level.
 func (f *File) addSteps(sum *assemble.Sum, o Owner, l level, from, to, sign int64) error {
 	return f.each(o, l, from, to, func(p *decoded, first, end int32) { p.addTo(sum, f.names, first, end, sign) })
 }
 
-// addPart takes less than a step of a level from the level below. Most of a step is
-// all of it without the rest: often, as when it reaches up to now, there is no rest.
+// addPart adds less than a step of a level, from the level below. If it is most of a
+// step, it adds the whole step and subtracts the rest. Often, as when the time
+// reaches up to now, the rest is empty.
 func (f *File) addPart(sum *assemble.Sum, o Owner, l level, from, to, sign int64) error {
 	if 2*(to-from) <= l.step() {
 		return f.addTo(sum, o, l-1, from, to, sign)
@@ -64,8 +65,8 @@ func (f *File) addPart(sum *assemble.Sum, o Owner, l level, from, to, sign int64
 	return f.addTo(sum, o, l-1, to, end, -sign)
 }
 
-// each calls do for each page that has something of [from, to), which are
-// multiples of the level's step, with the parts that are meant.
+// each calls do for each page with a part of [from, to), which are multiples of the
+// level's step, and with the range of parts.
 func (f *File) each(o Owner, l level, from, to int64, do func(p *decoded, first, end int32)) error {
 	starts := f.starts[series{o, l}]
 	i, _ := slices.BinarySearch(starts, floor(from, l.length()))
@@ -106,8 +107,8 @@ func (p *decoded) addTo(sum *assemble.Sum, n *names, first, end int32, sign int6
 	}
 }
 
-// AddSeries adds to a series, sign times, what an owner's observations count that
-// were received in the seconds [from, to) of minutes that end by then.
+// AddSeries adds the counts of an owner's observations received in the seconds
+// [from, to) to a series, times sign, except minutes that end after to.
 func (f *File) AddSeries(b *assemble.SeriesBuilder, o Owner, from, to, sign int64) error {
 	to = floor(to, 60)
 	if from >= to {
@@ -129,13 +130,13 @@ func (f *File) AddSeries(b *assemble.SeriesBuilder, o Owner, from, to, sign int6
 	return s.add(minutes, from, to)
 }
 
-// adding is a run of AddSeries.
+// adding is the state of one call of AddSeries.
 type adding struct {
 	f            *File
 	b            *assemble.SeriesBuilder
 	o            Owner
 	sign         int64
-	nodes, edges []bool // which are selected
+	nodes, edges []bool // selected by the series
 }
 
 func (s *adding) add(l level, from, to int64) error {
@@ -159,7 +160,7 @@ func (s *adding) add(l level, from, to int64) error {
 	})
 }
 
-// Any says whether an account has an observation that was received in a second.
+// Any reports whether an account has an observation that was received in a second.
 func (f *File) Any(account trace.Account, second int64) (any bool, err error) {
 	err = f.each(Owner{Account: account}, seconds, second, second+1, func(p *decoded, first, _ int32) {
 		any = slices.ContainsFunc(p.entities, func(c entityCell) bool { return c.part == first })

@@ -1,11 +1,10 @@
-// Package rollup keeps what the traces of a block add to service graphs and time
-// series, summed up by the second, minute and hour of receipt, so that a question
-// about hours need not read traces. A rollup counts exactly what assemble.Observe
-// counts: rollups of different blocks add up, and what superseded traces counted
-// can be taken away.
+// Package rollup stores the contributions of a block's traces to service graphs and
+// time series, summed by second, minute and hour of receipt, so that a query over
+// hours need not read traces. A rollup counts exactly like assemble.Observe: rollups
+// of different blocks add up, and the counts of superseded traces can be subtracted.
 //
-// A rollup is a file beside its block (docs/format/store.md) or, for what is to
-// be taken away, lives in memory.
+// A rollup is a file beside its block (docs/format/store.md), or in memory if it
+// will be subtracted.
 package rollup
 
 import (
@@ -13,14 +12,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Owner is whose observations are summed: those of an account, all of them or
-// those that belong to a version of a group.
+// Owner tells whose observations are summed: all of an account, or those that belong
+// to a version of a group.
 type Owner struct {
 	Account trace.Account
 	Version string // "" for all
 }
 
-// level is how long the parts of time are that a page sums.
+// level is the length of time that a page's parts sum.
 type level uint8
 
 const (
@@ -31,11 +30,11 @@ const (
 	levels
 )
 
-// step is the length of a part, length that of a page, both in seconds.
+// step returns the length of a part, length the length of a page, both in seconds.
 func (l level) step() int64   { return [levels]int64{1, 60, 3600, 1}[l] }
 func (l level) length() int64 { return [levels]int64{60, 3600, 3600, 3600}[l] }
 
-// floor is the first second of the page, or part, that a second lies in.
+// floor returns the start of the page, or part, that contains a second.
 func floor(second, length int64) int64 {
 	rest := second % length
 	if rest < 0 {
@@ -44,17 +43,17 @@ func floor(second, length int64) int64 {
 	return second - rest
 }
 
-// Second is the Unix second of an instant.
+// Second returns the Unix second of an instant.
 func Second(t trace.Time) int64 { return int64(t.FloorSecond()) / 1e9 }
 
-// Hours are the whole hours, in Unix seconds, that two instants and what is between
-// them lie in.
+// Hours returns the whole hours, in Unix seconds, that cover the time from first to
+// last.
 func Hours(first, last trace.Time) (from, to int64) {
 	return floor(Second(first), hours.step()), floor(Second(last), hours.step()) + hours.step()
 }
 
-// names gives nodes, edges and services their numbers in a file. Nodes and edges are
-// kept as numbers: files stay open.
+// names numbers the nodes, edges and services of a file. Nodes and edges are stored
+// as numbers, because files stay open and this saves memory.
 type names struct {
 	services []trace.Service
 	nodes    []nodeName
@@ -65,8 +64,8 @@ type names struct {
 	edgeOf    map[edgeName]uint32
 }
 
-// nodeName is twice the number of a service, and 1 more for its client. edgeName is
-// the numbers of two nodes.
+// nodeName is twice the number of a service, plus 1 for its client. edgeName is a
+// pair of node numbers.
 type (
 	nodeName uint32
 	edgeName struct{ from, to uint32 }
@@ -100,7 +99,7 @@ func (n *names) edge(k assemble.EdgeKey) uint32 {
 	return numberOf(n.edgeOf, &n.edges, edgeName{n.node(k.From), n.node(k.To)})
 }
 
-// nodeKey is the node of a number, edgeKey the edge.
+// nodeKey returns the node with a number, edgeKey the edge.
 func (n *names) nodeKey(number uint32) assemble.NodeKey {
 	name := n.nodes[number]
 	return assemble.NodeKey{Service: n.services[name>>1], Client: name&1 == 1}
@@ -111,8 +110,7 @@ func (n *names) edgeKey(number uint32) assemble.EdgeKey {
 	return assemble.EdgeKey{From: n.nodeKey(name.from), To: n.nodeKey(name.to)}
 }
 
-// page is the sums of one owner over the parts of one page's time, while they
-// are made.
+// page holds the sums of one owner over the parts of one page, while they are made.
 type page struct {
 	entities map[int32]int64 // by part
 	nodes    map[place]*assemble.NodeSum
@@ -121,7 +119,7 @@ type page struct {
 	limit    assemble.Limit
 }
 
-// place is a number of a node or edge, and a part.
+// place is the number of a node or edge, and a part.
 type place struct {
 	number uint32
 	part   int32
@@ -136,7 +134,7 @@ func newPage(limit assemble.Limit) *page {
 	return &page{limit: limit, entities: map[int32]int64{}, nodes: map[place]*assemble.NodeSum{}, edges: map[place]*assemble.EdgeSum{}, links: map[linkPlace]int64{}}
 }
 
-// add adds a sum to a part, but for its links.
+// add adds a sum to a part, except its links.
 func (p *page) add(n *names, part int32, s *assemble.Sum) {
 	p.entities[part] += s.Entities
 	for k, from := range s.Nodes {
@@ -165,7 +163,7 @@ func (p *page) edge(at place) *assemble.EdgeSum {
 	return s
 }
 
-// floor lets no count be below zero.
+// floor raises negative counts to zero.
 func (p *page) floor() {
 	for _, n := range p.nodes {
 		n.Floor()

@@ -14,10 +14,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-const base = int64(1_764_000_000) - 40 // just before a full hour would be too easy
+const base = int64(1_764_000_000) - 40 // not just before a full hour, which would be too easy
 
-// randomTrace has a few services that call each other, documents received at
-// different times, inferred callees, open entities and links.
+// randomTrace makes a trace with a few services that call each other, documents
+// received at different times, inferred callees, entities in progress and links.
 func randomTrace(rnd *rand.Rand, n int) *trace.Trace {
 	var id trace.ID
 	id[15], id[14] = byte(n), byte(n>>8)
@@ -82,8 +82,8 @@ func graphJSON(t *testing.T, b *assemble.GraphBuilder, all []*trace.Trace) strin
 	return fmt.Sprint(g.Start, g.End, text)
 }
 
-// What rollups say of any whole seconds is what the traces say, also when they
-// are merged and when traces are taken away.
+// For any whole seconds, rollups count exactly like the traces, also after merges
+// and subtractions.
 func TestRollups_sayWhatTheTracesSay(t *testing.T) {
 	owner := rollup.Owner{Account: "111122223333"}
 	for seed := range uint64(20) {
