@@ -136,7 +136,7 @@ func (g *Groups) Create(ctx context.Context, owner trace.Owner, name string, c C
 	return r.group(name), err
 }
 
-// Get finds a group by its name or by its ARN, of which one is "".
+// Get finds a group by its name or by its ARN; the other one is "".
 func (g *Groups) Get(ctx context.Context, owner trace.Owner, name, arn string) (out Group, err error) {
 	name, err = selected(owner, name, arn)
 	switch {
@@ -297,7 +297,7 @@ func find(tx meta.Tx, name, arn string) (*record, error) {
 // ResourceNotFoundException).
 func notFound() error { return trace.Errorf(trace.KindInvalid, "Group not found") }
 
-// newID is what tells a group from earlier ones with its name.
+// newID makes an id that tells a group from earlier ones with the same name.
 func newID() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -149,8 +149,8 @@ func (g *Groups) History(ctx context.Context, account trace.Account, name, arn s
 	return out, nil
 }
 
-// Lookup finds the present filter of a group by its name or its ARN, of which
-// one is "", for group.name and group.arn in filter expressions. Default has a
+// Lookup finds the present filter of a group by its name or its ARN (the
+// other one is ""), for group.name and group.arn in filter expressions. Default has a
 // nil filter. When records cannot be read, that is logged and there are none.
 func (g *Groups) Lookup(owner trace.Owner, name, arn string) (e *filter.Expr, found bool) {
 	if name == DefaultName || arn == Default(owner).ARN {

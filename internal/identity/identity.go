@@ -23,9 +23,9 @@ type Principal struct {
 // ProofNone is the Proof of a principal that proved nothing.
 const ProofNone = "none"
 
-// Call is what an Authenticator may look at.
+// Call holds everything that an Authenticator may look at.
 type Call struct {
-	// Action is what the call asks for, as the route table names it: such as
+	// Action names what the call does, as in the route table: such as
 	// "xray:GetTraceSummaries" or "fluoro:DeleteTraces".
 	Action string
 	// Request is the HTTP or gRPC request, nil for a datagram. An Authenticator must

@@ -36,7 +36,8 @@ type GraphPage struct {
 	Token       string // of the next page, "" after the last
 }
 
-// ServiceGraph is a page of the graph of what was received of a group in a window.
+// ServiceGraph returns a page of the service graph of a window of receipts, for a group
+// or for all traces.
 func (q *Query) ServiceGraph(ctx context.Context, owner trace.Owner, r GraphRequest) (*GraphPage, error) {
 	w := r.Window
 	if err := checkWindow(w); err != nil {

@@ -203,7 +203,7 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 // GroupName names a group by its name or by its ARN; if both are empty, Default.
 type GroupName struct{ Name, ARN string }
 
-// history is what belongs to a group.
+// history finds the versions of a group.
 func (q *Query) history(ctx context.Context, owner trace.Owner, n GroupName) (*answer.Group, error) {
 	if n == (GroupName{}) {
 		return nil, nil

@@ -164,8 +164,8 @@ func TestEntity_more(t *testing.T) {
 	}
 }
 
-// Every span of the corpus that is received can be given back, and received
-// again it is the same span: no field is lost.
+// Every accepted span of the corpus can be rendered as OTLP, and decoded again it is
+// the same span: no field is lost.
 func TestOTLP_corpus(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(corpus(t), "otel-to-xray", "*", "input.otlp.pb"))
 	if err != nil || len(files) == 0 {

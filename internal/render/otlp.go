@@ -77,7 +77,7 @@ func (w *otlpWriter) append(msg []byte, s otlp.Shape, depth int) {
 	w.Text = append(w.Text, '}')
 }
 
-// value writes an AnyValue, of which the last member counts.
+// value writes an AnyValue; its last member counts.
 func (w *otlpWriter) value(msg []byte, depth int) {
 	if depth > otlp.MaxValueDepth {
 		w.fail(otlp.ErrDepth)

@@ -20,7 +20,7 @@ import (
 // lasting is how long an account counts as present after it last asked.
 const lasting = time.Minute
 
-// Room is an amount that requests take and give back. Its methods may be called by
+// Room is an amount that requests take and return. Its methods may be called by
 // many goroutines.
 type Room struct {
 	limit int64
@@ -34,7 +34,7 @@ type Room struct {
 	tick   int64 // counts waiters
 }
 
-// share is what one account holds and waits for.
+// share counts the amounts that one account holds and waits for.
 type share struct {
 	account trace.Account
 	held    int64
@@ -63,8 +63,8 @@ const (
 	Over            // there is room, but the account holds its share of it
 )
 
-// Try takes an amount for an account, or nothing. own is how much of what the
-// account holds belongs to the same request.
+// Try takes an amount for an account, or nothing. own is how much of the
+// amount that the account holds belongs to the same request.
 func (r *Room) Try(account trace.Account, amount, own int64) Verdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +108,7 @@ func (r *Room) Wait(ctx context.Context, account trace.Account, amount int64) er
 	return ctx.Err()
 }
 
-// Give gives back what was taken for an account.
+// Give returns an amount that was taken for an account.
 func (r *Room) Give(account trace.Account, amount int64) {
 	if amount == 0 {
 		return // this must not make the account present

@@ -138,7 +138,7 @@ func (s *Sampler) Delete(ctx context.Context, owner trace.Owner, sel Selector, n
 }
 
 // selected is the name that a selector selects. An ARN of another account or
-// region, or that is none of a rule, selects what does not exist.
+// region, or one that names no rule, selects nothing.
 func selected(owner trace.Owner, sel Selector) (string, error) {
 	switch {
 	case sel.RuleName != "" && sel.RuleARN != "":

@@ -23,8 +23,8 @@ const (
 // IsSpan says whether the segment was an OpenTelemetry span.
 func (s Source) IsSpan() bool { return s == SourceOTLP || s == SourceCollector }
 
-// OTLPScope is what surrounds a span in an OTLP request. It is shared by all
-// spans of one ScopeSpans and must not be changed.
+// OTLPScope holds the resource and the scope of a span in an OTLP request. It is shared
+// by all spans of one ScopeSpans and must not be changed.
 type OTLPScope struct {
 	// Resource and Scope are the protobuf messages
 	// opentelemetry.proto.resource.v1.Resource and

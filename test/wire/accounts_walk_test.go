@@ -29,8 +29,8 @@ type visit struct {
 	route string // method and path, as in the route table
 	query string // of a GET
 	body  any
-	// seen is what the answer to first has, and the one to others has not; "" where
-	// nothing can be seen.
+	// seen is a text that the answer to the first account holds and the one to others
+	// does not; "" where nothing can be seen.
 	seen string
 	// status is that of the answer to second; 0: any, but that of an idle account
 	status int
@@ -83,7 +83,7 @@ func (s *walk) window(body m) m {
 	return body
 }
 
-// report is what a client of the rule reports.
+// report makes the report of a client of the rule.
 func (s *walk) report() m {
 	return m{"SamplingStatisticsDocuments": []m{{"RuleName": "common", "ClientID": strings.Repeat("a", 24), "Timestamp": s.at.Unix(), "RequestCount": 1000, "SampledCount": 1, "BorrowCount": 1}}}
 }

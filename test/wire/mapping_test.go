@@ -43,7 +43,7 @@ func exporterCases(t *testing.T) (dirs []string) {
 	return dirs
 }
 
-// sendOTLP posts a request in protobuf to a listener, all of which must be taken.
+// sendOTLP posts a protobuf request to a listener, which must accept all its spans.
 func sendOTLP(t *testing.T, s *harness.Server, body []byte) {
 	t.Helper()
 	res, err := http.Post("http://"+s.OTLP+"/v1/traces", "application/x-protobuf", bytes.NewReader(body))
@@ -85,8 +85,8 @@ func putParents(s *harness.Server, docs []map[string]any) {
 	}
 }
 
-// shownAs are all segments and subsegments of a trace by id, subsegments with a > before
-// it: a client and its server may share one. Left out is what X-Ray adds.
+// shownAs returns all segments and subsegments of a trace by id, subsegments with a > before
+// it: a client and its server may share one. It leaves out what X-Ray adds.
 func shownAs(t *testing.T, s *harness.Server, trace string) map[string]map[string]any {
 	t.Helper()
 	out := map[string]map[string]any{}
