@@ -233,7 +233,7 @@ func (in *inspection) records(b *block.Block, i int, keep block.Keeper) error {
 func (in *inspection) log() error {
 	l, found, err := wal.Open(wal.Options{FS: in.o.FS, Dir: in.dir.sub(logDir), FileBytes: in.o.LogFileBytes, Known: in.dir.manifest.mark()}, in.entry)
 	for _, d := range found.Damage {
-		if !in.dir.manifest.accepted(d.Error()) {
+		if !slices.Contains(in.dir.manifest.accepted(), d.Error()) {
 			in.damage(d)
 		}
 	}

@@ -163,9 +163,9 @@ func (s *Shelf) openGraves() {
 	m := s.dir.manifest
 	all, damage := readGraves(s.o.FS, s.dir.sub(gravesName), m != nil && m.Deleted)
 	for _, d := range damage {
-		s.noteDamage(d)
+		s.damage.note(d)
 		if all == nil {
-			s.remember([]string{d.Error()})
+			s.damage.lose(d.Error())
 		}
 	}
 	s.gravesSaved = all != nil
@@ -285,10 +285,7 @@ func holding(b *sealed, due map[key]grave) (keys []key) {
 
 // rewrite writes a block anew without what is dead in it. Damaged blocks stay.
 func (s *Shelf) rewrite(b *sealed) bool {
-	s.mu.RLock()
-	damaged := b.damaged
-	s.mu.RUnlock()
-	if damaged {
+	if b.damaged.Load() {
 		return false
 	}
 	if err := s.merge([]*sealed{b}); err != nil {

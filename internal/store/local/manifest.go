@@ -29,8 +29,6 @@ const (
 	manifestHead    = len(manifestMagic) + 8
 	// maxManifest bounds what is read of a file of that name, which may be anybody's.
 	maxManifest = 256 << 20
-	// maxLosses bounds what is remembered of what was lost.
-	maxLosses = 100
 )
 
 // manifest is its content, in JSON.
@@ -178,9 +176,12 @@ func (m *manifest) superfluous(number uint64) bool {
 	return m != nil && (number >= m.Next || slices.Contains(m.Going, number))
 }
 
-// accepted says whether somebody has taken note of a loss.
-func (m *manifest) accepted(text string) bool {
-	return m != nil && slices.Contains(m.Accepted, text)
+// accepted returns the losses that somebody has taken note of.
+func (m *manifest) accepted() []string {
+	if m == nil {
+		return nil
+	}
+	return m.Accepted
 }
 
 func (m *manifest) mark() wal.Mark {
@@ -300,8 +301,9 @@ func (s *Shelf) listing() *manifest {
 	defer s.mu.RUnlock()
 	mark.Oldest = max(mark.Oldest, s.oldestLog)
 	m := &manifest{
-		Next: s.nextBlock, Blocks: []listed{}, Log: logMark(mark), Deleted: s.gravesSaved, Beside: s.beside, Losses: s.losses, Accepted: s.accepted,
+		Next: s.nextBlock, Blocks: []listed{}, Log: logMark(mark), Deleted: s.gravesSaved, Beside: s.beside,
 	}
+	m.Losses, m.Accepted = s.damage.remembered()
 	if floor := trace.Time(s.floor.Load()); floor != trace.MinTime {
 		m.Horizon = floor
 	}

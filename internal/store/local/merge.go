@@ -47,7 +47,7 @@ func (s *Shelf) mergeAll() {
 			return
 		case err != nil:
 			s.o.Logger.Warn("blocks not merged", "error", err)
-			if _, corrupt := errors.AsType[*CorruptError](err); !corrupt {
+			if !corrupt(err) {
 				return
 			}
 		}
@@ -60,7 +60,7 @@ func (s *Shelf) planned() []*sealed {
 	defer s.mu.RUnlock()
 	states := make([]state, len(s.blocks))
 	for i, b := range s.blocks {
-		states[i] = state{b.Number(), b.Size(), b.Len(), b.deadCount, b.Range.MaxUpdated, b.damaged}
+		states[i] = state{b.Number(), b.Size(), b.Len(), b.deadCount, b.Range.MaxUpdated, b.damaged.Load()}
 	}
 	numbers := plan(states, s.o.MergeBlocks, s.o.largest())
 	var sources []*sealed
@@ -132,9 +132,9 @@ func (s *Shelf) merge(sources []*sealed) error {
 	if err == nil {
 		b, err = w.Finish(roll)
 	}
-	if corrupt, ok := errors.AsType[*CorruptError](err); ok {
+	if damage, ok := errors.AsType[*CorruptError](err); ok {
 		for _, m := range all { // postings are read last
-			if m.File() == corrupt.File {
+			if m.File() == damage.File {
 				err = s.readFailed(m.sealed, err)
 			}
 		}

@@ -27,7 +27,7 @@ func (s *Shelf) openFloor() {
 	}
 	floor, damage := readFloor(s.o.FS, s.dir.sub(floorName), known)
 	for _, d := range damage {
-		s.noteDamage(d)
+		s.damage.note(d)
 	}
 	s.floor.Store(int64(floor))
 }
@@ -92,7 +92,7 @@ func (s *Shelf) Portions(ctx context.Context) (list []store.Portion, err error) 
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, b := range s.blocks {
-		if !b.damaged {
+		if !b.damaged.Load() {
 			list = append(list, store.Portion{Bytes: b.Size(), Updated: b.Range.MaxUpdated})
 		}
 	}

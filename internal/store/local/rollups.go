@@ -80,7 +80,7 @@ func (s *Shelf) rollups(ctx context.Context, b *sealed, dead liveness, epoch uin
 	}
 	if b.minusEpoch < epoch && dead != nil {
 		if err := s.subtract(ctx, b, dead, epoch); err != nil {
-			if _, corrupt := errors.AsType[*CorruptError](err); corrupt || errors.Is(err, rollup.ErrRules) {
+			if corrupt(err) || errors.Is(err, rollup.ErrRules) {
 				err = s.noRollup(b, err)
 			}
 			return nil, nil, err
@@ -116,7 +116,7 @@ func (s *Shelf) noRollup(b *sealed, err error) error {
 	if errors.Is(err, rollup.ErrRules) {
 		s.o.Logger.Info("a rollup that other rules made is not used: graphs read traces instead", "file", b.RollupFile())
 	} else {
-		s.noteDamage(err)
+		s.damage.note(err)
 	}
 	return errNoRollup
 }

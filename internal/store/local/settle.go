@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -260,7 +259,7 @@ func (s *Shelf) settledRecords(records []block.Record, src *source, keep block.K
 	if src.base.block != nil {
 		settled, err := src.base.block.Records(src.base.entry, keep)
 		records = append(records, settled...)
-		if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
+		if corrupt(err) {
 			_ = s.readFailed(src.base.block, err)
 		} else if err != nil {
 			return nil, fmt.Errorf("reopen trace %s: %w", src.id, err)
@@ -285,7 +284,7 @@ func (s *Shelf) settledSegments(segments []*trace.Segment, src *source, keep blo
 		for i := range records {
 			seg, err := s.o.Rules.Restore(&records[i])
 			if err != nil {
-				s.noteDamage(fmt.Errorf("reopen trace %s: %w", src.id, err))
+				s.damage.note(fmt.Errorf("reopen trace %s: %w", src.id, err))
 				continue
 			}
 			segments = append(segments, seg)

@@ -96,8 +96,8 @@ func (s *Shelf) sourceOf(src *source, keep block.Keeper) store.Source {
 // Segments loads all segments of the trace.
 func (c *content) Segments(context.Context) ([]*trace.Segment, error) {
 	segments, err := c.shelf.segments(c.source, c.keep)
-	if notCorrupt(err) != nil { // whatever it is, it is this trace's
-		c.shelf.noteDamage(err)
+	if err != nil && !corrupt(err) { // whatever it is, it is this trace's
+		c.shelf.damage.note(err)
 	}
 	if err != nil {
 		return nil, &store.DamagedError{IDs: []trace.ID{c.id}, Err: err}
@@ -175,7 +175,7 @@ func (s *Shelf) segments(src *source, keep block.Keeper) ([]*trace.Segment, erro
 		records, err := src.base.block.Records(src.base.entry, keep)
 		if err != nil {
 			err = s.readFailed(src.base.block, err)
-			if len(src.parts) == 0 || notCorrupt(err) != nil {
+			if len(src.parts) == 0 || !corrupt(err) {
 				return nil, err
 			}
 		}
@@ -196,19 +196,9 @@ func (s *Shelf) segments(src *source, keep block.Keeper) ([]*trace.Segment, erro
 
 // readFailed notes damage of a block, which is then left alone.
 func (s *Shelf) readFailed(b *sealed, err error) error {
-	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
-		s.noteDamage(err)
-		s.mu.Lock()
-		b.damaged = true
-		s.mu.Unlock()
-	}
-	return err
-}
-
-// notCorrupt returns nil for damage: it is noted, and the rest is served.
-func notCorrupt(err error) error {
-	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
-		return nil
+	if corrupt(err) {
+		s.damage.note(err)
+		b.damaged.Store(true)
 	}
 	return err
 }

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"hash/fnv"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -35,17 +34,15 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
-// CorruptError says which file is damaged and where.
-type CorruptError = vfs.CorruptError
-
 // Shelf is an open data directory.
 type Shelf struct {
-	o     Options
-	dir   *Directory
-	codec *block.Codec
-	log   *wal.Log // appended to by the committer alone
-	queue queue
-	keys  *keys
+	o      Options
+	dir    *Directory
+	codec  *block.Codec
+	damage *ledger
+	log    *wal.Log // appended to by the committer alone
+	queue  queue
+	keys   *keys
 	// choice is which attributes have tokens.
 	choice block.Choice
 	room   room
@@ -65,9 +62,6 @@ type Shelf struct {
 	nextBlock   uint64
 	appliedFile uint64 // log file of the newest applied batch
 	oldestLog   uint64 // number of the oldest log file that is needed
-	damage      []string
-	known       map[uint64]bool // hashes of all damage, listed or not
-	notes       []string        // what is left of earlier damage; set at start
 	graves      graves
 	gravesSaved bool // there is a file of deletions
 	gravesAside bool // one that cannot be read, and is kept
@@ -77,8 +71,6 @@ type Shelf struct {
 	doomed     []*sealed
 	absent     []listed     // blocks that must be there and cannot be read
 	beside     []string     // files of others
-	losses     []string     // found lost at some start
-	accepted   []string     // of these, what somebody has taken note of
 	floor      atomic.Int64 // horizon that Expire has reached; needs no mutex
 	readOnly   string       // why nothing can be written to the log, or ""
 	flushError string       // why nothing can be written to blocks, or ""
@@ -115,10 +107,11 @@ func Open(o Options) (*Shelf, error) {
 		}
 	}
 	s := &Shelf{
-		o: o, dir: dir, head: newHead(), keys: newKeys(o.AnnotationKeys, o.AnnotationValues), table: newTable(), epoch: 1, nextBlock: 1, known: map[uint64]bool{}, leaving: map[uint64]bool{},
+		o: o, dir: dir, head: newHead(), keys: newKeys(o.AnnotationKeys, o.AnnotationValues), table: newTable(), epoch: 1, nextBlock: 1, leaving: map[uint64]bool{},
 		closing: make(chan struct{}), kick: make(chan struct{}, 1), flushes: make(chan chan error), merges: make(chan struct{}, 1),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.damage = newLedger(o.Logger, dir.manifest.accepted())
 	s.choice = choiceOf(o.Attributes)
 	s.queue.init()
 	s.room.limit = o.MemoryLimit
@@ -150,14 +143,16 @@ func (s *Shelf) open() (err error) {
 	}
 	m := s.dir.manifest
 	for _, d := range s.dir.damage {
-		s.noteDamage(d)
+		s.damage.note(d)
 		if m == nil && !s.dir.old {
-			s.remember([]string{d.Error()}) // nobody knows what else is missing
+			s.damage.lose(d.Error()) // nobody knows what else is missing
 		}
 	}
 	if m != nil {
 		s.oldestLog, s.beside = m.Log.Oldest, m.Beside
-		s.remember(m.Losses)
+		for _, text := range m.Losses {
+			s.damage.lose(text)
+		}
 		s.openBeside()
 	}
 	s.openGraves()
@@ -173,7 +168,7 @@ func (s *Shelf) open() (err error) {
 		Warn: func(err error) { s.o.Logger.Warn("the log goes on", "error", err) },
 	}, s.replay)
 	for _, d := range found.Damage {
-		s.remember([]string{d.Error()})
+		s.damage.lose(d.Error())
 	}
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
@@ -186,7 +181,7 @@ func (s *Shelf) open() (err error) {
 		s.setReadOnly(err)
 	}
 	s.appliedFile = s.log.File()
-	s.notes = s.leftBehind()
+	s.damage.leave(damagedAside(s.dir))
 	if err := s.saveManifest(); err != nil {
 		s.o.Logger.Warn("the manifest was not written", "error", err)
 	} else if s.dir.old {
@@ -195,25 +190,10 @@ func (s *Shelf) open() (err error) {
 	return nil
 }
 
-// remember lists what was lost at this or an earlier start. It cannot be found
-// again when new files have taken the place of what is missing.
-func (s *Shelf) remember(losses []string) {
-	for _, text := range losses {
-		if s.dir.manifest.accepted(text) {
-			s.accepted = append(s.accepted, text)
-			continue
-		}
-		s.noteDamage(errors.New(text))
-		if !slices.Contains(s.losses, text) && len(s.losses) < maxLosses {
-			s.losses = append(s.losses, text)
-		}
-	}
-}
-
 // openBeside looks for files that others said are in the directory.
 func (s *Shelf) openBeside() {
 	for _, d := range s.dir.missing {
-		s.remember([]string{d.Error()})
+		s.damage.lose(d.Error())
 	}
 }
 
@@ -230,9 +210,7 @@ func missingBeside(d *Directory) (damage []error) {
 	return damage
 }
 
-// leftBehind names files that were found damaged and replaced earlier.
-func (s *Shelf) leftBehind() []string { return damagedAside(s.dir) }
-
+// damagedAside names files that were found damaged and replaced earlier.
 func damagedAside(d *Directory) (notes []string) {
 	for _, sub := range []string{"", logDir, blockDir} {
 		names, err := d.fs.List(d.sub(sub))
@@ -253,7 +231,7 @@ func (s *Shelf) openBlocks() (next uint64, err error) {
 	dir, m := s.dir.sub(blockDir), s.dir.manifest
 	names, err := s.o.FS.List(dir)
 	if err != nil {
-		s.noteDamage(vfs.Lost(dir, "no block can be read: %w", err))
+		s.damage.note(vfs.Lost(dir, "no block can be read: %w", err))
 		if m != nil {
 			s.nextBlock, s.absent = max(m.Next, 1), m.Blocks
 		}
@@ -262,7 +240,7 @@ func (s *Shelf) openBlocks() (next uint64, err error) {
 	files := blockFilesOf(dir, names, m, s.horizon())
 	s.nextBlock, s.absent = max(files.next, 1), files.lost
 	for _, d := range files.damage {
-		s.noteDamage(d)
+		s.damage.note(d)
 	}
 	for _, l := range files.lost {
 		next = max(next, l.LSN+1)
@@ -280,7 +258,7 @@ func (s *Shelf) openBlocks() (next uint64, err error) {
 		known, listed := m.block(number)
 		b, err := block.Open(s.o.FS, dir, number, s.codec)
 		if err != nil {
-			s.noteDamage(err)
+			s.damage.note(err)
 			if listed {
 				s.absent = append(s.absent, known)
 				next = max(next, known.LSN+1)
@@ -288,7 +266,7 @@ func (s *Shelf) openBlocks() (next uint64, err error) {
 			continue
 		}
 		for _, d := range checkFiles(s.o.FS, b, known, listed) {
-			s.noteDamage(d)
+			s.damage.note(d)
 		}
 		next = max(next, b.HighestLSN+1)
 		s.take(newSealed(b))
@@ -331,7 +309,7 @@ func (s *Shelf) replay(e wal.Entry) error {
 	}
 	account, records, err := decodeBatch(e.Data)
 	if err != nil {
-		s.noteDamage(vfs.Corrupt(filepath.Join(s.dir.sub(logDir), wal.Name(e.File)), e.At, "entry %d: %w", e.LSN, err))
+		s.damage.note(vfs.Corrupt(filepath.Join(s.dir.sub(logDir), wal.Name(e.File)), e.At, "entry %d: %w", e.LSN, err))
 		return nil
 	}
 	var batch []*trace.Segment
@@ -343,7 +321,7 @@ func (s *Shelf) replay(e wal.Entry) error {
 		}
 		seg, err := s.o.Rules.Restore(r)
 		if err != nil {
-			s.noteDamage(vfs.Corrupt(filepath.Join(s.dir.sub(logDir), wal.Name(e.File)), e.At, "entry %d, trace %s: %w", e.LSN, r.TraceID, err))
+			s.damage.note(vfs.Corrupt(filepath.Join(s.dir.sub(logDir), wal.Name(e.File)), e.At, "entry %d, trace %s: %w", e.LSN, r.TraceID, err))
 			continue
 		}
 		batch = append(batch, seg)
@@ -401,36 +379,6 @@ func (s *Shelf) usable() error {
 	return nil
 }
 
-// Bounds of what is kept of damage: so many texts, and so many that are counted.
-const (
-	listedDamage  = 100
-	countedDamage = 10_000
-)
-
-// noteDamage counts damage once, and keeps and logs it as far as there is room.
-func (s *Shelf) noteDamage(err error) {
-	text := err.Error()
-	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(text)) // never fails
-	s.mu.Lock()
-	known := s.known[hash.Sum64()] || len(s.known) >= countedDamage
-	if !known {
-		s.known[hash.Sum64()] = true
-	}
-	more := !known && len(s.damage) < listedDamage
-	if more {
-		s.damage = append(s.damage, text)
-	}
-	last := more && len(s.damage) == listedDamage
-	s.mu.Unlock()
-	if more {
-		s.o.Logger.Error("data is damaged; the rest is served", "damage", text)
-	}
-	if last {
-		s.o.Logger.Error("more damage is only counted; 'fluoro store check' lists all of it", "listed", listedDamage)
-	}
-}
-
 // Capabilities tells what blocks and their rollups are good for.
 func (s *Shelf) Capabilities() store.Capabilities {
 	return store.Capabilities{Sums: true, Prunes: true, Drops: true}
@@ -465,8 +413,8 @@ func (s *Shelf) Status(ctx context.Context) (store.Status, error) {
 	defer s.mu.RUnlock()
 	st := store.Status{
 		Traces: s.table.count + int64(s.head.count) - s.head.reopened, Segments: s.head.segments, Keys: keys, ReadOnly: s.readOnly,
-		Damage: slices.Clone(s.damage), Damaged: int64(len(s.known)), Notes: s.notes,
 	}
+	s.damage.report(&st)
 	var bytes int64
 	for _, b := range s.blocks {
 		st.Segments += b.segments

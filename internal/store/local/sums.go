@@ -150,7 +150,7 @@ func (c *summing) roll(b *sealed, plus, minus *rollup.File) error {
 // unroll gives up a rollup that turned out to be damaged, and what was counted
 // with it.
 func (c *summing) unroll(b *sealed, err error) error {
-	if notCorrupt(err) != nil {
+	if !corrupt(err) {
 		return err
 	}
 	b.rolling.Lock()

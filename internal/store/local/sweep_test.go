@@ -4,10 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/trace"

@@ -178,8 +178,9 @@ type sealed struct {
 	minusEpoch uint32
 	minusCount int
 	unrolled   bool // the rollup cannot be used
-	// damaged blocks are neither merged nor deleted before their time.
-	damaged bool
+	// damaged blocks are neither merged nor deleted before their time. It is only ever
+	// set, and needs no mutex.
+	damaged atomic.Bool
 }
 
 func newSealed(b *block.Block) *sealed {
