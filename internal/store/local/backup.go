@@ -99,7 +99,7 @@ func (s *Shelf) keepFiles(ctx context.Context, b *keptFiles) error {
 	for _, f := range []struct {
 		name     string
 		optional bool
-	}{{formatName, false}, {gravesName, true}, {floorName, true}} {
+	}{{formatName, false}, {tombstonesName, true}, {floorName, true}} {
 		if err := b.open(s, f.name, f.optional); err != nil {
 			return err
 		}

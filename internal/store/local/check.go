@@ -48,16 +48,16 @@ type inspected struct {
 }
 
 type inspection struct {
-	o       Options
-	dir     *Directory
-	deep    bool
-	codec   *block.Codec
-	graves  graves
-	floor   trace.Time
-	traces  map[key]inspected
-	bytes   map[trace.Account]float64
-	report  *Report
-	damaged map[string]bool
+	o          Options
+	dir        *Directory
+	deep       bool
+	codec      *block.Codec
+	tombstones tombstones
+	floor      trace.Time
+	traces     map[key]inspected
+	bytes      map[trace.Account]float64
+	report     *Report
+	damaged    map[string]bool
 }
 
 // Inspect reads a data directory that no server has open and changes nothing in
@@ -122,8 +122,8 @@ func (in *inspection) run() (err error) {
 			in.damage(d)
 		}
 	}
-	all, damage := readGraves(in.o.FS, in.dir.sub(gravesName), m != nil && m.Deleted)
-	in.graves.byKey = all
+	all, damage := readTombstones(in.o.FS, in.dir.sub(tombstonesName), m != nil && m.Deleted)
+	in.tombstones.byKey = all
 	if all != nil || damage != nil {
 		in.report.Files++
 	}
@@ -211,7 +211,7 @@ func (in *inspection) block(b *block.Block) {
 			in.damage(in.records(b, i, &memo))
 		}
 		in.bytes[k.account] += float64(b.Size()) * float64(e.Segments) / max(1, segments)
-		if old, had := in.traces[k]; !in.graves.hold(k, e.LSN) && (!had || old.lsn < e.LSN) {
+		if old, had := in.traces[k]; !in.tombstones.cover(k, e.LSN) && (!had || old.lsn < e.LSN) {
 			in.traces[k] = inspected{e.LSN, e.LSN, int64(e.Segments), e.First, e.Updated}
 		}
 	}
@@ -277,7 +277,7 @@ func (in *inspection) entry(e wal.Entry) error {
 		k := key{account, r.TraceID}
 		t, had := in.traces[k]
 		// lsn is that of the block's copy, which holds what the log has up to it.
-		if in.graves.hold(k, e.LSN) || had && t.lsn >= e.LSN {
+		if in.tombstones.cover(k, e.LSN) || had && t.lsn >= e.LSN {
 			continue
 		}
 		if !had {

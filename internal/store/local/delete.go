@@ -142,7 +142,7 @@ func (s *Shelf) applyDeletion(account trace.Account, d *deletion, lsn, file uint
 			d.found++
 		}
 		if found {
-			s.graves.add(k, grave{lsn: lsn, file: file, at: d.at})
+			s.tombstones.add(k, tombstone{lsn: lsn, file: file, at: d.at})
 		}
 	}
 	s.appliedFile = max(s.appliedFile, file)

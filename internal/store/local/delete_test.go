@@ -177,17 +177,17 @@ func TestDelete_leavesTheDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Purge()
-	if s.Graves() != 2 {
-		t.Fatalf("%d deletions are remembered before their time", s.Graves())
+	if s.Tombstones() != 2 {
+		t.Fatalf("%d deletions are remembered before their time", s.Tombstones())
 	}
 	ahead.Store(int64(13 * time.Hour))
 	if err := s.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); s.Graves() > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(10 * time.Second); s.Tombstones() > 0 && time.Now().Before(deadline); {
 		s.Purge()
 	}
-	if s.Graves() != 0 {
+	if s.Tombstones() != 0 {
 		t.Fatal("the deletions are not carried out")
 	}
 	if err := errors.Join(s.Close(), os.Remove(filepath.Join(o.Dir, "deleted"))); err != nil {
@@ -256,7 +256,7 @@ func sealed(b []byte) []byte {
 
 // Deletions with any bytes and a right checksum are read or refused, and take no
 // more memory than they have bytes.
-func FuzzGraves(f *testing.F) {
+func FuzzTombstones(f *testing.F) {
 	const head = "FLUODEL\n\x01\x00\x00\x00"
 	one := strings.Repeat("i", 16) + strings.Repeat("n", 24) + "\x02\x0012"
 	f.Add([]byte(head + "\x00\x00\x00\x00"))
@@ -266,7 +266,7 @@ func FuzzGraves(f *testing.F) {
 	f.Add([]byte(head + "\xff\xff\xff\xff" + one[:len(one)-1]))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, b := range [][]byte{b, sealed(b)} {
-			if n, err := local.ReadGraves(b); err == nil && n > len(b)/42 {
+			if n, err := local.ReadTombstones(b); err == nil && n > len(b)/42 {
 				t.Errorf("%d deletions in %d bytes", n, len(b))
 			}
 		}

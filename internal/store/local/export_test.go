@@ -16,11 +16,11 @@ func (s *Shelf) Retain() { s.retain() }
 // Purge rewrites what holds deleted traces that are due, now.
 func (s *Shelf) Purge() { s.purge() }
 
-// Graves is how many deletions are remembered.
-func (s *Shelf) Graves() int { s.mu.RLock(); defer s.mu.RUnlock(); return len(s.graves.byKey) }
+// Tombstones is how many deletions are remembered.
+func (s *Shelf) Tombstones() int { s.mu.RLock(); defer s.mu.RUnlock(); return len(s.tombstones.byKey) }
 
-// ReadGraves reads one copy of what a disk may hold.
-func ReadGraves(b []byte) (int, error) { list, err := decodeGraves(b); return len(list), err }
+// ReadTombstones reads one copy of what a disk may hold.
+func ReadTombstones(b []byte) (int, error) { list, err := decodeTombstones(b); return len(list), err }
 
 // Plan is plan for tests: sizes, entries, dead, latest receipt in seconds.
 func Plan(enough int, blocks [][4]int64) []uint64 {

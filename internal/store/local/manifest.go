@@ -301,7 +301,7 @@ func (s *Shelf) listing() *manifest {
 	defer s.mu.RUnlock()
 	mark.Oldest = max(mark.Oldest, s.oldestLog)
 	m := &manifest{
-		Next: s.nextBlock, Blocks: []listed{}, Log: logMark(mark), Deleted: s.gravesSaved, Beside: s.beside,
+		Next: s.nextBlock, Blocks: []listed{}, Log: logMark(mark), Deleted: s.tombstonesSaved, Beside: s.beside,
 	}
 	m.Losses, m.Accepted = s.damage.remembered()
 	if floor := trace.Time(s.floor.Load()); floor != trace.MinTime {

@@ -75,7 +75,7 @@ func (s *opened) Flush(ctx context.Context) error { return s.shelf.Flush(ctx) }
 func (s *opened) SettleDue()                      { s.shelf.SettleDue() }
 func (s *opened) Merge()                          { s.shelf.Merge() }
 func (s *opened) Purge()                          { s.shelf.Purge() }
-func (s *opened) Graves() int                     { return s.shelf.Graves() }
+func (s *opened) Tombstones() int                 { return s.shelf.Tombstones() }
 func (s *opened) Sweep()                          { s.Store.Sweep(context.Background()) }
 
 func (s *opened) LSN(account trace.Account, id trace.ID) uint64 { return s.shelf.LSN(account, id) }

@@ -352,7 +352,7 @@ func (s *Shelf) install(b *block.Block, list []settling) {
 	var freed int64
 	for i := range list {
 		src := list[i].source
-		if s.graves.hold(src.key, src.lsn()) {
+		if s.tombstones.cover(src.key, src.lsn()) {
 			// It was deleted while it was being written: nothing of it is in the head.
 			sealed.kill(i, s.epoch)
 			continue
@@ -376,7 +376,7 @@ func (s *Shelf) trimLog() error {
 	oldest := s.head.oldestFile(s.appliedFile)
 	s.oldestLog = max(s.oldestLog, oldest)
 	s.mu.Unlock()
-	if err := s.saveGraves(); err != nil {
+	if err := s.saveTombstones(); err != nil {
 		return err
 	}
 	if err := s.saveManifest(); err != nil {

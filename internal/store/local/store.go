@@ -58,13 +58,13 @@ type Shelf struct {
 	blocks []*sealed
 	// epoch grows with each change of what is superseded. A scan sees the state
 	// of one epoch.
-	epoch       uint32
-	nextBlock   uint64
-	appliedFile uint64 // log file of the newest applied batch
-	oldestLog   uint64 // number of the oldest log file that is needed
-	graves      graves
-	gravesSaved bool // there is a file of deletions
-	gravesAside bool // one that cannot be read, and is kept
+	epoch           uint32
+	nextBlock       uint64
+	appliedFile     uint64 // log file of the newest applied batch
+	oldestLog       uint64 // number of the oldest log file that is needed
+	tombstones      tombstones
+	tombstonesSaved bool // there is a file of deletions
+	tombstonesAside bool // one that cannot be read, and is kept
 	// leaving are the numbers of blocks whose files may be removed: true while one is
 	// being made. doomed are those that wait for it.
 	leaving    map[uint64]bool
@@ -155,13 +155,13 @@ func (s *Shelf) open() (err error) {
 		}
 		s.openBeside()
 	}
-	s.openGraves()
+	s.openTombstones()
 	s.openFloor()
 	next, err := s.openBlocks()
 	if err != nil {
 		return err
 	}
-	next = max(next, s.graves.nextLSN())
+	next = max(next, s.tombstones.nextLSN())
 	var found wal.Found
 	s.log, found, err = wal.Open(wal.Options{
 		FS: s.o.FS, Dir: s.dir.sub(logDir), FileBytes: s.o.LogFileBytes, NextLSN: next, Known: m.mark(),
@@ -285,7 +285,7 @@ func (s *Shelf) take(b *sealed) {
 	s.blocks = append(s.blocks, b)
 	for i := range b.Len() {
 		p := place{b, i}
-		if s.graves.hold(s.table.keyOf(p), b.Entry(i).LSN) {
+		if s.tombstones.cover(s.table.keyOf(p), b.Entry(i).LSN) {
 			b.kill(i, s.epoch)
 			continue
 		}
@@ -316,7 +316,7 @@ func (s *Shelf) replay(e wal.Entry) error {
 	for i := range records {
 		r := &records[i]
 		k := key{account, r.TraceID}
-		if p, ok := s.table.get(k); ok && p.block.Entry(p.entry).LSN >= e.LSN || s.graves.hold(k, e.LSN) {
+		if p, ok := s.table.get(k); ok && p.block.Entry(p.entry).LSN >= e.LSN || s.tombstones.cover(k, e.LSN) {
 			continue
 		}
 		seg, err := s.o.Rules.Restore(r)
@@ -352,7 +352,7 @@ func (s *Shelf) Close() error {
 	s.tasks.Wait()
 	err := s.log.Close()
 	// What the log holds is known to the byte now.
-	if saveErr := errors.Join(s.saveGraves(), s.saveManifest()); err == nil {
+	if saveErr := errors.Join(s.saveTombstones(), s.saveManifest()); err == nil {
 		err = saveErr
 	}
 	s.release()

@@ -91,12 +91,12 @@ func TestSweep(t *testing.T) {
 	expect("after the group's", 0, 0, 0, 0)
 	now = now.Add(24 * time.Hour)
 	for range 100 { // a new log file is begun first, by another goroutine
-		if s.Purge(); s.Graves() == 0 {
+		if s.Purge(); s.Tombstones() == 0 {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Errorf("%d deletions are remembered for ever", s.Graves())
+	t.Errorf("%d deletions are remembered for ever", s.Tombstones())
 }
 
 // A trace that is continued between the look at it and its deletion stays.

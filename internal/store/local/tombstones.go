@@ -13,25 +13,25 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// grave remembers that a trace was deleted: whatever has an LSN below does not
+// tombstone remembers that a trace was deleted: whatever has an LSN below does not
 // count, wherever it is found.
-type grave struct {
+type tombstone struct {
 	lsn  uint64
 	file uint64     // number of the log file with the deletion
 	at   trace.Time // when
 }
 
-// graves are the deletions that still matter: some block or log file may hold
+// tombstones are the deletions that still matter: some block or log file may hold
 // what was deleted. The log has those since the last save, the file "deleted"
 // the others. The store's mutex guards them.
-type graves struct {
-	byKey   map[key]grave
+type tombstones struct {
+	byKey   map[key]tombstone
 	unsaved bool
 }
 
-func (g *graves) add(k key, v grave) {
+func (g *tombstones) add(k key, v tombstone) {
 	if g.byKey == nil {
-		g.byKey = map[key]grave{}
+		g.byKey = map[key]tombstone{}
 	}
 	if v.lsn > g.byKey[k].lsn {
 		g.byKey[k] = v
@@ -39,10 +39,10 @@ func (g *graves) add(k key, v grave) {
 	}
 }
 
-// hold says whether what a trace had up to an LSN was deleted.
-func (g *graves) hold(k key, lsn uint64) bool { return lsn < g.byKey[k].lsn }
+// cover says whether what a trace had up to an LSN was deleted.
+func (g *tombstones) cover(k key, lsn uint64) bool { return lsn < g.byKey[k].lsn }
 
-func (g *graves) nextLSN() (next uint64) {
+func (g *tombstones) nextLSN() (next uint64) {
 	for _, v := range g.byKey {
 		next = max(next, v.lsn+1)
 	}
@@ -50,18 +50,18 @@ func (g *graves) nextLSN() (next uint64) {
 }
 
 const (
-	gravesName  = "deleted"
-	gravesMagic = "FLUODEL\n"
+	tombstonesName  = "deleted"
+	tombstonesMagic = "FLUODEL\n"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// encodeGraves writes the file: two equal copies, so that one bad sector does
+// encodeTombstones writes the file: two equal copies, so that one bad sector does
 // not bring back what was deleted. Each is the magic, u32 version 1, u32 number;
 // for each id, u64 LSN, u64 log file, u64 time in nanoseconds, u16 length and
 // bytes of the account; u32 CRC-32C of all before.
-func encodeGraves(all map[key]grave) []byte {
-	b := binary.LittleEndian.AppendUint32([]byte(gravesMagic), 1)
+func encodeTombstones(all map[key]tombstone) []byte {
+	b := binary.LittleEndian.AppendUint32([]byte(tombstonesMagic), 1)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(all)))
 	for k, v := range all {
 		b = append(b, k.id[:]...)
@@ -75,10 +75,10 @@ func encodeGraves(all map[key]grave) []byte {
 	return append(b, b...)
 }
 
-// decodeGraves reads one copy.
-func decodeGraves(b []byte) (map[key]grave, error) {
-	const least, fixed = len(gravesMagic) + 12, 16 + 3*8 + 2
-	if len(b) < least || string(b[:len(gravesMagic)]) != gravesMagic {
+// decodeTombstones reads one copy.
+func decodeTombstones(b []byte) (map[key]tombstone, error) {
+	const least, fixed = len(tombstonesMagic) + 12, 16 + 3*8 + 2
+	if len(b) < least || string(b[:len(tombstonesMagic)]) != tombstonesMagic {
 		return nil, errors.New("no list of deletions")
 	}
 	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
@@ -89,13 +89,13 @@ func decodeGraves(b []byte) (map[key]grave, error) {
 		return nil, fmt.Errorf("version %d, this program knows 1", binary.LittleEndian.Uint32(b[8:]))
 	}
 	n, rest := binary.LittleEndian.Uint32(b[12:]), body[16:]
-	all := map[key]grave{}
+	all := map[key]tombstone{}
 	for range n {
 		if len(rest) < fixed {
 			return nil, errors.New("fewer deletions than announced")
 		}
 		k := key{id: trace.ID(rest[:16])}
-		v := grave{binary.LittleEndian.Uint64(rest[16:]), binary.LittleEndian.Uint64(rest[24:]), trace.Time(binary.LittleEndian.Uint64(rest[32:]))}
+		v := tombstone{binary.LittleEndian.Uint64(rest[16:]), binary.LittleEndian.Uint64(rest[24:]), trace.Time(binary.LittleEndian.Uint64(rest[32:]))}
 		size := int(binary.LittleEndian.Uint16(rest[40:]))
 		if rest = rest[fixed:]; len(rest) < size {
 			return nil, errors.New("fewer deletions than announced")
@@ -109,9 +109,9 @@ func decodeGraves(b []byte) (map[key]grave, error) {
 	return all, nil
 }
 
-// readGraves reads both copies; damage names those that are lost. must says that
+// readTombstones reads both copies; damage names those that are lost. must says that
 // there is a file.
-func readGraves(fsys vfs.FS, name string, must bool) (all map[key]grave, damage []error) {
+func readTombstones(fsys vfs.FS, name string, must bool) (all map[key]tombstone, damage []error) {
 	b, err := readWhole(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if must {
@@ -124,7 +124,7 @@ func readGraves(fsys vfs.FS, name string, must bool) (all map[key]grave, damage 
 	}
 	half := len(b) / 2
 	for i, copied := range [][]byte{b[:half], b[half:]} {
-		list, err := decodeGraves(copied)
+		list, err := decodeTombstones(copied)
 		if err != nil {
 			damage = append(damage, vfs.Corrupt(name, int64(i*half), "copy %d of the deletions: %w", i+1, err))
 		} else if all == nil {
@@ -159,36 +159,36 @@ func readAtMost(fsys vfs.FS, name string, most int64) ([]byte, error) {
 	return b, nil
 }
 
-func (s *Shelf) openGraves() {
+func (s *Shelf) openTombstones() {
 	m := s.dir.manifest
-	all, damage := readGraves(s.o.FS, s.dir.sub(gravesName), m != nil && m.Deleted)
+	all, damage := readTombstones(s.o.FS, s.dir.sub(tombstonesName), m != nil && m.Deleted)
 	for _, d := range damage {
 		s.damage.note(d)
 		if all == nil {
 			s.damage.lose(d.Error())
 		}
 	}
-	s.gravesSaved = all != nil
-	s.gravesAside = all == nil && len(damage) > 0
-	s.graves = graves{byKey: all, unsaved: all != nil && len(damage) > 0}
+	s.tombstonesSaved = all != nil
+	s.tombstonesAside = all == nil && len(damage) > 0
+	s.tombstones = tombstones{byKey: all, unsaved: all != nil && len(damage) > 0}
 }
 
-// saveGraves writes the deletions down, before log files that hold some are
+// saveTombstones writes the deletions down, before log files that hold some are
 // deleted. The caller has decided before which files these are.
-func (s *Shelf) saveGraves() error {
+func (s *Shelf) saveTombstones() error {
 	s.saving.Lock()
 	defer s.saving.Unlock()
 	s.mu.Lock()
-	if !s.graves.unsaved {
+	if !s.tombstones.unsaved {
 		s.mu.Unlock()
 		return nil
 	}
-	b := encodeGraves(s.graves.byKey)
-	s.graves.unsaved = false
+	b := encodeTombstones(s.tombstones.byKey)
+	s.tombstones.unsaved = false
 	s.mu.Unlock()
-	name := s.dir.sub(gravesName)
+	name := s.dir.sub(tombstonesName)
 	var err error
-	if s.gravesAside {
+	if s.tombstonesAside {
 		// What cannot be read is kept for a person to look at.
 		if err = s.o.FS.Rename(name, aside(s.o.FS, name)); errors.Is(err, fs.ErrNotExist) {
 			err = nil
@@ -200,10 +200,10 @@ func (s *Shelf) saveGraves() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.graves.unsaved = true
+		s.tombstones.unsaved = true
 		return fmt.Errorf("write down deletions: %w", err)
 	}
-	s.gravesAside, s.gravesSaved = false, true
+	s.tombstonesAside, s.tombstonesSaved = false, true
 	return nil
 }
 
@@ -212,10 +212,10 @@ func (s *Shelf) saveGraves() error {
 // which nothing is left.
 func (s *Shelf) purge() {
 	s.mu.RLock()
-	due := map[key]grave{}
+	due := map[key]tombstone{}
 	limit := trace.TimeOf(s.o.Now().Add(-s.o.PurgeAfter))
 	var newest uint64
-	for k, v := range s.graves.byKey {
+	for k, v := range s.tombstones.byKey {
 		if v.at <= limit {
 			due[k] = v
 			newest = max(newest, v.file)
@@ -252,13 +252,13 @@ func (s *Shelf) purge() {
 	oldest := s.log.Oldest()
 	s.mu.Lock()
 	for k, v := range due {
-		if !left[k] && v.file < oldest && s.graves.byKey[k] == v && len(s.doomed) == 0 {
-			delete(s.graves.byKey, k)
-			s.graves.unsaved = true
+		if !left[k] && v.file < oldest && s.tombstones.byKey[k] == v && len(s.doomed) == 0 {
+			delete(s.tombstones.byKey, k)
+			s.tombstones.unsaved = true
 		}
 	}
 	s.mu.Unlock()
-	if err := s.saveGraves(); err != nil {
+	if err := s.saveTombstones(); err != nil {
 		s.o.Logger.Warn("deletions not saved", "error", err)
 	}
 }
@@ -273,7 +273,7 @@ func (s *Shelf) acquireBlocks() []*sealed {
 }
 
 // holding are the deleted traces that a block holds.
-func holding(b *sealed, due map[key]grave) (keys []key) {
+func holding(b *sealed, due map[key]tombstone) (keys []key) {
 	for i := range b.Len() {
 		k := key{b.Account(i), b.Entry(i).ID}
 		if b.Entry(i).LSN < due[k].lsn {
