@@ -13,32 +13,17 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
-// Backup gives every file of the data directory to add, with its name relative
-// to it, as they were at one moment: all that was acknowledged before the call is
-// in them. The store goes on meanwhile; files that it drops are kept until they
-// were read. Errors: KindUnavailable while nothing can be written.
-func (s *Shelf) Backup(ctx context.Context, add func(name string, size int64, r io.Reader) error) (err error) {
-	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
-		return err
-	}
-	var b keptFiles
-	defer func() { err = errors.Join(err, b.close()) }()
-	if err := s.keepFiles(ctx, &b); err != nil {
-		return err
-	}
-	for _, f := range b.files {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := add(f.name, f.size, io.NewSectionReader(f, 0, f.size)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// backup opens all files of the data directory at one moment, so that their content
+// stays.
+type backup struct {
+	*base
+	state     *state
+	log       *log
+	inventory *inventory
+	merger    *merger
 
-// keptFiles are files that are open, so that their content stays.
-type keptFiles struct{ files []keptFile }
+	files []keptFile
+}
 
 type keptFile struct {
 	io.ReaderAt
@@ -47,9 +32,9 @@ type keptFile struct {
 	size int64
 }
 
-// open keeps a file. One that need not be there may be missing.
-func (b *keptFiles) open(s *Shelf, name string, optional bool) error {
-	f, err := s.o.FS.Open(s.dir.sub(filepath.FromSlash(name)))
+// open keeps a file. An optional one may be missing.
+func (b *backup) open(name string, optional bool) error {
+	f, err := b.FS.Open(b.dir.sub(filepath.FromSlash(name)))
 	if optional && errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -65,11 +50,11 @@ func (b *keptFiles) open(s *Shelf, name string, optional bool) error {
 }
 
 // put keeps bytes as a file.
-func (b *keptFiles) put(name string, text []byte) {
+func (b *backup) put(name string, text []byte) {
 	b.files = append(b.files, keptFile{bytes.NewReader(text), io.NopCloser(nil), name, int64(len(text))})
 }
 
-func (b *keptFiles) close() error {
+func (b *backup) close() error {
 	var err error
 	for _, f := range b.files {
 		err = errors.Join(err, f.Close())
@@ -77,21 +62,28 @@ func (b *keptFiles) close() error {
 	return err
 }
 
-// keepFiles opens all files while no block is made or dropped. What is not in a
-// block then is in the log files before a new one.
-func (s *Shelf) keepFiles(ctx context.Context, b *keptFiles) error {
-	s.merging.Lock()
-	defer s.merging.Unlock()
-	s.settling.Lock()
-	defer s.settling.Unlock()
-	next, err := s.newLogFile(ctx)
+// each gives every file to add.
+func (b *backup) each(ctx context.Context, add func(name string, size int64, r io.Reader) error) error {
+	for _, f := range b.files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := add(f.name, f.size, io.NewSectionReader(f, 0, f.size)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepFiles opens all files while no block is made or dropped. The log files before a
+// new one have everything that is in no block then.
+func (b *backup) keepFiles(ctx context.Context) error {
+	defer b.merger.still()()
+	next, err := b.log.newFile(ctx)
 	if err != nil {
 		return err
 	}
-	// The manifest of what is in the backup, not of what comes after it.
-	m := s.listing()
-	m.Log, m.Going = logMark(s.log.MarkBefore(next)), nil
-	text, err := m.encode()
+	text, err := b.inventory.listBefore(next).encode()
 	if err != nil {
 		return err
 	}
@@ -100,51 +92,29 @@ func (s *Shelf) keepFiles(ctx context.Context, b *keptFiles) error {
 		name     string
 		optional bool
 	}{{formatName, false}, {tombstonesName, true}, {floorName, true}} {
-		if err := b.open(s, f.name, f.optional); err != nil {
+		if err := b.open(f.name, f.optional); err != nil {
 			return err
 		}
 	}
-	names, err := s.o.FS.List(s.dir.sub(logDir))
+	names, err := b.FS.List(b.dir.sub(logDir))
 	if err != nil {
 		return fmt.Errorf("back up the log: %w", err)
 	}
 	for _, name := range names {
 		if number, ok := wal.Number(name); ok && number < next {
-			if err := b.open(s, path.Join(logDir, name), false); err != nil {
+			if err := b.open(path.Join(logDir, name), false); err != nil {
 				return err
 			}
 		}
 	}
-	blocks := s.acquireBlocks()
-	defer func() {
-		for _, block := range blocks {
-			block.Release()
-		}
-	}()
+	blocks := b.state.catalog.acquire(everyBlock)
+	defer releaseAll(blocks)
 	for _, block := range blocks {
 		for i, file := range append([]string{block.File()}, block.Tables()...) {
-			if err := b.open(s, path.Join(blockDir, filepath.Base(file)), i > 1); err != nil {
+			if err := b.open(path.Join(blockDir, filepath.Base(file)), i > 1); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
-}
-
-// newLogFile begins a new log file behind all that waits to be written, and is
-// its number.
-func (s *Shelf) newLogFile(ctx context.Context) (uint64, error) {
-	c := &commit{probe: true, rotate: true, done: make(chan error, 1)}
-	if !s.queue.push(c) {
-		return 0, errClosed()
-	}
-	select {
-	case err := <-c.done:
-		if err != nil {
-			return 0, err
-		}
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-	return s.log.File(), nil
 }

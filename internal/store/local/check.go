@@ -165,7 +165,7 @@ func (in *inspection) blocks() {
 			continue
 		}
 		known, listed := m.block(number)
-		for _, d := range checkFiles(in.o.FS, b, known, listed) {
+		for _, d := range checkFiles(b, known, listed) {
 			in.damage(d)
 		}
 		in.block(b)

@@ -269,33 +269,31 @@ func (d *Directory) sub(name string) string { return filepath.Join(d.path, name)
 
 func (d *Directory) close() error { return d.lock.Close() }
 
-func readFile(fsys vfs.FS, name string) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
+// missingBeside names files of others that are gone.
+func missingBeside(d *Directory) (damage []error) {
+	for _, name := range d.manifest.Beside {
+		f, err := d.fs.Open(d.sub(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			damage = append(damage, vfs.Lost(d.sub(name), "the file is missing, with all that it held"))
+		} else if err == nil {
+			_ = f.Close() // whoever it belongs to reads it
+		}
 	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, min(size, 1<<16))
-	if n, err := f.ReadAt(b, 0); n < len(b) {
-		return nil, err
-	}
-	return b, nil
+	return damage
 }
 
-func writeFile(fsys vfs.FS, name string, b []byte) error {
-	f, err := fsys.Create(name)
-	if err != nil {
-		return err
+// damagedAside names files that were found damaged and replaced earlier.
+func damagedAside(d *Directory) (notes []string) {
+	for _, sub := range []string{"", logDir, blockDir} {
+		names, err := d.fs.List(d.sub(sub))
+		if err != nil {
+			continue // which is damage, and named as such
+		}
+		for _, name := range names {
+			if strings.Contains(name, ".damaged") {
+				notes = append(notes, filepath.Join(d.sub(sub), name)+" was found damaged and is kept for you to look at")
+			}
+		}
 	}
-	if _, err := f.Write(b); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	return f.Close()
+	return notes
 }

@@ -8,25 +8,29 @@ import (
 )
 
 // Merge merges blocks until the plan is empty, now.
-func (s *Shelf) Merge() { s.mergeAll() }
+func (s *Shelf) Merge() { s.merger.mergeAll() }
 
 // Retain drops blocks that are over their time, now.
-func (s *Shelf) Retain() { s.retain() }
+func (s *Shelf) Retain() { s.merger.dropOver() }
 
 // Purge rewrites what holds deleted traces that are due, now.
-func (s *Shelf) Purge() { s.purge() }
+func (s *Shelf) Purge() { s.merger.purge() }
 
 // Tombstones is how many deletions are remembered.
-func (s *Shelf) Tombstones() int { s.mu.RLock(); defer s.mu.RUnlock(); return len(s.tombstones.byKey) }
+func (s *Shelf) Tombstones() int {
+	s.state.catalog.mu.RLock()
+	defer s.state.catalog.mu.RUnlock()
+	return len(s.state.catalog.tombstones.byKey)
+}
 
 // ReadTombstones reads one copy of what a disk may hold.
 func ReadTombstones(b []byte) (int, error) { list, err := decodeTombstones(b); return len(list), err }
 
 // Plan is plan for tests: sizes, entries, dead, latest receipt in seconds.
 func Plan(enough int, blocks [][4]int64) []uint64 {
-	var list []state
+	var list []mergeable
 	for i, b := range blocks {
-		list = append(list, state{number: uint64(i + 1), size: b[0], entries: int(b[1]), dead: int(b[2]), updated: trace.Time(b[3] * 1e9)})
+		list = append(list, mergeable{number: uint64(i + 1), size: b[0], entries: int(b[1]), dead: int(b[2]), updated: trace.Time(b[3] * 1e9)})
 	}
 	return plan(list, enough, 512<<20)
 }
@@ -37,13 +41,13 @@ func Largest(o Options) int64 { return o.largest() }
 // SettleDue settles what is due by now, as the settler would.
 func (s *Shelf) SettleDue() {
 	for s.dueNow() > 0 {
-		s.wake()
+		s.state.room.call()
 		time.Sleep(time.Millisecond)
 	}
 }
 
 func (s *Shelf) dueNow() int {
-	list := s.due()
+	list := s.settler.due()
 	for i := range list {
 		list[i].release()
 	}
@@ -52,14 +56,14 @@ func (s *Shelf) dueNow() int {
 
 // LSN is that of the last batch that brought something for a trace.
 func (s *Shelf) LSN(account trace.Account, id trace.ID) uint64 {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.newestLSN(key{account, id})
+	s.state.catalog.mu.RLock()
+	defer s.state.catalog.mu.RUnlock()
+	return s.state.newestLSN(key{account, id})
 }
 
 // DeleteUpTo deletes a trace unless it has something newer than an LSN.
 func (s *Shelf) DeleteUpTo(account trace.Account, id trace.ID, lsn uint64) (int, error) {
-	return s.deleteSome(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}, horizon: s.horizon()})
+	return s.log.delete(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}, horizon: s.state.catalog.horizon()})
 }
 
 // ReadManifest reads one copy of what a disk may hold.

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // head holds the open traces: all that was acknowledged and is not in a block
-// yet. It is what the log can rebuild. The store's mutex guards it.
+// yet. It is what the log can rebuild. The catalog's mutex guards it.
 type head struct {
 	accounts map[trace.Account]map[trace.ID]*open
 	count    int
@@ -24,16 +25,14 @@ type head struct {
 type open struct {
 	key
 	parts []part
-	// reopened: an older copy is in a block; the table says where.
-	reopened   bool
-	touched    time.Time
-	prev, next *open
-	// ids are those of the segments of all parts. With repeats some came twice, or it
-	// is not known.
-	ids     idSet
-	repeats bool
-	// told are the refused observations of which their sender was told.
-	told map[*trace.Entity]bool
+	// reopened: an older copy is in a block; the table says where. repeats: a segment id
+	// came twice, or that is not known.
+	reopened, repeats bool
+	touched           time.Time
+	prev, next        *open
+	// ids are those of the segments of all parts.
+	ids  idSet
+	told told
 	// kept is the trace as a graph assembled it, for the next graph and for the
 	// flush. It needs no mutex.
 	kept atomic.Pointer[kept]
@@ -53,6 +52,30 @@ type part struct {
 	file     uint64 // number of the log file that holds it
 	bytes    int64
 	reach    reach
+}
+
+// told are the observations of an open trace of which their sender heard that they
+// contradict others.
+type told struct {
+	mu       sync.Mutex
+	entities map[*trace.Entity]bool
+}
+
+func (t *told) add(refused []trace.Refused) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.entities == nil {
+		t.entities = map[*trace.Entity]bool{}
+	}
+	for _, x := range refused {
+		t.entities[x.Entity] = true
+	}
+}
+
+func (t *told) has(e *trace.Entity) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.entities[e]
 }
 
 // reach bounds the times of some segments.
@@ -188,6 +211,24 @@ func (h *head) settle(o *open, n int) (bytes int64) {
 		delete(h.accounts, o.account)
 	}
 	return bytes
+}
+
+// worth tells whether the traces that are idle since a time are worth a block: there
+// are enough bytes of them, one has been idle since an earlier time, or no other trace
+// is open.
+func (h *head) worth(since, waited time.Time, bytes int64) bool {
+	if h.first == nil {
+		return false
+	}
+	if !h.first.touched.After(waited) || !h.last.touched.After(since) {
+		return true
+	}
+	for o := h.first; o != nil && !o.touched.After(since) && bytes > 0; o = o.next {
+		for i := range o.parts {
+			bytes -= o.parts[i].bytes
+		}
+	}
+	return bytes <= 0
 }
 
 // oldestFile is the number of the oldest log file that holds something that is

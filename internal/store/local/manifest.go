@@ -1,15 +1,12 @@
 package local
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"maps"
-	"path/filepath"
 	"slices"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
@@ -191,180 +188,6 @@ func (m *manifest) mark() wal.Mark {
 	return wal.Mark(m.Log)
 }
 
-// blockFiles is what a look at the directory of blocks says.
-type blockFiles struct {
-	open   []uint64 // blocks that can be opened
-	remove []string // files that are not needed any more
-	next   uint64   // the least number that no file has
-	lost   []listed // blocks that must be there and are not
-	damage []error
-}
-
-// blockFilesOf sorts the files in the directory of blocks by what the manifest
-// says of them. horizon is that of retention: blocks that are before it as a whole
-// may be gone.
-func blockFilesOf(dir string, names []string, m *manifest, horizon trace.Time) (f blockFiles) {
-	if m != nil {
-		f.next = m.Next
-	}
-	there := map[string]bool{}
-	for _, name := range names {
-		there[name] = true
-	}
-	for _, name := range names {
-		path := filepath.Join(dir, name)
-		number, ok := block.NumberOf(name)
-		if !ok {
-			continue // of somebody else
-		}
-		_, isBlock := block.Number(name)
-		f.next = max(f.next, number+1)
-		_, must := m.block(number)
-		switch {
-		case block.IsTemp(name):
-			// A file that counts never had this name when its block did.
-			if must {
-				f.damage = append(f.damage, vfs.Lost(path, "the file is unknown: it is kept"))
-			} else {
-				f.remove = append(f.remove, path)
-			}
-		case isBlock:
-			f.open = append(f.open, number)
-		case there[block.Name(number)] || must:
-		case m.superfluous(number):
-			f.remove = append(f.remove, path)
-		default:
-			f.damage = append(f.damage, vfs.Lost(path, "there is no %s for it, and nothing says that it is superseded: it is kept", block.Name(number)))
-		}
-	}
-	if m == nil {
-		return f
-	}
-	for _, l := range m.Blocks {
-		f.next = max(f.next, l.Number+1)
-		if !there[block.Name(l.Number)] && l.Updated >= horizon {
-			f.lost = append(f.lost, l)
-			f.damage = append(f.damage, vfs.Lost(filepath.Join(dir, block.Name(l.Number)), "the file is missing: %d traces cannot be read; what else there is of the block is kept", l.Traces))
-		}
-	}
-	return f
-}
-
-// checkFiles compares the lengths of a block's other files with what is known.
-func checkFiles(fsys vfs.FS, b *block.Block, l listed, known bool) (damage []error) {
-	if err := b.CheckLength(); err != nil {
-		damage = append(damage, err)
-	}
-	if b.Rollup() == nil {
-		return append(damage, vfs.Lost(b.RollupFile(), "the file is missing or cannot be opened: graphs read traces instead"))
-	}
-	if known && b.RollupSize() != l.Rollup {
-		damage = append(damage, vfs.Corrupt(b.RollupFile(), min(b.RollupSize(), l.Rollup), "the file has %d bytes, %d were written", b.RollupSize(), l.Rollup))
-	}
-	return damage
-}
-
-// aside is a name for a damaged file that is kept beside the one that takes its place.
-func aside(fsys vfs.FS, name string) string {
-	for n := 0; ; n++ {
-		to := name + ".damaged"
-		if n > 0 {
-			to = fmt.Sprintf("%s.damaged.%d", name, n)
-		}
-		f, err := fsys.Open(to)
-		if err != nil {
-			return to // there is none, or nothing can be done here at all
-		}
-		_ = f.Close() // it was only looked for
-	}
-}
-
-// replace writes a file under a temporary name and lets it take its place.
-func replace(fsys vfs.FS, name string, b []byte) error {
-	err := writeFile(fsys, name+tempSuffix, b)
-	if err == nil {
-		err = fsys.Rename(name+tempSuffix, name)
-	}
-	if err == nil {
-		err = fsys.SyncDir(filepath.Dir(name))
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
-}
-
-// listing is the manifest of what the store has now.
-func (s *Shelf) listing() *manifest {
-	mark := s.log.Mark()
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	mark.Oldest = max(mark.Oldest, s.oldestLog)
-	m := &manifest{
-		Next: s.nextBlock, Blocks: []listed{}, Log: logMark(mark), Deleted: s.tombstonesSaved, Beside: s.beside,
-	}
-	m.Losses, m.Accepted = s.damage.remembered()
-	if floor := trace.Time(s.floor.Load()); floor != trace.MinTime {
-		m.Horizon = floor
-	}
-	for _, b := range s.blocks {
-		m.Blocks = append(m.Blocks, listedOf(b.Block))
-	}
-	// What cannot be opened, or found, is listed for as long as it would be kept.
-	horizon := s.horizon()
-	for _, l := range s.absent {
-		if l.Updated >= horizon {
-			m.Blocks = append(m.Blocks, l)
-		}
-	}
-	slices.SortFunc(m.Blocks, func(a, b listed) int {
-		if a.Number < b.Number {
-			return -1
-		}
-		return 1
-	})
-	m.Going = slices.Sorted(maps.Keys(s.leaving))
-	return m
-}
-
 func listedOf(b *block.Block) listed {
 	return listed{Number: b.Number(), Bytes: b.IndexSize(), Rollup: b.RollupSize(), Traces: b.Len(), LSN: b.HighestLSN, Updated: b.Range.MaxUpdated}
-}
-
-// saveManifest makes what the store has now durable in the manifest.
-func (s *Shelf) saveManifest() error {
-	s.saving.Lock()
-	defer s.saving.Unlock()
-	b, err := s.listing().encode()
-	if err != nil || bytes.Equal(b, s.saved) {
-		return err
-	}
-	name := s.dir.sub(manifestName)
-	if s.dir.badManifest {
-		// What cannot be read is kept for a person to look at.
-		if err := s.o.FS.Rename(name, aside(s.o.FS, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("keep the damaged manifest: %w", err)
-		}
-		s.dir.badManifest = false
-	}
-	if err := replace(s.o.FS, name, b); err != nil {
-		return err
-	}
-	s.saved = b
-	return nil
-}
-
-// Keep says that a file of somebody else is in the data directory from now on: if
-// it is missing at a later start, that is damage.
-func (s *Shelf) Keep(name string) error {
-	s.mu.Lock()
-	known := slices.Contains(s.beside, name)
-	if !known {
-		s.beside = append(slices.Clone(s.beside), name)
-	}
-	s.mu.Unlock()
-	if known {
-		return nil
-	}
-	return s.saveManifest()
 }

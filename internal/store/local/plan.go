@@ -24,8 +24,8 @@ const (
 	dayTier = 2
 )
 
-// state is what the plan looks at of a block.
-type state struct {
+// mergeable is a block as the plan sees it.
+type mergeable struct {
 	number  uint64
 	size    int64
 	entries int
@@ -53,12 +53,12 @@ func tier(size int64) int {
 // plan picks the numbers of blocks to be written as one, or nil: a block that
 // is mostly superseded alone, else the oldest blocks of the lowest tier that has
 // enough, but not more than largest bytes or mostEntries. Damaged blocks are left as they are.
-func plan(blocks []state, enough int, largest int64) []uint64 {
+func plan(blocks []mergeable, enough int, largest int64) []uint64 {
 	type group struct {
 		tier int
 		day  int64
 	}
-	groups := map[group][]state{}
+	groups := map[group][]mergeable{}
 	for _, b := range blocks {
 		if b.damaged {
 			continue
@@ -76,12 +76,12 @@ func plan(blocks []state, enough int, largest int64) []uint64 {
 		}
 		groups[g] = append(groups[g], b)
 	}
-	var best []state
+	var best []mergeable
 	for _, list := range groups {
 		if len(list) < enough {
 			continue
 		}
-		slices.SortFunc(list, func(a, b state) int {
+		slices.SortFunc(list, func(a, b mergeable) int {
 			return cmp.Or(cmp.Compare(a.updated, b.updated), cmp.Compare(a.number, b.number))
 		})
 		list = list[:min(len(list), 2*enough)]

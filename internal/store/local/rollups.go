@@ -12,21 +12,26 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// A block's rollup sums up what its entries count, dead or not. What the dead
-// ones count is taken away when a question needs it: they are in the block until
-// it is merged, so that it can be read whenever it is missing. So rollups say the
-// same as the traces that count, whatever was superseded, deleted or lost.
+// rollups opens and makes the rollups of blocks. The rollup of a block has the sums of
+// all its entries, dead or not. A question subtracts the sums of the dead ones, which
+// are read for that: they are in the block until it is merged. So rollups say the same
+// as the traces, whatever was superseded, deleted or lost.
+type rollups struct {
+	*base
+	loader *loader
+	pages  *rollup.Cache // pages that questions have read
+}
 
 // roller makes a rollup of assembled traces.
 type roller struct {
-	shelf   *Shelf
+	rules   store.Rules
 	ctx     context.Context
 	builder rollup.Builder
 	owners  map[trace.Account]func(*trace.Trace, *trace.Summary) []store.Owner
-	lost    bool // it is not known what counts for owners
+	lost    bool // nobody knows the owners
 }
 
-// encode returns the rollup; one that is never used if owners would be missing in it.
+// encode returns the rollup, or one that is never used if it would lack owners.
 func (r *roller) encode() []byte {
 	if r.lost {
 		return rollup.Unusable()
@@ -34,19 +39,19 @@ func (r *roller) encode() []byte {
 	return r.builder.Encode()
 }
 
-func (s *Shelf) roller(ctx context.Context) *roller {
-	return &roller{shelf: s, ctx: ctx, builder: rollup.Builder{Limit: s.o.Rules.Limit()}}
+func newRoller(ctx context.Context, rules store.Rules) *roller {
+	return &roller{rules: rules, ctx: ctx, builder: rollup.Builder{Limit: rules.Limit()}}
 }
 
-// add counts a trace, for its account and for the owners it counts for. Of its
-// summary the outline is enough.
+// add counts a trace for its account and for its owners. The outline of its summary is
+// enough.
 func (r *roller) add(account trace.Account, t *trace.Trace, sum *trace.Summary) error {
 	r.builder.Add(rollup.Owner{Account: account}, t, trace.Window{Start: trace.MinTime, End: trace.MaxTime})
 	owners, known := r.owners[account]
 	if !known {
-		// Asked for after what is counted was received: no owner is missing.
+		// The question comes after the receipt of the trace: no owner is missing.
 		var err error
-		if owners, err = r.shelf.o.Rules.Owners(r.ctx, account); errors.Is(err, store.ErrOwnersUnknown) {
+		if owners, err = r.rules.Owners(r.ctx, account); errors.Is(err, store.ErrOwnersUnknown) {
 			r.lost = true
 			return nil
 		} else if err != nil {
@@ -63,142 +68,160 @@ func (r *roller) add(account trace.Account, t *trace.Trace, sum *trace.Summary) 
 	return nil
 }
 
+// errStale is the error of a question that saw a state which a later question has left
+// behind.
+var errStale = errors.New("the state that was asked for is gone")
+
 // errNoRollup is of a block whose rollup cannot be used: its traces are read.
 var errNoRollup = errors.New("no rollup")
 
-// rollups are what all entries of a block count and what those count of them that
-// were dead in an epoch; both are nil if all are. errNoRollup says that they
-// cannot be used, errStale that a later epoch was asked for already.
-func (s *Shelf) rollups(ctx context.Context, b *sealed, dead liveness, epoch uint32) (plus, minus *rollup.File, err error) {
-	b.rolling.Lock()
-	defer b.rolling.Unlock()
-	if plus, err = s.openRollup(b); err != nil {
+// of returns the sums of all entries of a block and of those that were dead in an
+// epoch; both are nil if all were. Errors: errNoRollup if the sums cannot be used,
+// errStale if a later epoch was asked for already.
+func (r *rollups) of(ctx context.Context, b *sealed, dead liveness, epoch uint32) (plus, minus *rollup.File, err error) {
+	b.rolled.mu.Lock()
+	defer b.rolled.mu.Unlock()
+	if plus, err = r.open(b); err != nil {
 		return nil, nil, err
 	}
-	if b.minusEpoch > epoch {
+	if b.rolled.minusEpoch > epoch {
 		return nil, nil, errStale
 	}
-	if b.minusEpoch < epoch && dead != nil {
-		if err := s.subtract(ctx, b, dead, epoch); err != nil {
+	if b.rolled.minusEpoch < epoch && dead != nil {
+		if err := r.subtract(ctx, b, dead, epoch); err != nil {
 			if corrupt(err) || errors.Is(err, rollup.ErrRules) {
-				err = s.noRollup(b, err)
+				err = r.giveUp(b, err)
 			}
 			return nil, nil, err
 		}
 	}
-	if b.minusCount == b.Len() {
+	if b.rolled.minusCount == b.Len() {
 		return nil, nil, nil
 	}
-	return plus, b.minus, nil
+	return plus, b.rolled.minus, nil
 }
 
-// openRollup opens a block's rollup once. The block's rolling is held.
-func (s *Shelf) openRollup(b *sealed) (*rollup.File, error) {
-	if b.unrolled {
+// whole returns the sums of all entries of a block.
+func (r *rollups) whole(b *sealed) (*rollup.File, error) {
+	b.rolled.mu.Lock()
+	defer b.rolled.mu.Unlock()
+	return r.open(b)
+}
+
+// damaged gives up a rollup that turned out to be damaged.
+func (r *rollups) damaged(b *sealed, err error) {
+	b.rolled.mu.Lock()
+	defer b.rolled.mu.Unlock()
+	_ = r.giveUp(b, err) // the caller begins again
+}
+
+// open opens a block's rollup once. The block's rolled.mu is held.
+func (r *rollups) open(b *sealed) (*rollup.File, error) {
+	if b.rolled.unusable {
 		return nil, errNoRollup
 	}
-	if b.plus == nil {
+	if b.rolled.plus == nil {
 		if b.Rollup() == nil {
-			return nil, s.noRollup(b, fmt.Errorf("rollup %s cannot be opened: graphs read traces instead", b.RollupFile()))
+			return nil, r.giveUp(b, fmt.Errorf("rollup %s cannot be opened: graphs read traces instead", b.RollupFile()))
 		}
-		f, err := rollup.Open(b.Rollup(), b.RollupFile(), s.pages)
+		f, err := rollup.Open(b.Rollup(), b.RollupFile(), r.pages)
 		if err != nil {
-			return nil, s.noRollup(b, err)
+			return nil, r.giveUp(b, err)
 		}
-		b.plus = f
+		b.rolled.plus = f
 	}
-	return b.plus, nil
+	return b.rolled.plus, nil
 }
 
-// noRollup gives a rollup up. A merge makes a new one.
-func (s *Shelf) noRollup(b *sealed, err error) error {
-	b.unrolled = true
+// giveUp makes a rollup unusable; a merge makes a new one. It returns errNoRollup. The
+// block's rolled.mu is held.
+func (r *rollups) giveUp(b *sealed, err error) error {
+	b.rolled.unusable = true
 	if errors.Is(err, rollup.ErrRules) {
-		s.o.Logger.Info("a rollup that other rules made is not used: graphs read traces instead", "file", b.RollupFile())
+		r.Logger.Info("a rollup that other rules made is not used: graphs read traces instead", "file", b.RollupFile())
 	} else {
-		s.damage.note(err)
+		r.damage.note(err)
 	}
 	return errNoRollup
 }
 
-// subtract adds to what is taken away of a block's rollup what entries count that
-// died up to an epoch. The block's rolling is held.
-func (s *Shelf) subtract(ctx context.Context, b *sealed, dead liveness, epoch uint32) error {
+// subtract adds the sums of the entries that died up to an epoch to those that are
+// subtracted from a block's rollup. The block's rolled.mu is held.
+func (r *rollups) subtract(ctx context.Context, b *sealed, dead liveness, epoch uint32) error {
 	var more []int
 	for i := range dead {
-		if dead.gone(i, epoch) && !dead.gone(i, b.minusEpoch) {
+		if dead.gone(i, epoch) && !dead.gone(i, b.rolled.minusEpoch) {
 			more = append(more, i)
 		}
 	}
-	count := b.minusCount + len(more)
+	count := b.rolled.minusCount + len(more)
 	if count < b.Len() && len(more) > 0 {
-		minus, err := s.part(ctx, b, more, b.plus)
-		if err == nil && b.minus != nil {
+		minus, err := r.part(ctx, b, more, b.rolled.plus)
+		if err == nil && b.rolled.minus != nil {
 			var sum []byte
-			if sum, _, err = rollup.Merge([]*rollup.File{b.minus, minus}, nil, 0); err == nil {
-				minus, err = rollup.InMemory(sum, s.pages)
+			if sum, _, err = rollup.Merge([]*rollup.File{b.rolled.minus, minus}, nil, 0); err == nil {
+				minus, err = rollup.InMemory(sum, r.pages)
 			}
 		}
 		if err != nil {
 			return err
 		}
-		b.minus = minus
+		b.rolled.minus = minus
 	}
-	b.minusCount, b.minusEpoch = count, epoch
+	b.rolled.minusCount, b.rolled.minusEpoch = count, epoch
 	return nil
 }
 
-// mergedRollup is the rollup of what a merge copied: the sum of those of its
-// sources, without what the entries count that were left behind. Where that
-// cannot be read, or is more than what was copied, what was copied is read.
-func (s *Shelf) mergedRollup(ctx context.Context, inputs []*merging) ([]byte, error) {
+// merged makes the rollup of a merge: it adds the rollups of the sources and subtracts
+// the sums of the entries that the merge left behind. If a source's rollup or these
+// entries cannot be read, or they are more than the copied ones, it reads the copied
+// ones.
+func (r *rollups) merged(ctx context.Context, inputs []*survey) ([]byte, error) {
 	var plus, minus []*rollup.File
 	for _, m := range inputs {
 		if len(m.copied) == 0 {
 			continue
 		}
-		m.rolling.Lock()
-		whole, err := s.openRollup(m.sealed)
-		m.rolling.Unlock()
+		whole, err := r.whole(m.sealed)
 		if err == nil && len(m.left) <= len(m.copied) {
-			if left, err := s.part(ctx, m.sealed, m.left, whole); err == nil {
+			if left, err := r.part(ctx, m.sealed, m.left, whole); err == nil {
 				plus, minus = append(plus, whole), append(minus, left)
 				continue
 			}
 		}
-		copied, err := s.rollupOf(m.sealed, m.copied, s.roller(ctx))
+		copied, err := r.build(m.sealed, m.copied, newRoller(ctx, r.Rules))
 		if errors.Is(err, rollup.ErrRules) {
 			return rollup.Unusable(), nil
 		}
 		if err != nil {
-			return nil, s.readFailed(m.sealed, err)
+			return nil, m.readFailed(r.damage, err)
 		}
 		plus = append(plus, copied)
 	}
-	merged, folded, err := rollup.Merge(plus, minus, s.o.Rules.Limit())
-	s.o.Rules.Folded(folded)
+	merged, folded, err := rollup.Merge(plus, minus, r.Rules.Limit())
+	r.Rules.Folded(folded)
 	return merged, err
 }
 
-// part is the rollup of some entries of a block, to be taken away from the block's:
+// part makes the rollup of some entries of a block, to be subtracted from the block's:
 // it tells the same names apart.
-func (s *Shelf) part(ctx context.Context, b *sealed, entries []int, whole *rollup.File) (*rollup.File, error) {
-	return s.rollupOf(b, entries, &roller{shelf: s, ctx: ctx, builder: rollup.Builder{Keep: whole.Names()}})
+func (r *rollups) part(ctx context.Context, b *sealed, entries []int, whole *rollup.File) (*rollup.File, error) {
+	return r.build(b, entries, &roller{rules: r.Rules, ctx: ctx, builder: rollup.Builder{Keep: whole.Names()}})
 }
 
-// rollupOf is the rollup of some entries of a block. Damage is a *CorruptError.
-func (s *Shelf) rollupOf(b *sealed, entries []int, r *roller) (*rollup.File, error) {
+// build makes the rollup of some entries of a block. Damage is a *CorruptError.
+func (r *rollups) build(b *sealed, entries []int, to *roller) (*rollup.File, error) {
 	var memo block.Memo
 	var assembler assemble.Assembler
 	for _, i := range entries {
-		segments, err := s.segments(&source{key: s.table.keyOf(place{b, i}), base: place{b, i}}, &memo)
+		segments, err := r.loader.segments(nil, &source{key: place{b, i}.key(), base: place{b, i}}, &memo)
 		if err != nil {
 			return nil, err
 		}
 		t := assembler.Trace(b.Entry(i).ID, segments)
-		if err := r.add(b.Account(i), t, assembler.Outline(t)); err != nil {
+		if err := to.add(b.Account(i), t, assembler.Outline(t)); err != nil {
 			return nil, err
 		}
 	}
-	return rollup.InMemory(r.encode(), s.pages)
+	return rollup.InMemory(to.encode(), r.pages)
 }

@@ -13,11 +13,11 @@ type snapshot struct {
 	masked  map[place]struct{} // entries that an open trace continues
 }
 
-func (s *Shelf) snapshot(account trace.Account) *snapshot {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	snap := &snapshot{epoch: s.epoch, masked: map[place]struct{}{}}
-	for _, b := range s.blocks {
+func (s *state) snapshot(account trace.Account) *snapshot {
+	s.catalog.mu.RLock()
+	defer s.catalog.mu.RUnlock()
+	snap := &snapshot{epoch: s.catalog.epoch, masked: map[place]struct{}{}}
+	for _, b := range s.catalog.blocks {
 		b.Acquire()
 		snap.blocks = append(snap.blocks, b)
 		snap.dead = append(snap.dead, b.dead)

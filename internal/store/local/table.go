@@ -2,25 +2,7 @@ package local
 
 import (
 	"hash/maphash"
-	"sync"
-	"sync/atomic"
-
-	"github.com/fluoro-io/fluoro/internal/store/local/block"
-	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
-	"github.com/fluoro-io/fluoro/internal/trace"
 )
-
-// key names a trace: no lookup is possible without an account.
-type key struct {
-	account trace.Account
-	id      trace.ID
-}
-
-// place is where a settled trace is: an entry of a block.
-type place struct {
-	block *sealed
-	entry int
-}
 
 // table finds the newest copy of a settled trace. It costs 8 bytes a slot,
 // about 13 a trace: keys are not kept but compared with the blocks' entries.
@@ -70,13 +52,11 @@ func (t *table) place(slot uint64) place {
 	return place{t.blocks[uint16(slot>>32)], int(uint32(slot)) - 1}
 }
 
-func (t *table) keyOf(p place) key { return key{p.block.Account(p.entry), p.block.Entry(p.entry).ID} }
-
 // find is the slot of a key, or the free one where it belongs.
 func (s *shard) find(t *table, h uint64, k key) (at int, found bool) {
 	mask := len(s.slots) - 1
 	for at = int(h>>8) & mask; s.slots[at] != 0; at = (at + 1) & mask {
-		if s.slots[at]>>48 == h>>48 && t.keyOf(t.place(s.slots[at])) == k {
+		if s.slots[at]>>48 == h>>48 && t.place(s.slots[at]).key() == k {
 			return at, true
 		}
 	}
@@ -121,7 +101,7 @@ func (t *table) grow(s *shard) {
 		if slot == 0 {
 			continue
 		}
-		h, _ := t.hash(t.keyOf(t.place(slot)))
+		h, _ := t.hash(t.place(slot).key())
 		at := int(h>>8) & mask
 		for s.slots[at] != 0 {
 			at = (at + 1) & mask
@@ -150,74 +130,11 @@ func (t *table) remove(k key, p place) {
 			s.slots[at] = 0
 			return
 		}
-		h, _ := t.hash(t.keyOf(t.place(slot)))
+		h, _ := t.hash(t.place(slot).key())
 		home := int(h>>8) & mask
 		if (next-home)&mask >= (next-at)&mask {
 			s.slots[at] = slot
 			at = next
 		}
-	}
-}
-
-// sealed is a block with what changes about it: which entries are superseded.
-// The store's mutex guards all but the block, and what says otherwise.
-type sealed struct {
-	*block.Block
-	slot      uint16
-	dead      liveness
-	deadCount int
-	segments  int64 // of entries that are not dead
-	heaviest  int64 // weight of the largest trace
-	// origin tells, while a merged block takes over from its sources, where each
-	// entry comes from: what kills the one kills the other.
-	origin []place
-	// What questions have made of the block's rollup; see rollups.go.
-	rolling    sync.Mutex // guards what follows
-	plus       *rollup.File
-	minus      *rollup.File // what entries count that were dead in minusEpoch
-	minusEpoch uint32
-	minusCount int
-	unrolled   bool // the rollup cannot be used
-	// damaged blocks are neither merged nor deleted before their time. It is only ever
-	// set, and needs no mutex.
-	damaged atomic.Bool
-}
-
-func newSealed(b *block.Block) *sealed {
-	s := &sealed{Block: b}
-	for i := range b.Len() {
-		s.segments += int64(b.Entry(i).Segments)
-	}
-	s.heaviest = heaviest(s)
-	return s
-}
-
-// liveness holds for each entry of a block the epoch in which a newer copy
-// replaced it, 0 for never; it is nil while nothing is dead. A scan takes it
-// under the mutex and reads it without: later epochs do not concern it.
-type liveness []atomic.Uint32
-
-// gone says whether an entry was replaced by an epoch.
-func (l liveness) gone(i int, epoch uint32) bool {
-	if l == nil {
-		return false
-	}
-	e := l[i].Load()
-	return e != 0 && e <= epoch
-}
-
-// kill marks an entry as superseded from an epoch on.
-func (s *sealed) kill(i int, epoch uint32) {
-	if s.dead == nil {
-		s.dead = make(liveness, s.Len())
-	}
-	if s.dead[i].Load() == 0 {
-		s.dead[i].Store(epoch)
-		s.deadCount++
-		s.segments -= int64(s.Entry(i).Segments)
-	}
-	if s.origin != nil {
-		o := s.origin[i]
-		o.block.kill(o.entry, epoch)
 	}
 }

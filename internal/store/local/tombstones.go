@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
-	"math"
+	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// tombstone remembers that a trace was deleted: whatever has an LSN below does not
-// count, wherever it is found.
+// tombstone remembers a deletion: what the trace has with a lower LSN does not count,
+// in the log and in blocks.
 type tombstone struct {
 	lsn  uint64
 	file uint64     // number of the log file with the deletion
@@ -22,28 +21,38 @@ type tombstone struct {
 }
 
 // tombstones are the deletions that still matter: some block or log file may hold
-// what was deleted. The log has those since the last save, the file "deleted"
-// the others. The store's mutex guards them.
+// what was deleted. The log has those since the last save, the file "deleted" the
+// others. unsavedText, save, due and forget take the mutex; the other methods need it
+// held.
 type tombstones struct {
+	mu      *sync.RWMutex // the catalog's; guards all below
 	byKey   map[key]tombstone
 	unsaved bool
+	saved   bool // there is a file
+	// unreadable: there is a file that cannot be read.
+	unreadable bool
 }
 
-func (g *tombstones) add(k key, v tombstone) {
-	if g.byKey == nil {
-		g.byKey = map[key]tombstone{}
+func (t *tombstones) add(k key, v tombstone) {
+	if t.byKey == nil {
+		t.byKey = map[key]tombstone{}
 	}
-	if v.lsn > g.byKey[k].lsn {
-		g.byKey[k] = v
-		g.unsaved = true
+	if v.lsn > t.byKey[k].lsn {
+		t.byKey[k] = v
+		t.unsaved = true
 	}
 }
 
-// cover says whether what a trace had up to an LSN was deleted.
-func (g *tombstones) cover(k key, lsn uint64) bool { return lsn < g.byKey[k].lsn }
+// cover tells whether the segments that a trace had up to an LSN are deleted.
+func (t *tombstones) cover(k key, lsn uint64) bool { return lsn < t.byKey[k].lsn }
 
-func (g *tombstones) nextLSN() (next uint64) {
-	for _, v := range g.byKey {
+// read takes what the file had; damaged: it is to be written anew.
+func (t *tombstones) read(all map[key]tombstone, damaged bool) {
+	t.byKey, t.saved, t.unsaved, t.unreadable = all, all != nil, all != nil && damaged, all == nil && damaged
+}
+
+func (t *tombstones) nextLSN() (next uint64) {
+	for _, v := range t.byKey {
 		next = max(next, v.lsn+1)
 	}
 	return next
@@ -134,163 +143,52 @@ func readTombstones(fsys vfs.FS, name string, must bool) (all map[key]tombstone,
 	return all, damage
 }
 
-func readWhole(fsys vfs.FS, name string) ([]byte, error) {
-	return readAtMost(fsys, name, math.MaxInt64)
-}
-
-// readAtMost reads a file that may not be longer.
-func readAtMost(fsys vfs.FS, name string, most int64) ([]byte, error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	if size > most {
-		return nil, fmt.Errorf("it has %d bytes, %d at most are read", size, most)
-	}
-	b := make([]byte, size)
-	if n, err := f.ReadAt(b, 0); n < len(b) && err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return b, nil
-}
-
-func (s *Shelf) openTombstones() {
-	m := s.dir.manifest
-	all, damage := readTombstones(s.o.FS, s.dir.sub(tombstonesName), m != nil && m.Deleted)
-	for _, d := range damage {
-		s.damage.note(d)
-		if all == nil {
-			s.damage.lose(d.Error())
-		}
-	}
-	s.tombstonesSaved = all != nil
-	s.tombstonesAside = all == nil && len(damage) > 0
-	s.tombstones = tombstones{byKey: all, unsaved: all != nil && len(damage) > 0}
-}
-
-// saveTombstones writes the deletions down, before log files that hold some are
-// deleted. The caller has decided before which files these are.
-func (s *Shelf) saveTombstones() error {
-	s.saving.Lock()
-	defer s.saving.Unlock()
-	s.mu.Lock()
-	if !s.tombstones.unsaved {
-		s.mu.Unlock()
+// unsavedText returns the file to write, nil if the one on disk is up to date. save
+// tells how the write ended.
+func (t *tombstones) unsavedText() []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.unsaved {
 		return nil
 	}
-	b := encodeTombstones(s.tombstones.byKey)
-	s.tombstones.unsaved = false
-	s.mu.Unlock()
-	name := s.dir.sub(tombstonesName)
-	var err error
-	if s.tombstonesAside {
-		// What cannot be read is kept for a person to look at.
-		if err = s.o.FS.Rename(name, aside(s.o.FS, name)); errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-	}
-	if err == nil {
-		err = replace(s.o.FS, name, b)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		s.tombstones.unsaved = true
-		return fmt.Errorf("write down deletions: %w", err)
-	}
-	s.tombstonesAside, s.tombstonesSaved = false, true
-	return nil
+	t.unsaved = false
+	return encodeTombstones(t.byKey)
 }
 
-// purge takes deleted traces off the disk once they are due: it lets the log
-// files go that hold them, rewrites their blocks, and forgets the deletions of
-// which nothing is left.
-func (s *Shelf) purge() {
-	s.mu.RLock()
-	due := map[key]tombstone{}
-	limit := trace.TimeOf(s.o.Now().Add(-s.o.PurgeAfter))
-	var newest uint64
-	for k, v := range s.tombstones.byKey {
+// save notes how the file was written.
+func (t *tombstones) save(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil {
+		t.unsaved = true
+		return
+	}
+	t.saved = true
+}
+
+// due returns the tombstones of deletions up to a time, and the newest log file that
+// holds one of these deletions.
+func (t *tombstones) due(limit trace.Time) (due map[key]tombstone, newest uint64) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	due = map[key]tombstone{}
+	for k, v := range t.byKey {
 		if v.at <= limit {
 			due[k] = v
 			newest = max(newest, v.file)
 		}
 	}
-	inLog := newest >= s.appliedFile
-	s.mu.RUnlock()
-	if len(due) == 0 {
-		return
-	}
-	if inLog {
-		s.queue.push(&commit{probe: true, rotate: true})
-	}
-	s.merging.Lock()
-	defer s.merging.Unlock()
-	// No flush either: a block that is being written may hold what was deleted,
-	// and one goroutine at a time may cut the log.
-	s.settling.Lock()
-	defer s.settling.Unlock()
-	if err := s.trimLog(); err != nil {
-		s.o.Logger.Warn("log not cut", "error", err)
-		return
-	}
-	left := map[key]bool{}
-	for _, b := range s.acquireBlocks() {
-		held := holding(b, due)
-		if len(held) > 0 && !s.rewrite(b) {
-			for _, k := range held {
-				left[k] = true
-			}
-		}
-		b.Release()
-	}
-	oldest := s.log.Oldest()
-	s.mu.Lock()
-	for k, v := range due {
-		if !left[k] && v.file < oldest && s.tombstones.byKey[k] == v && len(s.doomed) == 0 {
-			delete(s.tombstones.byKey, k)
-			s.tombstones.unsaved = true
-		}
-	}
-	s.mu.Unlock()
-	if err := s.saveTombstones(); err != nil {
-		s.o.Logger.Warn("deletions not saved", "error", err)
-	}
+	return due, newest
 }
 
-func (s *Shelf) acquireBlocks() []*sealed {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, b := range s.blocks {
-		b.Acquire()
-	}
-	return append([]*sealed(nil), s.blocks...)
-}
-
-// holding are the deleted traces that a block holds.
-func holding(b *sealed, due map[key]tombstone) (keys []key) {
-	for i := range b.Len() {
-		k := key{b.Account(i), b.Entry(i).ID}
-		if b.Entry(i).LSN < due[k].lsn {
-			keys = append(keys, k)
+// forget forgets tombstones that nothing needs. One that was renewed meanwhile stays.
+func (t *tombstones) forget(needless map[key]tombstone) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, v := range needless {
+		if t.byKey[k] == v {
+			delete(t.byKey, k)
+			t.unsaved = true
 		}
 	}
-	return keys
-}
-
-// rewrite writes a block anew without what is dead in it. Damaged blocks stay.
-func (s *Shelf) rewrite(b *sealed) bool {
-	if b.damaged.Load() {
-		return false
-	}
-	if err := s.merge([]*sealed{b}); err != nil {
-		s.o.Logger.Warn("block with deleted traces not rewritten", "file", b.File(), "error", err)
-		return false
-	}
-	return true
 }

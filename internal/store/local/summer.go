@@ -13,15 +13,17 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// errStale is the error of a question that saw a state which a later one has left
-// behind.
-var errStale = errors.New("the state that was asked for is gone")
+// summer hands over what was received in a window. It takes whole seconds from the
+// rollups of blocks, and the rest at both ends, and open traces, from traces.
+type summer struct {
+	state   *state
+	loader  *loader
+	rollups *rollups
+}
 
-// Sum hands over what was received in a window. Whole seconds come from the rollups
-// of blocks, what is left at both ends, and what is open, from traces.
-func (s *Shelf) Sum(ctx context.Context, account trace.Account, q *store.SumQuery, begin func() store.Sums) error {
+func (s *summer) sum(ctx context.Context, account trace.Account, q *store.SumQuery, begin func() store.Sums) error {
 	for {
-		err := s.sumOnce(ctx, account, q, begin())
+		err := s.once(ctx, account, q, begin())
 		if !errors.Is(err, errStale) {
 			return err
 		}
@@ -30,7 +32,7 @@ func (s *Shelf) Sum(ctx context.Context, account trace.Account, q *store.SumQuer
 
 // summing is one run of Sum.
 type summing struct {
-	shelf   *Shelf
+	*summer
 	ctx     context.Context
 	account trace.Account
 	q       *store.SumQuery
@@ -41,11 +43,11 @@ type summing struct {
 	rolled  map[*sealed]bool // blocks whose rollups were taken
 }
 
-func (s *Shelf) sumOnce(ctx context.Context, account trace.Account, q *store.SumQuery, to store.Sums) error {
-	if err := errors.Join(ctx.Err(), s.usable()); err != nil {
+func (s *summer) once(ctx context.Context, account trace.Account, q *store.SumQuery, to store.Sums) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c := &summing{shelf: s, ctx: ctx, account: account, q: q, snap: s.snapshot(account), to: to, rolled: map[*sealed]bool{}}
+	c := &summing{summer: s, ctx: ctx, account: account, q: q, snap: s.state.snapshot(account), to: to, rolled: map[*sealed]bool{}}
 	defer c.snap.release()
 	c.split()
 	order := make([]int, len(c.snap.opens)) // so that names that are too many are the same each time
@@ -94,7 +96,7 @@ func (c *summing) block(n int) error {
 	if c.q.Owners == nil || c.whole == (trace.Window{}) {
 		return c.read(n, c.q.Window)
 	}
-	plus, minus, err := c.shelf.rollups(c.ctx, b, c.snap.dead[n], c.snap.epoch)
+	plus, minus, err := c.rollups.of(c.ctx, b, c.snap.dead[n], c.snap.epoch)
 	if errors.Is(err, errNoRollup) {
 		return c.read(n, c.q.Window)
 	}
@@ -153,9 +155,7 @@ func (c *summing) unroll(b *sealed, err error) error {
 	if !corrupt(err) {
 		return err
 	}
-	b.rolling.Lock()
-	defer b.rolling.Unlock()
-	_ = c.shelf.noRollup(b, err)
+	c.rollups.damaged(b, err)
 	return errStale
 }
 
@@ -195,6 +195,6 @@ func (c *summing) open(i int) error {
 }
 
 func (c *summing) trace(src *source, w trace.Window, keep block.Keeper, sign int) error {
-	from := c.shelf.sourceOf(src, keep)
+	from := c.loader.source(src, keep)
 	return c.to.Trace(c.ctx, &from, w, sign)
 }

@@ -3,8 +3,6 @@ package local
 import (
 	"container/heap"
 	"context"
-	"errors"
-	"iter"
 	"sort"
 
 	"github.com/fluoro-io/fluoro/internal/store"
@@ -13,29 +11,29 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Candidates merges the orders of the blocks with that of the open traces. The index
-// of a block gives the order and prunes.
-func (s *Shelf) Candidates(ctx context.Context, account trace.Account, q *store.Scan) iter.Seq2[*store.Candidate, error] {
-	return func(yield func(*store.Candidate, error) bool) {
-		if err := errors.Join(ctx.Err(), s.usable()); err != nil {
+// scanner yields the candidates of scans. It merges the orders of the blocks with that
+// of the open traces. The index of a block gives the order and prunes.
+type scanner struct {
+	*base
+	state  *state
+	loader *loader
+}
+
+func (s *scanner) candidates(ctx context.Context, account trace.Account, q *store.Scan, yield func(*store.Candidate, error) bool) {
+	c := &scan{scanner: s, q: q, snap: s.state.snapshot(account)}
+	defer c.snap.release()
+	c.begin(account)
+	for len(c.heap) > 0 {
+		if err := ctx.Err(); err != nil {
 			yield(nil, err)
 			return
 		}
-		c := &scan{shelf: s, q: q, snap: s.snapshot(account)}
-		defer c.snap.release()
-		c.begin(account)
-		for len(c.heap) > 0 {
-			if err := ctx.Err(); err != nil {
-				yield(nil, err)
-				return
-			}
-			top := c.heap[0]
-			if top.run == nil {
-				heap.Pop(&c.heap)
-			}
-			if candidate := c.take(top); candidate != nil && !yield(candidate, nil) {
-				return
-			}
+		top := c.heap[0]
+		if top.run == nil {
+			heap.Pop(&c.heap)
+		}
+		if candidate := c.take(top); candidate != nil && !yield(candidate, nil) {
+			return
 		}
 	}
 }
@@ -50,10 +48,10 @@ func lastID() (id trace.ID) {
 
 // scan is one run of Candidates.
 type scan struct {
-	shelf *Shelf
-	q     *store.Scan
-	snap  *snapshot
-	heap  queued
+	*scanner
+	q    *store.Scan
+	snap *snapshot
+	heap queued
 }
 
 // next is the next trace of a block, or an open trace with the greatest position
@@ -86,8 +84,8 @@ func (c *scan) begin(account trace.Account) {
 			continue
 		}
 		var err error
-		if r.selector, err = b.Select(account, c.q.Bounds, c.shelf.choice); err != nil {
-			_ = c.shelf.readFailed(b, err) // more traces are loaded
+		if r.selector, err = b.Select(account, c.q.Bounds, c.choice); err != nil {
+			_ = b.readFailed(c.damage, err) // more traces are loaded
 		}
 		if r.selector.Nothing() && c.q.Passed == nil {
 			continue
@@ -151,13 +149,13 @@ func (c *scan) take(top *next) *store.Candidate {
 			}
 			return nil
 		}
-		return &store.Candidate{Source: c.shelf.sourceOf(top.open, c.shelf.groups), At: top.Position, Settling: true}
+		return &store.Candidate{Source: c.loader.source(top.open, c.loader.groups), At: top.Position, Settling: true}
 	}
 	r, i := top.run, top.run.entry
 	c.passed(r.passed)
 	r.passed = 0
 	src := &source{key: key{r.block.Account(i), r.block.Entry(i).ID}, base: place{r.block, i}}
-	candidate := &store.Candidate{Source: c.shelf.sourceOf(src, c.shelf.groups), At: r.Position}
+	candidate := &store.Candidate{Source: c.loader.source(src, c.loader.groups), At: r.Position}
 	if r.next() {
 		top.Position = r.Position
 		heap.Fix(&c.heap, 0)

@@ -1,0 +1,188 @@
+package local
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
+)
+
+// openCatalog reads the tombstones, the horizon and the index of every block. next is
+// the least LSN that none of them knows.
+func openCatalog(b *base) (c *catalog, next uint64, err error) {
+	c = newCatalog(b)
+	m := b.dir.manifest
+	all, damage := readTombstones(b.FS, b.dir.sub(tombstonesName), m != nil && m.Deleted)
+	for _, d := range damage {
+		b.damage.note(d)
+		if all == nil {
+			b.damage.lose(d.Error())
+		}
+	}
+	c.tombstones.read(all, len(damage) > 0)
+	known := trace.MinTime
+	if m != nil && m.Horizon != 0 {
+		known = m.Horizon
+	}
+	floor, damage := readFloor(b.FS, b.dir.sub(floorName), known)
+	for _, d := range damage {
+		b.damage.note(d)
+	}
+	c.floor.Store(int64(floor))
+	if next, err = c.openBlocks(); err != nil {
+		c.release()
+		return nil, 0, err
+	}
+	return c, max(next, c.tombstones.nextLSN()), nil
+}
+
+// openBlocks opens all blocks and returns the least LSN that none of them knows.
+func (c *catalog) openBlocks() (next uint64, err error) {
+	dir, m := c.dir.sub(blockDir), c.dir.manifest
+	names, err := c.FS.List(dir)
+	if err != nil {
+		c.damage.note(vfs.Lost(dir, "no block can be read: %w", err))
+		if m != nil {
+			c.numbers.next, c.absent = max(m.Next, 1), m.Blocks
+		}
+		return 0, nil
+	}
+	files := blockFilesOf(dir, names, m, c.horizon())
+	c.numbers.next, c.absent = max(files.next, 1), files.lost
+	for _, d := range files.damage {
+		c.damage.note(d)
+	}
+	for _, l := range files.lost {
+		next = max(next, l.LSN+1)
+	}
+	for _, name := range files.remove {
+		// Listed until it is sure that it is gone.
+		if number, ok := block.NumberOf(filepath.Base(name)); ok {
+			c.numbers.leaving[number] = false
+		}
+		if err := c.FS.Remove(name); err != nil {
+			c.Logger.Warn("a file of no block was not removed", "file", name, "error", err)
+		}
+	}
+	for _, number := range files.open {
+		known, listed := m.block(number)
+		b, err := block.Open(c.FS, dir, number, c.codec)
+		if err != nil {
+			c.damage.note(err)
+			if listed {
+				c.absent = append(c.absent, known)
+				next = max(next, known.LSN+1)
+			}
+			continue
+		}
+		for _, d := range checkFiles(b, known, listed) {
+			c.damage.note(d)
+		}
+		next = max(next, b.HighestLSN+1)
+		c.found(newSealed(b))
+	}
+	if len(c.table.blocks) > 1<<16 {
+		return 0, fmt.Errorf("open blocks: %d of them are too many", len(c.table.blocks))
+	}
+	return next, nil
+}
+
+// found adds a block that was there at the start. The copy of a trace with the highest
+// LSN counts; of two equal ones, which a merge leaves when it is cut short, that of the
+// newer block.
+func (c *catalog) found(b *sealed) {
+	c.table.register(b)
+	c.blocks = append(c.blocks, b)
+	for i := range b.Len() {
+		p := place{b, i}
+		k := p.key()
+		if c.tombstones.cover(k, p.lsn()) {
+			b.kill(i, c.epoch)
+			continue
+		}
+		old, had := c.table.put(k, p)
+		switch {
+		case !had:
+		case old.lsn() > p.lsn():
+			c.table.put(k, old)
+			b.kill(i, c.epoch)
+		default:
+			old.block.kill(old.entry, c.epoch)
+		}
+	}
+}
+
+// blockFiles is what a look at the directory of blocks says.
+type blockFiles struct {
+	open   []uint64 // blocks that can be opened
+	remove []string // files that are not needed any more
+	next   uint64   // the least number that no file has
+	lost   []listed // blocks that must be there and are not
+	damage []error
+}
+
+// blockFilesOf sorts the files in the directory of blocks by what the manifest
+// says of them. horizon is that of retention: blocks that are before it as a whole
+// may be gone.
+func blockFilesOf(dir string, names []string, m *manifest, horizon trace.Time) (f blockFiles) {
+	if m != nil {
+		f.next = m.Next
+	}
+	there := map[string]bool{}
+	for _, name := range names {
+		there[name] = true
+	}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		number, ok := block.NumberOf(name)
+		if !ok {
+			continue // of somebody else
+		}
+		_, isBlock := block.Number(name)
+		f.next = max(f.next, number+1)
+		_, must := m.block(number)
+		switch {
+		case block.IsTemp(name):
+			// A file that counts never had this name when its block did.
+			if must {
+				f.damage = append(f.damage, vfs.Lost(path, "the file is unknown: it is kept"))
+			} else {
+				f.remove = append(f.remove, path)
+			}
+		case isBlock:
+			f.open = append(f.open, number)
+		case there[block.Name(number)] || must:
+		case m.superfluous(number):
+			f.remove = append(f.remove, path)
+		default:
+			f.damage = append(f.damage, vfs.Lost(path, "there is no %s for it, and nothing says that it is superseded: it is kept", block.Name(number)))
+		}
+	}
+	if m == nil {
+		return f
+	}
+	for _, l := range m.Blocks {
+		f.next = max(f.next, l.Number+1)
+		if !there[block.Name(l.Number)] && l.Updated >= horizon {
+			f.lost = append(f.lost, l)
+			f.damage = append(f.damage, vfs.Lost(filepath.Join(dir, block.Name(l.Number)), "the file is missing: %d traces cannot be read; what else there is of the block is kept", l.Traces))
+		}
+	}
+	return f
+}
+
+// checkFiles compares the lengths of a block's other files with what is known.
+func checkFiles(b *block.Block, l listed, known bool) (damage []error) {
+	if err := b.CheckLength(); err != nil {
+		damage = append(damage, err)
+	}
+	if b.Rollup() == nil {
+		return append(damage, vfs.Lost(b.RollupFile(), "the file is missing or cannot be opened: graphs read traces instead"))
+	}
+	if known && b.RollupSize() != l.Rollup {
+		damage = append(damage, vfs.Corrupt(b.RollupFile(), min(b.RollupSize(), l.Rollup), "the file has %d bytes, %d were written", b.RollupSize(), l.Rollup))
+	}
+	return damage
+}

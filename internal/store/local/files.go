@@ -1,0 +1,97 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+
+	"github.com/fluoro-io/fluoro/internal/vfs"
+)
+
+// aside is a name for a damaged file that is kept beside the one that takes its place.
+func aside(fsys vfs.FS, name string) string {
+	for n := 0; ; n++ {
+		to := name + ".damaged"
+		if n > 0 {
+			to = fmt.Sprintf("%s.damaged.%d", name, n)
+		}
+		f, err := fsys.Open(to)
+		if err != nil {
+			return to // there is none, or nothing can be done here at all
+		}
+		_ = f.Close() // it was only looked for
+	}
+}
+
+// replace writes a file under a temporary name and lets it take its place.
+func replace(fsys vfs.FS, name string, b []byte) error {
+	err := writeFile(fsys, name+tempSuffix, b)
+	if err == nil {
+		err = fsys.Rename(name+tempSuffix, name)
+	}
+	if err == nil {
+		err = fsys.SyncDir(filepath.Dir(name))
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+func readWhole(fsys vfs.FS, name string) ([]byte, error) {
+	return readAtMost(fsys, name, math.MaxInt64)
+}
+
+// readAtMost reads a file that may not be longer.
+func readAtMost(fsys vfs.FS, name string, most int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > most {
+		return nil, fmt.Errorf("it has %d bytes, %d at most are read", size, most)
+	}
+	b := make([]byte, size)
+	if n, err := f.ReadAt(b, 0); n < len(b) && err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return b, nil
+}
+
+func readFile(fsys vfs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, min(size, 1<<16))
+	if n, err := f.ReadAt(b, 0); n < len(b) {
+		return nil, err
+	}
+	return b, nil
+}
+
+func writeFile(fsys vfs.FS, name string, b []byte) error {
+	f, err := fsys.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(b); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Sync(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return f.Close()
+}

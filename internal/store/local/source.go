@@ -1,0 +1,64 @@
+package local
+
+import "github.com/fluoro-io/fluoro/internal/trace"
+
+// source says where all of one trace is, at one moment: what a block holds,
+// then the open parts. Whoever has one holds a reference to the block.
+type source struct {
+	key
+	base  place // block nil: nothing is settled
+	parts []part
+	open  *open // nil if nothing of it is open
+	// repeats: a segment id came twice, or that is not known.
+	repeats bool
+}
+
+// lsn returns the LSN up to which the source is complete. Account, id and LSN
+// together name the content of a trace for all time.
+func (src *source) lsn() uint64 {
+	if n := len(src.parts); n > 0 {
+		return src.parts[n-1].lsn
+	}
+	return src.base.lsn()
+}
+
+// reach bounds the times of a trace.
+func (src *source) reach() reach {
+	r := noReach()
+	for i := range src.parts {
+		r.join(src.parts[i].reach)
+	}
+	if b := src.base.block; b != nil {
+		e := b.Entry(src.base.entry)
+		r.join(reach{e.Start, e.Start, trace.MaxTime, e.End, e.Updated})
+	}
+	return r
+}
+
+// weight returns about how much memory a trace takes when it is assembled.
+func (src *source) weight() (bytes int64) {
+	for i := range src.parts {
+		bytes += src.parts[i].bytes
+	}
+	if src.base.block != nil {
+		bytes += src.base.weight()
+	}
+	return bytes
+}
+
+func (src *source) release() {
+	if src.base.block != nil {
+		src.base.block.Release()
+	}
+}
+
+// kept returns the trace if it was assembled as it is now, else nil.
+func (src *source) kept() *trace.Trace {
+	if src.open == nil {
+		return nil
+	}
+	if k := src.open.kept.Load(); k != nil && k.lsn == src.lsn() {
+		return k.trace
+	}
+	return nil
+}
