@@ -19,7 +19,6 @@ const (
 	KindThrottled               // too much at once; try later
 	KindLimit                   // over a fixed limit
 	KindUnavailable             // not possible now: disk full, shutting down
-	KindUnbuilt                 // not built yet
 	KindTooLarge                // it needs more memory than there will ever be
 	KindTimeout                 // it did not arrive in time
 	KindUnsupported             // its format is not supported

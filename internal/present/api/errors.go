@@ -72,8 +72,6 @@ func toException(err error) *exception {
 		return &exception{http.StatusUnsupportedMediaType, "UnsupportedMediaTypeException", ke.Message, false}
 	case trace.KindUnavailable:
 		return &exception{http.StatusServiceUnavailable, "ServiceUnavailableException", ke.Message, false}
-	case trace.KindUnbuilt:
-		return &exception{http.StatusNotImplemented, "NotImplementedException", ke.Message, false}
 	}
 	return &exception{http.StatusInternalServerError, "InternalFailure", "internal failure; the log has the request id", false}
 }

@@ -66,9 +66,6 @@ type Entry struct {
 	Flags              Flags
 }
 
-// EntryBytes is about what an entry costs in memory.
-const EntryBytes = 144
-
 // chunkRef says where a row group of the table of entities is, or its footer.
 type chunkRef struct {
 	offset                      int64

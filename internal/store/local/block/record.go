@@ -50,12 +50,6 @@ func (e *Encoder) Reset(bytes int) {
 	*e = Encoder{buf: append(buf, 0, 0, 0, 0), scopes: e.scopes[:0], numbers: e.numbers}
 }
 
-// Len is the number of bytes so far, scopes not counted.
-func (e *Encoder) Len() int { return len(e.buf) }
-
-// Begin starts a sequence of records: the next one refers to none before it.
-func (e *Encoder) Begin() { e.last = Record{} }
-
 // Bytes, Uvarint and Text add what a caller keeps between records.
 func (e *Encoder) Bytes(b []byte) { e.buf = append(e.buf, b...) }
 
@@ -154,18 +148,6 @@ func NewDecoder(b []byte) (*Decoder, error) {
 	d.at, d.end = 4, end
 	return d, d.err
 }
-
-// Seek goes to an offset, where a sequence of records begins.
-func (d *Decoder) Seek(offset int) {
-	d.last = Record{}
-	d.at = offset
-	if offset < 4 || offset > d.end {
-		d.fail(fmt.Errorf("position %d of %d", offset, d.end))
-	}
-}
-
-// Begin starts a sequence of records, as Encoder.Begin did.
-func (d *Decoder) Begin() { d.last = Record{} }
 
 // Err is the first error.
 func (d *Decoder) Err() error { return d.err }
