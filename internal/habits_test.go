@@ -30,13 +30,6 @@ const (
 // reason. The test fails for an exception that nothing needs any more.
 const exceptions = `
 internal/store/local/block.FuzzTemplate      : the fuzzer changes each column of a row by itself, so each is a parameter
-internal/store/local.TestSummaries_passOverNothingThatIsSelected : asserts one history step by step; not split yet
-internal/store/local/block.TestPostings_findEachToken            : one table of tokens; not moved out of the function yet
-internal/store/local/block.TestSelector_usesFacts                : one table of filters; not moved out of the function yet
-internal/store/local/block.readPages                             : page bounds are passed one by one
-internal/store/local/rollup.File.addPart                         : the sums of a window are passed one by one
-internal/store/local/rollup.File.addSteps                        : the sums of a window are passed one by one
-internal/store/local/rollup.File.addTo                           : the sums of a window are passed one by one
 internal/store/storetest.segment                                 : a case has one line a document, with its fields in this order
 internal/store/storetest.span                                    : a case has one line a span, with its fields in this order
 internal/vfs.FS                                                  : what the store needs of a file system; each call is one system call, faults are injected into each

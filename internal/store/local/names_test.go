@@ -11,7 +11,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
-	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // namedCall is a segment of trace n, of one of many services, that calls another.
@@ -85,50 +84,20 @@ func TestNames_keepTheTotals(t *testing.T) {
 }
 
 func namesKeep(t *testing.T, rnd *rand.Rand, limit int) {
-	fs := vfs.NewMem()
-	now := time.Unix(rollupStart+400, 0)
-	o := small(fs)
-	o.Names, o.Now = limit, func() time.Time { return now }
-	s, err := open(o)
-	if err != nil {
-		t.Fatal(err)
+	l := life{
+		steps:  80,
+		change: func(o *options) { o.Names = limit },
+		segment: func(segment int) *trace.Segment {
+			return namedCall(t, rnd, rnd.IntN(30), segment, rollupStart+float64(rnd.IntN(300))+[]float64{0, 0.25, 0.5}[rnd.IntN(3)])
+		},
 	}
-	defer func() { _ = s.Close() }()
-	segment := 0
-	for range 80 {
-		switch rnd.IntN(9) {
-		case 0, 1:
-			err = s.Flush(context.Background())
-		case 2:
-			s.Merge()
-		case 3:
-			err = remove(s, rnd.IntN(30))
-		case 4:
-			if err = s.Close(); err == nil {
-				if rnd.IntN(2) == 0 {
-					o.FS = fs.Crash(rnd)
-					fs = o.FS.(*vfs.Mem)
-				}
-				s, err = open(o)
-			}
-		default:
-			var batch []*trace.Segment
-			for range 1 + rnd.IntN(6) {
-				segment++
-				batch = append(batch, namedCall(t, rnd, rnd.IntN(30), segment, rollupStart+float64(rnd.IntN(300))+[]float64{0, 0.25, 0.5}[rnd.IntN(3)]))
-			}
-			_, err = s.Append(context.Background(), owner, batch)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		from := rollupStart + float64(rnd.IntN(200)) + []float64{0, 0.25}[rnd.IntN(2)]
-		w := trace.Window{Start: trace.FromSeconds(from), End: trace.FromSeconds(from + float64(rnd.IntN(200)) + []float64{0, 0.5}[rnd.IntN(2)])}
+	l.live(t, rnd, func(s *opened) {
+		w := someWindow(rnd)
 		if rnd.IntN(2) == 0 {
-			w = trace.Window{Start: trace.FromSeconds(rollupStart - 60 + float64(rnd.IntN(120))), End: trace.FromSeconds(rollupStart + 360)}
+			w = wideWindow(rnd)
 		}
 		compareTotals(t, s, w, limit)
-	}
+	})
 }
 
 func compareTotals(t *testing.T, s *opened, w trace.Window, limit int) {

@@ -58,18 +58,50 @@ func TestRollups_followTheTraces(t *testing.T) {
 }
 
 func rollupsFollow(t *testing.T, rnd *rand.Rand) {
-	fs, group := vfs.NewMem(), groupOf(t)
+	group := groupOf(t)
+	l := life{
+		steps: 60,
+		change: func(o *options) {
+			o.Groups = func(context.Context, trace.Account) ([]answer.GroupVersion, error) { return group.Versions, nil }
+		},
+		segment: func(segment int) *trace.Segment {
+			at := rollupStart + float64(rnd.IntN(300)) + []float64{0, 0.25, 0.5}[rnd.IntN(3)]
+			return call(t, rnd.IntN(30), segment, rnd.IntN(segment), at)
+		},
+	}
+	l.live(t, rnd, func(s *opened) {
+		w := someWindow(rnd)
+		if rnd.IntN(4) == 0 { // all of some blocks, or of all
+			w = wideWindow(rnd)
+		}
+		compareCounts(t, s, w, nil)
+		compareCounts(t, s, w, group)
+	})
+}
+
+// life is what a shelf goes through: segments arrive, settle, are merged, deleted and
+// read again after a restart or a crash.
+type life struct {
+	steps   int
+	change  func(*options)
+	segment func(number int) *trace.Segment
+}
+
+// live lives it, and looks at the shelf after each step.
+func (l *life) live(t *testing.T, rnd *rand.Rand, look func(*opened)) {
+	t.Helper()
+	fs := vfs.NewMem()
 	now := time.Unix(rollupStart+400, 0)
 	o := small(fs)
-	o.Groups = func(context.Context, trace.Account) ([]answer.GroupVersion, error) { return group.Versions, nil }
 	o.Now = func() time.Time { return now }
+	l.change(&o)
 	s, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
 	segment := 0
-	for range 60 {
+	for range l.steps {
 		switch rnd.IntN(9) {
 		case 0, 1:
 			err = s.Flush(context.Background())
@@ -89,22 +121,26 @@ func rollupsFollow(t *testing.T, rnd *rand.Rand) {
 			var batch []*trace.Segment
 			for range 1 + rnd.IntN(6) {
 				segment++
-				at := rollupStart + float64(rnd.IntN(300)) + []float64{0, 0.25, 0.5}[rnd.IntN(3)]
-				batch = append(batch, call(t, rnd.IntN(30), segment, rnd.IntN(segment), at))
+				batch = append(batch, l.segment(segment))
 			}
 			_, err = s.Append(context.Background(), owner, batch)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		from := rollupStart + float64(rnd.IntN(200)) + []float64{0, 0.25}[rnd.IntN(2)]
-		w := trace.Window{Start: trace.FromSeconds(from), End: trace.FromSeconds(from + float64(rnd.IntN(200)) + []float64{0, 0.5}[rnd.IntN(2)])}
-		if rnd.IntN(4) == 0 { // all of some blocks, or of all
-			w = trace.Window{Start: trace.FromSeconds(rollupStart - 60 + float64(rnd.IntN(120))), End: trace.FromSeconds(rollupStart + 360)}
-		}
-		compareCounts(t, s, w, nil)
-		compareCounts(t, s, w, group)
+		look(s)
 	}
+}
+
+// someWindow is a window in which something may have been received; it may be empty.
+func someWindow(rnd *rand.Rand) trace.Window {
+	from := rollupStart + float64(rnd.IntN(200)) + []float64{0, 0.25}[rnd.IntN(2)]
+	return trace.Window{Start: trace.FromSeconds(from), End: trace.FromSeconds(from + float64(rnd.IntN(200)) + []float64{0, 0.5}[rnd.IntN(2)])}
+}
+
+// wideWindow is a window that ends behind everything.
+func wideWindow(rnd *rand.Rand) trace.Window {
+	return trace.Window{Start: trace.FromSeconds(rollupStart - 60 + float64(rnd.IntN(120))), End: trace.FromSeconds(rollupStart + 360)}
 }
 
 // compareCounts compares Graph and Series with what all traces say.

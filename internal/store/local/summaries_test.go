@@ -91,6 +91,56 @@ func TestSummaries_ofAValueAreThoseOfALookAtAll(t *testing.T) {
 	}
 }
 
+// anything makes segments and expressions of few keys and values.
+type anything struct{ rnd *rand.Rand }
+
+func (a anything) value() string {
+	return []string{`{"stringValue":"1"}`, `{"intValue":"1"}`, `{"doubleValue":1}`, `{"doubleValue":-0.0}`, `{"intValue":"0"}`, `{"boolValue":true}`, `{"boolValue":false}`, `{"stringValue":""}`}[a.rnd.IntN(8)]
+}
+
+func (a anything) key() string { return []string{"k", "k.l", "k l", "m"}[a.rnd.IntN(4)] }
+
+// batch is a span or a document of trace n.
+func (a anything) batch(t *testing.T, n int, received trace.Time) []*trace.Segment {
+	t.Helper()
+	rnd, start := a.rnd, int64(rollupStart+n)*1e9
+	if rnd.IntN(2) == 0 {
+		text := fmt.Sprintf(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s%d"}},{"key":%q,"value":%s}]},"scopeSpans":[{"spans":[
+			{"traceId":%q,"spanId":"%016x","name":"b","kind":2,"startTimeUnixNano":"%d","endTimeUnixNano":"%d","attributes":[{"key":%q,"value":%s},{"key":"http.response.status_code","value":{"intValue":"%d"}}]}]}]}]}`,
+			rnd.IntN(3), a.key(), a.value(), idOf(n).Hex(), rnd.Uint64()|1, start, start+1e9, a.key(), a.value(), []int{200, 404, 429, 500}[rnd.IntN(4)])
+		spans, err := otlp.JSON([]byte(text), received)
+		if err != nil || spans.RejectedSpans > 0 {
+			t.Fatalf("%v %s", err, spans.Message())
+		}
+		return spans.Segments
+	}
+	doc := fmt.Sprintf(`{"trace_id":%q,"id":"%016x","name":"s%d","start_time":%d,"end_time":%d,"user":"u%d","annotations":{%q:%s},"subsegments":[{"id":"%016x","name":"t","namespace":"remote","start_time":%d,"in_progress":true,"fault":%v,"annotations":{"m":%d}}]}`,
+		idOf(n), rnd.Uint64()|1, rnd.IntN(3), rollupStart+n, rollupStart+n+1, rnd.IntN(3), a.key(), []string{"1", `"1"`, "true"}[rnd.IntN(3)], rnd.Uint64()|1, rollupStart+n, rnd.IntN(2) == 0, rnd.IntN(3))
+	list, refusal := decode.Document([]byte(doc), received)
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	return list
+}
+
+func (a anything) term() string {
+	rnd := a.rnd
+	literal := []string{"1", `"1"`, "true", "false", "0", `""`, "2"}[rnd.IntN(7)]
+	return []string{
+		fmt.Sprintf("annotation[%q] = %s", a.key(), literal), fmt.Sprintf("annotation[%q]", a.key()), fmt.Sprintf("annotation[%q] != %s", a.key(), literal),
+		fmt.Sprintf(`service("s%d") { annotation[%q] = %s }`, rnd.IntN(4), a.key(), literal), fmt.Sprintf(`user = "u%d"`, rnd.IntN(4)),
+		fmt.Sprintf(`service("%s") { %s }`, []string{"s0", "s1", "t"}[rnd.IntN(3)], []string{"fault", "error", "throttle = true", "fault OR error", "!fault", "error != true"}[rnd.IntN(6)]),
+	}[rnd.IntN(6)]
+}
+
+func (a anything) expression() string {
+	text := a.term()
+	for range a.rnd.IntN(3) {
+		text = []string{text + " AND " + a.term(), "(" + text + ") OR " + a.term(), "!(" + text + ")"}[a.rnd.IntN(3)]
+	}
+	return text
+}
+
 // What the index and a look at open traces pass over is nothing that a question
 // selects: annotations, attributes of spans and resources, users, failures, whether
 // traces are open, settled, merged, reopened, or have more keys and values than have
@@ -107,35 +157,13 @@ func TestSummaries_passOverNothingThatIsSelected(t *testing.T) {
 			t.Fatal(err)
 		}
 		const traces = 60
-		value := func() string {
-			return []string{`{"stringValue":"1"}`, `{"intValue":"1"}`, `{"doubleValue":1}`, `{"doubleValue":-0.0}`, `{"intValue":"0"}`, `{"boolValue":true}`, `{"boolValue":false}`, `{"stringValue":""}`}[rnd.IntN(8)]
-		}
-		key := func() string { return []string{"k", "k.l", "k l", "m"}[rnd.IntN(4)] }
+		m := anything{rnd}
 		received := trace.FromSeconds(rollupStart + 500)
 		for round := range 6 {
 			for range 25 {
 				n := rnd.IntN(traces)
-				start := int64(rollupStart+n) * 1e9
 				received++
-				var batch []*trace.Segment
-				if rnd.IntN(2) == 0 {
-					text := fmt.Sprintf(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s%d"}},{"key":%q,"value":%s}]},"scopeSpans":[{"spans":[
-						{"traceId":%q,"spanId":"%016x","name":"b","kind":2,"startTimeUnixNano":"%d","endTimeUnixNano":"%d","attributes":[{"key":%q,"value":%s},{"key":"http.response.status_code","value":{"intValue":"%d"}}]}]}]}]}`,
-						rnd.IntN(3), key(), value(), idOf(n).Hex(), rnd.Uint64()|1, start, start+1e9, key(), value(), []int{200, 404, 429, 500}[rnd.IntN(4)])
-					spans, err := otlp.JSON([]byte(text), received)
-					if err != nil || spans.RejectedSpans > 0 {
-						t.Fatalf("%v %s", err, spans.Message())
-					}
-					batch = spans.Segments
-				} else {
-					doc := fmt.Sprintf(`{"trace_id":%q,"id":"%016x","name":"s%d","start_time":%d,"end_time":%d,"user":"u%d","annotations":{%q:%s},"subsegments":[{"id":"%016x","name":"t","namespace":"remote","start_time":%d,"in_progress":true,"fault":%v,"annotations":{"m":%d}}]}`,
-						idOf(n), rnd.Uint64()|1, rnd.IntN(3), rollupStart+n, rollupStart+n+1, rnd.IntN(3), key(), []string{"1", `"1"`, "true"}[rnd.IntN(3)], rnd.Uint64()|1, rollupStart+n, rnd.IntN(2) == 0, rnd.IntN(3))
-					list, refusal := decode.Document([]byte(doc), received)
-					if refusal != nil {
-						t.Fatal(refusal)
-					}
-					batch = list
-				}
+				batch := m.batch(t, n, received)
 				if _, err := s.Append(context.Background(), owner, batch); err != nil {
 					t.Fatal(err)
 				}
@@ -155,18 +183,7 @@ func TestSummaries_passOverNothingThatIsSelected(t *testing.T) {
 		}
 		selected := 0
 		for range 400 {
-			term := func() string {
-				literal := []string{"1", `"1"`, "true", "false", "0", `""`, "2"}[rnd.IntN(7)]
-				return []string{
-					fmt.Sprintf("annotation[%q] = %s", key(), literal), fmt.Sprintf("annotation[%q]", key()), fmt.Sprintf("annotation[%q] != %s", key(), literal),
-					fmt.Sprintf(`service("s%d") { annotation[%q] = %s }`, rnd.IntN(4), key(), literal), fmt.Sprintf(`user = "u%d"`, rnd.IntN(4)),
-					fmt.Sprintf(`service("%s") { %s }`, []string{"s0", "s1", "t"}[rnd.IntN(3)], []string{"fault", "error", "throttle = true", "fault OR error", "!fault", "error != true"}[rnd.IntN(6)]),
-				}[rnd.IntN(6)]
-			}
-			text := term()
-			for range rnd.IntN(3) {
-				text = []string{text + " AND " + term(), "(" + text + ") OR " + term(), "!(" + text + ")"}[rnd.IntN(3)]
-			}
+			text := m.expression()
 			e, err := filter.Parse(text)
 			if err != nil {
 				t.Fatal(err)

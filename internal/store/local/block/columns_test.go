@@ -23,7 +23,7 @@ func roundTrip(id trace.ID, records []Record) ([]row, []Record, error) {
 		return nil, nil, err
 	}
 	places := group.Places()
-	p, err := readPages(&places, b, codec.decoder, 0, len(records), true)
+	p, err := readPages(&places, b, codec.decoder, rowRange{0, len(records), true})
 	if err != nil {
 		return nil, nil, err
 	}

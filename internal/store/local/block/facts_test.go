@@ -26,9 +26,11 @@ func TestSlow_neverDecreases(t *testing.T) {
 	}
 }
 
-// A selector passes over traces that lack a value or were fast, in the block that
-// was written, in one that took its row groups over and in one that copied them.
-func TestSelector_usesFacts(t *testing.T) {
+// selectable writes a block of three traces, and the same traces once more by row groups
+// and once more by records. Trace 0 is slow, of a and b, and gold; trace 1 is a silver
+// fault of b; trace 2 has too many values.
+func selectable(t *testing.T) []*Block {
+	t.Helper()
 	fs := vfs.NewMem()
 	if err := fs.MkdirAll("d"); err != nil {
 		t.Fatal(err)
@@ -106,6 +108,13 @@ func TestSelector_usesFacts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return []*Block{first, second, third}
+}
+
+// A selector passes over traces that lack a value or were fast, in the block that
+// was written, in one that took its row groups over and in one that copied them.
+func TestSelector_usesFacts(t *testing.T) {
+	blocks := selectable(t)
 	for _, c := range []struct {
 		expr string
 		want [3]bool
@@ -133,7 +142,7 @@ func TestSelector_usesFacts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range []*Block{first, second, third} {
+		for _, b := range blocks {
 			s, err := b.Select("", e.Bounds(), AllAttributes)
 			if err != nil {
 				t.Fatal(err)
@@ -279,35 +288,7 @@ func TestPostings_findEachToken(t *testing.T) {
 			blocks = append(blocks, finish(w))
 		}
 		left := map[trace.ID]bool{}
-		check := func(blocks ...*Block) {
-			for token, ids := range has {
-				want := 0
-				for id := range ids {
-					if !left[id] {
-						want++
-					}
-				}
-				got := 0
-				for _, b := range blocks {
-					entries, err := b.having(token)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if !slices.IsSorted(entries) {
-						t.Fatalf("not ascending: %v", entries)
-					}
-					for _, i := range entries {
-						if id := b.Entry(int(i)).ID; !ids[id] || left[id] {
-							t.Fatalf("token %d is not of %s", token, id)
-						}
-						got++
-					}
-				}
-				if got != want {
-					t.Fatalf("%d traces a block, token %d: %d traces found, want %d", n, token, got, want)
-				}
-			}
-		}
+		check := func(blocks ...*Block) { tokensFound(t, blocks, has, left) }
 		check(blocks...)
 		w := create()
 		var memo Memo
@@ -327,6 +308,39 @@ func TestPostings_findEachToken(t *testing.T) {
 		}
 		if entries, err := merged.having(8); err != nil || has[8] == nil && entries != nil {
 			t.Fatalf("a token that is not there: %v, %v", entries, err)
+		}
+	}
+}
+
+// tokensFound compares the entries that blocks find by tokens with the traces that have
+// them, but for those that were left out.
+func tokensFound(t *testing.T, blocks []*Block, has map[uint32]map[trace.ID]bool, left map[trace.ID]bool) {
+	t.Helper()
+	for token, ids := range has {
+		want := 0
+		for id := range ids {
+			if !left[id] {
+				want++
+			}
+		}
+		got := 0
+		for _, b := range blocks {
+			entries, err := b.having(token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.IsSorted(entries) {
+				t.Fatalf("not ascending: %v", entries)
+			}
+			for _, i := range entries {
+				if id := b.Entry(int(i)).ID; !ids[id] || left[id] {
+					t.Fatalf("token %d is not of %s", token, id)
+				}
+				got++
+			}
+		}
+		if got != want {
+			t.Fatalf("%d traces, token %d: %d found, want %d", len(ids), token, got, want)
 		}
 	}
 }

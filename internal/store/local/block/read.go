@@ -492,7 +492,7 @@ func (b *Block) pages(chunk uint32, from, n int, all bool) (*pages, error) {
 		return nil, err
 	}
 	*buf = packed // which nothing of the pages is in
-	p, err := readPages(&b.groups[chunk], packed, b.codec.decoder, from, n, all)
+	p, err := readPages(&b.groups[chunk], packed, b.codec.decoder, rowRange{from, n, all})
 	if err != nil {
 		return nil, vfs.Corrupt(b.Entities(), c.offset, "row group %d: %w", chunk, err)
 	}

@@ -29,21 +29,28 @@ type column struct {
 	begins []uint32
 }
 
-// readPages reads the pages of a row group that hold some rows, all columns or
-// only those that received bytes are made of.
-func readPages(places *columnar.Places, group []byte, decoder *zstd.Decoder, from, n int, all bool) (*pages, error) {
+// rowRange asks for n rows of a row group: for all columns, or only for those that
+// received bytes are made of.
+type rowRange struct {
+	from, n int
+	all     bool
+}
+
+// readPages reads the pages of a row group that hold the wanted rows.
+func readPages(places *columnar.Places, group []byte, decoder *zstd.Decoder, want rowRange) (*pages, error) {
 	r, err := entities.NewReader(places, group, decoder)
 	if err != nil {
 		return nil, err
 	}
-	if from < 0 || n < 0 || from+n > places.Rows() {
-		return nil, fmt.Errorf("rows %d to %d of %d", from, from+n, places.Rows())
+	to := want.from + want.n
+	if want.from < 0 || want.n < 0 || to > places.Rows() {
+		return nil, fmt.Errorf("rows %d to %d of %d", want.from, to, places.Rows())
 	}
-	p := &pages{all: all}
-	first, last := r.Pages(from, from+n)
+	p := &pages{all: want.all}
+	first, last := r.Pages(want.from, to)
 	p.first, p.rows = r.Rows(first), r.Rows(last)-r.Rows(first)
 	for number := range columns {
-		if !all && derived[number] {
+		if !want.all && derived[number] {
 			continue
 		}
 		c := &p.columns[number]

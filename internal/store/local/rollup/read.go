@@ -10,7 +10,8 @@ import (
 // AddTo adds the counts of an owner's observations received in the seconds [from,
 // to) to a sum, times sign.
 func (f *File) AddTo(sum *assemble.Sum, o Owner, from, to, sign int64) error {
-	if err := f.addTo(sum, o, hours, from, to, sign); err != nil {
+	a := adder{f, sum, o}
+	if err := a.add(hours, from, to, sign); err != nil {
 		return err
 	}
 	return f.each(o, links, from, to, func(p *decoded, first, end int32) {
@@ -22,47 +23,54 @@ func (f *File) AddTo(sum *assemble.Sum, o Owner, from, to, sign int64) error {
 	})
 }
 
-// addTo reads whole hours from pages of hours, the remaining minutes from pages of
+// adder adds sums of an owner.
+type adder struct {
+	file  *File
+	sum   *assemble.Sum
+	owner Owner
+}
+
+// add reads whole hours from pages of hours, the remaining minutes from pages of
 // minutes, and so on.
-func (f *File) addTo(sum *assemble.Sum, o Owner, l level, from, to, sign int64) error {
+func (a *adder) add(l level, from, to, sign int64) error {
 	if from >= to {
 		return nil
 	}
 	start, end := floor(from+l.step()-1, l.step()), floor(to, l.step())
 	if start > end {
-		return f.addPart(sum, o, l, from, to, sign)
+		return a.part(l, from, to, sign)
 	}
-	err := f.addSteps(sum, o, l, start, end, sign)
+	err := a.steps(l, start, end, sign)
 	if err == nil && from < start {
-		err = f.addPart(sum, o, l, from, start, sign)
+		err = a.part(l, from, start, sign)
 	}
 	if err == nil && end < to {
-		err = f.addPart(sum, o, l, end, to, sign)
+		err = a.part(l, end, to, sign)
 	}
 	return err
 }
 
-// addSteps adds whole steps from pages of a level.
-func (f *File) addSteps(sum *assemble.Sum, o Owner, l level, from, to, sign int64) error {
-	return f.each(o, l, from, to, func(p *decoded, first, end int32) { p.addTo(sum, f.names, first, end, sign) })
+// steps adds whole steps from pages of a level.
+func (a *adder) steps(l level, from, to, sign int64) error {
+	return a.file.each(a.owner, l, from, to, func(p *decoded, first, end int32) { p.addTo(a.sum, a.file.names, first, end, sign) })
 }
 
-// addPart adds less than a step of a level, from the level below. If it is most of a
+// part adds less than a step of a level, from the level below. If it is most of a
 // step, it adds the whole step and subtracts the rest. Often, as when the time
 // reaches up to now, the rest is empty.
-func (f *File) addPart(sum *assemble.Sum, o Owner, l level, from, to, sign int64) error {
+func (a *adder) part(l level, from, to, sign int64) error {
 	if 2*(to-from) <= l.step() {
-		return f.addTo(sum, o, l-1, from, to, sign)
+		return a.add(l-1, from, to, sign)
 	}
 	start := floor(from, l.step())
 	end := start + l.step()
-	if err := f.addSteps(sum, o, l, start, end, sign); err != nil {
+	if err := a.steps(l, start, end, sign); err != nil {
 		return err
 	}
-	if err := f.addTo(sum, o, l-1, start, from, -sign); err != nil {
+	if err := a.add(l-1, start, from, -sign); err != nil {
 		return err
 	}
-	return f.addTo(sum, o, l-1, to, end, -sign)
+	return a.add(l-1, to, end, -sign)
 }
 
 // each calls do for each page with a part of [from, to), which are multiples of the
