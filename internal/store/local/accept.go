@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
-	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // Accept takes out of the manifest what is missing and will not come back, so that
@@ -16,18 +15,9 @@ import (
 // open.
 func Accept(o Options) (gone []string, err error) {
 	o = o.withDefaults()
-	d := &Directory{fs: o.FS, path: o.Dir}
-	if fresh, err := d.check(); err != nil {
-		return nil, err
-	} else if fresh {
-		return nil, fmt.Errorf("data directory %s holds no Fluoro data", o.Dir)
-	}
-	d.lock, err = o.FS.Lock(filepath.Join(o.Dir, lockName))
-	if errors.Is(err, vfs.ErrLocked) {
-		return nil, fmt.Errorf("data directory %s is in use by another fluoro process: stop that one first", o.Dir)
-	}
+	d, err := lockExisting(o.FS, o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("lock data directory %s: %w", o.Dir, err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
 	m := d.manifest

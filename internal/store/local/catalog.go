@@ -147,16 +147,6 @@ func (c *catalog) takeOver(merged *sealed, origin []place, sources []*sealed) {
 	c.numbers.made(merged.Number())
 }
 
-func withoutBlocks(blocks, gone []*sealed) []*sealed {
-	var rest []*sealed
-	for _, b := range blocks {
-		if !slices.Contains(gone, b) {
-			rest = append(rest, b)
-		}
-	}
-	return rest
-}
-
 // drop takes blocks out of every answer and dooms their files. Sequences that read
 // them may finish.
 func (c *catalog) drop(blocks []*sealed) {

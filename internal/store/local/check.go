@@ -67,20 +67,9 @@ type inspection struct {
 // foreign, newer or in use.
 func Inspect(o Options, deep bool) (*Report, error) {
 	o = o.withDefaults()
-	d := &Directory{fs: o.FS, path: o.Dir}
-	fresh, err := d.check()
+	d, err := lockExisting(o.FS, o.Dir)
 	if err != nil {
 		return nil, err
-	}
-	if fresh {
-		return nil, fmt.Errorf("data directory %s holds no Fluoro data", o.Dir)
-	}
-	d.lock, err = o.FS.Lock(filepath.Join(o.Dir, lockName))
-	if errors.Is(err, vfs.ErrLocked) {
-		return nil, fmt.Errorf("data directory %s is in use by another fluoro process: stop that one first", o.Dir)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock data directory %s: %w", o.Dir, err)
 	}
 	in := &inspection{o: o, dir: d, deep: deep, traces: map[key]inspected{}, bytes: map[trace.Account]float64{}, report: &Report{}, damaged: map[string]bool{}}
 	err = in.run()

@@ -24,10 +24,9 @@ const (
 	// lastWithoutManifest is the format that had none. It is brought up to date.
 	lastWithoutManifest = 4
 
-	lockName   = "LOCK"
-	logDir     = "wal"
-	blockDir   = "blocks"
-	tempSuffix = ".tmp"
+	lockName = "LOCK"
+	logDir   = "wal"
+	blockDir = "blocks"
 )
 
 // Directory is a data directory that this process alone may write: it is locked.
@@ -77,6 +76,26 @@ func lockDirectory(fsys vfs.FS, path string) (*Directory, error) {
 	}
 	if d.manifest != nil {
 		d.missing = missingBeside(d)
+	}
+	return d, nil
+}
+
+// lockExisting locks a data directory that no server has open, and changes nothing in
+// it.
+func lockExisting(fsys vfs.FS, path string) (*Directory, error) {
+	d := &Directory{fs: fsys, path: path}
+	if fresh, err := d.check(); err != nil {
+		return nil, err
+	} else if fresh {
+		return nil, fmt.Errorf("data directory %s holds no Fluoro data", path)
+	}
+	var err error
+	d.lock, err = fsys.Lock(filepath.Join(path, lockName))
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("data directory %s is in use by another fluoro process: stop that one first", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
 	}
 	return d, nil
 }

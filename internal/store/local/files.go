@@ -3,12 +3,18 @@ package local
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
 	"path/filepath"
 
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
+
+// tempSuffix is that of a file that is being replaced.
+const tempSuffix = ".tmp"
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // aside is a name for a damaged file that is kept beside the one that takes its place.
 func aside(fsys vfs.FS, name string) string {

@@ -16,6 +16,14 @@ const (
 	floorBytes = 20
 )
 
+// encodeFloor writes the file of the horizon that retention by bytes has reached: twice
+// magic, i64 time in nanoseconds, u32 CRC-32C of both.
+func encodeFloor(floor trace.Time) []byte {
+	b := binary.LittleEndian.AppendUint64([]byte(floorMagic), uint64(floor))
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return append(b, b...)
+}
+
 // readFloor reads both copies; known is what the manifest says, trace.MinTime if
 // nothing. damage names what is lost.
 func readFloor(fsys vfs.FS, name string, known trace.Time) (floor trace.Time, damage []error) {

@@ -6,6 +6,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
+// maxRepeated bounds the segments of a trace that are looked through while their
+// sender waits: a larger trace is looked at when it settles.
+const maxRepeated = 20_000
+
 // idSet is a set of segment ids. The zero value is empty.
 type idSet struct {
 	few   [8]uint64 // all there are, up to so many: most traces need no table

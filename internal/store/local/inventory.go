@@ -2,10 +2,8 @@ package local
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"slices"
 	"sync"
@@ -112,9 +110,7 @@ func (v *inventory) saveTombstones() (err error) {
 
 // raise makes a horizon durable, then lets it count.
 func (v *inventory) raise(floor trace.Time) error {
-	b := binary.LittleEndian.AppendUint64([]byte(floorMagic), uint64(floor))
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	if err := replace(v.FS, v.dir.sub(floorName), append(b, b...)); err != nil {
+	if err := replace(v.FS, v.dir.sub(floorName), encodeFloor(floor)); err != nil {
 		return err
 	}
 	v.state.catalog.raise(floor)

@@ -109,7 +109,7 @@ func (l *log) append(ctx context.Context, account trace.Account, batch []*trace.
 	}
 	c := &commit{change: change{account: account, asked: true}}
 	c.bring(batch)
-	if err := l.state.room.reserve(ctx, l.closing, c.bytes, l.Patience); err != nil {
+	if err := l.state.room.reserve(ctx, l.closing.Done(), c.bytes); err != nil {
 		return done, err
 	}
 	encoder := encoders.Get().(*block.Encoder)

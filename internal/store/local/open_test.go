@@ -17,7 +17,7 @@ type options struct {
 	Dir                                                  string
 	FS                                                   vfs.FS
 	SettleAfter, FlushAfter, Retention, PurgeAfter       time.Duration
-	Patience, RetryAfter                                 time.Duration
+	RetryAfter                                           time.Duration
 	FlushBytes, RetentionBytes, MemoryLimit              int64
 	CacheBytes, LogFileBytes                             int64
 	AnnotationKeys, AnnotationValues, Names, MergeBlocks int
@@ -39,8 +39,7 @@ func (o *options) answer() answer.Options {
 
 func (o *options) engine(rules store.Rules) local.Options {
 	return local.Options{
-		Rules: rules, Dir: o.Dir, FS: o.FS, SettleAfter: o.SettleAfter, FlushAfter: o.FlushAfter, PurgeAfter: o.PurgeAfter, Patience: o.Patience,
-		RetryAfter: o.RetryAfter, FlushBytes: o.FlushBytes, BoundBytes: o.RetentionBytes, MemoryLimit: o.MemoryLimit, CacheBytes: o.CacheBytes * 7 / 8,
+		Rules: rules, Dir: o.Dir, FS: o.FS, SettleAfter: o.SettleAfter, FlushAfter: o.FlushAfter, PurgeAfter: o.PurgeAfter, RetryAfter: o.RetryAfter, FlushBytes: o.FlushBytes, BoundBytes: o.RetentionBytes, MemoryLimit: o.MemoryLimit, CacheBytes: o.CacheBytes * 7 / 8,
 		LogFileBytes: o.LogFileBytes, AnnotationKeys: o.AnnotationKeys, AnnotationValues: o.AnnotationValues, MergeBlocks: o.MergeBlocks,
 		Attributes: o.Attributes, Now: o.Now, Logger: o.Logger,
 	}

@@ -32,11 +32,9 @@ type Options struct {
 	// PurgeAfter is how long the bytes of deleted traces may stay on disk until
 	// their blocks are rewritten for that (12 h).
 	PurgeAfter time.Duration
-	// MemoryLimit bounds the head (256 MB). Append waits a little for traces to
+	// MemoryLimit bounds the head (256 MB). Append waits a second for traces to
 	// settle early, then refuses.
 	MemoryLimit int64
-	// Patience is how long Append waits for room (1 s).
-	Patience time.Duration
 	// AnnotationKeys is how many keys of annotations and attributes of an account
 	// have an index (5,000), AnnotationValues how many distinct values of each (10
 	// million). Beyond that a question for one reads more traces.
@@ -68,7 +66,6 @@ func (o Options) withDefaults() Options {
 	setDuration(&o.SettleAfter, 5*time.Second)
 	setDuration(&o.FlushAfter, 10*time.Second)
 	setDuration(&o.PurgeAfter, 12*time.Hour)
-	setDuration(&o.Patience, time.Second)
 	setDuration(&o.RetryAfter, time.Second)
 	setBytes(&o.FlushBytes, 32<<20)
 	setBytes(&o.MemoryLimit, 256<<20)

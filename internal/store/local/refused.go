@@ -10,10 +10,6 @@ import (
 // block: when an id comes a second time while its trace is open. All others are
 // found when the trace settles.
 
-// maxRepeated bounds the segments of a trace that are looked through while their
-// sender waits: a larger trace is looked at when it settles.
-const maxRepeated = 20_000
-
 // repeatedOf lists the traces of a batch that were open with the same segments.
 func repeatedOf(c *change) (list []store.Repeated) {
 	for _, r := range c.repeated {

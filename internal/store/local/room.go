@@ -22,9 +22,12 @@ type room struct {
 
 func newRoom(limit int64) *room { return &room{limit: limit, short: make(chan struct{}, 1)} }
 
-// reserve takes memory and waits for it up to some patience. Errors: KindThrottled,
+// patience is how long a batch waits for memory.
+const patience = time.Second
+
+// reserve takes memory, and waits for it if there is none. Errors: KindThrottled,
 // KindUnavailable when traces cannot settle.
-func (r *room) reserve(ctx, closing context.Context, bytes int64, patience time.Duration) error {
+func (r *room) reserve(ctx context.Context, closing <-chan struct{}, bytes int64) error {
 	var timer *time.Timer
 	for {
 		freed, ok := r.tryTake(bytes)
@@ -42,7 +45,7 @@ func (r *room) reserve(ctx, closing context.Context, bytes int64, patience time.
 		case <-freed:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-closing.Done():
+		case <-closing:
 			return errClosed()
 		case <-timer.C:
 			if reason := r.reason(); reason != "" {

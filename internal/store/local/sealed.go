@@ -1,6 +1,7 @@
 package local
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -100,4 +101,15 @@ func (s *sealed) readFailed(damage *ledger, err error) error {
 		s.damaged.Store(true)
 	}
 	return err
+}
+
+// withoutBlocks returns the blocks that are not gone, in a new slice.
+func withoutBlocks(blocks, gone []*sealed) []*sealed {
+	var rest []*sealed
+	for _, b := range blocks {
+		if !slices.Contains(gone, b) {
+			rest = append(rest, b)
+		}
+	}
+	return rest
 }

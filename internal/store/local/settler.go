@@ -15,11 +15,6 @@ import (
 )
 
 const (
-	// blockTraces bounds the traces of one flush, and so how long readers and
-	// writers wait while it is put in place.
-	blockTraces = 16384
-	// blockMemory bounds the memory of the head that one flush writes.
-	blockMemory = 32 << 20
 	// logFiles is how many log files there may be before the traces that need
 	// the oldest one settle early.
 	logFiles = 32

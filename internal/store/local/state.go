@@ -167,6 +167,14 @@ func (s *state) idle() bool {
 	return s.head.count == 0
 }
 
+const (
+	// blockTraces bounds the traces of one flush, and so how long readers and
+	// writers wait while it is put in place.
+	blockTraces = 16384
+	// blockMemory bounds the memory of the head that one flush writes.
+	blockMemory = 32 << 20
+)
+
 // pick returns open traces if some are due: longest idle first, those that are wanted,
 // up to the limits of one block.
 func (s *state) pick(due func(*head) bool, wanted func(*open) bool, memory int64) (list []source) {

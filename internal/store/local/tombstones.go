@@ -63,8 +63,6 @@ const (
 	tombstonesMagic = "FLUODEL\n"
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // encodeTombstones writes the file: two equal copies, so that one bad sector does
 // not bring back what was deleted. Each is the magic, u32 version 1, u32 number;
 // for each id, u64 LSN, u64 log file, u64 time in nanoseconds, u16 length and
