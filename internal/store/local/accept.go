@@ -9,10 +9,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 )
 
-// Accept takes out of the manifest what is missing and will not come back, so that
-// it is not shown as damage any more, and is what that was. No other file is touched,
-// and what is there and damaged goes on being damage. Nobody may have the directory
-// open.
+// Accept removes missing files from the manifest, so that they are no damage any more,
+// and returns what they were. It changes no other file; files that are there and damaged
+// stay damage. Nobody may have the directory open.
 func Accept(o Options) (gone []string, err error) {
 	o = o.withDefaults()
 	d, err := lockExisting(o.FS, o.Dir)

@@ -49,7 +49,7 @@ func (b *backup) open(name string, optional bool) error {
 	return nil
 }
 
-// put keeps bytes as a file.
+// put adds bytes as a file.
 func (b *backup) put(name string, text []byte) {
 	b.files = append(b.files, keptFile{bytes.NewReader(text), io.NopCloser(nil), name, int64(len(text))})
 }

@@ -58,7 +58,7 @@ func (c *catalog) openBlocks() (next uint64, err error) {
 		next = max(next, l.LSN+1)
 	}
 	for _, name := range files.remove {
-		// Listed until it is sure that it is gone.
+		// The manifest has it until it is surely gone.
 		if number, ok := block.NumberOf(filepath.Base(name)); ok {
 			c.numbers.leaving[number] = false
 		}
@@ -114,18 +114,17 @@ func (c *catalog) found(b *sealed) {
 	}
 }
 
-// blockFiles is what a look at the directory of blocks says.
+// blockFiles sorts the directory of blocks.
 type blockFiles struct {
 	open   []uint64 // blocks that can be opened
-	remove []string // files that are not needed any more
-	next   uint64   // the least number that no file has
+	remove []string // files that nothing needs
+	next   uint64   // greater than the number of every file
 	lost   []listed // blocks that must be there and are not
 	damage []error
 }
 
-// blockFilesOf sorts the files in the directory of blocks by what the manifest
-// says of them. horizon is that of retention: blocks that are before it as a whole
-// may be gone.
+// blockFilesOf sorts the files in the directory of blocks by the manifest. Blocks that
+// lie before the horizon of retention may be gone.
 func blockFilesOf(dir string, names []string, m *manifest, horizon trace.Time) (f blockFiles) {
 	if m != nil {
 		f.next = m.Next
@@ -138,14 +137,14 @@ func blockFilesOf(dir string, names []string, m *manifest, horizon trace.Time) (
 		path := filepath.Join(dir, name)
 		number, ok := block.NumberOf(name)
 		if !ok {
-			continue // of somebody else
+			continue // somebody else's
 		}
 		_, isBlock := block.Number(name)
 		f.next = max(f.next, number+1)
 		_, must := m.block(number)
 		switch {
 		case block.IsTemp(name):
-			// A file that counts never had this name when its block did.
+			// The files of a finished block have no temporary names.
 			if must {
 				f.damage = append(f.damage, vfs.Lost(path, "the file is unknown: it is kept"))
 			} else {
@@ -173,7 +172,7 @@ func blockFilesOf(dir string, names []string, m *manifest, horizon trace.Time) (
 	return f
 }
 
-// checkFiles compares the lengths of a block's other files with what is known.
+// checkFiles compares the lengths of a block's tables and rollup with the manifest.
 func checkFiles(b *block.Block, l listed, known bool) (damage []error) {
 	if err := b.CheckLength(); err != nil {
 		damage = append(damage, err)

@@ -15,7 +15,8 @@ import (
 // removed.
 //
 // Its mutex guards the head, too: a question sees open traces, blocks and tombstones
-// at one epoch. Methods below the line need the mutex held; the others take it.
+// at one epoch. The methods at the end of the file need the mutex held, all others take
+// it.
 type catalog struct {
 	*base
 	// changed holds a token after blocks were added or the horizon rose: the merger
@@ -193,7 +194,8 @@ func (c *catalog) has(k key) bool {
 	return ok
 }
 
-// covers tells whether blocks or tombstones make an entry of the log needless.
+// covers tells whether a block has what an entry of the log has of a trace, or a
+// tombstone deletes it.
 func (c *catalog) covers(k key, lsn uint64) bool {
 	p, ok := c.table.get(k)
 	return ok && p.lsn() >= lsn || c.tombstones.cover(k, lsn)
@@ -241,7 +243,7 @@ func (c *catalog) list(m *manifest) {
 	for _, b := range c.blocks {
 		m.Blocks = append(m.Blocks, listedOf(b.Block))
 	}
-	// What cannot be opened, or found, is listed for as long as it would be kept.
+	// A block that is missing or cannot be opened is listed as long as it would be kept.
 	horizon := c.horizon()
 	for _, l := range c.absent {
 		if l.Updated >= horizon {

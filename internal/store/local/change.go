@@ -2,28 +2,27 @@ package local
 
 import "github.com/fluoro-io/fluoro/internal/trace"
 
-// change is what one entry of the log changes: it brings segments, or it deletes
-// traces.
+// change is the meaning of one entry of the log: it adds segments, or it deletes traces.
 type change struct {
 	account  trace.Account
 	parts    []tracePart
 	bytes    int64     // memory that the parts take in the head
-	deletion *deletion // nil if segments are brought
-	// asked: the sender waits, so repeated is wanted. It lists the traces that had a
-	// segment of the same id before: another observation, the same one sent again, or
-	// one that contradicts it.
+	deletion *deletion // nil if the change adds segments
+	// asked: the sender waits, so list in repeated the traces that had a segment with one
+	// of the new ids: another observation, the same one sent again, or one that
+	// contradicts it.
 	asked    bool
 	repeated []repeatedTrace
 	lsn      uint64 // once the change is applied
 }
 
-// tracePart is what a batch brings for one trace.
+// tracePart is the part of a batch that belongs to one trace.
 type tracePart struct {
 	id trace.ID
 	part
 }
 
-// repeatedTrace is all that is open of a trace after a batch.
+// repeatedTrace has all open parts of a trace after a batch.
 type repeatedTrace struct {
 	open  *open
 	parts []part
@@ -59,7 +58,7 @@ func (c *change) bring(batch []*trace.Segment) {
 		p := &c.parts[at]
 		bytes, r := measure(s)
 		if s.Scope != nil && s.Scope != scope {
-			// Spans of one sender follow each other, and share this.
+			// The spans of one sender follow each other, and share their scope.
 			bytes += scopeBytes + 2*int64(len(s.Scope.Resource)+len(s.Scope.Scope))
 			scope = s.Scope
 		}

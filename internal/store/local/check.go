@@ -15,11 +15,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
-// Report is what Inspect found in a data directory.
+// Report tells what Inspect found in a data directory.
 type Report struct {
 	Files  int      // log files, blocks, the list of deletions
 	Damage []string // each with file and offset
-	// Notes are no damage: a torn end of the log, files kept for a person.
+	// Notes are no damage: a torn end of the log, damaged files that were kept.
 	Notes      []string
 	Accounts   []AccountReport // by account
 	Blocks     int
@@ -27,8 +27,8 @@ type Report struct {
 	WALBytes   int64
 }
 
-// AccountReport is what one account has: what a reader would see, deleted and
-// superseded copies left out.
+// AccountReport tells what one account has as a reader sees it: without deleted and
+// superseded copies.
 type AccountReport struct {
 	Account  trace.Account
 	Traces   int64
@@ -39,10 +39,10 @@ type AccountReport struct {
 	Oldest, Newest trace.Time
 }
 
-// inspected is what is known of one trace.
+// inspected is a trace as far as it was read.
 type inspected struct {
-	lsn            uint64 // of its copy in a block, else 0
-	last           uint64 // of the newest that is known of it
+	lsn            uint64 // of its copy in a block, or 0
+	last           uint64 // LSN of its newest batch
 	segments       int64
 	oldest, newest trace.Time
 }
@@ -60,11 +60,10 @@ type inspection struct {
 	damaged    map[string]bool
 }
 
-// Inspect reads a data directory that no server has open and changes nothing in
-// it. When deep, every checksum is verified and every record decoded, else block
-// files are read as far as their index. Damage is in the report, files that are
-// missing or cannot be read included; an error is of a directory that is missing,
-// foreign, newer or in use.
+// Inspect reads a data directory that no server has open and changes nothing in it.
+// deep verifies every checksum and decodes every record; else Inspect reads only the
+// index of a block. The report names damage, missing and unreadable files included.
+// Errors: the directory is missing, foreign, newer or in use.
 func Inspect(o Options, deep bool) (*Report, error) {
 	o = o.withDefaults()
 	d, err := lockExisting(o.FS, o.Dir)
@@ -120,7 +119,7 @@ func (in *inspection) run() (err error) {
 	for _, d := range append(damage, more...) {
 		in.damage(d)
 	}
-	in.floor = floor // how long a server keeps traces is not known here
+	in.floor = floor // the retention by age of the server is not known here
 	in.blocks()
 	if err := in.log(); err != nil {
 		return err
@@ -162,10 +161,10 @@ func (in *inspection) blocks() {
 	}
 }
 
-// rollup looks at the rollup of a block.
+// rollup checks the rollup of a block.
 func (in *inspection) rollup(b *block.Block) error {
 	if b.Rollup() == nil {
-		return nil // named already
+		return nil // checkFiles has named it
 	}
 	f, err := rollup.Open(b.Rollup(), b.RollupFile(), rollup.NewCache(0))
 	if errors.Is(err, rollup.ErrRules) {
@@ -237,7 +236,7 @@ func (in *inspection) log() error {
 	return nil
 }
 
-// entry takes one entry of the log, as replay does.
+// entry counts one entry of the log, as replay does.
 func (in *inspection) entry(e wal.Entry) error {
 	file := filepath.Join(in.dir.sub(logDir), wal.Name(e.File))
 	if account, d, ok := decodeDeletion(e.Data); ok {
@@ -265,7 +264,7 @@ func (in *inspection) entry(e wal.Entry) error {
 		}
 		k := key{account, r.TraceID}
 		t, had := in.traces[k]
-		// lsn is that of the block's copy, which holds what the log has up to it.
+		// lsn is that of the copy in a block, which has all entries up to it.
 		if in.tombstones.cover(k, e.LSN) || had && t.lsn >= e.LSN {
 			continue
 		}
@@ -280,7 +279,7 @@ func (in *inspection) entry(e wal.Entry) error {
 	return nil
 }
 
-// sum adds up by account.
+// sum adds up the traces by account.
 func (in *inspection) sum() {
 	accounts := map[trace.Account]*AccountReport{}
 	at := func(a trace.Account) *AccountReport {

@@ -10,24 +10,23 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// describer makes what the index says of traces. Its lists share memory.
+// describer makes the entries of the index. Their lists share memory.
 type describer struct {
 	names  slab.Slab[string]
 	slow   slab.Slab[uint8]
 	tokens slab.Slab[uint32]
-	of     block.Tokens // a trace
+	of     block.Tokens // of the trace at hand
 	keys   *keys
 	seen   seen
-	// resources has the tokens of resources that were met, which are made with
-	// scratch: many traces have them.
+	// resources has the tokens of the resources so far: many traces share a resource.
 	resources map[resourceOf]resourceTokens
 	known     int // tokens in it
-	made      int // tokens of all traces
+	made      int // tokens of all traces so far
 	scratch   block.Tokens
 	adding    adding // of the trace at hand
 }
 
-// info makes what the index says of a trace.
+// info makes the entry of a trace.
 func (d *describer) info(src *source, t *trace.Trace, sum *trace.Summary) block.Info {
 	f := facts.Of(t, sum)
 	in := block.Info{
@@ -65,8 +64,8 @@ func (d *describer) info(src *source, t *trace.Trace, sum *trace.Summary) block.
 	return in
 }
 
-// collect collects the tokens of a trace. Most attributes of a trace were there
-// before, letter by letter.
+// collect collects the tokens of a trace. Most attributes of a trace occur in it more
+// than once, byte by byte.
 func (d *describer) collect(account trace.Account, t *trace.Trace, sum *trace.Summary) {
 	d.of.Reset()
 	d.seen.reset()
@@ -85,20 +84,20 @@ type resourceOf struct {
 	resource trace.Attributes
 }
 
-// resourceTokens are the tokens of a resource; beyond says that it has keys for
-// which there was no room.
+// resourceTokens are the tokens of a resource; beyond: there was no room for some of
+// its keys.
 type resourceTokens struct {
 	list   []uint32
 	beyond bool
 }
 
 const (
-	// maxKnown is how many tokens of resources are known at a time, each counted as
+	// maxKnown bounds the tokens of resources that are kept, each resource counted as
 	// one more.
 	maxKnown = 256 << 10
-	// maxMade is how many tokens one flush makes, which is ten times what it usually
-	// does: traces may be many, and their resource have thousands of attributes. Those
-	// beyond are read for each question.
+	// maxMade bounds the tokens of one flush, at ten times the usual number: traces may
+	// be many, and their resource may have thousands of attributes. Questions read the
+	// traces beyond.
 	maxMade = 2 << 20
 )
 
@@ -111,13 +110,13 @@ type adding struct {
 	beyond  bool
 }
 
-// Before tells whether an attribute was added before, by its encoded form.
+// Before tells whether an attribute was added before, by its bytes.
 func (a *adding) Before(encoded []byte) bool { return a.d.seen.before(encoded) }
 
 // User adds a user.
 func (a *adding) User(user string) { a.to.User(user) }
 
-// Failed adds that an entity of a service had an outcome.
+// Failed adds an outcome of an entity of a service.
 func (a *adding) Failed(service string, o trace.Outcome) { a.to.Failed(service, o) }
 
 // Resource adds the attributes of a resource.
@@ -143,7 +142,7 @@ func (a *adding) Value(key string, v trace.Value) bool {
 	return true
 }
 
-// resource is the tokens of a resource.
+// resource returns the tokens of a resource.
 func (a *adding) resource(r trace.Attributes) []uint32 {
 	d, of := a.d, resourceOf{a.account, r}
 	if known, ok := d.resources[of]; ok {
@@ -162,7 +161,7 @@ func (a *adding) resource(r trace.Attributes) []uint32 {
 	return known.list
 }
 
-// seen is a set of bytes by their hash, of 64 bits with a seed that nobody knows.
+// seen is a set of byte strings, by a hash of 64 bits with a secret seed.
 type seen struct {
 	table []uint64
 	n     int
@@ -179,7 +178,7 @@ func (s *seen) reset() {
 	s.n = 0
 }
 
-// before says whether something was added before, and adds it.
+// before adds bytes and tells whether the set had them.
 func (s *seen) before(b []byte) bool {
 	hash := max(1, maphash.Bytes(seed, b))
 	if 2*s.n >= len(s.table) {

@@ -36,18 +36,20 @@ type Directory struct {
 	lock io.Closer
 
 	// What check found.
-	old      bool      // written before there were manifests
-	manifest *manifest // nil if there is none, or none that can be read
+	old      bool      // of a version that had no manifest
+	manifest *manifest // nil if it is missing or cannot be read
 	damage   []error
-	// missing are files of others that were there, before anybody makes them anew.
+	// missing are the files of others that were gone at the lock, before anybody makes
+	// them anew.
 	missing []error
-	// These cannot be read; they are kept beside those that take their places.
+	// These files cannot be read; they are kept beside their replacements.
 	badFormat, badManifest bool
 }
 
-// Lock checks that a directory is ours before it changes anything in it, makes it if
-// it is missing, and locks it. Others may then open what is theirs in it, before the
-// shelf is opened.
+// Lock locks a data directory, and makes it if it is missing. It changes nothing before
+// it has checked that the directory is ours. Others may then open their files in it,
+// before Open opens the shelf. Errors: the directory is foreign, newer, locked or cannot
+// be written.
 func Lock(path string) (*Directory, error) { return lockDirectory(vfs.OS{}, path) }
 
 func lockDirectory(fsys vfs.FS, path string) (*Directory, error) {
@@ -100,9 +102,8 @@ func lockExisting(fsys vfs.FS, path string) (*Directory, error) {
 	return d, nil
 }
 
-// check says whether the directory is new, refuses one that is not ours, and reads
-// the manifest. What is damaged of a directory that is ours is named and does not
-// keep it from opening.
+// check reads the format file and the manifest. fresh: the directory is new. An error
+// refuses a foreign one. It names damage of ours in d.damage and goes on.
 func (d *Directory) check() (fresh bool, err error) {
 	d.old, d.manifest, d.damage, d.badFormat, d.badManifest = false, nil, nil, false, false
 	names, err := d.fs.List(d.path)
@@ -117,7 +118,7 @@ func (d *Directory) check() (fresh bool, err error) {
 	switch {
 	case err == nil && string(text) == formatOf(formatVersion):
 	case err == nil && string(text) == formatOf(lastWithoutManifest):
-		d.old = true // what lies there as a manifest is of an upgrade that was cut short
+		d.old = true // a manifest beside it was left by an upgrade that was cut short
 		return false, nil
 	case errors.Is(err, fs.ErrNotExist):
 		if foreign := d.foreign(names, m); foreign == "" {
@@ -140,7 +141,7 @@ func (d *Directory) check() (fresh bool, err error) {
 		d.damage = append(d.damage, vfs.Corrupt(d.sub(formatName), 0, "it says %.80q; other files say that this is a data directory of Fluoro", text))
 	}
 	if m == nil && len(d.damage) > 0 && !slices.Contains(names, manifestName) {
-		d.old = true // a directory from before there were manifests, as far as one can tell
+		d.old = true // probably of a version that had no manifest
 		return false, nil
 	}
 	d.manifest, d.badManifest = m, m == nil && slices.Contains(names, manifestName)
@@ -148,8 +149,8 @@ func (d *Directory) check() (fresh bool, err error) {
 	return false, nil
 }
 
-// foreign is a file that a first start which was cut short cannot have left
-// behind; "" if there is none.
+// foreign returns a file that no interrupted first start can have left; "" if there is
+// none.
 func (d *Directory) foreign(names []string, m *manifest) string {
 	for _, n := range names {
 		switch n {
@@ -165,8 +166,9 @@ func (d *Directory) foreign(names []string, m *manifest) string {
 	return ""
 }
 
-// refuse is an error unless a format file that is not ours can only be a damaged
-// one. What a checksum confirms, or nothing contradicts, is taken at its word.
+// refuse returns an error, unless a format file with another text can only be a damaged
+// one of ours. It believes a text that has the right checksum or that no other file
+// contradicts.
 func (d *Directory) refuse(text string, m *manifest) error {
 	line, _, _ := strings.Cut(text, "\n")
 	name, number, _ := strings.Cut(line, " version ")
@@ -185,7 +187,7 @@ func (d *Directory) refuse(text string, m *manifest) error {
 	return fmt.Errorf("data directory %s holds something else: its %s file says %.80q", d.path, formatName, text)
 }
 
-// evidence says whether some log file or block shows that the directory is ours.
+// evidence tells whether a log file or a block shows that the directory is ours.
 func (d *Directory) evidence() bool {
 	for _, sub := range []string{logDir, blockDir} {
 		names, err := d.fs.List(d.sub(sub))
@@ -207,8 +209,8 @@ func (d *Directory) evidence() bool {
 	return false
 }
 
-// formatOf is the text of a format file. Since there are manifests it says its own
-// checksum, so that one flipped bit does not pass for another version.
+// formatOf returns the text of a format file. From version 5 on it has its own checksum,
+// so that one flipped bit does not pass for another version.
 func formatOf(version int) string {
 	line := fmt.Sprintf("%s version %d\n", formatText, version)
 	if version <= lastWithoutManifest {
@@ -217,10 +219,10 @@ func formatOf(version int) string {
 	return fmt.Sprintf("%schecksum %08x\n", line, crc32.Checksum([]byte(line), castagnoli))
 }
 
-// prepare writes the manifest and the format file of a new directory, makes those
-// below, and replaces a format file that cannot be read.
+// prepare writes the manifest and the format file of a new directory, makes its
+// subdirectories, and replaces a format file that cannot be read.
 func (d *Directory) prepare() error {
-	// Asked again under the lock: another process may have been faster.
+	// Check again under the lock: another process may have been faster.
 	fresh, err := d.check()
 	if err != nil {
 		return err
@@ -247,7 +249,7 @@ func (d *Directory) prepare() error {
 	return nil
 }
 
-// claim writes the manifest and then the format file, before anything else is made.
+// claim writes the manifest, then the format file, before all other files.
 func (d *Directory) claim() error {
 	d.manifest = &manifest{Next: 1, Blocks: []listed{}}
 	b, err := d.manifest.encode()
@@ -260,7 +262,7 @@ func (d *Directory) claim() error {
 	if err := d.writeFormat(); err != nil {
 		return err
 	}
-	// The name of the directory itself; not every system lets its parent be synced.
+	// Makes the name of the directory itself durable; not every system can sync its parent.
 	_ = d.fs.SyncDir(filepath.Dir(d.path))
 	return nil
 }
@@ -269,8 +271,8 @@ func (d *Directory) writeFormat() error {
 	return replace(d.fs, d.sub(formatName), []byte(formatOf(formatVersion)))
 }
 
-// heal puts a good format file in the place of one that cannot be read, which is
-// kept. If it cannot, the next start tries again.
+// heal replaces a format file that cannot be read, and keeps the old one aside. If it
+// fails, the next start tries again.
 func (d *Directory) heal() {
 	name := d.sub(formatName)
 	if text, err := readFile(d.fs, name); err == nil && string(text) == formatOf(formatVersion) {
@@ -288,25 +290,25 @@ func (d *Directory) sub(name string) string { return filepath.Join(d.path, name)
 
 func (d *Directory) close() error { return d.lock.Close() }
 
-// missingBeside names files of others that are gone.
+// missingBeside names the files of others that the manifest has and that are gone.
 func missingBeside(d *Directory) (damage []error) {
 	for _, name := range d.manifest.Beside {
 		f, err := d.fs.Open(d.sub(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			damage = append(damage, vfs.Lost(d.sub(name), "the file is missing, with all that it held"))
 		} else if err == nil {
-			_ = f.Close() // whoever it belongs to reads it
+			_ = f.Close() // its owner reads it
 		}
 	}
 	return damage
 }
 
-// damagedAside names files that were found damaged and replaced earlier.
+// damagedAside names files that an earlier start found damaged and replaced.
 func damagedAside(d *Directory) (notes []string) {
 	for _, sub := range []string{"", logDir, blockDir} {
 		names, err := d.fs.List(d.sub(sub))
 		if err != nil {
-			continue // which is damage, and named as such
+			continue // somebody else names that damage
 		}
 		for _, name := range names {
 			if strings.Contains(name, ".damaged") {

@@ -8,7 +8,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// A batch in the log is what block.Encoder writes: account (uvarint length and
+// A batch is an entry of the log that block.Encoder writes: account (uvarint length and
 // bytes), uvarint number of records, and for each the trace id and the record.
 
 func encodeBatch(e *block.Encoder, account trace.Account, batch []*trace.Segment) []byte {
@@ -27,8 +27,8 @@ func encodeBatch(e *block.Encoder, account trace.Account, batch []*trace.Segment
 	return e.Finish()
 }
 
-// encoders are used again: a batch is encoded for as long as it takes to be
-// written, and is as large as its request.
+// encoders pools encoders: an encoded batch is as large as its request, and needed only
+// until it is written.
 var encoders = sync.Pool{New: func() any { return new(block.Encoder) }}
 
 func decodeBatch(b []byte) (trace.Account, []block.Record, error) {
@@ -53,19 +53,18 @@ func decodeBatch(b []byte) (trace.Account, []block.Record, error) {
 	return account, records, d.Err()
 }
 
-// A deletion is an entry of the log like a batch: account, 0 where a batch has
-// its number of records, uvarint time in nanoseconds,
-// uvarint number of ids, ids. Its LSN says what it
-// deletes: whatever these traces have with a lower one. With 0 for the time it is
-// conditional: the time follows, and behind each id is a uvarint LSN. A trace
-// that has something with a higher one before the deletion stays.
+// A deletion is an entry of the log, too: account, 0 where a batch has its number of
+// records, uvarint time in nanoseconds, uvarint number of ids, ids. It deletes everything
+// that these traces have with an LSN lower than its own. With 0 for the time it is
+// conditional: the time follows, and each id is followed by a uvarint LSN. A trace that
+// has a batch with a higher LSN than that stays.
 
-// deletion is a deletion on its way.
+// deletion deletes traces of an account.
 type deletion struct {
 	ids  []trace.ID
-	upTo []uint64 // of each id the LSN that it must not have passed; nil: delete in any case
+	upTo []uint64 // for each id the LSN that its last batch may have; nil: delete in any case
 	at   trace.Time
-	// found is how many of them existed and were last received since the horizon.
+	// found becomes how many of them existed and were last received since the horizon.
 	horizon trace.Time
 	found   int
 }
@@ -89,7 +88,7 @@ func encodeDeletion(account trace.Account, del *deletion) []byte {
 	return e.Finish()
 }
 
-// decodeDeletion says whether an entry of the log is a deletion, and of what.
+// decodeDeletion decodes an entry of the log; ok is false if it is no deletion.
 func decodeDeletion(b []byte) (account trace.Account, del *deletion, ok bool) {
 	d, err := block.NewDecoder(b)
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// tempSuffix is that of a file that is being replaced.
+// tempSuffix ends the name of a file that is being written.
 const tempSuffix = ".tmp"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// aside is a name for a damaged file that is kept beside the one that takes its place.
+// aside returns a free name for a damaged file, which is kept beside its replacement.
 func aside(fsys vfs.FS, name string) string {
 	for n := 0; ; n++ {
 		to := name + ".damaged"
@@ -25,13 +25,13 @@ func aside(fsys vfs.FS, name string) string {
 		}
 		f, err := fsys.Open(to)
 		if err != nil {
-			return to // there is none, or nothing can be done here at all
+			return to // it is free, or the disk fails
 		}
-		_ = f.Close() // it was only looked for
+		_ = f.Close() // only its existence matters
 	}
 }
 
-// replace writes a file under a temporary name and lets it take its place.
+// replace writes a file under a temporary name, then renames it.
 func replace(fsys vfs.FS, name string, b []byte) error {
 	err := writeFile(fsys, name+tempSuffix, b)
 	if err == nil {
@@ -50,7 +50,7 @@ func readWhole(fsys vfs.FS, name string) ([]byte, error) {
 	return readAtMost(fsys, name, math.MaxInt64)
 }
 
-// readAtMost reads a file that may not be longer.
+// readAtMost reads a file of bounded length.
 func readAtMost(fsys vfs.FS, name string, most int64) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {

@@ -10,30 +10,30 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// head holds the open traces: all that was acknowledged and is not in a block
-// yet. It is what the log can rebuild. The catalog's mutex guards it.
+// head holds the open traces: the acknowledged segments that no block has yet. The log
+// can rebuild it. The catalog's mutex guards it.
 type head struct {
 	accounts map[trace.Account]map[trace.ID]*open
 	count    int
 	segments int64
 	reopened int64
-	// first and last end a list of all open traces, longest idle first.
+	// first and last are the ends of a list of all open traces, longest idle first.
 	first, last *open
 }
 
-// open is one open trace.
+// open is a trace that is still arriving.
 type open struct {
 	key
 	parts []part
-	// reopened: an older copy is in a block; the table says where. repeats: a segment id
-	// came twice, or that is not known.
+	// reopened: a block has the older part; the table knows which. repeats: a segment id
+	// arrived twice, or may have.
 	reopened, repeats bool
 	touched           time.Time
 	prev, next        *open
-	// ids are those of the segments of all parts.
+	// ids are the ids of the segments of all parts.
 	ids  idSet
 	told told
-	// kept is the trace as a graph assembled it, for the next graph and for the
+	// kept is the trace as a question assembled it, for the next question and for the
 	// flush. It needs no mutex.
 	kept atomic.Pointer[kept]
 }
@@ -44,17 +44,17 @@ type kept struct {
 	trace *trace.Trace
 }
 
-// part is what one batch brought for one trace. It is immutable once the
-// batch is applied.
+// part has the segments of one batch for one trace. It is immutable once the batch is
+// applied.
 type part struct {
 	segments []*trace.Segment
 	lsn      uint64
-	file     uint64 // number of the log file that holds it
+	file     uint64 // number of the log file that has it
 	bytes    int64
 	reach    reach
 }
 
-// told are the observations of an open trace of which their sender heard that they
+// told lists the observations of an open trace whose sender already knows that they
 // contradict others.
 type told struct {
 	mu       sync.Mutex
@@ -101,15 +101,15 @@ func (r *reach) entity(e *trace.Entity) {
 	}
 }
 
-// touches tells whether something of the segments can have been completed in a window.
+// touches tells whether an entity of the segments may be completed in a window.
 func (r *reach) touches(w trace.Window) bool {
 	return r.maxEnd > trace.MinTime && facts.Touches(w, r.minStart, r.maxEnd, r.minEnd < r.minStart)
 }
 
-// scopeBytes is about what spans keep of their resource and scope, texts not counted.
+// scopeBytes is about the memory of a resource and a scope, without their texts.
 const scopeBytes = 512
 
-// measure is what a segment costs in memory and where its times reach.
+// measure returns about how much memory a segment takes, and the bounds of its times.
 func measure(s *trace.Segment) (bytes int64, r reach) {
 	r = noReach()
 	r.received = s.ReceivedAt
@@ -129,8 +129,8 @@ func newHead() *head { return &head{accounts: map[trace.Account]map[trace.ID]*op
 
 func (h *head) get(k key) *open { return h.accounts[k.account][k.id] }
 
-// add adds what a batch, which has one LSN, brought for a trace. repeated says that
-// an id comes a second time.
+// add adds a part to its trace. repeated: the trace had a segment with one of the new
+// ids.
 func (h *head) add(k key, p part, now time.Time, settled func(key) bool) (o *open, repeated bool) {
 	ids := h.accounts[k.account]
 	if ids == nil {
@@ -185,8 +185,8 @@ func (h *head) unlink(o *open) {
 	}
 }
 
-// settle takes the first n parts away, which are in a block now, and is the
-// memory that this frees. What came later stays open.
+// settle removes the first n parts, which a block has now, and returns the memory that
+// this frees. Later parts stay open.
 func (h *head) settle(o *open, n int) (bytes int64) {
 	for _, p := range o.parts[:n] {
 		bytes += p.bytes
@@ -231,8 +231,8 @@ func (h *head) worth(since, waited time.Time, bytes int64) bool {
 	return bytes <= 0
 }
 
-// oldestFile is the number of the oldest log file that holds something that is
-// only in the head, or limit.
+// oldestFile returns the oldest log file that has a segment of the head, at most
+// limit.
 func (h *head) oldestFile(limit uint64) uint64 {
 	for o := h.first; o != nil; o = o.next {
 		limit = min(limit, o.parts[0].file)

@@ -24,8 +24,8 @@ func encodeFloor(floor trace.Time) []byte {
 	return append(b, b...)
 }
 
-// readFloor reads both copies; known is what the manifest says, trace.MinTime if
-// nothing. damage names what is lost.
+// readFloor reads both copies. known is the horizon of the manifest, or trace.MinTime.
+// damage names what is lost.
 func readFloor(fsys vfs.FS, name string, known trace.Time) (floor trace.Time, damage []error) {
 	b, err := readWhole(fsys, name)
 	switch {

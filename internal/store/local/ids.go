@@ -6,23 +6,23 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// maxRepeated bounds the segments of a trace that are looked through while their
-// sender waits: a larger trace is looked at when it settles.
+// maxRepeated bounds the segments that are compared while their sender waits: a larger
+// trace is compared when it settles.
 const maxRepeated = 20_000
 
 // idSet is a set of segment ids. The zero value is empty.
 type idSet struct {
-	few   [8]uint64 // all there are, up to so many: most traces need no table
+	few   [8]uint64 // the first ids: most traces need no table
 	slots []uint64  // 0: free
 	n     int
 	zero  bool
 }
 
-// maxIDs bounds the ids of a set. What comes beyond is not looked at before its
-// trace settles.
+// maxIDs bounds the ids of a set. Segments beyond are compared when their trace
+// settles.
 const maxIDs = maxRepeated
 
-// add adds an id and says whether it was there.
+// add adds an id and tells whether the set had it.
 func (s *idSet) add(segment trace.SegmentID) (was bool) {
 	id := binary.BigEndian.Uint64(segment[:])
 	if id == 0 {
@@ -57,7 +57,8 @@ func (s *idSet) add(segment trace.SegmentID) (was bool) {
 	return false
 }
 
-// grow makes a table twice as large as that of some ids, of 32 places at least.
+// grow makes a table that is twice as long as a list of ids, and at least 32 places, and
+// adds them.
 func (s *idSet) grow(ids []uint64) {
 	s.slots = make([]uint64, max(32, 2*len(ids)))
 	for _, id := range ids {
@@ -67,7 +68,7 @@ func (s *idSet) grow(ids []uint64) {
 	}
 }
 
-// slot is where an id is, or belongs.
+// slot returns the place of an id in the table.
 func (s *idSet) slot(id uint64) int {
 	mask := len(s.slots) - 1
 	at := int(id*0x9e3779b97f4a7c15>>32) & mask

@@ -11,16 +11,16 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// maxKeys is how many keys of all accounts together are counted at most.
+// maxKeys bounds the keys that are counted, of all accounts together.
 const maxKeys = 50_000
 
-// maxNamed is how many keys over their budget are named.
+// maxNamed bounds the keys over their budget that Status names.
 const maxNamed = 20
 
-// keys count the keys of annotations and attributes and their distinct values, by
-// account, as traces settle. What is over its budget has no tokens of its values but
-// one that says so: it is found by reading all traces that have the key. Counting
-// begins anew when the store is opened.
+// keys counts the keys of annotations and attributes and their distinct values, by
+// account, as traces settle. A key over its budget has one token in the place of those
+// of its values: a question for it reads all traces that have the key. Counting begins
+// anew when the shelf is opened.
 type keys struct {
 	mu           sync.Mutex
 	keys, values int // the budgets
@@ -30,8 +30,8 @@ type keys struct {
 	over         []store.OverBudget
 }
 
-// keyUse is about how many values a key has: a HyperLogLog sketch (Flajolet et al.
-// 2007), which errs by some 7 %.
+// keyUse estimates how many values a key has: a HyperLogLog sketch (Flajolet et al.
+// 2007), with an error of some 7 %.
 type keyUse struct {
 	name  string
 	ranks [registers]uint8
@@ -42,7 +42,7 @@ type keyUse struct {
 
 const (
 	registers = 256
-	// maxName is how much of a key's name is kept to name it.
+	// maxName bounds how much of a key's name Status shows.
 	maxName = 200
 )
 
@@ -50,12 +50,11 @@ func newKeys(keysLimit, valuesLimit int) *keys {
 	return &keys{keys: keysLimit, values: valuesLimit, accounts: map[trace.Account]map[uint32]*keyUse{}}
 }
 
-// of is the counts of an account, by the number of the key, which is its token: two
-// keys with one are counted as one. The mutex is held.
+// of returns the counts of an account by the token of the key: two keys with the same
+// token are counted as one. The mutex is held.
 func (k *keys) of(account trace.Account) map[uint32]*keyUse { return k.accounts[account] }
 
-// add makes the count of a key, nil if there is no room for another one. The
-// mutex is held.
+// add makes the count of a key; nil if there is no room. The mutex is held.
 func (k *keys) add(account trace.Account, key string, number uint32) *keyUse {
 	of := k.accounts[account]
 	if len(of) >= k.keys || k.count >= maxKeys {
@@ -65,7 +64,7 @@ func (k *keys) add(account trace.Account, key string, number uint32) *keyUse {
 		of = map[uint32]*keyUse{}
 		k.accounts[account] = of
 	}
-	// The key is part of a request's memory.
+	// A clone: the key is a part of the memory of a whole request.
 	u := &keyUse{name: strings.Clone(key[:min(len(key), maxName)]), sum: registers, zeros: registers}
 	of[number] = u
 	k.count++
@@ -80,7 +79,7 @@ func (k *keys) exceed(account trace.Account, u *keyUse) {
 	}
 }
 
-// see counts a value by its token, and is about how many there are, 0 if that did
+// see counts a value by its token, and returns about how many there are; 0 if that did
 // not change.
 func (u *keyUse) see(token uint32) float64 {
 	h := uint64(token) * 0x9e3779b97f4a7c15 // splitmix64
@@ -109,7 +108,7 @@ func (u *keyUse) estimate() float64 {
 	return e
 }
 
-// stats says how many keys there are and which are over their budget.
+// stats returns how many keys there are and which are over their budget.
 func (k *keys) stats() store.KeyStatus {
 	k.mu.Lock()
 	defer k.mu.Unlock()

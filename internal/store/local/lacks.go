@@ -7,11 +7,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// lacks says that an open trace cannot be selected, as it was never sent what the
-// bounds ask for. The trace need not be put together to see that.
+// lacks tells whether an open trace has no segment with what the bounds ask for, so
+// that no filter can select it. It does not assemble the trace.
 func lacks(src *source, b *filter.Bounds) bool {
 	if src.base.block != nil {
-		return false // the other part is on disk
+		return false // a block has the other part
 	}
 	for i := range b.Annotations {
 		if want := &b.Annotations[i]; !src.sent(want.Key, func(v trace.Value) bool { return v == want.Value }) {
@@ -28,11 +28,11 @@ func lacks(src *source, b *filter.Bounds) bool {
 	})
 }
 
-// sent says whether something that was sent of an open trace has an annotation
-// with a value that is wanted.
+// sent tells whether an open segment of a trace has an annotation or attribute with a
+// wanted value.
 func (src *source) sent(key string, wanted func(trace.Value) bool) bool {
 	other := func(name string, v trace.Value) bool { return name != key || !wanted(v) }
-	var last trace.Attributes // spans of one resource often come together
+	var last trace.Attributes // spans of one resource often arrive together
 	var stack []*trace.Entity
 	for i := range src.parts {
 		for _, seg := range src.parts[i].segments {

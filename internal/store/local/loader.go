@@ -99,8 +99,8 @@ func (l *loader) find(account trace.Account, ids []trace.ID) (found []store.Sour
 	}
 }
 
-// source hands a source to the layer above. keep says what becomes of the row groups
-// that are decompressed for it.
+// source makes a source of the contract. keep gets the row groups that are decompressed
+// for it.
 func (l *loader) source(src *source, keep block.Keeper) store.Source {
 	return store.Source{ID: src.id, Seq: store.Seq(src.lsn()), Updated: src.reach().received, Weight: src.weight(), Content: &content{src, l, keep}}
 }
@@ -112,23 +112,23 @@ type content struct {
 	keep   block.Keeper
 }
 
-// Segments loads all segments of the trace. Of an open trace whose settled part is
-// damaged it loads the others.
+// Segments loads all segments of the trace. If the settled part of an open trace is
+// damaged it loads the rest.
 func (c *content) Segments(context.Context) ([]*trace.Segment, error) {
 	segments, err := c.loader.segments(nil, c.source, c.keep)
 	switch {
 	case err == nil, corrupt(err) && len(c.parts) > 0:
 		return segments, nil
 	case !corrupt(err):
-		c.loader.damage.note(err) // whatever it is, it is this trace's
+		c.loader.damage.note(err) // of any kind: this trace cannot be read
 	}
 	return nil, &store.DamagedError{IDs: []trace.ID{c.id}, Err: err}
 }
 
-// Assembled returns the trace if it was assembled as it is now.
+// Assembled returns the assembled trace, if nothing was added since, else nil.
 func (c *content) Assembled() *trace.Trace { return c.kept() }
 
-// Keep lets an open trace have what was assembled of it, while there is memory.
+// Keep keeps the assembled form of an open trace, while there is memory.
 func (c *content) Keep(t *trace.Trace) {
 	if c.open != nil && c.loader.state.room.ample() {
 		c.open.kept.Store(&kept{c.lsn(), t})

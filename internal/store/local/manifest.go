@@ -15,50 +15,49 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
-// The manifest says which files a data directory must hold, so that one that is
-// missing is noticed and nothing is removed that may still be needed. It is written
-// after what it tells of was made, and before what it does not tell of is removed:
-// a crash at any moment leaves more files than it knows of, never fewer.
+// The manifest lists the files that a data directory must have, so that a start notices
+// a missing one and removes nothing that may still be needed. It is written after the
+// files that it adds, and before the files that it leaves out are removed: a crash at
+// any moment leaves more files than it lists, never fewer.
 const (
 	manifestName    = "manifest"
 	manifestMagic   = "FLUOMAN\n"
 	manifestVersion = 1
 	manifestHead    = len(manifestMagic) + 8
-	// maxManifest bounds what is read of a file of that name, which may be anybody's.
+	// maxManifest bounds the bytes that are read: the file may be anybody's.
 	maxManifest = 256 << 20
 )
 
 // manifest is its content, in JSON.
 type manifest struct {
-	// Next is the least number that no block has had.
+	// Next is greater than the number of every block so far.
 	Next uint64 `json:"next"`
 	// Blocks are those that must be there, by number.
 	Blocks []listed `json:"blocks"`
 	// Going are the numbers of blocks that are being made, were given up or are
-	// superseded: what there is of their files may be removed.
+	// superseded: their files may be removed.
 	Going []uint64 `json:"going,omitempty"`
-	// Log is what the log must hold.
+	// Log is what the log must have.
 	Log logMark `json:"log"`
-	// Horizon is that of retention by bytes, and Deleted says that there is a file
-	// of that name.
+	// Horizon is the one that Expire has reached. Deleted: there is a file of
+	// tombstones.
 	Horizon trace.Time `json:"horizon,omitempty"`
 	Deleted bool       `json:"deleted,omitempty"`
 	// Beside are files of others in the directory that must be there.
 	Beside []string `json:"beside,omitempty"`
-	// Losses are what was found lost at some start and cannot be found again.
+	// Losses were found at some start and cannot be found again.
 	Losses []string `json:"losses,omitempty"`
-	// Accepted are losses that somebody has taken note of, for as long as they can be
-	// found again.
+	// Accepted are losses that an operator has accepted, as long as a start finds them.
 	Accepted []string `json:"accepted,omitempty"`
 }
 
-// listed is a block that must be there, and what would be lost with it.
+// listed describes a block that must be there.
 type listed struct {
 	Number  uint64     `json:"number"`
 	Bytes   int64      `json:"bytes"`  // of its index
 	Rollup  int64      `json:"rollup"` // bytes of that
 	Traces  int        `json:"traces"`
-	LSN     uint64     `json:"lsn"`     // the highest
+	LSN     uint64     `json:"lsn"`     // the highest one
 	Updated trace.Time `json:"updated"` // its last receipt
 }
 
@@ -70,8 +69,8 @@ type logMark struct {
 	LSN    uint64 `json:"lsn"`
 }
 
-// encode is two equal copies, so that one bad sector costs nothing: each is the
-// magic, u32 version, u32 length, JSON, u32 CRC-32C of all before.
+// encode writes two equal copies, so that one bad sector costs nothing: each is magic,
+// u32 version, u32 length, JSON, u32 CRC-32C of all before.
 func (m *manifest) encode() ([]byte, error) {
 	text, err := json.Marshal(m)
 	if err != nil {
@@ -106,8 +105,8 @@ func decodeManifest(b []byte) (*manifest, error) {
 	return m, nil
 }
 
-// readManifest reads both copies; nil if there is none that can be read. damage
-// names what is lost of it.
+// readManifest reads both copies; m is nil if neither can be read. damage names what is
+// lost.
 func readManifest(fsys vfs.FS, name string) (m *manifest, damage []error) {
 	b, err := readAtMost(fsys, name, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -133,8 +132,8 @@ type copied struct {
 	bytes []byte
 }
 
-// copies cuts a file in two equal copies of the same length. If it was cut short,
-// the first copy says how long it is.
+// copies splits a file into two copies of the same length. If the file is cut short,
+// the first copy tells its length.
 func copies(b []byte) []copied {
 	half := len(b) / 2
 	if len(b) >= manifestHead {
@@ -147,7 +146,7 @@ func copies(b []byte) []copied {
 	return []copied{{0, b[:half]}, {int64(half), b[half:]}}
 }
 
-// block finds what the manifest says of a block. Without a manifest nothing is known.
+// block finds a block in the list.
 func (m *manifest) block(number uint64) (listed, bool) {
 	if m == nil {
 		return listed{}, false
@@ -167,13 +166,13 @@ func (m *manifest) block(number uint64) (listed, bool) {
 	return m.Blocks[i], true
 }
 
-// superfluous says whether what there is of a block's files, without the one that
-// makes them count, is not needed: it was never finished, or is superseded.
+// superfluous tells whether the files of a block that has no index are needless: the
+// block was never finished, or is superseded.
 func (m *manifest) superfluous(number uint64) bool {
 	return m != nil && (number >= m.Next || slices.Contains(m.Going, number))
 }
 
-// accepted returns the losses that somebody has taken note of.
+// accepted returns the losses that an operator has accepted.
 func (m *manifest) accepted() []string {
 	if m == nil {
 		return nil

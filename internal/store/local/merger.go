@@ -113,8 +113,7 @@ func (m *merger) merge(sources []*sealed) error {
 	return m.drop(sources)
 }
 
-// write writes what a merge takes over to a block; origin has the source of each
-// entry.
+// write writes the merged block; origin has the source of each entry.
 func (m *merger) write(surveys []*survey, inputs mergings) (b *block.Block, origin []place, err error) {
 	number := m.state.catalog.numbers.take()
 	w, err := block.Create(block.WriterOptions{FS: m.FS, Dir: m.dir.sub(blockDir), Number: number, Codec: m.codec, Level: block.Small})
@@ -145,11 +144,11 @@ func (m *merger) write(surveys []*survey, inputs mergings) (b *block.Block, orig
 	return b, origin, nil
 }
 
-// merging goes through the entries of one block that a merge takes over, in its order.
+// merging goes through the copied entries of one block, in its order.
 type merging struct {
 	*survey
 	at int // of copied
-	// taken are the row groups that were taken over as they are, by number.
+	// taken are the row groups that were copied as a whole, by number.
 	taken map[int]block.Group
 	memo  block.Memo
 }
@@ -172,9 +171,8 @@ func (h *mergings) Pop() any {
 	return m
 }
 
-// copyAll copies the entries that a merge takes over, and returns where each was. Large
-// row groups that hold nothing else go over as they are: most of the data is neither
-// read nor compressed again.
+// copyAll copies the live entries, and returns where each was. It copies large row groups
+// as a whole if all their entries are alive: most of the data is not compressed again.
 func (m *merger) copyAll(w *block.Writer, inputs mergings) (origin []place, err error) {
 	var blocks []*block.Block
 	entries := 0
@@ -213,8 +211,8 @@ func (m *merger) copyAll(w *block.Writer, inputs mergings) (origin []place, err 
 	return origin, nil
 }
 
-// takeGroups takes over the row groups of a block that are large enough and hold only
-// entries that the merge takes over.
+// takeGroups copies the row groups of a block that are large enough and have only live
+// entries.
 func (m *merger) takeGroups(w *block.Writer, in *merging) (err error) {
 	alive := make([]int, in.Groups())
 	for _, i := range in.copied {
@@ -257,8 +255,7 @@ func (m *merger) dropOver() {
 }
 
 // purge takes deleted traces off the disk once they are due: it deletes the log files
-// and rewrites the blocks that hold them, and forgets the tombstones that nothing needs
-// any more.
+// and rewrites the blocks that have them, and forgets tombstones that nothing needs.
 func (m *merger) purge() {
 	due, newest := m.state.catalog.tombstones.due(trace.TimeOf(m.Now().Add(-m.PurgeAfter)))
 	if len(due) == 0 {
@@ -285,7 +282,7 @@ func (m *merger) purge() {
 	}
 	oldest := m.log.files.Oldest()
 	maps.DeleteFunc(needless, func(_ key, v tombstone) bool { return v.file >= oldest })
-	if len(m.state.catalog.numbers.waiting()) == 0 { // else a file that holds a deleted trace may be left
+	if len(m.state.catalog.numbers.waiting()) == 0 { // else a file with a deleted trace may still be there
 		m.state.catalog.tombstones.forget(needless)
 	}
 	if err := m.inventory.saveTombstones(); err != nil {
@@ -293,7 +290,7 @@ func (m *merger) purge() {
 	}
 }
 
-// holding returns the deleted traces that a block holds.
+// holding returns the deleted traces that a block has.
 func holding(b *sealed, due map[key]tombstone) (keys []key) {
 	for i := range b.Len() {
 		p := place{b, i}

@@ -8,29 +8,29 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// Options say where a store is and how it behaves. Dir and Rules are
+// Options say where a shelf is and how it behaves. Dir or Directory, and Rules, are
 // required; zero values stand for the defaults named here.
 type Options struct {
-	// Dir is the data directory. It is made if it is missing, used if it is
-	// empty, and refused if it holds something else than a store.
+	// Dir is the data directory. Open makes it if it is missing, uses it if it is empty,
+	// and refuses it if it has foreign files.
 	Dir string
-	// Directory is the data directory, locked; nil: Open locks it.
+	// Directory is the locked data directory; nil: Open locks Dir.
 	Directory *Directory
-	// Rules say what is stored means.
+	// Rules give the stored records their meaning.
 	Rules store.Rules
 	// BoundBytes is how large all blocks together are allowed to become; 0 means no
 	// bound. Expire drops whole blocks, so none grows beyond an eighth of it.
 	BoundBytes int64
 	// SettleAfter is how long a trace must be idle until it may leave the head (5 s).
 	SettleAfter time.Duration
-	// FlushAfter is how long settled traces wait for others so that blocks are
-	// not tiny (10 s), unless no trace is left to wait for. They are visible and
-	// durable all the time.
+	// FlushAfter is how long settled traces wait for others, so that blocks are not tiny
+	// (10 s). They do not wait if no other trace is open. They are visible and durable all
+	// the time.
 	FlushAfter time.Duration
 	// FlushBytes is the memory of settled traces that is worth a block (32 MB).
 	FlushBytes int64
-	// PurgeAfter is how long the bytes of deleted traces may stay on disk until
-	// their blocks are rewritten for that (12 h).
+	// PurgeAfter is when blocks are rewritten to take deleted traces off the disk (12 h
+	// after the deletion).
 	PurgeAfter time.Duration
 	// MemoryLimit bounds the head (256 MB). Append waits a second for traces to
 	// settle early, then refuses.
@@ -39,26 +39,27 @@ type Options struct {
 	// have an index (5,000), AnnotationValues how many distinct values of each (10
 	// million). Beyond that a question for one reads more traces.
 	AnnotationKeys, AnnotationValues int
-	// CacheBytes bounds the memory for pages of rollups and of traces that were read
+	// CacheBytes bounds the memory for the pages of rollups and tables that questions read
 	// (56 MB).
 	CacheBytes int64
-	// LogFileBytes is the length at which a new log file is begun (8 MB).
+	// LogFileBytes is the length at which a new log file begins (8 MB).
 	LogFileBytes int64
-	// RetryAfter is how soon a failed write is tried again (1 s).
+	// RetryAfter is how soon the log retries after a failed write (1 s).
 	RetryAfter time.Duration
-	// MergeBlocks is how many blocks of about one size become one (8): the number
-	// of blocks and the work per byte both grow with the logarithm of the data.
-	// More means less work for writing and more for questions, which look at
-	// every block's index.
+	// MergeBlocks is how many blocks of about one size are merged to one (8): the number
+	// of blocks and the work per byte both grow with the logarithm of the data. A greater
+	// number costs less when writing and more in questions, which look at the index of
+	// every block.
 	MergeBlocks int
-	// Attributes names which attributes segments have, restored or appended; "" stands for all. Blocks that were written with another
-	// choice are not asked for annotations: their traces are read.
+	// Attributes names the choice of attributes that segments have, restored or appended;
+	// "" stands for all. In blocks that were written with another choice, questions for
+	// annotations read the traces instead of the index.
 	Attributes string
 	// FS is the file system (the operating system's).
 	FS vfs.FS
 	// Now is the clock (time.Now).
 	Now func() time.Time
-	// Logger takes what an operator should know (nothing is logged without one).
+	// Logger logs for operators (no one: nothing is logged).
 	Logger *slog.Logger
 }
 

@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// smallestTier is the size below which all blocks are of tier 0; each tier is
-	// eight times the one below.
+	// smallestTier is the size up to which blocks are of tier 0; each tier is eight times
+	// the one below.
 	smallestTier = 1 << 20
 	tierGrowth   = 8
-	// largestBlock bounds what a merge makes; where all blocks together are bounded,
-	// none is more than an eighth.
+	// largestBlock bounds the size of a merged block. If the size of all blocks is
+	// bounded, a merged block has at most an eighth of it.
 	largestBlock = 512 << 20
 	blocksKept   = 8
-	// mostEntries bounds what a merge makes, too: the index of what it reads and of
-	// what it writes is in memory.
+	// mostEntries bounds the entries of a merged block: a merge has the indexes that it
+	// reads and writes in memory.
 	mostEntries = 256 << 10
 	// dayTier is the tier from which on blocks of different days are kept apart,
 	// so that retention can drop whole files.
@@ -34,7 +34,7 @@ type mergeable struct {
 	damaged bool
 }
 
-// largest returns how large a merge may make a block.
+// largest returns the bound of the size of a merged block.
 func (o *Options) largest() int64 {
 	if o.BoundBytes > 0 {
 		return min(largestBlock, o.BoundBytes/blocksKept)
@@ -50,9 +50,9 @@ func tier(size int64) int {
 	return n
 }
 
-// plan picks the numbers of blocks to be written as one, or nil: a block that
-// is mostly superseded alone, else the oldest blocks of the lowest tier that has
-// enough, but not more than largest bytes or mostEntries. Damaged blocks are left as they are.
+// plan picks the numbers of the blocks to merge, nil if there is nothing to do: a block
+// alone if most of its entries are superseded, else the oldest blocks of the lowest tier
+// that has enough, up to largest bytes and mostEntries. Damaged blocks stay as they are.
 func plan(blocks []mergeable, enough int, largest int64) []uint64 {
 	type group struct {
 		tier int
@@ -67,7 +67,7 @@ func plan(blocks []mergeable, enough int, largest int64) []uint64 {
 			return []uint64{b.number}
 		}
 		if 2*b.size > largest || 2*b.entries > mostEntries {
-			continue // with another of its kind it would be too large
+			continue // two of its kind are too large
 		}
 		g := group{tier: tier(b.size)}
 		if g.tier >= dayTier {

@@ -5,12 +5,12 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Joining a trace shows which of its observations contradict others; they are not
-// shown. Whoever sent them is told at once when that is seen without reading a
-// block: when an id comes a second time while its trace is open. All others are
-// found when the trace settles.
+// Assembling a trace finds the observations that contradict others; answers leave them
+// out. Append tells their sender if it can see that without reading a block: when an id
+// arrives again while its trace is open. Settling finds the others.
 
-// repeatedOf lists the traces of a batch that were open with the same segments.
+// repeatedOf lists the traces of a batch that were open and had segments with the same
+// ids.
 func repeatedOf(c *change) (list []store.Repeated) {
 	for _, r := range c.repeated {
 		own := inParts(r.parts[len(r.parts)-1:])
@@ -48,8 +48,8 @@ func inParts(parts []part) map[*trace.Segment]bool {
 	return in
 }
 
-// untold lists the observations of a trace that settles which contradict others and of
-// which no sender was told: of those that its open parts brought.
+// untold lists the observations of the open parts of a trace that contradict others and
+// whose sender does not know it yet.
 func (src *source) untold(t *trace.Trace) (refused []trace.Refused) {
 	if len(t.Refused) == 0 {
 		return nil

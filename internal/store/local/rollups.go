@@ -13,9 +13,9 @@ import (
 )
 
 // rollups opens and makes the rollups of blocks. The rollup of a block has the sums of
-// all its entries, dead or not. A question subtracts the sums of the dead ones, which
-// are read for that: they are in the block until it is merged. So rollups say the same
-// as the traces, whatever was superseded, deleted or lost.
+// all its entries, dead or not. A question subtracts the sums of the dead ones, which it
+// reads from the block: they are there until the block is merged. So rollups and traces
+// count the same, whatever was superseded, deleted or lost.
 type rollups struct {
 	*base
 	loader *loader
@@ -68,11 +68,11 @@ func (r *roller) add(account trace.Account, t *trace.Trace, sum *trace.Summary) 
 	return nil
 }
 
-// errStale is the error of a question that saw a state which a later question has left
-// behind.
+// errStale says that a question saw an older state than a later question, which has
+// updated the rollup: it must begin again.
 var errStale = errors.New("the state that was asked for is gone")
 
-// errNoRollup is of a block whose rollup cannot be used: its traces are read.
+// errNoRollup says that the rollup of a block cannot be used: its traces are read.
 var errNoRollup = errors.New("no rollup")
 
 // of returns the sums of all entries of a block and of those that were dead in an

@@ -38,7 +38,7 @@ func (s *scanner) candidates(ctx context.Context, account trace.Account, q *stor
 	}
 }
 
-// lastID sorts behind every other id.
+// lastID returns the greatest id.
 func lastID() (id trace.ID) {
 	for i := range id {
 		id[i] = 0xff
@@ -54,8 +54,8 @@ type scan struct {
 	heap queued
 }
 
-// next is the next trace of a block, or an open trace with the greatest position
-// that it can have.
+// next is the next trace of a block, or an open trace with the greatest position that it
+// can have.
 type next struct {
 	store.Position
 	run  *run // nil for an open trace
@@ -118,11 +118,13 @@ func (c *scan) reachable(src *source) bool {
 	if r.received < c.q.Horizon || c.latest(src) < c.q.From {
 		return false
 	}
-	// What repeats an observation is no change: the last change may be long ago.
+	// A segment that only repeats an observation changes nothing: the last change may be
+	// long ago.
 	return c.q.By == store.ByReceipt || r.minStart <= c.q.Before.Time
 }
 
-// asks tells whether the scan asks for an open trace, about: it was not assembled.
+// asks tells whether the scan asks for an open trace. It may be wrong if segments
+// repeat observations, since the trace is not assembled.
 func (c *scan) asks(src *source) bool {
 	r := src.reach()
 	at := store.Position{Time: r.minStart, ID: src.id}
@@ -142,7 +144,7 @@ func (c *scan) passed(n int64) {
 // goes on to the next one of its block.
 func (c *scan) take(top *next) *store.Candidate {
 	if top.run == nil {
-		// Where it matters whether the scan asks for a trace, its times must be known.
+		// The count of passed traces needs exact times: of those the caller assembles.
 		if (c.q.Passed == nil || !top.open.repeats) && lacks(top.open, &c.q.Bounds) {
 			if c.asks(top.open) {
 				c.passed(1)
@@ -173,9 +175,9 @@ type run struct {
 	dead     liveness
 	selector *block.Selector
 	order    []uint32 // by Updated; nil for the block's own order
-	left     int      // entries order[:left] are to come
-	// With listed, only those of a list can be selected; entries before floor are
-	// before the scan's first time.
+	left     int      // entries order[:left] are still to be read
+	// listed: only the entries of the list can be selected; those before floor lie before
+	// the scan's first time.
 	listed bool
 	list   []uint32
 	floor  int
@@ -259,7 +261,7 @@ func (r *run) skip() bool {
 	return found
 }
 
-// countable returns how many of some entries the scan asks for.
+// countable returns how many of the entries [from, to) the scan asks for.
 func (r *run) countable(from, to int) (n int64) {
 	if r.scan.q.Touch == nil && r.dead == nil && len(r.block.Accounts()) == 1 && r.block.Range.MinUpdated >= r.scan.q.Horizon {
 		n = int64(to - from)
@@ -278,8 +280,8 @@ func (r *run) countable(from, to int) (n int64) {
 	return n
 }
 
-// counts tells whether an entry whose position is in the range is one that the scan
-// asks for, still there, and all there is of its trace.
+// counts tells whether the scan asks for an entry whose position is in its range: the
+// entry is alive, and no open trace continues it.
 func (r *run) counts(i int, e *block.Entry) bool {
 	if w := r.scan.q.Touch; w != nil && !facts.Touches(*w, e.Start, e.End, e.Flags&block.Backward != 0) {
 		return false

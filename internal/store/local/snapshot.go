@@ -2,14 +2,14 @@ package local
 
 import "github.com/fluoro-io/fluoro/internal/trace"
 
-// snapshot is the state of one account at one moment. Scans read it without
-// the mutex; whoever takes one releases it.
+// snapshot is the state of one account at one moment. Questions read it without the
+// mutex; whoever takes one releases it.
 type snapshot struct {
 	epoch   uint32
 	blocks  []*sealed
 	dead    []liveness // of the blocks
 	opens   []source
-	scanned []*sealed          // of each open trace, which of the blocks has its settled part, or nil
+	scanned []*sealed          // of each open trace: the block with its settled part, or nil
 	masked  map[place]struct{} // entries that an open trace continues
 }
 
@@ -27,7 +27,7 @@ func (s *state) snapshot(account trace.Account) *snapshot {
 		snap.opens = append(snap.opens, src)
 		scanned := src.base
 		if src.base.block != nil {
-			// A merged block that is taking over is not scanned yet: its source is.
+			// Scans still read the sources of a merged block that is taking over.
 			if origin := src.base.block.origin; origin != nil {
 				scanned = origin[src.base.entry]
 			}

@@ -2,19 +2,19 @@ package local
 
 import "github.com/fluoro-io/fluoro/internal/trace"
 
-// source says where all of one trace is, at one moment: what a block holds,
-// then the open parts. Whoever has one holds a reference to the block.
+// source finds all segments of a trace, at one moment: those in a block, then those of
+// the open parts. It has a reference to the block, which release gives back.
 type source struct {
 	key
-	base  place // block nil: nothing is settled
+	base  place // its block is nil if nothing is settled
 	parts []part
 	open  *open // nil if nothing of it is open
-	// repeats: a segment id came twice, or that is not known.
+	// repeats: a segment id arrived twice, or may have.
 	repeats bool
 }
 
-// lsn returns the LSN up to which the source is complete. Account, id and LSN
-// together name the content of a trace for all time.
+// lsn returns the LSN up to which the source is complete. Account, id and LSN name the
+// content of a trace for all time.
 func (src *source) lsn() uint64 {
 	if n := len(src.parts); n > 0 {
 		return src.parts[n-1].lsn
@@ -52,7 +52,7 @@ func (src *source) release() {
 	}
 }
 
-// kept returns the trace if it was assembled as it is now, else nil.
+// kept returns the assembled trace, if nothing was added since, else nil.
 func (src *source) kept() *trace.Trace {
 	if src.open == nil {
 		return nil

@@ -9,9 +9,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// state is everything that answers are made of, in memory: the open traces of the
-// head and the blocks and tombstones of the catalog. It changes both in one step, under
-// the mutex of the catalog, so that every question sees one state.
+// state joins the open traces of the head with the blocks and tombstones of the catalog.
+// It changes both in one step, under the mutex of the catalog, so that every question
+// sees one state.
 type state struct {
 	*base
 	room    *room
@@ -94,8 +94,8 @@ func (s *state) newestLSN(k key) (lsn uint64) {
 	return lsn
 }
 
-// covered tells whether blocks or tombstones make what an entry of the log has of a
-// trace needless.
+// covered tells whether a block has what an entry of the log has of a trace, or a
+// tombstone deletes it.
 func (s *state) covered(k key, lsn uint64) bool {
 	s.catalog.mu.RLock()
 	defer s.catalog.mu.RUnlock()
@@ -109,7 +109,7 @@ func (s *state) rotated(file uint64) {
 	s.appliedFile = file
 }
 
-// oldestNeeded returns the oldest log file that holds something which is in no block.
+// oldestNeeded returns the oldest log file with a segment that no block has.
 func (s *state) oldestNeeded() uint64 {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -168,10 +168,10 @@ func (s *state) idle() bool {
 }
 
 const (
-	// blockTraces bounds the traces of one flush, and so how long readers and
-	// writers wait while it is put in place.
+	// blockTraces bounds the traces of one flush, and so how long readers and writers wait
+	// for install.
 	blockTraces = 16384
-	// blockMemory bounds the memory of the head that one flush writes.
+	// blockMemory bounds the memory of the open traces that one flush writes.
 	blockMemory = 32 << 20
 )
 
@@ -215,8 +215,8 @@ func (s *state) install(b *block.Block, sources []*source) {
 	s.room.give(freed)
 }
 
-// dropBelow takes out of the head what is over its time. The log may outlive a block
-// that retention by bytes has dropped, and bring it back.
+// dropBelow removes traces from the head that lie below the floor. A log file may outlive
+// a block that Expire dropped, and replay its traces.
 func (s *state) dropBelow(floor trace.Time) {
 	var freed int64
 	s.catalog.mu.Lock()
@@ -233,17 +233,17 @@ func (s *state) dropBelow(floor trace.Time) {
 	s.room.give(freed)
 }
 
-// survey tells which entries of a block a merge takes over.
+// survey lists which entries of a block a merge copies.
 type survey struct {
 	*sealed
-	copied, left []int // entries: taken over, left behind
+	copied, left []int // entries that the merge copies, and that it leaves behind
 }
 
 // surveyStep is how many entries are looked at in one go.
 const surveyStep = 4096
 
-// survey decides which entries of a block a merge takes over: those that are neither
-// superseded nor over their time. What dies later is dead in the result, too.
+// survey decides which entries of a block a merge copies: those that are neither
+// superseded nor over their time. takeOver handles those that die later.
 func (s *state) survey(b *sealed) *survey {
 	v := &survey{sealed: b}
 	for from := 0; from < b.Len(); from += surveyStep {

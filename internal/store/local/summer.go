@@ -40,7 +40,7 @@ type summing struct {
 	to      store.Sums
 	whole   trace.Window // whole seconds of the window
 	ends    []trace.Window
-	rolled  map[*sealed]bool // blocks whose rollups were taken
+	rolled  map[*sealed]bool // blocks whose rollups were added
 }
 
 func (s *summer) once(ctx context.Context, account trace.Account, q *store.SumQuery, to store.Sums) error {
@@ -50,7 +50,7 @@ func (s *summer) once(ctx context.Context, account trace.Account, q *store.SumQu
 	c := &summing{summer: s, ctx: ctx, account: account, q: q, snap: s.state.snapshot(account), to: to, rolled: map[*sealed]bool{}}
 	defer c.snap.release()
 	c.split()
-	order := make([]int, len(c.snap.opens)) // so that names that are too many are the same each time
+	order := make([]int, len(c.snap.opens)) // by id: so the same names are told apart each time
 	for i := range order {
 		order[i] = i
 	}
@@ -68,7 +68,7 @@ func (s *summer) once(ctx context.Context, account trace.Account, q *store.SumQu
 	return nil
 }
 
-// split cuts the window into whole seconds and its ends.
+// split splits the window into whole seconds and its ends.
 func (c *summing) split() {
 	w := c.q.Window
 	from, to := w.Start.FloorSecond(), w.End.FloorSecond()
@@ -123,7 +123,7 @@ func (c *summing) block(n int) error {
 
 // roll adds what the rollups of a block count.
 func (c *summing) roll(b *sealed, plus, minus *rollup.File) error {
-	// A block of which nothing lies outside is one sum: whole hours have it ready.
+	// A block that lies in the window is one sum: pages of hours have it ready.
 	from, to := rollup.Second(c.whole.Start), rollup.Second(c.whole.End)
 	if first, last := b.Range.MinFirst, b.Range.MaxUpdated; first >= c.whole.Start && last < c.whole.End {
 		from, to = rollup.Hours(first, last)
@@ -149,8 +149,7 @@ func (c *summing) roll(b *sealed, plus, minus *rollup.File) error {
 	return nil
 }
 
-// unroll gives up a rollup that turned out to be damaged, and what was counted
-// with it.
+// unroll gives up a rollup that turned out to be damaged, and the sums so far.
 func (c *summing) unroll(b *sealed, err error) error {
 	if !corrupt(err) {
 		return err
@@ -159,8 +158,8 @@ func (c *summing) unroll(b *sealed, err error) error {
 	return errStale
 }
 
-// read hands over the settled traces of a block of which something can have been
-// received in a window.
+// read hands over the settled traces of a block that may have been received in a
+// window.
 func (c *summing) read(n int, w trace.Window) error {
 	b := c.snap.blocks[n]
 	var memo block.Memo
@@ -179,8 +178,8 @@ func (c *summing) read(n int, w trace.Window) error {
 	return nil
 }
 
-// open hands over an open trace. What the rollup of a block has of it is taken away:
-// the open trace has it, too.
+// open hands over an open trace. It subtracts the settled part if a rollup has counted
+// it: the open trace includes it.
 func (c *summing) open(i int) error {
 	src := &c.snap.opens[i]
 	if src.reach().received >= max(c.q.Window.Start, c.q.Horizon) {

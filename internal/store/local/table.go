@@ -4,10 +4,9 @@ import (
 	"hash/maphash"
 )
 
-// table finds the newest copy of a settled trace. It costs 8 bytes a slot,
-// about 13 a trace: keys are not kept but compared with the blocks' entries.
-// It is cut into shards so that growing never takes long. The owner's mutex
-// guards it.
+// table finds the newest copy of a settled trace. It takes 8 bytes a slot, about 13 a
+// trace: it has no keys, but compares them with the entries of the blocks. It has
+// shards, so that growing never takes long. The catalog's mutex guards it.
 type table struct {
 	seed   maphash.Seed
 	shards [64]shard
@@ -36,7 +35,7 @@ func (t *table) register(b *sealed) {
 	t.blocks = append(t.blocks, b)
 }
 
-// release frees a block's slot; no entry may refer to it any more.
+// release frees a block's slot; no slot of a shard may refer to it any more.
 func (t *table) release(b *sealed) { t.blocks[b.slot] = nil }
 
 func (t *table) hash(k key) (uint64, *shard) {
@@ -52,7 +51,7 @@ func (t *table) place(slot uint64) place {
 	return place{t.blocks[uint16(slot>>32)], int(uint32(slot)) - 1}
 }
 
-// find is the slot of a key, or the free one where it belongs.
+// find returns the slot of a key, or the free one where it belongs.
 func (s *shard) find(t *table, h uint64, k key) (at int, found bool) {
 	mask := len(s.slots) - 1
 	for at = int(h>>8) & mask; s.slots[at] != 0; at = (at + 1) & mask {
@@ -63,7 +62,7 @@ func (s *shard) find(t *table, h uint64, k key) (at int, found bool) {
 	return at, false
 }
 
-// get is where a trace's newest copy is.
+// get returns the place of a trace's newest copy.
 func (t *table) get(k key) (place, bool) {
 	h, s := t.hash(k)
 	if len(s.slots) == 0 {
@@ -76,7 +75,7 @@ func (t *table) get(k key) (place, bool) {
 	return t.place(s.slots[at]), true
 }
 
-// put sets where a trace's newest copy is, and is where it was.
+// put sets the place of a trace's newest copy, and returns the one before.
 func (t *table) put(k key, p place) (old place, had bool) {
 	h, s := t.hash(k)
 	if (s.used+1)*4 > len(s.slots)*3 {
@@ -110,7 +109,7 @@ func (t *table) grow(s *shard) {
 	}
 }
 
-// remove forgets a trace if its newest copy is where p says.
+// remove forgets a trace if its newest copy is at a place.
 func (t *table) remove(k key, p place) {
 	h, s := t.hash(k)
 	if len(s.slots) == 0 {

@@ -82,7 +82,7 @@ func encodeTombstones(all map[key]tombstone) []byte {
 	return append(b, b...)
 }
 
-// decodeTombstones reads one copy.
+// decodeTombstones decodes one copy.
 func decodeTombstones(b []byte) (map[key]tombstone, error) {
 	const least, fixed = len(tombstonesMagic) + 12, 16 + 3*8 + 2
 	if len(b) < least || string(b[:len(tombstonesMagic)]) != tombstonesMagic {
@@ -116,8 +116,8 @@ func decodeTombstones(b []byte) (map[key]tombstone, error) {
 	return all, nil
 }
 
-// readTombstones reads both copies; damage names those that are lost. must says that
-// there is a file.
+// readTombstones reads both copies; damage names those that are lost. must: the manifest
+// says that there is a file.
 func readTombstones(fsys vfs.FS, name string, must bool) (all map[key]tombstone, damage []error) {
 	b, err := readWhole(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
