@@ -21,7 +21,7 @@ func Accept(o Options) (gone []string, err error) {
 	defer func() { err = errors.Join(err, d.close()) }()
 	m := d.manifest
 	if m == nil {
-		return nil, fmt.Errorf("%s cannot be read: start the server once, which writes it anew", d.sub(manifestName))
+		return nil, fmt.Errorf("%s cannot be read: start the server once, so that it writes the file anew", d.sub(manifestName))
 	}
 	names, err := o.FS.List(d.sub(blockDir))
 	if err != nil {

@@ -63,7 +63,7 @@ func (c *catalog) openBlocks() (next uint64, err error) {
 			c.numbers.leaving[number] = false
 		}
 		if err := c.FS.Remove(name); err != nil {
-			c.Logger.Warn("a file of no block was not removed", "file", name, "error", err)
+			c.Logger.Warn("a file that nothing needs was not removed", "file", name, "error", err)
 		}
 	}
 	for _, number := range files.open {
@@ -84,7 +84,7 @@ func (c *catalog) openBlocks() (next uint64, err error) {
 		c.found(newSealed(b))
 	}
 	if len(c.table.blocks) > 1<<16 {
-		return 0, fmt.Errorf("open blocks: %d of them are too many", len(c.table.blocks))
+		return 0, fmt.Errorf("open blocks: %d blocks are too many", len(c.table.blocks))
 	}
 	return next, nil
 }

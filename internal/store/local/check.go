@@ -142,7 +142,7 @@ func (in *inspection) blocks() {
 		in.damage(d)
 	}
 	for _, name := range files.remove {
-		in.note("%s is not needed any more; the next start removes it", name)
+		in.note("nothing needs %s any more; the next start removes it", name)
 	}
 	for _, number := range files.open {
 		in.report.Files++
@@ -231,7 +231,7 @@ func (in *inspection) log() error {
 	in.report.Files += l.Files()
 	in.report.WALBytes = l.Size()
 	if found.Torn > 0 {
-		in.note("of the last %d bytes of the log nothing says that they were acknowledged; the next start drops them", found.Torn)
+		in.note("the log ends with %d bytes that were not acknowledged; the next start drops them", found.Torn)
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func (v *inventory) saveTombstones() (err error) {
 	}
 	v.state.catalog.tombstones.save(err)
 	if err != nil {
-		return fmt.Errorf("write down deletions: %w", err)
+		return fmt.Errorf("write deletions: %w", err)
 	}
 	v.aside = false
 	return nil
@@ -221,6 +221,6 @@ func (v *inventory) giveUp(number uint64) {
 		return
 	}
 	if err := v.forgetGone(); err != nil {
-		v.Logger.Warn("files of blocks that were given up may be left", "error", err)
+		v.Logger.Warn("files of unfinished blocks may be left", "error", err)
 	}
 }

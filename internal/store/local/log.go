@@ -37,7 +37,7 @@ func openLog(b *base, s *state, next uint64) (*log, error) {
 	var err error
 	l.files, found, err = wal.Open(wal.Options{
 		FS: b.FS, Dir: b.dir.sub(logDir), FileBytes: b.LogFileBytes, NextLSN: next, Known: b.dir.manifest.mark(),
-		Warn: func(err error) { b.Logger.Warn("the log goes on", "error", err) },
+		Warn: func(err error) { b.Logger.Warn("a problem with a log file, which loses nothing", "error", err) },
 	}, l.replay)
 	for _, d := range found.Damage {
 		b.damage.lose(d.Error())
@@ -47,7 +47,7 @@ func openLog(b *base, s *state, next uint64) (*log, error) {
 	}
 	s.dropBelow(trace.Time(s.catalog.floor.Load()))
 	if found.Torn > 0 {
-		b.Logger.Info("dropped the end of the log, of which nothing says that it was acknowledged", "bytes", found.Torn)
+		b.Logger.Info("dropped the end of the log: it was not acknowledged", "bytes", found.Torn)
 	}
 	if err := l.files.Rotate(); err != nil {
 		l.fail(err)

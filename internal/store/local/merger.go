@@ -68,7 +68,7 @@ func (m *merger) mergeAll() {
 		case errors.Is(err, errStopped):
 			return
 		case err != nil:
-			m.Logger.Warn("blocks not merged", "error", err)
+			m.Logger.Warn("blocks were not merged", "error", err)
 			if !corrupt(err) {
 				return
 			}
@@ -242,7 +242,7 @@ func (m *merger) drop(blocks []*sealed) error {
 // over theirs in other blocks are hidden, and go with the next merge.
 func (m *merger) dropOver() {
 	if err := m.inventory.removeDoomed(); err != nil {
-		m.Logger.Warn("blocks not removed", "error", err)
+		m.Logger.Warn("files of dropped blocks were not removed", "error", err)
 	}
 	over := m.state.over()
 	if len(over) == 0 {
@@ -250,7 +250,7 @@ func (m *merger) dropOver() {
 	}
 	m.Logger.Info("dropping blocks that are over their time", "blocks", len(over))
 	if err := m.drop(over); err != nil {
-		m.Logger.Warn("blocks not removed", "error", err)
+		m.Logger.Warn("files of dropped blocks were not removed", "error", err)
 	}
 }
 
@@ -268,7 +268,7 @@ func (m *merger) purge() {
 	// time may cut the log.
 	defer m.still()()
 	if err := m.inventory.trimLog(); err != nil {
-		m.Logger.Warn("log not cut", "error", err)
+		m.Logger.Warn("log files that nothing needs were not deleted", "error", err)
 		return
 	}
 	needless := maps.Clone(due)
@@ -286,7 +286,7 @@ func (m *merger) purge() {
 		m.state.catalog.tombstones.forget(needless)
 	}
 	if err := m.inventory.saveTombstones(); err != nil {
-		m.Logger.Warn("deletions not saved", "error", err)
+		m.Logger.Warn("the list of deletions was not written", "error", err)
 	}
 }
 
@@ -307,7 +307,7 @@ func (m *merger) rewrite(b *sealed) bool {
 		return false
 	}
 	if err := m.merge([]*sealed{b}); err != nil {
-		m.Logger.Warn("block with deleted traces not rewritten", "file", b.File(), "error", err)
+		m.Logger.Warn("a block with deleted traces was not rewritten", "file", b.File(), "error", err)
 		return false
 	}
 	return true

@@ -138,7 +138,7 @@ func (r *rollups) open(b *sealed) (*rollup.File, error) {
 func (r *rollups) giveUp(b *sealed, err error) error {
 	b.rolled.unusable = true
 	if errors.Is(err, rollup.ErrRules) {
-		r.Logger.Info("a rollup that other rules made is not used: graphs read traces instead", "file", b.RollupFile())
+		r.Logger.Info("a rollup of other rules is not used: graphs read traces instead", "file", b.RollupFile())
 	} else {
 		r.damage.note(err)
 	}

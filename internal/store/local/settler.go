@@ -96,7 +96,7 @@ func (s *settler) tidyLog() {
 
 func (s *settler) trimLog() {
 	if err := s.inventory.trimLog(); err != nil {
-		s.Logger.Warn("log not cut", "error", err)
+		s.Logger.Warn("log files that nothing needs were not deleted", "error", err)
 	}
 }
 

@@ -58,7 +58,7 @@ func (b *builder) name(s string) uint32 {
 	return n
 }
 
-// set is the number of a set of names.
+// set returns the number of a set of names.
 func (b *builder) set(names []string) uint32 {
 	b.numbers = b.numbers[:0]
 	for _, s := range names {
@@ -68,7 +68,7 @@ func (b *builder) set(names []string) uint32 {
 	return b.setNumber(slices.Compact(b.numbers))
 }
 
-// slowSet is the number of the set of services, and how slow each member was.
+// slowSet returns the number of a set of services, and how slow each member was.
 func (b *builder) slowSet(names []string, slow []uint8) (uint32, []uint8) {
 	b.pairs = b.pairs[:0]
 	for i, s := range names {
@@ -91,7 +91,7 @@ func (b *builder) slowSet(names []string, slow []uint8) (uint32, []uint8) {
 	return b.setNumber(b.numbers), b.codes
 }
 
-// setNumber is the number of a set of ascending numbers.
+// setNumber returns the number of a set of ascending numbers.
 func (b *builder) setNumber(numbers []uint32) uint32 {
 	b.scratch = b.scratch[:0]
 	for _, n := range numbers {

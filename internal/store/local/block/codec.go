@@ -9,7 +9,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 )
 
-// maxChunk bounds what a damaged length can make us allocate.
+// maxChunk bounds the memory that a damaged length can claim.
 const maxChunk = 1 << 30
 
 // window is how far back a match may reach; more than a chunk gains nothing.
@@ -23,8 +23,8 @@ type Codec struct {
 	packed   sync.Pool    // of *[]byte: row groups as they are on disk
 }
 
-// writer takes a writer of the table of entities, which is as large as a row
-// group; free gives it back.
+// writer takes a writer of the table of entities, which is as large as a row group, from
+// a pool; free gives it back.
 func (c *Codec) writer(l Level) *columnar.Writer {
 	if w, ok := c.writers[l].Get().(*columnar.Writer); ok {
 		return w
@@ -37,7 +37,7 @@ func (c *Codec) free(l Level, w *columnar.Writer) {
 	c.writers[l].Put(w)
 }
 
-// NewCodec is the codec; there is one, as its encoders are large.
+// NewCodec makes a codec. One is enough for a process: its encoders are large.
 func NewCodec() (*Codec, error) { return theCodec() }
 
 var theCodec = sync.OnceValues(newCodec)

@@ -10,9 +10,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// row is a row of the table entities: what was received as one segment
-// document or one span (docs/format/store.md). Its fields are the columns, in
-// this order.
+// row is a row of the table entities: one segment document or one span, as received
+// (docs/format/store.md). Its fields are the columns, in this order.
 type row struct {
 	Account      string   `parquet:"account,dict"`
 	TraceID      [16]byte `parquet:"trace_id,dict"`
@@ -84,7 +83,7 @@ const (
 	columns
 )
 
-// entities is the table of entities; what has bounds is what others look for.
+// entities is the table of entities. The columns that other programs search have bounds.
 var entities = columnar.TableOf[row]("account", "trace_id", "source", "service", "name", "kind", "origin", "start", "duration", "received", "http_method", "http_status")
 
 // pair is an attribute of a span or an annotation of a document.
@@ -93,15 +92,15 @@ type pair struct {
 	Value string `parquet:"value,dict"`
 }
 
-// entity says where in a trace an id is: which row, and 0 for the row's own or
-// the number of an embedded subsegment.
+// entity locates an id in a trace: its row, and 0 for the row itself or the number of an
+// embedded subsegment.
 type entity struct {
 	id     uint64
 	row    int
 	number int
 }
 
-// rowMaker takes the records of traces apart and adds them to a table as rows.
+// rowMaker splits the records of traces into columns and adds them to a table as rows.
 type rowMaker struct {
 	to       *columnar.Writer
 	row      row
@@ -111,7 +110,7 @@ type rowMaker struct {
 	parents  []parent
 	kinds    []byte
 	scopes   map[*trace.OTLPScope]*scopeColumns
-	alike    map[uint64]*scopeColumns // by hash of what is in it
+	alike    map[uint64]*scopeColumns // by hash of the content
 }
 
 // parent is the id of a row's parent, if it has one.
@@ -120,8 +119,8 @@ type parent struct {
 	has bool
 }
 
-// scopeColumns are the columns that all spans of a scope have, and once they were
-// added their numbers in the dictionaries.
+// scopeColumns are the columns that all spans of a scope share, and, once they were
+// added, their numbers in the dictionaries.
 type scopeColumns struct {
 	of                         *trace.OTLPScope
 	encoded                    []byte
@@ -130,7 +129,7 @@ type scopeColumns struct {
 	scopeNumber, serviceNumber uint32
 }
 
-// forget says that a row group ended.
+// forget starts a new row group.
 func (m *rowMaker) forget() {
 	clear(m.scopes)
 	clear(m.alike)
@@ -156,9 +155,8 @@ func (m *rowMaker) add(account trace.Account, id trace.ID, records []Record) {
 	m.link()
 }
 
-// take takes one record apart into the row, or keeps it raw when it is not what
-// its source should be. The row is valid until the next one. What comes of the scope, if
-// there is one, is not in the row.
+// take splits one record into the row, or keeps it raw if it does not have the form of
+// its source. The row is valid until the next one, and has no columns of the scope.
 func (m *rowMaker) take(account trace.Account, id trace.ID, r *Record) *scopeColumns {
 	var of *scopeColumns
 	if r.Scope != nil {
@@ -191,8 +189,8 @@ func (m *rowMaker) common(account trace.Account, id trace.ID, r *Record) {
 	m.row = row{Account: string(account), TraceID: id, Source: int32(r.Source), Part: int32(r.Part), Received: int64(r.ReceivedAt)}
 }
 
-// put adds a row to all columns but those of its parent. There is a kind for each
-// piece of its rest.
+// put adds a row to all columns but those of its parent. kinds has one kind for each
+// piece of the rest.
 func (m *rowMaker) put(r *row, kinds []byte, of *scopeColumns) {
 	w := m.to
 	text := func(column int, s string) {
@@ -268,7 +266,7 @@ func (m *rowMaker) put(r *row, kinds []byte, of *scopeColumns) {
 	text(columnRaw, stringOf(r.Raw))
 }
 
-// putParent adds what put leaves out.
+// putParent adds the columns of the parent.
 func (m *rowMaker) putParent(distance, entity int, id []byte) {
 	m.to.Column(columnParent).Int(int64(distance))
 	m.to.Column(columnParentEntity).Int(int64(entity))
@@ -279,11 +277,10 @@ func (m *rowMaker) putParent(distance, entity int, id []byte) {
 	}
 }
 
-// fewEntities is up to how many are looked through one by one.
+// fewEntities bounds a linear search.
 const fewEntities = 24
 
-// link adds where the parents of a trace's rows are, or their ids if they are
-// not in it.
+// link adds the place of each row's parent, or its id if the trace does not have it.
 func (m *rowMaker) link() {
 	find := func(id uint64) (entity, bool) {
 		for i := range m.entities {
@@ -318,8 +315,8 @@ func (m *rowMaker) link() {
 	}
 }
 
-// scope is what spans of a scope have in common, made once for a row group. Each
-// request has scopes of its own, most of which are alike.
+// scope returns the columns of a scope, made once for a row group. Each request has
+// scopes of its own; most of them are alike.
 func (m *rowMaker) scope(s *trace.OTLPScope) *scopeColumns {
 	c, ok := m.scopes[s]
 	if ok {
@@ -343,7 +340,7 @@ func alike(a, b *trace.OTLPScope) bool {
 	return bytes.Equal(a.Resource, b.Resource) && bytes.Equal(a.Scope, b.Scope) && a.ResourceSchema == b.ResourceSchema && a.ScopeSchema == b.ScopeSchema
 }
 
-// scopeOf reads what appendScope wrote.
+// scopeOf decodes the bytes of appendScope.
 func scopeOf(b []byte) (*trace.OTLPScope, error) {
 	d := &Decoder{buf: b, end: len(b)}
 	s := &trace.OTLPScope{Resource: bytes.Clone(d.Blob()), Scope: bytes.Clone(d.Blob()), ResourceSchema: string(d.Blob()), ScopeSchema: string(d.Blob())}
@@ -357,8 +354,8 @@ func lengths(list [][]byte) (n int) {
 	return n
 }
 
-// recordsOf puts the records of one trace together. They share nothing with
-// the rows, so that keeping one does not keep its row group.
+// recordsOf makes the records of one trace. They share no memory with the rows, so that
+// keeping a record does not keep its row group.
 func recordsOf(rows []row, id trace.ID) ([]Record, error) {
 	var j joiner
 	size := 0

@@ -10,16 +10,15 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Facts of a trace let a question pass over it that asks for a value it does not
-// have or for a service that was not slow: a token, which is a checksum, for each
-// value of an annotation and more (postings.go), and how slow each service was at
-// most. Both may only be wrong in that a trace is read in vain.
+// With the facts of a trace a question skips it if it has no such value or no such slow
+// service: a token, which is a checksum, for each value of an annotation and more
+// (postings.go), and the longest time of each service. Both may give false positives,
+// never false negatives.
 
-// maxTokens is how many tokens of a trace are kept; one with more is read for each
-// question.
+// maxTokens bounds the tokens of a trace; each question reads a trace with more.
 const maxTokens = 1 << 20
 
-// What a token is of, as the byte behind the first 0 of what is summed. Values of
+// The kind of a token, as the byte behind the first 0 of the summed bytes. Values of
 // annotations have their kinds, 1 to 3, behind the key.
 const (
 	ofKey      = 0 // behind the key: the trace has the annotation
@@ -34,26 +33,26 @@ const (
 type Tokens struct {
 	List    []uint32
 	scratch []byte
-	// seen is a table of tokens, each with the round it is of above it.
+	// seen is a table of tokens, each with its round in the upper bits.
 	seen  []uint64
 	round uint64
 }
 
-// Reset begins with the next trace.
+// Reset begins the next trace.
 func (t *Tokens) Reset() {
 	t.List = t.List[:0]
 	t.round++
 }
 
-// Add adds tokens that another Tokens has listed.
+// Add adds the tokens of another list.
 func (t *Tokens) Add(list []uint32) {
 	for _, token := range list {
 		t.add(token)
 	}
 }
 
-// Annotation adds the token of a value of an annotation, and says which and
-// whether it is new.
+// Annotation adds the token of a value of an annotation, and returns it and whether it
+// is new.
 func (t *Tokens) Annotation(key string, v trace.Value) (token uint32, isNew bool) {
 	n := len(t.List)
 	token = t.add(t.annotation(key, v))
@@ -75,15 +74,15 @@ func (t *Tokens) annotation(key string, v trace.Value) uint32 {
 	return t.sum(b)
 }
 
-// Key says that the trace has an annotation. Its token is the number of the key in
-// other tables, too.
+// Key adds the token of a key: the trace has the annotation. The token is the number of
+// the key in other tables, too.
 func (t *Tokens) Key(key string) uint32 { return t.add(t.key(key)) }
 
 func (t *Tokens) key(key string) uint32 {
 	return t.sum(append(append(t.scratch[:0], key...), 0, ofKey))
 }
 
-// AnyValue says that it has values of an annotation whose tokens are not kept.
+// AnyValue adds that the trace has values of an annotation without tokens.
 func (t *Tokens) AnyValue(key string) { t.add(t.anyValue(key)) }
 
 func (t *Tokens) anyValue(key string) uint32 {
@@ -101,8 +100,7 @@ func (t *Tokens) user(user string) uint32 {
 
 func (t *Tokens) anyUser() uint32 { return t.sum(append(t.scratch[:0], ofAnyUser)) }
 
-// Failed says that an entity of a service had an outcome, which may be one of
-// several.
+// Failed adds an outcome of an entity of a service; there may be several.
 func (t *Tokens) Failed(service string, o trace.Outcome) { t.add(t.failed(service, o)) }
 
 func (t *Tokens) failed(service string, o trace.Outcome) uint32 {
@@ -140,14 +138,13 @@ func (t *Tokens) grow() {
 	list := t.List
 	t.seen = make([]uint64, max(256, 2*len(t.seen)))
 	t.List = t.List[:0]
-	t.round = 1 // of the memory that is all 0
+	t.round = 1 // new memory is all 0
 	for _, token := range list {
 		t.add(token)
 	}
 }
 
-// Kept are the tokens of the trace, in place of too many those that make it be
-// read for each question.
+// Kept returns the tokens of the trace; if there are too many, those of Whatever.
 func (t *Tokens) Kept() []uint32 {
 	if len(t.List) <= maxTokens {
 		return t.List
@@ -155,11 +152,11 @@ func (t *Tokens) Kept() []uint32 {
 	return t.Whatever()
 }
 
-// Whatever are tokens of a trace that is read for each question.
+// Whatever returns tokens with which each question reads the trace.
 func (t *Tokens) Whatever() []uint32 { return []uint32{t.anyKey(), t.anyUser(), t.anyFailed()} }
 
-// Slow makes a time small: eight steps for each doubling from 1 us on, 0 for none.
-// It never decreases.
+// Slow encodes a time in a byte: eight steps for each doubling from 1 us on, 0 for none.
+// A longer time never has a smaller code.
 func Slow(d time.Duration) uint8 {
 	us := uint64(max(d, 0)) / 1000
 	if us == 0 {
@@ -170,5 +167,5 @@ func Slow(d time.Duration) uint8 {
 	return uint8(min(254, uint64(octave)<<3+step+1))
 }
 
-// unknownSlow is of a service of which it is not known.
+// unknownSlow is the code of an unknown time.
 const unknownSlow = 255

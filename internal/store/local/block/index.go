@@ -10,7 +10,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Flags are what an index knows of a trace besides numbers.
+// Flags are the yes-or-no facts of a trace.
 type Flags uint8
 
 // The flags of a trace.
@@ -19,25 +19,25 @@ const (
 	Error
 	Throttle
 	InProgress
-	// Backward: an entity ends before the trace starts, so that Start bounds
-	// no end.
+	// Backward: an entity ends before the trace starts, so that Start is no bound of
+	// its ends.
 	Backward
-	// many is of blocks of version 4: the trace has tokens that were not kept.
+	// many, in blocks of version 4: the trace has tokens that were not kept.
 	_
 	// Named: Services are the names that nodes have today. An older program named
-	// callees otherwise: where this is missing, Services exclude nothing.
+	// callees otherwise: without this flag Services exclude nothing.
 	Named
 )
 
-// Unknown is the response time or duration of a trace that has none.
+// Unknown stands for a response time or duration that a trace does not have.
 const Unknown = time.Duration(math.MinInt64)
 
-// Info is what a block's index says of a trace: enough to order it and to tell
-// that a query does not want it, without reading the trace.
+// Info describes a trace in the index of a block: its order, and the facts that tell
+// that no filter selects it, without reading the trace.
 type Info struct {
 	Account  trace.Account
 	ID       trace.ID
-	LSN      uint64 // of the last entry of the log that the copy holds
+	LSN      uint64 // of the last entry of the log that the copy has
 	Start    trace.Time
 	End      trace.Time // 0: nothing completed
 	Updated  trace.Time
@@ -49,10 +49,10 @@ type Info struct {
 	Services []string // names of all nodes
 	Keys     []string // of annotations
 	Slow     []uint8  // of each of Services; nil: not known
-	Tokens   []uint32 // what Tokens.Kept says; not read again, postings have them
+	Tokens   []uint32 // of Tokens.Kept; the postings have them, the index does not
 }
 
-// Entry is an Info in memory, made small: names are numbers of the block's tables.
+// Entry is the short form of an Info in memory: names are numbers of the block's tables.
 type Entry struct {
 	ID                 trace.ID
 	Start, End         trace.Time
@@ -66,13 +66,13 @@ type Entry struct {
 	Flags              Flags
 }
 
-// chunkRef says where a row group of the table of entities is, or its footer.
+// chunkRef locates a row group of the table of entities, or its footer.
 type chunkRef struct {
 	offset                      int64
 	stored, rows, sum, received uint32 // received: about how many bytes its rows were
 }
 
-// index is everything of a block that is not chunks.
+// index is a block without its row groups.
 type index struct {
 	accounts []trace.Account
 	names    []string
@@ -91,7 +91,7 @@ type index struct {
 	legacy   bool // of version 4: there are no postings
 }
 
-// slowest says of each entry how slow each member of its set of services was.
+// slowest has the longest time of each member of the set of services of each entry.
 type slowest struct {
 	bytes []byte
 	ends  []uint32
@@ -110,8 +110,8 @@ func (s *slowest) add(codes []uint8) {
 	s.ends = append(s.ends, uint32(len(s.bytes)))
 }
 
-// sets are sets of numbers of names, one behind the other, each ascending. There
-// are about as many as traces.
+// sets are sets of numbers of names, one after the other, each ascending. There are
+// about as many as traces.
 type sets struct{ numbers, ends []uint32 }
 
 func (s *sets) len() int { return len(s.ends) }
@@ -129,7 +129,7 @@ func (s *sets) add(numbers []uint32) {
 	s.ends = append(s.ends, uint32(len(s.numbers)))
 }
 
-// info is the long form of an entry.
+// info returns the long form of an entry.
 func (x *index) info(i int) Info {
 	e := &x.entries[i]
 	return Info{
@@ -148,11 +148,11 @@ func (x *index) strings(set uint32) []string {
 	return out
 }
 
-// encodedBytes is about what an entry without its facts takes when it is encoded.
+// encodedBytes is about the length of an encoded entry without its facts.
 const encodedBytes = 45
 
-// encode writes the index (docs/format/store.md): tables, then entries, each
-// number as the difference from the entry before where that makes it small.
+// encode writes the index (docs/format/store.md): tables, then entries. Numbers that
+// grow slowly are differences from the entry before.
 func (x *index) encode(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(x.accounts)))
 	for _, a := range x.accounts {
@@ -220,9 +220,9 @@ func appendText(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// decodeIndex reads what encode wrote and checks every number that something
-// is looked up with. An index of version 4 has tokens in place of postings: there
-// are none of attributes, so that they are left out.
+// decodeIndex decodes the bytes of encode and checks every number that is used as an
+// index. An index of version 4 has tokens in the place of postings; it leaves them out,
+// as they have none of attributes.
 func decodeIndex(b []byte, version uint32) (*index, error) {
 	d := &Decoder{buf: b, end: len(b)}
 	x := &index{legacy: version == oldVersion}
@@ -283,7 +283,7 @@ func decodeIndex(b []byte, version uint32) (*index, error) {
 	if !x.legacy {
 		d.buckets(x)
 	}
-	// What is kept for long is as small as it can be.
+	// The index stays in memory for long: no spare capacity.
 	x.slow.bytes, x.sets = slices.Clone(x.slow.bytes), sets{slices.Clone(x.sets.numbers), slices.Clone(x.sets.ends)}
 	if d.err == nil && d.at != d.end {
 		d.fail(fmt.Errorf("%d bytes behind the last entry", d.end-d.at))
@@ -291,8 +291,8 @@ func decodeIndex(b []byte, version uint32) (*index, error) {
 	return x, d.err
 }
 
-// accounts reads the accounts, no two of which are the same: a selector looks for
-// the first one.
+// accounts decodes the accounts and refuses one that is there twice: a selector uses the
+// first one.
 func (d *Decoder) accounts(x *index) {
 	seen := map[trace.Account]struct{}{}
 	for i := range d.count(1) {
@@ -308,7 +308,8 @@ func (d *Decoder) accounts(x *index) {
 	}
 }
 
-// set reads a set of names' numbers, in ascending order: a selector searches it.
+// set decodes a set of names' numbers and refuses one that does not ascend: a selector
+// searches it.
 func (d *Decoder) set(x *index) {
 	last := -1
 	for range d.count(1) {
@@ -322,7 +323,7 @@ func (d *Decoder) set(x *index) {
 	x.sets.ends = append(x.sets.ends, uint32(len(x.sets.numbers)))
 }
 
-// buckets reads where the postings are.
+// buckets decodes the places of the postings.
 func (d *Decoder) buckets(x *index) {
 	if b := d.Bytes(5); b != nil {
 		x.choice, x.shift = Choice(binary.LittleEndian.Uint32(b)), int(b[4])
@@ -356,7 +357,7 @@ func (d *Decoder) chunkRef() chunkRef {
 	return c
 }
 
-// count reads how many things follow, each of at least so many bytes.
+// count decodes a number of items, each of at least so many bytes.
 func (d *Decoder) count(least int) int {
 	n := d.Uvarint()
 	if n > uint64((d.end-d.at)/least) {
@@ -366,7 +367,7 @@ func (d *Decoder) count(least int) int {
 	return int(n)
 }
 
-// below reads a number that must be below a limit.
+// below decodes a number that must be below a limit.
 func (d *Decoder) below(limit int) uint32 {
 	n := d.Uvarint()
 	if n >= uint64(limit) {

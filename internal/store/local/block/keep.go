@@ -2,15 +2,14 @@ package block
 
 import "github.com/fluoro-io/fluoro/internal/lru"
 
-// Keeper keeps pages that were decompressed, for more reading of what they hold:
-// a *Memo or a *Cache.
+// Keeper keeps decompressed pages for further reads: a *Memo or a *Cache.
 type Keeper interface {
-	// pages are pages that have some rows of a row group, kept or read.
+	// pages returns the pages of some rows of a row group, kept or newly read.
 	pages(b *Block, chunk uint32, from, n int, all bool) (*pages, error)
 }
 
-// Memo keeps the pages that were read last, for a caller that reads entries in
-// their order. The zero value is ready; it is for one goroutine.
+// Memo keeps the last pages, for a caller that reads entries in their order. The zero
+// value is ready. It is for one goroutine.
 type Memo struct {
 	block *Block
 	chunk uint32
@@ -22,7 +21,7 @@ func (m *Memo) pages(b *Block, chunk uint32, from, n int, all bool) (*pages, err
 	if again && m.last.has(from, n, all) {
 		return m.last, nil
 	}
-	if again { // its dictionaries are not read a third time
+	if again { // read all: its dictionaries are not read a third time
 		from, n = 0, b.Rows(int(chunk))
 	}
 	p, err := b.pages(chunk, from, n, all)
@@ -33,8 +32,8 @@ func (m *Memo) pages(b *Block, chunk uint32, from, n int, all bool) (*pages, err
 	return p, nil
 }
 
-// Cache keeps pages that were used lately, bounded by their memory, for all
-// blocks of a directory.
+// Cache keeps the pages of all blocks of a directory that were used last, up to a bound
+// of memory. It is for many goroutines.
 type Cache struct{ groups *lru.Cache[cacheKey, *pages] }
 
 // cacheKey names a row group: the number of a block is never used again.
@@ -43,13 +42,13 @@ type cacheKey struct {
 	chunk uint32
 }
 
-// NewCache makes a cache of so many bytes.
+// NewCache makes a cache that is bounded in bytes.
 func NewCache(limit int64) *Cache {
 	return &Cache{lru.New[cacheKey, *pages](limit, limit/4)}
 }
 
-// pages are kept in place of others of the row group: what is read in the order of
-// time needs one after the other.
+// pages replaces kept pages of the row group by new ones: a reader in the order of time
+// needs one after the other.
 func (c *Cache) pages(b *Block, chunk uint32, from, n int, all bool) (*pages, error) {
 	k := cacheKey{b.number, chunk}
 	if p := c.groups.Get(k); p != nil && p.has(from, n, all) {

@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// An index has the names of services and of annotations' keys once. Senders can make
-// as many as they like, so it has a limited number of them; the others share some
-// names by a checksum. A question for one of those looks at the traces of all names
-// that share one, and reads those in vain that have another.
+// An index has each name of a service and each key of an annotation once. Senders can
+// make any number of them, so the index bounds it: further names share some buckets by a
+// checksum. A question for a name in a bucket reads the traces of all names in the
+// bucket: it may read false positives, and misses nothing.
 const (
 	maxNames     = 4096
 	maxNameBytes = 512 << 10
-	// buckets is how many names the others share.
+	// buckets is how many buckets the further names share.
 	buckets = 4096
-	// bucketMark begins a name that others share. A name that a sender made so is one
-	// of those who share it.
+	// bucketMark begins the name of a bucket. A sender's name that begins so goes into a
+	// bucket.
 	bucketMark = "\x00other\x00"
-	// othersName is what the table of traces shows in its place.
+	// othersName stands for a bucket in the table of traces.
 	othersName = "other services"
 )
 
-// bucketOf is the name that a name shares.
+// bucketOf returns the bucket of a name.
 func bucketOf(name string) string {
 	if isBucket(name) {
 		return name
@@ -34,8 +34,8 @@ func isBucket(name string) bool {
 	return len(name) == len(bucketMark)+3 && strings.HasPrefix(name, bucketMark)
 }
 
-// numbersOf are the numbers that a name has in sets: its own, that of those who share
-// one, or both; nil if no set has it.
+// numbersOf returns the numbers that a name has in sets: its own, that of its bucket, or
+// both; nil if no set has it.
 func (x *index) numbersOf(name string) (numbers []uint32) {
 	for _, n := range []string{name, bucketOf(name)} {
 		for i := range x.names {

@@ -11,33 +11,31 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// Postings say which entries of a block have a token. They lie in the block's file
-// in buckets of about bucketBytes, which the upper bits of a token choose, and are
-// read when a question needs them: memory only has where each bucket is.
+// Postings list the entries of a block that have a token. They are in the block's file,
+// in buckets of about bucketBytes by the upper bits of the token. A question reads the
+// buckets that it needs; memory only has the place of each bucket.
 
 const (
 	bucketBytes = 4096
-	// partitions is in how many steps postings are merged, which bounds what is in
-	// memory at a time.
+	// partitions is in how many steps postings are merged, which bounds the memory.
 	partitions = 64
 	maxBuckets = 1 << 20
 )
 
-// Choice is which attributes have tokens: a number for all those that were chosen
-// alike.
+// Choice numbers a choice of the attributes that have tokens.
 type Choice uint32
 
-// The choices that have a meaning here.
+// The choices with a meaning.
 const (
 	AllAttributes Choice = 0
-	// manyChoices is of a merged block whose traces were chosen differently.
+	// manyChoices: a merged block has traces with different choices.
 	manyChoices Choice = 1<<32 - 1
 )
 
-// covers says whether tokens of one choice are those of another one, too.
+// covers tells whether the tokens of one choice include those of another.
 func (c Choice) covers(o Choice) bool { return c == AllAttributes || c == o && c != manyChoices }
 
-// and is the choice of what was written with either.
+// and returns the choice of a block with traces of both.
 func (c Choice) and(o Choice) Choice {
 	switch {
 	case c.covers(o):
@@ -48,15 +46,16 @@ func (c Choice) and(o Choice) Choice {
 	return manyChoices
 }
 
-// bucketRef is where a bucket ends, from where the first begins, and its checksum.
+// bucketRef has the end of a bucket, counted from the begin of the first, and its
+// checksum.
 type bucketRef struct{ end, sum uint32 }
 
-// pairs is a token and an entry that has it each, the token above.
+// pairs are tokens, each with an entry that has it; the token is in the upper bits.
 type pairs []uint64
 
 func pairOf(token uint32, entry int) uint64 { return uint64(token)<<32 | uint64(uint32(entry)) }
 
-// sort sorts digit by digit, and passes over digits that all have in common.
+// sort sorts digit by digit, and skips digits that all pairs share.
 func (p pairs) sort(space pairs) (sorted, other pairs) {
 	if len(p) < 512 {
 		slices.Sort(p)
@@ -90,7 +89,7 @@ func (p pairs) sort(space pairs) (sorted, other pairs) {
 	return p, space
 }
 
-// mapping says which entries of a block that is merged became which.
+// mapping maps the entries of a merged block to those of the result.
 type mapping struct {
 	of *Block
 	to []uint32 // gone: none
@@ -98,7 +97,7 @@ type mapping struct {
 
 const gone = ^uint32(0)
 
-// become says that the entry that is added next is that of another block.
+// become maps an entry of another block to the next entry.
 func (w *Writer) become(b *Block, i int) {
 	if b.index.legacy {
 		var t Tokens
@@ -118,14 +117,14 @@ func (w *Writer) become(b *Block, i int) {
 			at = n
 			w.index.choice = w.index.choice.and(b.index.choice)
 		}
-		// Entries of one block often come one after the other.
+		// Entries of one block often follow each other.
 		w.merged[at], w.merged[len(w.merged)-1] = w.merged[len(w.merged)-1], w.merged[at]
 	}
 	w.merged[len(w.merged)-1].to[i] = uint32(len(w.index.entries))
 }
 
-// writePostings writes the postings of all entries. Damage of a block that is
-// merged is a *vfs.CorruptError.
+// writePostings writes the postings of all entries. Damage of a merged block is a
+// *vfs.CorruptError.
 func (w *Writer) writePostings() error {
 	total := len(w.pairs)
 	shift := 32
@@ -207,10 +206,10 @@ func (w *Writer) gather(list pairs, step, steps int) (pairs, error) {
 	return list, nil
 }
 
-// appendBucket encodes the pairs of a bucket, sorted: of each token the difference
-// from the one before × 2, and 1 if one entry has it; else the number of entries,
-// and the entries, each as the difference from the one before. In place of the
-// number there is 0 for all entries, and 1 for a bit for each, which is smaller if
+// appendBucket encodes the sorted pairs of a bucket: for each token twice the difference
+// from the token before, plus 1 if one entry has it; else the number of entries follows,
+// and the entries, each as the difference from the one before. In the place of the
+// number, 0 stands for all entries, and 1 for a bit for each entry, which is shorter if
 // many have the token. count grows by the number of pairs.
 func appendBucket(b []byte, base uint64, list pairs, entries int, count *uint64) []byte {
 	last := base
@@ -254,7 +253,7 @@ func appendBucket(b []byte, base uint64, list pairs, entries int, count *uint64)
 	return b
 }
 
-// Numbers of entries that mean something else.
+// Numbers of entries with a special meaning.
 const (
 	everyEntry = 0
 	bitEach    = 1
@@ -282,7 +281,7 @@ func (b *Block) eachPosting(bucket int, yield func(token uint32, entries []uint3
 	return nil
 }
 
-// decodeBucket reads what appendBucket wrote.
+// decodeBucket decodes the bytes of appendBucket.
 func decodeBucket(p []byte, base uint64, all int, yield func(token uint32, entries []uint32) bool) error {
 	d := &Decoder{buf: p, end: len(p)}
 	token := base
@@ -333,7 +332,7 @@ func decodeBucket(p []byte, base uint64, all int, yield func(token uint32, entri
 	return nil
 }
 
-// having is the entries that have one of some tokens, ascending. Damage is a
+// having returns the entries that have one of some tokens, ascending. Damage is a
 // *vfs.CorruptError.
 func (b *Block) having(tokens ...uint32) (entries []uint32, err error) {
 	for _, want := range tokens {

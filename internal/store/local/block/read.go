@@ -1,6 +1,6 @@
-// Package block keeps settled traces: immutable files of compressed chunks of
-// what was received, grouped by trace, with an index that fits in memory and
-// that says where each trace is and which queries can want it.
+// Package block stores settled traces in immutable files: compressed row groups of the
+// received documents and spans, grouped by trace, with an index that fits in memory. The
+// index has the place of each trace and the facts by which questions skip it.
 package block
 
 import (
@@ -23,8 +23,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// Block is an open block. Its methods may be called by many goroutines; it is
-// immutable, but for its reference count.
+// Block is an open block. Its methods may be called by many goroutines. It is immutable,
+// except for its reference count.
 type Block struct {
 	number uint64
 	dir    string
@@ -41,7 +41,7 @@ type Block struct {
 	stripes      []receipts
 	rollup       vfs.File
 	rollupSize   int64
-	// HighestLSN is the highest of all entries.
+	// HighestLSN is the highest LSN of all entries.
 	HighestLSN uint64
 	// Range bounds the entries' times.
 	Range Range
@@ -52,7 +52,7 @@ type Block struct {
 	updatedList []uint32
 }
 
-// Range is the least and greatest of several times over all entries of a block.
+// Range has the least and the greatest of the times of all entries of a block.
 type Range struct {
 	MinStart, MaxStart     trace.Time
 	MinEnd, MaxEnd         trace.Time
@@ -62,10 +62,10 @@ type Range struct {
 	Backward bool
 }
 
-// Name is the file name of a block.
+// Name returns the file name of a block.
 func Name(number uint64) string { return fmt.Sprintf("%016x%s", number, suffix) }
 
-// Number is the number in the file name of a block.
+// Number returns the number in the file name of a block.
 func Number(name string) (uint64, bool) {
 	hex, ok := strings.CutSuffix(name, suffix)
 	if !ok || len(hex) != 16 {
@@ -75,18 +75,18 @@ func Number(name string) (uint64, bool) {
 	return n, err == nil
 }
 
-// Begins says whether a block's file can begin with some bytes.
+// Begins tells whether a block's file can begin with some bytes.
 func Begins(b []byte) bool { return strings.HasPrefix(string(b[:min(len(magic), len(b))]), magic) }
 
-// IsTemp says whether a file name is of a block that was never finished.
+// IsTemp tells whether a file name belongs to an unfinished block.
 func IsTemp(name string) bool {
 	base, ok := strings.CutSuffix(name, tempSuffix)
 	_, table := Table(base)
 	return ok && (table || strings.HasSuffix(base, suffix))
 }
 
-// Table is the number in the file name of one of a block's other files. Without
-// the block of that number the file does not count.
+// Table returns the number in the name of a table or rollup. Without the block of that
+// number the file does not count.
 func Table(name string) (uint64, bool) {
 	for _, s := range []string{entitiesSuffix, tracesSuffix, rollupSuffix} {
 		if hex, ok := strings.CutSuffix(name, s); ok {
@@ -96,7 +96,7 @@ func Table(name string) (uint64, bool) {
 	return 0, false
 }
 
-// NumberOf is the number in the name of any of a block's files, unfinished ones
+// NumberOf returns the number in the name of any file of a block, unfinished ones
 // included.
 func NumberOf(name string) (uint64, bool) {
 	name = strings.TrimSuffix(name, tempSuffix)
@@ -110,9 +110,8 @@ func pathOf(dir string, number uint64, suffix string) string {
 	return filepath.Join(dir, fmt.Sprintf("%016x%s", number, suffix))
 }
 
-// Open opens a block and reads its index. Damage, which a file that cannot be read
-// or is of another version counts as, is a *vfs.CorruptError. The caller holds the
-// first reference.
+// Open opens a block and reads its index. Damage is a *vfs.CorruptError, also for a file
+// that cannot be read or has another version. The caller holds the first reference.
 func Open(fsys vfs.FS, dir string, number uint64, codec *Codec) (*Block, error) {
 	b := &Block{number: number, dir: dir, name: filepath.Join(dir, Name(number)), codec: codec, fs: fsys}
 	b.refs.Store(1)
@@ -129,7 +128,7 @@ func Open(fsys vfs.FS, dir string, number uint64, codec *Codec) (*Block, error) 
 		}
 		return nil, errors.Join(err, b.file.Close())
 	}
-	// A rollup that cannot be opened is made up for by reading traces.
+	// Without a rollup, questions read traces.
 	if b.rollup, err = fsys.Open(b.RollupFile()); err == nil {
 		b.rollupSize, _ = b.rollup.Size()
 	}
@@ -173,7 +172,7 @@ func (b *Block) loadTable() (err error) {
 	return nil
 }
 
-// footer reads what the end of the table of entities says of its row groups.
+// footer reads the places of the row groups from the end of the table of entities.
 func (b *Block) footer() ([]columnar.Group, error) {
 	foot := b.index.foot
 	p, err := b.checked(nil, foot)
@@ -187,8 +186,8 @@ func (b *Block) footer() ([]columnar.Group, error) {
 	return groups, nil
 }
 
-// checked reads a part of the table of entities, into buf if it is large enough,
-// and compares its checksum.
+// checked reads a part of the table of entities, into buf if that is large enough, and
+// verifies its checksum.
 func (b *Block) checked(buf []byte, c chunkRef) ([]byte, error) {
 	name := b.Entities()
 	if c.stored > maxChunk || c.offset < 0 || c.offset+int64(c.stored) > b.entitiesSize {
@@ -265,7 +264,8 @@ func (b *Block) load() (err error) {
 	return nil
 }
 
-// checkVersion checks the sum first: a version is only believed if it is right.
+// checkVersion checks the version. It verifies the checksum first, so that no damage
+// passes for another version.
 func checkVersion(summed, number, sum []byte) (uint32, error) {
 	if crc32.Checksum(summed, castagnoli()) != binary.LittleEndian.Uint32(sum) {
 		return 0, errors.New("wrong checksum")
@@ -289,7 +289,7 @@ func readInto(p []byte, file vfs.File, name string, at int64) error {
 		if err == nil || errors.Is(err, io.EOF) {
 			return vfs.Corrupt(name, at+int64(n), "the file ends here")
 		}
-		// What a disk cannot give is lost, too, for as long as it cannot.
+		// Bytes that the disk cannot read are damage, too, as long as it cannot.
 		return vfs.Corrupt(name, at+int64(n), "the file cannot be read: %w", err)
 	}
 	return nil
@@ -309,31 +309,31 @@ func rangeOf(entries []Entry) Range {
 	return r
 }
 
-// Acquire takes a reference.
+// Acquire takes a reference to the block.
 func (b *Block) Acquire() { b.refs.Add(1) }
 
-// Release gives one back; the last one closes the files.
+// Release gives a reference back; the last one closes the files.
 func (b *Block) Release() {
 	if b.refs.Add(-1) == 0 {
-		_, _ = b.file.Close(), b.entities.Close() // they were only read
+		_, _ = b.file.Close(), b.entities.Close() // read-only
 		if b.rollup != nil {
 			_ = b.rollup.Close()
 		}
 	}
 }
 
-// Number is the block's number, File its path, Size its length in bytes.
+// Number returns the block's number.
 func (b *Block) Number() uint64 { return b.number }
 
-// File is the block's path.
+// File returns the path of the block's file.
 func (b *Block) File() string { return b.name }
 
-// CheckTraces reads all of the table of traces, which nothing else does: it is
-// for others. Damage is a *vfs.CorruptError.
+// CheckTraces reads all of the table of traces, which is there for other programs only.
+// Damage is a *vfs.CorruptError.
 func (b *Block) CheckTraces() error { return b.checkTraces(true) }
 
-// CheckLength is the same but for the bytes: the file is there and as long as it
-// was written.
+// CheckLength checks that the table of traces is there and has its length. Damage is a
+// *vfs.CorruptError.
 func (b *Block) CheckLength() error { return b.checkTraces(false) }
 
 func (b *Block) checkTraces(whole bool) error {
@@ -344,7 +344,7 @@ func (b *Block) checkTraces(whole bool) error {
 	} else if err != nil {
 		return vfs.Lost(name, "the file cannot be opened: %w", err)
 	}
-	defer func() { _ = file.Close() }() // it was only read
+	defer func() { _ = file.Close() }() // read-only
 	size, err := file.Size()
 	if err != nil {
 		return vfs.Lost(name, "the file cannot be read: %w", err)
@@ -365,55 +365,54 @@ func (b *Block) checkTraces(whole bool) error {
 	return nil
 }
 
-// Entities is the path of the table of entities.
+// Entities returns the path of the table of entities.
 func (b *Block) Entities() string { return pathOf(b.dir, b.number, entitiesSuffix) }
 
-// Tables are the paths of the block's other files: they go when the block's file,
-// which has to go first, is gone for good.
+// Tables returns the paths of the block's other files. Remove them after the block's
+// file is gone for good.
 func (b *Block) Tables() []string {
 	return []string{b.Entities(), pathOf(b.dir, b.number, tracesSuffix), b.RollupFile()}
 }
 
-// RollupFile is the path of the block's rollup.
+// RollupFile returns the path of the block's rollup.
 func (b *Block) RollupFile() string { return pathOf(b.dir, b.number, rollupSuffix) }
 
-// Rollup is the open file of the block's rollup, nil if it could not be opened.
-// Whoever reads it holds a reference to the block.
+// Rollup returns the open file of the block's rollup, nil if it could not be opened. A
+// reader of it needs a reference to the block.
 func (b *Block) Rollup() vfs.File { return b.rollup }
 
-// Size is the length of all files in bytes.
+// Size returns the length of all files in bytes.
 func (b *Block) Size() int64 {
 	return b.size + b.entitiesSize + int64(b.index.traces.stored) + b.rollupSize
 }
 
-// IndexSize and RollupSize are the lengths of these two files.
+// IndexSize returns the length of the block's file in bytes.
 func (b *Block) IndexSize() int64 { return b.size }
 
-// RollupSize is 0 if the rollup could not be opened.
+// RollupSize returns the length of the rollup in bytes, 0 if it could not be opened.
 func (b *Block) RollupSize() int64 { return b.rollupSize }
 
-// Len is how many entries there are.
+// Len returns the number of entries.
 func (b *Block) Len() int { return len(b.index.entries) }
 
-// Entry is an entry by its place in the order of start, then id; it must not
-// be changed.
+// Entry returns an entry by its place in the order of start, then id. It must not be
+// changed.
 func (b *Block) Entry(i int) *Entry { return &b.index.entries[i] }
 
-// Account is the account of an entry.
+// Account returns the account of an entry.
 func (b *Block) Account(i int) trace.Account { return b.index.accounts[b.index.entries[i].account] }
 
 // Accounts lists the accounts of the entries.
 func (b *Block) Accounts() []trace.Account { return b.index.accounts }
 
-// Info is all that the index says of an entry.
+// Info returns everything that the index has of an entry.
 func (b *Block) Info(i int) Info { return b.index.info(i) }
 
-// Offset is where in the table of entities the row group begins that holds an
-// entry's trace.
+// Offset returns the offset of an entry's row group in the table of entities.
 func (b *Block) Offset(i int) int64 { return b.index.chunks[b.index.entries[i].chunk].offset }
 
-// ByUpdated is the places of all entries, in ascending order of Updated, then
-// id. It is made when first asked for.
+// ByUpdated returns the places of all entries, in ascending order of Updated, then id.
+// The first call sorts them.
 func (b *Block) ByUpdated() []uint32 {
 	b.updated.Do(func() {
 		entries := b.index.entries
@@ -478,8 +477,7 @@ func (b *Block) entryRows(i int, keep Keeper, all bool) ([]row, error) {
 	return rows, nil
 }
 
-// pages reads the pages of a row group that have some rows, after a look at the
-// checksum of all of it.
+// pages verifies the checksum of a row group and reads the pages that have some rows.
 func (b *Block) pages(chunk uint32, from, n int, all bool) (*pages, error) {
 	c := b.index.chunks[chunk]
 	buf, _ := b.codec.packed.Get().(*[]byte)
@@ -491,7 +489,7 @@ func (b *Block) pages(chunk uint32, from, n int, all bool) (*pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	*buf = packed // which nothing of the pages is in
+	*buf = packed // the pages do not share its memory
 	p, err := readPages(&b.groups[chunk], packed, b.codec.decoder, rowRange{from, n, all})
 	if err != nil {
 		return nil, vfs.Corrupt(b.Entities(), c.offset, "row group %d: %w", chunk, err)
@@ -499,17 +497,28 @@ func (b *Block) pages(chunk uint32, from, n int, all bool) (*pages, error) {
 	return p, nil
 }
 
-// Groups is how many row groups there are.
+// Groups returns the number of row groups.
 func (b *Block) Groups() int { return len(b.index.chunks) }
 
-// GroupOf is the row group of an entry.
+// GroupOf returns the row group of an entry.
 func (b *Block) GroupOf(i int) int { return int(b.index.entries[i].chunk) }
 
-// Rows is how many rows a row group has.
+// Rows returns the number of rows of a row group.
 func (b *Block) Rows(group int) int { return int(b.index.chunks[group].rows) }
 
-// Full says whether a row group is about as large as row groups get.
+// Full tells whether a row group is about as large as row groups get.
 func (b *Block) Full(group int) bool {
 	c := b.index.chunks[group]
 	return c.rows >= groupRows/2 || c.received >= groupBytes/2
+}
+
+// Weight returns about how many bytes of an entry's trace were received: its share of
+// its row group. A large trace has a row group almost for itself.
+func (b *Block) Weight(i int) int64 {
+	e := &b.index.entries[i]
+	chunk := b.index.chunks[e.chunk]
+	if chunk.rows == 0 {
+		return 0
+	}
+	return int64(chunk.received) * int64(e.Segments) / int64(chunk.rows)
 }

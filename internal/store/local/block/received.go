@@ -6,8 +6,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// stripe is how many entries share one bound of their receipts. Entries are in
-// order of start, from which receipts seldom lie far.
+// stripe is how many entries share the bounds of their receipts. Entries are in the order
+// of start, and most receipts are near the start.
 const stripe = 1024
 
 // receipts bounds the receipts of the entries of one stripe.
@@ -25,8 +25,8 @@ func stripesOf(entries []Entry) []receipts {
 	return list
 }
 
-// Received yields the entries that have their first receipt before the end of a
-// window and their last one not before its start.
+// Received yields the entries whose first receipt is before the end of a window and whose
+// last one is not before its start.
 func (b *Block) Received(w trace.Window) iter.Seq2[int, *Entry] {
 	return func(yield func(int, *Entry) bool) {
 		for n, r := range b.stripes {

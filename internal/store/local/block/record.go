@@ -8,14 +8,13 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Record is what a block stores of a segment.
+// Record has everything that a block stores of a segment.
 type Record = trace.Record
 
 // Encoder writes records. Scopes are written once, behind the records:
 //
 //	0         u32: offset of the scopes
-//	4         records, in whatever order and with whatever between them the
-//	          caller adds
+//	4         records, and what the caller adds between them
 //	offset    uvarint number of scopes; each four times uvarint length and bytes:
 //	          resource, scope, resource schema, scope schema
 //
@@ -38,8 +37,8 @@ const (
 	sameBit    = 12
 )
 
-// Reset empties the encoder for about so many bytes. Its memory is used again,
-// unless it is much more than that.
+// Reset empties the encoder and makes room for about so many bytes. It reuses its memory,
+// unless that is much larger.
 func (e *Encoder) Reset(bytes int) {
 	buf := e.buf[:0]
 	if cap(buf) < bytes || cap(buf) > 4*bytes+64<<10 {
@@ -50,7 +49,7 @@ func (e *Encoder) Reset(bytes int) {
 	*e = Encoder{buf: append(buf, 0, 0, 0, 0), scopes: e.scopes[:0], numbers: e.numbers}
 }
 
-// Bytes, Uvarint and Text add what a caller keeps between records.
+// Bytes adds bytes.
 func (e *Encoder) Bytes(b []byte) { e.buf = append(e.buf, b...) }
 
 // Uvarint adds a number.
@@ -79,7 +78,7 @@ func (e *Encoder) Record(r *Record) {
 	e.last = *r
 }
 
-// scope is the number of a scope.
+// scope returns the number of a scope.
 func (e *Encoder) scope(s *trace.OTLPScope) uint64 {
 	if s == nil {
 		return 0
@@ -104,7 +103,7 @@ func appendScope(b []byte, s *trace.OTLPScope) []byte {
 	return b
 }
 
-// Finish adds the scopes and is all that was encoded; it is valid until Reset.
+// Finish adds the scopes and returns everything, which is valid until Reset.
 func (e *Encoder) Finish() []byte {
 	binary.LittleEndian.PutUint32(e.buf, uint32(len(e.buf)))
 	e.Uvarint(uint64(len(e.scopes)))
@@ -114,8 +113,8 @@ func (e *Encoder) Finish() []byte {
 	return e.buf
 }
 
-// Decoder reads what an Encoder wrote. After the first error everything it
-// returns is zero and Err says what it was.
+// Decoder decodes the bytes of an Encoder. After the first error, which Err returns, it
+// returns zero values.
 type Decoder struct {
 	buf    []byte
 	end    int // of the records
@@ -127,7 +126,8 @@ type Decoder struct {
 
 var errShort = errors.New("records end early")
 
-// NewDecoder reads the scopes of b. What it returns aliases b.
+// NewDecoder decodes the scopes of b. Everything that the decoder returns shares the
+// memory of b.
 func NewDecoder(b []byte) (*Decoder, error) {
 	if len(b) < 4 {
 		return nil, errShort
@@ -149,10 +149,10 @@ func NewDecoder(b []byte) (*Decoder, error) {
 	return d, d.err
 }
 
-// Err is the first error.
+// Err returns the first error.
 func (d *Decoder) Err() error { return d.err }
 
-// Done says whether everything was read, or an error ended it.
+// Done tells whether everything was decoded, or an error ended it.
 func (d *Decoder) Done() bool { return d.err != nil || d.at >= d.end }
 
 func (d *Decoder) fail(err error) {
@@ -161,7 +161,7 @@ func (d *Decoder) fail(err error) {
 	}
 }
 
-// Uvarint reads a number.
+// Uvarint decodes a number.
 func (d *Decoder) Uvarint() uint64 {
 	if d.err != nil {
 		return 0
@@ -188,7 +188,7 @@ func (d *Decoder) varint() int64 {
 	return n
 }
 
-// Bytes reads n bytes.
+// Bytes returns the next n bytes.
 func (d *Decoder) Bytes(n uint64) []byte {
 	if d.err != nil {
 		return nil
@@ -202,16 +202,16 @@ func (d *Decoder) Bytes(n uint64) []byte {
 	return b
 }
 
-// Blob reads a length and that many bytes.
+// Blob decodes a length and returns that many bytes.
 func (d *Decoder) Blob() []byte { return d.Bytes(d.Uvarint()) }
 
-// ID reads a trace id.
+// ID decodes a trace id.
 func (d *Decoder) ID() (id trace.ID) {
 	copy(id[:], d.Bytes(uint64(len(id))))
 	return id
 }
 
-// Record reads a record of a trace.
+// Record decodes a record of a trace.
 func (d *Decoder) Record(id trace.ID) Record {
 	head := d.Uvarint()
 	r := Record{TraceID: id, Source: trace.Source(head & (1<<sourceBits - 1)), Part: uint8(head >> sourceBits)}

@@ -9,28 +9,27 @@ import (
 	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 )
 
-// derived are the columns that are only for others to read.
+// derived are the columns that only other programs read.
 var derived = [columns]bool{columnAccount: true, columnService: true, columnKind: true, columnOrigin: true, columnInProgress: true, columnFault: true, columnError: true, columnThrottle: true}
 
-// pages are neighbouring pages of a row group, decompressed: what rows are made
-// of. They do not change, so many goroutines may use them.
+// pages are neighbouring, decompressed pages of a row group. They do not change, so many
+// goroutines may use them.
 type pages struct {
 	first, rows int  // number of the first row in its group, and of rows
-	all         bool // with the columns that are only for others
+	all         bool // with the derived columns
 	columns     [columns]column
-	bytes       int64 // about what they take in memory
+	bytes       int64 // of memory, about
 }
 
 // column is a column of some pages.
 type column struct {
 	columnar.Values
-	// begins are, for lists, the slots with which the rows begin, and behind them
-	// how many slots there are.
+	// begins, for lists, has the first slot of each row, and then the number of slots.
 	begins []uint32
 }
 
-// rowRange asks for n rows of a row group: for all columns, or only for those that
-// received bytes are made of.
+// rowRange asks for n rows of a row group: for all columns, or only for those that the
+// received bytes consist of.
 type rowRange struct {
 	from, n int
 	all     bool
@@ -65,7 +64,7 @@ func readPages(places *columnar.Places, group []byte, decoder *zstd.Decoder, wan
 	return p, nil
 }
 
-// check makes sure that there are so many rows, and finds where lists begin.
+// check checks the number of rows, and finds the begins of lists.
 func (c *column) check(rows int) error {
 	have := len(c.Def)
 	switch {
@@ -96,7 +95,7 @@ func (c *column) check(rows int) error {
 	return nil
 }
 
-// valuesBefore is how many values there are before a slot.
+// valuesBefore returns the number of values before a slot.
 func (c *column) valuesBefore(slot int) int {
 	if c.Def == nil {
 		return slot
@@ -106,13 +105,12 @@ func (c *column) valuesBefore(slot int) int {
 
 var present = []byte{1}
 
-// has says whether there are some rows.
+// has tells whether the pages have some rows.
 func (p *pages) has(from, n int, all bool) bool {
 	return from >= p.first && from+n <= p.first+p.rows && (p.all || !all)
 }
 
-// take makes rows, by their number in the row group. They share memory with the
-// pages.
+// take makes rows, by their number in the row group. They share memory with the pages.
 func (p *pages) take(from, n int) ([]row, error) {
 	if n == 0 {
 		return nil, nil
@@ -213,7 +211,7 @@ func (x *taker) ints(set func(*row, int64)) {
 	}
 }
 
-// texts fills a column of texts, which may be missing.
+// texts fills a column of texts; some may be missing.
 func (x *taker) texts(set func(*row, []byte)) {
 	if x.Def == nil {
 		for i := range x.rows {
@@ -230,8 +228,8 @@ func (x *taker) texts(set func(*row, []byte)) {
 	}
 }
 
-// elements goes through the elements of the rows' lists: of which row each is,
-// and which value.
+// elements yields the elements of the rows' lists: the row, and the number of the
+// value.
 func (x *taker) elements(visit func(r *row, value int)) {
 	value := x.valuesBefore(int(x.begins[x.from]))
 	for i := range x.rows {
@@ -244,10 +242,10 @@ func (x *taker) elements(visit func(r *row, value int)) {
 	}
 }
 
-// slots is how many elements the rows have at most.
+// slots returns the most elements that the rows can have.
 func (x *taker) slots() int { return int(x.begins[x.from+len(x.rows)] - x.begins[x.from]) }
 
-// lists makes lists, which lie in one piece of memory.
+// lists makes lists in one piece of memory.
 func (x *taker) lists(of func(*row) *[][]byte) {
 	all := make([][]byte, 0, x.slots())
 	x.elements(func(r *row, value int) {

@@ -8,8 +8,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Selector prunes by an account and a filter's bounds. It says yes to every
-// trace that the filter can select. It is for one goroutine.
+// Selector prunes by an account and a filter's bounds. It may give false positives, never
+// false negatives. It is for one goroutine.
 type Selector struct {
 	block    *Block
 	x        *index
@@ -18,21 +18,21 @@ type Selector struct {
 	services *named
 	slow     []slowService
 	either   [][]*Selector
-	// With listed, only these entries can be selected: postings say so.
+	// listed: by the postings only these entries can be selected.
 	listed  bool
 	entries []uint32
 	failed  error
 }
 
-// slowService is the numbers of a name, and how slow the service must have been.
+// slowService has the numbers of a name, and how slow the service must have been.
 type slowService struct {
 	names []uint32
 	code  uint8
 }
 
-// Select prepares a selector for this block. It works, though slower, also if
-// there is an error: postings that cannot be read. Damage is a *vfs.CorruptError.
-// Values of annotations are only looked up if the block has those of the choice.
+// Select makes a selector. An error says that postings cannot be read: the selector works
+// all the same, but slower. Damage is a *vfs.CorruptError. It uses values of annotations
+// only if the block has those of the choice.
 func (b *Block) Select(account trace.Account, bounds filter.Bounds, choice Choice) (*Selector, error) {
 	number := slices.Index(b.index.accounts, account)
 	if number < 0 {
@@ -50,7 +50,7 @@ func (b *Block) selector(bounds filter.Bounds, covered bool) *Selector {
 		return s
 	}
 	var t Tokens
-	// What few traces have comes first: an empty list ends the search.
+	// The rarest first: an empty list ends the search.
 	for _, a := range bounds.Annotations {
 		if !covered {
 			break
@@ -69,7 +69,7 @@ func (b *Block) selector(bounds filter.Bounds, covered bool) *Selector {
 		}
 	}
 	for _, slow := range bounds.Slow {
-		if n := x.numbersOf(slow.Name); n != nil { // else services says no
+		if n := x.numbersOf(slow.Name); n != nil { // else services excludes all
 			s.slow = append(s.slow, slowService{n, Slow(slow.Least)})
 		}
 	}
@@ -84,20 +84,20 @@ func (b *Block) selector(bounds filter.Bounds, covered bool) *Selector {
 	return s
 }
 
-// require leaves only entries that have one of some tokens.
+// require keeps only the entries that have one of some tokens.
 func (s *Selector) require(tokens ...uint32) {
 	if s.x.legacy || s.listed && len(s.entries) == 0 {
 		return
 	}
 	have, err := s.block.having(tokens...)
 	if err != nil {
-		s.failed = err // and all are looked at
+		s.failed = err // no entry is excluded
 		return
 	}
 	s.only(have)
 }
 
-// oneOf leaves only entries of alternatives, if all of them have a list.
+// oneOf keeps only the entries of alternatives, if all of them have a list.
 func (s *Selector) oneOf(alternatives []*Selector) {
 	var entries []uint32
 	listed := true
@@ -116,7 +116,7 @@ func (s *Selector) oneOf(alternatives []*Selector) {
 	}
 }
 
-// only leaves only some entries.
+// only keeps only some entries.
 func (s *Selector) only(entries []uint32) {
 	if s.listed {
 		entries = intersection(s.entries, entries)
@@ -124,7 +124,7 @@ func (s *Selector) only(entries []uint32) {
 	s.listed, s.entries = true, entries
 }
 
-// intersection is what two ascending lists have in common, in the memory of the
+// intersection returns the common elements of two ascending lists, in the memory of the
 // shorter one.
 func intersection(a, b []uint32) []uint32 {
 	if len(a) > len(b) {
@@ -141,8 +141,8 @@ func intersection(a, b []uint32) []uint32 {
 	return both
 }
 
-// named finds the sets that have all of some names; nil allows all. There may be
-// about as many sets as traces: each is looked at when it is first asked for.
+// named finds the sets that have all of some names; nil allows all. There may be about as
+// many sets as traces: it checks each when it is first asked for.
 type named struct {
 	x       *index
 	names   [][]uint32 // numbers of each, one of which will do
@@ -171,7 +171,7 @@ func (x *index) having(names []string) *named {
 	return n
 }
 
-// in says whether a set has all the names.
+// in tells whether a set has all the names.
 func (n *named) in(set uint32) bool {
 	if n == nil || n.known[set] == yes {
 		return true
@@ -191,24 +191,24 @@ func (n *named) in(set uint32) bool {
 	return n.known[set] == yes
 }
 
-// unknown says that no entry has some service.
+// unknown tells that no entry has one of the services.
 func (s *Selector) unknown() bool {
 	return s.services != nil && s.services.missing && !s.x.unnamed
 }
 
-// Nothing says that no entry of the block can be selected.
+// Nothing tells whether no entry of the block can be selected.
 func (s *Selector) Nothing() bool {
 	return s.account < 0 || s.unknown() || s.listed && len(s.entries) == 0
 }
 
-// Account says whether an entry is of the account.
+// Account tells whether an entry belongs to the account.
 func (s *Selector) Account(e *Entry) bool { return int(e.account) == s.account }
 
-// Entries is the only entries that Match can select, ascending, if postings say
-// which.
+// Entries returns the entries that Match can select, ascending; ok is false if the
+// postings exclude none.
 func (s *Selector) Entries() (entries []uint32, ok bool) { return s.entries, s.listed }
 
-// Match says whether the filter can select the entry of a number.
+// Match tells whether the filter may select an entry.
 func (s *Selector) Match(i int) bool {
 	e := &s.x.entries[i]
 	if e.Flags&Named != 0 && !s.services.in(e.services) {

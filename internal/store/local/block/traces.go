@@ -6,8 +6,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 )
 
-// traceRow is a row of the table traces. Nothing of it is read again here: the
-// index says the same.
+// traceRow is a row of the table of traces, which only other programs read: the index has
+// the same.
 type traceRow struct {
 	Account    string   `parquet:"account,dict"`
 	TraceID    string   `parquet:"trace_id"`

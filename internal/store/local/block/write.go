@@ -13,9 +13,9 @@ import (
 )
 
 // A block is four files (docs/format/store.md): <n>.entities.parquet and
-// <n>.traces.parquet, which anyone can read, <n>.rollup (package rollup), and
-// <n>.blk, which has its name last and without which the others do not count. All integers of the latter
-// are little-endian:
+// <n>.traces.parquet, which anyone can read, <n>.rollup (package rollup), and <n>.blk,
+// which gets its name last and without which the others do not count. The integers of
+// <n>.blk are little-endian:
 //
 //	head    16 bytes: magic "FLUOBLK\n", version u32, crc32c u32 of the 12 before
 //	postings (postings.go), which the index knows
@@ -32,7 +32,7 @@ import (
 const (
 	magic      = "FLUOBLK\n"
 	version    = 5
-	oldVersion = 4 // is read, too
+	oldVersion = 4 // read only
 	headBytes  = 16
 	tailBytes  = 48
 	suffix     = ".blk"
@@ -54,7 +54,7 @@ const (
 	maxTrace = maxChunk / 2
 )
 
-// Level says how much work compression may be.
+// Level tells how much work compression may take.
 type Level uint8
 
 // The levels of compression.
@@ -72,36 +72,36 @@ type Writer struct {
 	level  Level
 
 	file    vfs.File // that of the entities, then the others
-	open    string   // its suffix
+	open    string   // suffix of its name
 	offset  int64
 	named   bool // the block may have its name
 	index   *builder
 	maker   rowMaker
 	groups  []columnar.Group
-	rows    int // of the row group that is being filled
+	rows    int // of the current row group
 	bytes   int // received, of these rows
 	page    struct{ rows, bytes int }
 	packed  []byte
 	highest uint64
 	pairs   pairs     // of traces that were added
-	merged  []mapping // of blocks whose traces were taken over
-	// footer is that of the block whose row groups are being taken over.
+	merged  []mapping // of the blocks whose traces were copied
+	// footer is that of the block whose row groups are being taken.
 	footer []columnar.Group
 	source *Block
 }
 
-// WriterOptions say where a block goes and how it is compressed.
+// WriterOptions say where to write a block and how to compress it.
 type WriterOptions struct {
 	FS     vfs.FS
 	Dir    string
 	Number uint64
 	Codec  *Codec
 	Level  Level
-	// Choice is that of the tokens of traces that are added.
+	// Choice is the choice of the tokens of added traces.
 	Choice Choice
 }
 
-// Create begins a block, under a temporary name.
+// Create begins a block under a temporary name.
 func Create(o WriterOptions) (*Writer, error) {
 	w := &Writer{fs: o.FS, dir: o.Dir, number: o.Number, codec: o.Codec, level: o.Level, index: newBuilder()}
 	w.index.choice = o.Choice
@@ -161,8 +161,8 @@ func (w *Writer) write(b []byte) error {
 	return nil
 }
 
-// Add adds a trace with its records in the order of acceptance. Traces come in
-// ascending order of start, then id, then account.
+// Add adds a trace with its records in the order of acceptance. Add traces in ascending
+// order of start, then id, then account.
 func (w *Writer) Add(in *Info, records []Record) error {
 	if err := w.next(in); err != nil {
 		return err
@@ -179,11 +179,11 @@ func (w *Writer) Add(in *Info, records []Record) error {
 	return w.added(in, len(records), size)
 }
 
-// Expect makes room for all entries of some blocks, which Take and Copy bring.
+// Expect makes room for all entries of the blocks that Take and Copy copy from.
 func (w *Writer) Expect(blocks []*Block) { w.index.expect(blocks) }
 
-// Copy adds an entry of another block, as Add does. Its columns are taken over
-// as they are. Damage of that block is a *vfs.CorruptError.
+// Copy adds an entry of another block with its columns, in the order of Add. Damage of
+// that block is a *vfs.CorruptError.
 func (w *Writer) Copy(b *Block, i int, keep Keeper) error {
 	rows, err := b.entryRows(i, keep, true)
 	if err != nil {
@@ -214,12 +214,12 @@ func (w *Writer) Copy(b *Block, i int, keep Keeper) error {
 	return w.added(&in, len(rows), size)
 }
 
-// Group is a row group of another block that was taken over.
+// Group is a row group that Take has copied.
 type Group struct{ number uint32 }
 
-// Take takes over a row group of another block as it is, before the first Add or
-// Copy. Whoever takes one refers to each of its entries, so that no row is left
-// that nothing knows of. Damage of that block is a *vfs.CorruptError.
+// Take copies a row group of another block as a whole, before the first Add or Copy. The
+// caller must call Refer for each of its entries, so that each row has an entry. Damage
+// of that block is a *vfs.CorruptError.
 func (w *Writer) Take(b *Block, group int) (Group, error) {
 	if w.rows > 0 || len(w.index.entries) > 0 {
 		return Group{}, errors.New("block: row groups are taken over before traces are added")
@@ -241,7 +241,7 @@ func (w *Writer) Take(b *Block, group int) (Group, error) {
 	return Group{uint32(len(w.index.chunks) - 1)}, w.write(p)
 }
 
-// Refer adds an entry of another block whose row group was taken over.
+// Refer adds an entry of a row group that Take has copied.
 func (w *Writer) Refer(b *Block, i int, to Group) error {
 	in := b.Info(i)
 	if err := w.inOrder(&in); err != nil {
@@ -259,8 +259,7 @@ func (w *Writer) inOrder(in *Info) error {
 	return nil
 }
 
-// next makes sure that a trace comes in order, and ends a page or a row group
-// that has enough rows.
+// next checks the order of a trace, and ends a page or a row group that has enough rows.
 func (w *Writer) next(in *Info) error {
 	if err := w.inOrder(in); err != nil {
 		return err
@@ -279,7 +278,7 @@ func (w *Writer) endPage() {
 	w.page.rows, w.page.bytes = w.rows, w.bytes
 }
 
-// added notes a trace of so many rows and about so many bytes.
+// added counts a trace of so many rows and about so many bytes.
 func (w *Writer) added(in *Info, rows, size int) error {
 	if size > maxTrace {
 		return fmt.Errorf("block: trace %s of %d bytes is over the limit", in.ID, size)
@@ -309,7 +308,7 @@ func (w *Writer) pack(b []byte) []byte {
 	return w.packed
 }
 
-// flush writes the row group that was being filled.
+// flush writes the current row group.
 func (w *Writer) flush() error {
 	if w.rows == 0 {
 		return nil
@@ -328,7 +327,7 @@ func (w *Writer) flush() error {
 	return w.write(b)
 }
 
-// finishTables ends the table of entities and writes that of traces.
+// finishTables ends the table of entities and writes the table of traces.
 func (w *Writer) finishTables() error {
 	if err := w.flush(); err != nil {
 		return err
@@ -364,11 +363,8 @@ func (w *Writer) freeTable() {
 	}
 }
 
-// Len is how many traces were added, Offset how many bytes were written.
-func (w *Writer) Len() int { return len(w.index.entries) }
-
-// Finish makes the block durable under its name, with its rollup, and opens it.
-// If it fails, the block may or may not be found by the next start.
+// Finish makes the block durable under its name, with its rollup, and opens it. On error
+// the next start may or may not find the block.
 func (w *Writer) Finish(rollup []byte) (*Block, error) {
 	if err := w.finishTables(); err != nil {
 		return nil, err
@@ -382,7 +378,7 @@ func (w *Writer) Finish(rollup []byte) (*Block, error) {
 	if err := errors.Join(w.name(entitiesSuffix), w.name(tracesSuffix), w.name(rollupSuffix)); err != nil {
 		return nil, err
 	}
-	// The others have their names for good before the last one has its own.
+	// The other files must have their names for good before the last one gets its own.
 	if err := w.syncDir(); err != nil {
 		return nil, err
 	}
@@ -420,13 +416,13 @@ func (w *Writer) Finish(rollup []byte) (*Block, error) {
 	if err := w.syncDir(); err != nil {
 		return nil, err
 	}
-	// What was written takes as much memory as what is read now.
+	// Frees the written index before the same index is read.
 	w.index, w.groups, w.footer, w.pairs, w.merged = nil, nil, nil, nil, nil
 	return Open(w.fs, w.dir, w.number, w.codec)
 }
 
-// Abort gives the block up and removes what there is of it, as far as that is
-// possible: a start sweeps the rest away.
+// Abort gives the block up and removes its files as far as possible; the next start
+// removes the rest.
 func (w *Writer) Abort() {
 	w.freeTable()
 	if w.file != nil {
