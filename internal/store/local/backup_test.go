@@ -9,7 +9,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// copyTo backs a store up into a file system of its own.
+// copyTo backs a store up into a new file system.
 func copyTo(t *testing.T, s *opened) *vfs.Mem {
 	t.Helper()
 	fs := vfs.NewMem()
@@ -40,8 +40,8 @@ func copyTo(t *testing.T, s *opened) *vfs.Mem {
 	return fs
 }
 
-// Whatever the state of a store, its backup opens without damage and has all that
-// was acknowledged, deletions included.
+// In any state of a store, its backup opens without damage and has all acknowledged
+// segments and deletions.
 func TestBackup_hasWhatWasAcknowledged(t *testing.T) {
 	s, err := open(small(vfs.NewMem()))
 	if err != nil {
@@ -83,7 +83,7 @@ func TestBackup_hasWhatWasAcknowledged(t *testing.T) {
 	}
 }
 
-// What is dropped while a backup reads is read to its end.
+// A backup reads files to their end, also those that are dropped meanwhile.
 func TestBackup_keepsWhatIsDroppedMeanwhile(t *testing.T) {
 	fs := vfs.NewMem()
 	s, err := open(small(fs))

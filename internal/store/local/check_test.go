@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// filled is a directory with two blocks, a log and deletions, and its options.
+// filled makes a directory with two blocks, a log and deletions, and returns its options.
 func filled(t *testing.T) options {
 	t.Helper()
 	o := options{Dir: t.TempDir(), Retention: -1}
@@ -51,7 +51,7 @@ func TestInspect_countsWhatReadersSee(t *testing.T) {
 	}
 }
 
-// A flipped bit is found wherever it is, and its file is named.
+// Inspect finds a flipped bit anywhere, and names its file.
 func TestInspect_namesEveryDamage(t *testing.T) {
 	o := filled(t)
 	var files []string
@@ -77,7 +77,7 @@ func TestInspect_namesEveryDamage(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s, byte %d: %v", name, at, err)
 			}
-			// Of the end of the last log file nobody can say whether it was acknowledged.
+			// Nobody knows whether the end of the last log file was acknowledged.
 			if said := fmt.Sprint(r.Damage); !strings.Contains(said, name) && !strings.Contains(fmt.Sprint(r.Notes), "never acknowledged") {
 				t.Errorf("%s, byte %d: %v, %v", name, at, r.Damage, r.Notes)
 			}

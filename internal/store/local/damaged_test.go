@@ -21,9 +21,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// The directory of TestDamagedDirectory: traces 0 to 2 are in the first block, 3
-// to 5 in the second, 6 and 7 in the first log file that is needed, 8 and 9 in the
-// last one, which was closed. Trace 2 was deleted.
+// In the directory of TestDamagedDirectory traces 0 to 2 are in the first block, 3 to 5 in
+// the second, 6 and 7 in the oldest log file that is needed, 8 and 9 in the newest, which
+// was closed. Trace 2 was deleted.
 func damagedOptions(dir string) options { return options{Dir: dir, Retention: -1} }
 
 func buildDirectory(t *testing.T) string {
@@ -47,7 +47,7 @@ func buildDirectory(t *testing.T) string {
 	return dir
 }
 
-// ways are the ways in which a file is damaged.
+// ways are the ways to damage a file.
 var ways = []struct {
 	name string
 	do   func(t *testing.T, path string)
@@ -62,7 +62,7 @@ var ways = []struct {
 	{"last bit flipped", func(t *testing.T, path string) {
 		rewrite(t, path, func(b []byte) []byte { b[len(b)-1] ^= 0x80; return b })
 	}},
-	// A directory cannot be read as a file, by nobody, as a file on a bad disk cannot.
+	// A directory stands for an unreadable file: not even root can read it as a file.
 	{"unreadable", func(t *testing.T, path string) {
 		must(t, os.Rename(path, path+"-kept"))
 		must(t, os.Mkdir(path, 0o750))
@@ -84,7 +84,7 @@ func rewrite(t *testing.T, path string, change func([]byte) []byte) {
 	must(t, os.WriteFile(path, change(b), 0o600))
 }
 
-// reversion lets a file say version 77, checksums included, as a newer program would.
+// reversion gives a file version 77 with right checksums, as a newer program would.
 func reversion(t *testing.T, path string) {
 	sum := func(b []byte, at, from, to int) {
 		binary.LittleEndian.PutUint32(b[at:], crc32.Checksum(b[from:to], crc32.MakeTable(crc32.Castagnoli)))
@@ -118,9 +118,9 @@ func reversion(t *testing.T, path string) {
 	})
 }
 
-// Every kind of file × every kind of damage: the store opens, names the file, serves
-// all that is not in it, and removes nothing; a check says the same and changes
-// nothing; and a further start has not forgotten.
+// For every kind of file and of damage the store opens, names the file, serves
+// everything else, and removes nothing; a check finds the same and changes nothing; and
+// a second start still knows.
 func TestDamagedDirectory(t *testing.T) {
 	built := buildDirectory(t)
 	logs, err := filepath.Glob(filepath.Join(built, "wal", "*.wal"))
@@ -190,7 +190,7 @@ func TestDamagedDirectory(t *testing.T) {
 					if found := start == 1 || !within(way.name, kind.healed); found && !within(way.name, kind.check) && (!names(said, path) || start == 1 && st.Damaged == 0) {
 						t.Errorf("start %d: the damage is not named: %v", start, said)
 					}
-					// It takes new traces all the same, and settles and merges them.
+					// It still takes new traces, and settles and merges them.
 					must(t, errors.Join(put(s, 20+start, 1), s.Flush(t.Context())))
 					s.Merge()
 					s.Purge()
@@ -210,17 +210,17 @@ func TestDamagedDirectory(t *testing.T) {
 	}
 }
 
-// within says whether a list has a word of a text.
+// within tells whether a text contains a word of a list.
 func within(text, list string) bool {
 	return list != "" && slices.ContainsFunc(strings.Split(list, ", "), func(word string) bool { return strings.Contains(text, word) })
 }
 
-// names says whether some text names a file.
+// names tells whether a text names a file.
 func names(texts []string, path string) bool {
 	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, path) })
 }
 
-// servedBy is which traces a store serves by each way to ask.
+// servedBy returns the traces that a store serves, and compares the ways to ask.
 func servedBy(t *testing.T, s *opened) (served []int) {
 	t.Helper()
 	summaries := map[trace.ID]bool{}
@@ -257,8 +257,7 @@ func servedBy(t *testing.T, s *opened) (served []int) {
 	return served
 }
 
-// contents are names and bytes of all files in a directory, but those that are
-// rewritten all the time.
+// contents returns names and bytes of all files in a directory, but for the lock.
 func contents(t *testing.T, dir string) (list []string) {
 	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -301,8 +300,8 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
-// What is missing is shown at every start until somebody says that it is gone for
-// good; what is there stays.
+// Every start shows missing files as damage until an operator accepts the loss; other
+// files stay.
 func TestAccept(t *testing.T) {
 	dir := buildDirectory(t)
 	blocks, err := filepath.Glob(filepath.Join(dir, "blocks", "*.blk"))
@@ -329,7 +328,7 @@ func TestAccept(t *testing.T) {
 	}
 	for range 2 {
 		d := damage()
-		// The tables of the block are still there, and nothing says that they may go.
+		// The tables of the block are still there, and nothing allows to remove them.
 		if names(d, blocks[0]) || names(d, logs[1]) || !names(d, strings.TrimSuffix(blocks[0], ".blk")+".entities.parquet") {
 			t.Errorf("damage after it was accepted: %v", d)
 		}
@@ -343,7 +342,7 @@ func TestAccept(t *testing.T) {
 	}
 }
 
-// badDisk cannot read some files from some moment on.
+// badDisk fails to read some files from some moment on.
 type badDisk struct {
 	vfs.FS
 	bad func(name string) bool
@@ -367,8 +366,8 @@ func (f badFile) ReadAt(p []byte, at int64) (int, error) {
 	return f.File.ReadAt(p, at)
 }
 
-// A disk that cannot give some bytes any more costs what they hold, whenever that
-// happens; when it can again, all is there.
+// Read errors cost only the traces behind them, whenever they begin; when they end,
+// everything is there again.
 func TestDamage_readErrors(t *testing.T) {
 	dir := buildDirectory(t)
 	tables, err := filepath.Glob(filepath.Join(dir, "blocks", "*.entities.parquet"))
@@ -419,7 +418,7 @@ func TestDamage_readErrors(t *testing.T) {
 	}
 }
 
-// Whole directories that are gone or no directories are damage like any other.
+// A directory that is missing, or is a file, is damage like any other.
 func TestDamage_directories(t *testing.T) {
 	for _, sub := range []string{"wal", "blocks"} {
 		t.Run(sub, func(t *testing.T) {
@@ -437,7 +436,7 @@ func TestDamage_directories(t *testing.T) {
 				t.Errorf("served are %v", served)
 			}
 			must(t, s.Close())
-			// What was made meanwhile has numbers of its own: the rest can be put back.
+			// New files have new numbers: the old ones can be put back.
 			left, err := os.ReadDir(filepath.Join(dir, "away"))
 			must(t, err)
 			for _, e := range left {

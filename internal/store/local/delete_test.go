@@ -47,7 +47,7 @@ func put(s *opened, n, segment int) error {
 	return err
 }
 
-// has is how many segments trace n has.
+// has returns how many segments trace n has.
 func has(t testing.TB, s *opened, n int) int {
 	t.Helper()
 	for tr, err := range s.Traces(context.Background(), owner, []trace.ID{idOf(n)}) {
@@ -68,8 +68,8 @@ func remove(s *opened, numbers ...int) error {
 	return err
 }
 
-// A crash may come after any operation: a deletion that was acknowledged holds,
-// and takes nothing else with it.
+// After a crash at any operation an acknowledged deletion holds, and only the deleted
+// traces are gone.
 func TestDelete_crashAtEveryOperation(t *testing.T) {
 	for k := range faultPoints(t, func(fs *vfs.Mem) { deleteSome(fs) }) {
 		if survived := crashWhileDeleting(t, k); survived && !testing.Short() {
@@ -78,15 +78,15 @@ func TestDelete_crashAtEveryOperation(t *testing.T) {
 	}
 }
 
-// deletionOptions are those of a store that purges deleted traces at once.
+// deletionOptions returns options of a store that purges deleted traces at once.
 func deletionOptions(fs vfs.FS) options {
 	o := small(fs)
 	o.PurgeAfter = time.Nanosecond
 	return o
 }
 
-// deleteSome appends and deletes, and returns how many segments each trace has at
-// least and at most.
+// deleteSome appends and deletes, and returns the least and the most segments of each
+// trace.
 func deleteSome(fs vfs.FS) (least, most map[int]int) {
 	least, most = map[int]int{}, map[int]int{}
 	s, err := open(deletionOptions(fs))
@@ -159,8 +159,8 @@ func crashWhileDeleting(t *testing.T, k int) (survived bool) {
 	return survived
 }
 
-// The bytes go from the log and from blocks, and then the deletion is forgotten:
-// without its record nothing comes back.
+// The bytes of deleted traces go from the log and from blocks. Then the tombstone goes,
+// and nothing comes back without it.
 func TestDelete_leavesTheDisk(t *testing.T) {
 	var ahead atomic.Int64
 	o := options{Dir: t.TempDir(), Retention: -1, Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}
@@ -236,7 +236,7 @@ func TestDelete_bitFlips(t *testing.T) {
 		}
 		s, err := open(small(fs))
 		if err != nil {
-			// A newer version is refused, which names the file.
+			// A newer version is damage that names the file.
 			t.Fatalf("byte %d: %v", at, err)
 		}
 		st, _ := s.Stats(t.Context())

@@ -10,7 +10,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// BenchmarkDescribe is what the index says of a trace of 15 spans of 4 services, 7
+// BenchmarkDescribe makes the index entry of a trace of 15 spans of 4 services, with 7
 // attributes each.
 func BenchmarkDescribe(b *testing.B) {
 	var groups []string
@@ -51,8 +51,8 @@ func BenchmarkDescribe(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/spans, "ns/span")
 }
 
-// A sketch is right to a fifth, and a key is told once it has more values than its
-// budget.
+// A sketch is wrong by a fifth at most, and Status names a key that has more values than
+// its budget.
 func TestKeys_countValues(t *testing.T) {
 	k := newKeys(2, 1000)
 	u := k.add("a", "id", 1)
@@ -74,8 +74,8 @@ func TestKeys_countValues(t *testing.T) {
 	}
 }
 
-// What one flush makes of thousands of traces with thousands of attributes each is
-// bounded; those beyond say so.
+// The tokens of one flush are bounded, also for thousands of traces with thousands of
+// attributes each; traces beyond have the tokens of Whatever.
 func TestDescriber_isBounded(t *testing.T) {
 	var list []string
 	for i := range 3000 {

@@ -10,10 +10,9 @@ import (
 	"testing"
 )
 
-// TestDirectory_sharedWithOtherFiles: the format file, written first, is what
-// makes a directory ours. What lies beside it (control-plane records, an
-// administrator's note) is left alone; where nothing says that it is ours nothing is
-// touched.
+// The format file, which is written first, makes a directory ours. Other files in it
+// (control-plane records, an administrator's note) stay as they are; a directory without
+// any sign that it is ours stays as it is.
 func TestDirectory_sharedWithOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	open := func() error {
@@ -39,7 +38,7 @@ func TestDirectory_sharedWithOtherFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := open(); gone != "wal" {
-			// Other files say that it is ours.
+			// Other files show that it is ours.
 			if err != nil {
 				t.Errorf("without %s: %v", gone, err)
 			}
@@ -62,8 +61,8 @@ func TestDirectory_sharedWithOtherFiles(t *testing.T) {
 	}
 }
 
-// A directory of format 4, which had no manifest, is brought up to date; what a
-// bit in a format file says otherwise is found by other files.
+// A directory of format 4, which had no manifest, is brought up to date; other files
+// show when a flipped bit in the format file claims another version.
 func TestDirectory_format(t *testing.T) {
 	newer := "fluoro local store version 6\n"
 	newer += fmt.Sprintf("checksum %08x\n", crc32.Checksum([]byte(newer), crc32.MakeTable(crc32.Castagnoli)))

@@ -30,8 +30,8 @@ func waitWritable(t *testing.T, s *opened) {
 	t.Fatal("the store did not become writable again")
 }
 
-// A full disk, or one that fails to sync, stops writes with the reason, not reads,
-// and ends by itself; nothing that was acknowledged goes with what was not.
+// A full disk, or one that fails to sync, stops writes, with the reason, and not reads.
+// Writes come back by themselves; every acknowledged segment stays.
 func TestDiskFails_readsGoOnAndWritesComeBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		kinds string

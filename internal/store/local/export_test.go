@@ -13,20 +13,20 @@ func (s *Shelf) Merge() { s.merger.mergeAll() }
 // Retain drops blocks that are over their time, now.
 func (s *Shelf) Retain() { s.merger.dropOver() }
 
-// Purge rewrites what holds deleted traces that are due, now.
+// Purge takes deleted traces that are due off the disk, now.
 func (s *Shelf) Purge() { s.merger.purge() }
 
-// Tombstones is how many deletions are remembered.
+// Tombstones returns how many there are.
 func (s *Shelf) Tombstones() int {
 	s.state.catalog.mu.RLock()
 	defer s.state.catalog.mu.RUnlock()
 	return len(s.state.catalog.tombstones.byKey)
 }
 
-// ReadTombstones reads one copy of what a disk may hold.
+// ReadTombstones decodes a copy of the file of tombstones.
 func ReadTombstones(b []byte) (int, error) { list, err := decodeTombstones(b); return len(list), err }
 
-// Plan is plan for tests: sizes, entries, dead, latest receipt in seconds.
+// Plan plans a merge of blocks: size, entries, dead entries, last receipt in seconds.
 func Plan(enough int, blocks [][4]int64) []uint64 {
 	var list []mergeable
 	for i, b := range blocks {
@@ -35,7 +35,7 @@ func Plan(enough int, blocks [][4]int64) []uint64 {
 	return plan(list, enough, 512<<20)
 }
 
-// Largest is how large a merge may make a block.
+// Largest returns the bound of the size of a merged block.
 func Largest(o Options) int64 { return o.largest() }
 
 // SettleDue settles what is due by now, as the settler would.
@@ -54,7 +54,7 @@ func (s *Shelf) dueNow() int {
 	return len(list)
 }
 
-// LSN is that of the last batch that brought something for a trace.
+// LSN returns the LSN of the last batch of a trace.
 func (s *Shelf) LSN(account trace.Account, id trace.ID) uint64 {
 	s.state.catalog.mu.RLock()
 	defer s.state.catalog.mu.RUnlock()
@@ -66,7 +66,7 @@ func (s *Shelf) DeleteUpTo(account trace.Account, id trace.ID, lsn uint64) (int,
 	return s.log.delete(context.Background(), account, deletion{ids: []trace.ID{id}, upTo: []uint64{lsn}, horizon: s.state.catalog.horizon()})
 }
 
-// ReadManifest reads one copy of what a disk may hold.
+// ReadManifest decodes a copy of the manifest.
 func ReadManifest(b []byte) (blocks int, err error) {
 	m, err := decodeManifest(b)
 	if err != nil {

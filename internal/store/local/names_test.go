@@ -13,7 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// namedCall is a segment of trace n, of one of many services, that calls another.
+// namedCall makes a segment of trace n, of one of many services, that calls another.
 func namedCall(t testing.TB, rnd *rand.Rand, n, segment int, at float64) *trace.Segment {
 	t.Helper()
 	service := func() int { return min(rnd.IntN(40), rnd.IntN(40)) } // some are more frequent
@@ -74,9 +74,9 @@ func totalsOf(t *testing.T, g *trace.Graph, most int) (sum totals) {
 	return sum
 }
 
-// With more services than graphs tell apart, totals stay what the traces say and no
-// count is below zero, whatever was settled, continued, merged, deleted, or read again
-// after a crash, for any window.
+// With more services than graphs tell apart, the totals are those of the traces and no
+// count is below zero, in any window and after any settling, reopening, merge, deletion
+// or crash.
 func TestNames_keepTheTotals(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { namesKeep(t, rand.New(rand.NewPCG(seed, 8)), 6+int(seed)%30) })

@@ -12,7 +12,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// options are those of an engine and of the answers above it.
+// options are options of an engine and of the answers above it.
 type options struct {
 	Dir                                                  string
 	FS                                                   vfs.FS
@@ -62,14 +62,14 @@ func open(o options) (*opened, error) {
 	return s, err
 }
 
-// inspect and accept look at a directory that nobody has open.
+// inspect and accept work on a directory that nobody has open.
 func inspect(o options, deep bool) (*local.Report, error) {
 	return local.Inspect(o.engine(answer.NewRules(o.answer())), deep)
 }
 
 func accept(o options) ([]string, error) { return local.Accept(o.engine(answer.NewRules(o.answer()))) }
 
-// What the engine does by itself, now.
+// The engine does by itself what these methods do at once.
 func (s *opened) Flush(ctx context.Context) error { return s.shelf.Flush(ctx) }
 func (s *opened) SettleDue()                      { s.shelf.SettleDue() }
 func (s *opened) Merge()                          { s.shelf.Merge() }

@@ -70,7 +70,7 @@ func TestParts_knowOnlyThoseBeforeThem(t *testing.T) {
 		}
 		files = append(files, file)
 	}
-	// Other packages are not looked at: what is theirs stays unresolved.
+	// Names of other packages stay unresolved: only this package is checked.
 	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
 	config := types.Config{Importer: noImports{}, Error: func(error) {}}
 	pkg, _ := config.Check("local", fset, files, info)

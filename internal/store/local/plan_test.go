@@ -40,7 +40,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// What retention by bytes drops at once is a small part of what it keeps.
+// Retention by bytes drops only a small part of the data at once.
 func TestLargest_isAPartOfWhatIsKept(t *testing.T) {
 	for bytes, want := range map[int64]int64{0: 512 << 20, 800 << 20: 100 << 20, 1 << 40: 512 << 20} {
 		if got := local.Largest(local.Options{BoundBytes: bytes}); got != want {
@@ -49,8 +49,8 @@ func TestLargest_isAPartOfWhatIsKept(t *testing.T) {
 	}
 }
 
-// Settled traces wait for others that are open, so that blocks are not tiny, but not
-// for nobody.
+// Settled traces wait for others that are open, so that blocks are not tiny; they do not
+// wait when no other trace is open.
 func TestSettle_waitsForWhatIsOpen(t *testing.T) {
 	var now atomic.Int64
 	o := small(vfs.NewMem())

@@ -15,7 +15,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// The oldest traces go first, and stay gone when the bound is lifted.
+// The oldest traces are dropped first, and stay gone when the bound is lifted.
 func TestRetain_byBytes(t *testing.T) {
 	fs := vfs.NewMem()
 	o := small(fs)
@@ -64,7 +64,7 @@ func TestRetain_byBytes(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// Any one bit may flip: the other copy counts, and the damage is named.
+	// Any one bit may flip: the other copy counts, and Status names the damage.
 	name := filepath.Join("data", "horizon")
 	f, err := fs.Open(name)
 	if err != nil {
@@ -95,7 +95,7 @@ func TestRetain_byBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Without any of it the manifest says the same.
+	// Without the file the manifest has the horizon.
 	if err := fs.Remove(name); err != nil {
 		t.Fatal(err)
 	}
@@ -111,8 +111,8 @@ func TestRetain_byBytes(t *testing.T) {
 	}
 }
 
-// A disk that is full makes room by dropping what is over its time, although no
-// manifest can be written; the next start misses nothing.
+// On a full disk the store drops blocks over their time, although it cannot write a
+// manifest; the next start misses nothing.
 func TestRetain_onAFullDisk(t *testing.T) {
 	fs := vfs.NewMem()
 	var now, full atomic.Int64
@@ -153,8 +153,8 @@ func TestRetain_onAFullDisk(t *testing.T) {
 	}
 }
 
-// Blocks that went by their bytes leave a horizon within a second. A graph from before
-// it counts from the next second on, and reads no trace for that.
+// When retention by bytes drops blocks, the horizon lies within a second. A graph from
+// before it counts from the next second on, and reads no trace for that.
 func TestRetain_graphsOfWhatIsLeftReadNoTrace(t *testing.T) {
 	fs := vfs.NewMem()
 	o := small(fs)

@@ -17,7 +17,7 @@ import (
 
 const rollupStart = 1_780_000_000 // some 13 minutes into an hour
 
-// call is a segment of trace n with a remote call in it, received at some second.
+// call makes a segment of trace n with a remote call, received at some second.
 func call(t testing.TB, n, segment, parent int, at float64) *trace.Segment {
 	t.Helper()
 	start := rollupStart + float64(n)
@@ -49,8 +49,8 @@ func groupOf(t testing.TB) *answer.Group {
 	}}
 }
 
-// Rollups say what the traces say, whatever was settled, continued, merged,
-// deleted, over its time or read again after a crash, for any window.
+// Rollups count the same as the traces, in any window and after any settling, reopening,
+// merge, deletion, retention or crash.
 func TestRollups_followTheTraces(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { rollupsFollow(t, rand.New(rand.NewPCG(seed, 7))) })
@@ -79,7 +79,7 @@ func rollupsFollow(t *testing.T, rnd *rand.Rand) {
 	})
 }
 
-// life is what a shelf goes through: segments arrive, settle, are merged, deleted and
+// life lets a shelf go through changes: segments arrive, settle, are merged, deleted and
 // read again after a restart or a crash.
 type life struct {
 	steps   int
@@ -87,7 +87,7 @@ type life struct {
 	segment func(number int) *trace.Segment
 }
 
-// live lives it, and looks at the shelf after each step.
+// live makes the changes, and calls look after each.
 func (l *life) live(t *testing.T, rnd *rand.Rand, look func(*opened)) {
 	t.Helper()
 	fs := vfs.NewMem()
@@ -132,18 +132,18 @@ func (l *life) live(t *testing.T, rnd *rand.Rand, look func(*opened)) {
 	}
 }
 
-// someWindow is a window in which something may have been received; it may be empty.
+// someWindow returns a window that may have receipts, and may be empty.
 func someWindow(rnd *rand.Rand) trace.Window {
 	from := rollupStart + float64(rnd.IntN(200)) + []float64{0, 0.25}[rnd.IntN(2)]
 	return trace.Window{Start: trace.FromSeconds(from), End: trace.FromSeconds(from + float64(rnd.IntN(200)) + []float64{0, 0.5}[rnd.IntN(2)])}
 }
 
-// wideWindow is a window that ends behind everything.
+// wideWindow returns a window that ends behind all receipts.
 func wideWindow(rnd *rand.Rand) trace.Window {
 	return trace.Window{Start: trace.FromSeconds(rollupStart - 60 + float64(rnd.IntN(120))), End: trace.FromSeconds(rollupStart + 360)}
 }
 
-// compareCounts compares Graph and Series with what all traces say.
+// compareCounts compares Graph and Series with those of all traces.
 func compareCounts(t *testing.T, s *opened, w trace.Window, g *answer.Group) {
 	t.Helper()
 	graph, series := assemble.NewGraph(&w), assemble.NewSeries(w, time.Minute, nil)

@@ -17,8 +17,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// A question for a value goes straight to the traces that have it. It finds what one
-// finds that has to look at all of them, and says of as many that it looked.
+// A question for a value goes straight to the traces that have it. It finds the same
+// traces as a question that reads all of them, and counts as many as examined.
 func TestSummaries_ofAValueAreThoseOfALookAtAll(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(5, 6))
 	o := small(vfs.NewMem())
@@ -91,7 +91,7 @@ func TestSummaries_ofAValueAreThoseOfALookAtAll(t *testing.T) {
 	}
 }
 
-// anything makes segments and expressions of few keys and values.
+// anything makes random segments and expressions of few keys and values.
 type anything struct{ rnd *rand.Rand }
 
 func (a anything) value() string {
@@ -100,7 +100,7 @@ func (a anything) value() string {
 
 func (a anything) key() string { return []string{"k", "k.l", "k l", "m"}[a.rnd.IntN(4)] }
 
-// batch is a span or a document of trace n.
+// batch makes a span or a document of trace n.
 func (a anything) batch(t *testing.T, n int, received trace.Time) []*trace.Segment {
 	t.Helper()
 	rnd, start := a.rnd, int64(rollupStart+n)*1e9
@@ -141,10 +141,9 @@ func (a anything) expression() string {
 	return text
 }
 
-// What the index and a look at open traces pass over is nothing that a question
-// selects: annotations, attributes of spans and resources, users, failures, whether
-// traces are open, settled, merged, reopened, or have more keys and values than have
-// an index.
+// Pruning never drops a trace that a question selects: by annotations, attributes of
+// spans and resources, users or failures, of traces that are open, settled, merged or
+// reopened, also with more keys and values than the index has room for.
 func TestSummaries_passOverNothingThatIsSelected(t *testing.T) {
 	for _, limits := range []struct{ keys, values int }{{0, 0}, {3, 0}, {0, 2}} {
 		rnd := rand.New(rand.NewPCG(7, uint64(limits.keys*10+limits.values)))

@@ -31,8 +31,8 @@ func putAt(t *testing.T, s *opened, n, segment int, at time.Time) {
 	}
 }
 
-// Traces go when the time of their account or of their groups has ended, not
-// earlier; those that were continued meanwhile stay.
+// Traces are deleted when the time of their account or of their groups has ended, not
+// earlier; traces that got new segments meanwhile stay.
 func TestSweep(t *testing.T) {
 	start := time.Unix(rollupStart+100, 0)
 	now := start
@@ -77,7 +77,7 @@ func TestSweep(t *testing.T) {
 	settle()
 	putAt(t, s, 0, 200, now) // begins anew
 	expect("anew", 1, 1, 2, 1)
-	// A crash, and everything that was swept stays away.
+	// Swept traces stay away after a crash.
 	crashed := fs.Crash(rand.New(rand.NewPCG(1, 1)))
 	_ = s.Close()
 	o.FS = crashed
@@ -99,7 +99,7 @@ func TestSweep(t *testing.T) {
 	t.Errorf("%d deletions are remembered for ever", s.Tombstones())
 }
 
-// A trace that is continued between the look at it and its deletion stays.
+// A trace that gets a segment between the check and its deletion stays.
 func TestDelete_conditional(t *testing.T) {
 	fs := vfs.NewMem()
 	s, err := open(small(fs))

@@ -15,8 +15,8 @@ import (
 )
 
 // A directory of format 4, whose blocks have no postings (testdata/version4, three
-// traces that the last program of that format wrote), is read, asked, continued and
-// merged, and is of format 5 from then on.
+// traces that the last program of that format wrote), is read, queried, continued and
+// merged, and has format 5 from then on.
 func TestOpen_version4(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	if err := os.CopyFS(dir, os.DirFS("testdata/version4")); err != nil {

@@ -118,7 +118,7 @@ func TestRecords_comeBackByteForByte(t *testing.T) {
 	}
 }
 
-// copied writes all of a block to another, as a merge does.
+// copied copies a block, as a merge does.
 func copied(t testing.TB, from *block.Block, dir string) *block.Block {
 	codec, err := block.NewCodec()
 	if err != nil {
@@ -175,8 +175,8 @@ func BenchmarkMerge(b *testing.B) {
 	}
 }
 
-// cpu is the time that the process computed: unlike that of the clock it does
-// not depend on who else uses the machine.
+// cpu returns the CPU time of the process, which depends less on the load of the machine
+// than the clock.
 func cpu(t testing.TB) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// roundTrip takes records apart, writes them as a row group, reads it and puts
-// them together again.
+// roundTrip splits records into columns, writes them as a row group, reads it and makes
+// the records again.
 func roundTrip(id trace.ID, records []Record) ([]row, []Record, error) {
 	codec, err := NewCodec()
 	if err != nil {
@@ -42,8 +42,7 @@ const (
 	childText = `{"name":"cart", "id":"00000000000000ac","trace_id":"00020000000000000000000000000000","parent_id":"00000000000000ab","end_time":1700000001,"start_time":1700000000.25}`
 )
 
-// FuzzRow: whatever was received comes back, whether or not it is written as
-// the usual encoders do.
+// Every record comes back byte by byte, also if no usual encoder wrote it.
 func FuzzRow(f *testing.F) {
 	id := trace.ID{1: 2}
 	span := append(append([]byte{0x0a, 16}, id[:]...), 0x12, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0x22, 8, 8, 7, 6, 5, 4, 3, 2, 1, 0x2a, 3, 'G', 'E', 'T', 0x30, 2,
@@ -75,8 +74,8 @@ func FuzzRow(f *testing.F) {
 	})
 }
 
-// FuzzTemplate: a row that is damaged in a way that checksums do not see is an
-// error or gives something, and does not panic.
+// A damaged row with right checksums is an error or gives some bytes, and does not
+// panic.
 func FuzzTemplate(f *testing.F) {
 	rows, _, err := roundTrip(trace.ID{1: 2}, []Record{{Source: trace.SourceDocument, Raw: []byte(segmentText)}, {Source: trace.SourceDocument, Raw: []byte(childText)}})
 	if err != nil {

@@ -111,8 +111,8 @@ func selectable(t *testing.T) []*Block {
 	return []*Block{first, second, third}
 }
 
-// A selector passes over traces that lack a value or were fast, in the block that
-// was written, in one that took its row groups over and in one that copied them.
+// A selector skips traces that lack a value or were fast: in a block that was written, in
+// one with its row groups and in one with copied records.
 func TestSelector_usesFacts(t *testing.T) {
 	blocks := selectable(t)
 	for _, c := range []struct {
@@ -159,8 +159,8 @@ func TestSelector_usesFacts(t *testing.T) {
 	}
 }
 
-// What an older program named is excluded by no name of a service, also after it
-// was merged with what this one named; everything else excludes it as ever.
+// No name of a service excludes a trace that an older program named, also after a merge
+// with traces of this program; other facts exclude it as ever.
 func TestSelector_ofOlderNames(t *testing.T) {
 	fs := vfs.NewMem()
 	if err := fs.MkdirAll("d"); err != nil {
@@ -227,8 +227,8 @@ func TestSelector_ofOlderNames(t *testing.T) {
 	}
 }
 
-// Each token finds all entries that have it and no others, in blocks that were
-// written and in one that was merged of them without some of their traces.
+// Each token finds all entries that have it and no others: in written blocks and in the
+// block that they are merged to, without some of their traces.
 func TestPostings_findEachToken(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for _, n := range []int{1, 2, 3, 40, 3000} {
@@ -345,8 +345,8 @@ func tokensFound(t *testing.T, blocks []*Block, has map[uint32]map[trace.ID]bool
 	}
 }
 
-// Damaged postings are named, and everything is looked at without them; a merge of
-// their block fails.
+// Damaged postings are an error with file and place; the selector then excludes nothing,
+// and a merge of the block fails.
 func TestPostings_damaged(t *testing.T) {
 	fs := vfs.NewMem()
 	if err := fs.MkdirAll("d"); err != nil {
@@ -427,8 +427,8 @@ func TestPairs_areSorted(t *testing.T) {
 	}
 }
 
-// A bucket of bytes that are no bucket is refused, and one that is read gives
-// what was written.
+// Bytes that are no bucket are refused; a bucket that is decoded, encoded and decoded
+// again has the same pairs.
 func FuzzBucket(f *testing.F) {
 	var count uint64
 	f.Add(appendBucket(nil, 0, pairs{pairOf(1, 0), pairOf(1, 1), pairOf(5, 3)}, 4, &count))

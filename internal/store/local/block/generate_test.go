@@ -19,9 +19,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// The traces of test/bench, which is a command and cannot be imported.
+// These are the traces of test/bench, which is a command and cannot be imported.
 
-// services of the made-up system; a span calls services further down the list.
+// services are those of the example; a span calls services further down the list.
 var services = []string{"edge", "storefront", "search", "catalog", "cart", "checkout", "pricing", "inventory", "payments", "fraud",
 	"shipping", "accounts", "sessions", "recommend", "reviews", "media", "email", "ledger", "tax", "warehouse", "audit", "flags", "geo", "queue", "export"}
 
@@ -89,7 +89,7 @@ func num(key string, value int64) *common.KeyValue {
 	return &common.KeyValue{Key: key, Value: &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: value}}}
 }
 
-// scope is what surrounds the spans of a service.
+// scope makes the resource and scope of a service.
 func scope(service int) *trace.OTLPScope {
 	resource, err := proto.Marshal(&resource.Resource{Attributes: []*common.KeyValue{
 		str("service.name", services[service]), str("service.version", "1.4.2"), str("service.instance.id", services[service]+"-7d9c6b5f4-x2x9z"),
@@ -204,7 +204,7 @@ func (g *generator) documents() (docs []string, spans int, id [16]byte) {
 	return docs, len(list), id
 }
 
-// members are what segments and subsegments both have.
+// members writes the members that segments and subsegments share.
 func (s *span) members() string {
 	return fmt.Sprintf(`"start_time":%.6f,"end_time":%.6f,"fault":%v,"http":{"request":{"method":"GET","url":"http://%s/items/%s"},"response":{"status":%d,"content_length":512}}`,
 		float64(s.start.UnixMicro())/1e6, float64(s.start.Add(s.length).UnixMicro())/1e6, s.failed, services[s.service], s.order, s.status())

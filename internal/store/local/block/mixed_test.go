@@ -15,9 +15,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// Whatever members and fields neighbours have or lack, every row gives back its
-// bytes: columns that are null in one row and not in the next are where encoders
-// of Parquet go wrong.
+// Every row gives back its bytes, with any members and fields in its neighbours: encoders
+// of Parquet go wrong at columns that are null in one row and not in the next.
 func TestRows_ofAllKindsSideBySide(t *testing.T) {
 	for seed := range uint64(30) {
 		rnd := rand.New(rand.NewPCG(seed, 5))
@@ -119,8 +118,8 @@ func anyRecord(t *testing.T, rnd *rand.Rand, id trace.ID, i int) Record {
 	return r
 }
 
-// What is nearly a span or a document comes back as it was, too: nothing looks
-// at the bytes again once they are taken apart.
+// Bytes that are almost a span or a document come back as they were, too: nothing compares
+// them after they are split into columns.
 func TestRows_ofWhatIsNearlyRight(t *testing.T) {
 	for seed := range uint64(150) {
 		rnd := rand.New(rand.NewPCG(seed, 6))

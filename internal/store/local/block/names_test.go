@@ -10,8 +10,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// However many names senders make, an index has a bounded number of them, and a
-// question for any of them finds its trace and few others.
+// An index has a bounded number of names, of any number that senders make, and a question
+// for any of them finds its trace and few others.
 func TestNames_areBounded(t *testing.T) {
 	fs := vfs.NewMem()
 	if err := fs.MkdirAll("d"); err != nil {

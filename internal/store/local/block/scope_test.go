@@ -8,7 +8,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// Documents have no scope whatever stands around them in a row group.
+// Documents have no scope, with any neighbours in their row group.
 func TestScope_ofMixedRows(t *testing.T) {
 	scopes := []*trace.OTLPScope{nil, {Resource: []byte("a")}, {Resource: []byte("b")}}
 	for pattern := range 243 { // all ways to choose 5 of the 3
