@@ -8,7 +8,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// base is what every part of a shelf knows. Nothing in it changes while the shelf is
+// base is known to every part of a shelf. Nothing in it changes while the shelf is
 // open, except for the ledger.
 type base struct {
 	Options

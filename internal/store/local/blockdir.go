@@ -166,7 +166,7 @@ func blockFilesOf(dir string, names []string, m *manifest, horizon trace.Time) (
 		f.next = max(f.next, l.Number+1)
 		if !there[block.Name(l.Number)] && l.Updated >= horizon {
 			f.lost = append(f.lost, l)
-			f.damage = append(f.damage, vfs.Lost(filepath.Join(dir, block.Name(l.Number)), "the file is missing: %d traces cannot be read; what else there is of the block is kept", l.Traces))
+			f.damage = append(f.damage, vfs.Lost(filepath.Join(dir, block.Name(l.Number)), "the file is missing: %d traces cannot be read; the other files of the block are kept", l.Traces))
 		}
 	}
 	return f

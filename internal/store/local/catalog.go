@@ -173,7 +173,7 @@ func (c *catalog) drop(blocks []*sealed) {
 	}
 }
 
-// release gives back the blocks; those that a sequence reads stay open for it.
+// release releases the blocks; a block that a sequence reads stays open for it.
 func (c *catalog) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

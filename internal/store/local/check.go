@@ -168,7 +168,7 @@ func (in *inspection) rollup(b *block.Block) error {
 	}
 	f, err := rollup.Open(b.Rollup(), b.RollupFile(), rollup.NewCache(0))
 	if errors.Is(err, rollup.ErrRules) {
-		in.note("%s is of an older version: graphs read traces instead, until the block is merged", b.RollupFile())
+		in.note("%s was counted by an older version: graphs read traces instead, until the block is merged", b.RollupFile())
 		return nil
 	}
 	if err == nil && in.deep {

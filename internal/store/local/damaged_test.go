@@ -257,7 +257,7 @@ func servedBy(t *testing.T, s *opened) (served []int) {
 	return served
 }
 
-// contents returns names and bytes of all files in a directory, but for the lock.
+// contents returns names and bytes of all files in a directory, except the lock.
 func contents(t *testing.T, dir string) (list []string) {
 	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

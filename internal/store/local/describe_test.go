@@ -58,7 +58,7 @@ func TestKeys_countValues(t *testing.T) {
 	u := k.add("a", "id", 1)
 	for i := range 100_000 {
 		if i%7 == 0 {
-			u.see(uint32(i - i/2)) // seen before, but for the first ones
+			u.see(uint32(i - i/2)) // seen before, except the first ones
 		}
 		u.see(uint32(i))
 		if n := float64(i + 1); i > 100 && (u.estimate() < n*0.8 || u.estimate() > n*1.25) {

@@ -216,8 +216,8 @@ func sound(fs *vfs.Mem) error {
 }
 
 // A crash may come after any operation, those on the manifest included, and takes a
-// random share of what was not synced: every acknowledged segment is there
-// afterwards, once, and nothing is taken for damage.
+// random share of the unsynced data: every acknowledged segment is there
+// afterwards, once, and nothing passes for damage.
 func TestCrash_atEveryOperation(t *testing.T) {
 	for k := range faultPoints(t, func(fs *vfs.Mem) { cycleAndClose(t, fs) }) {
 		if survived := crashAt(t, k); survived && !testing.Short() {
@@ -238,8 +238,8 @@ func cycleAndClose(t *testing.T, fs *vfs.Mem) *ledger {
 	return l
 }
 
-// crashAt stops the machine at operation k of a cycle, checks what is there
-// afterwards, and goes on with it. It reports whether the cycle ended before.
+// crashAt stops the machine at operation k of a cycle, checks what the next
+// start serves, and goes on with it. It reports whether the cycle ended before.
 func crashAt(t *testing.T, k int) (survived bool) {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(uint64(k), 1))

@@ -34,7 +34,7 @@ func newInventory(b *base, s *state, l *log) *inventory {
 	return v
 }
 
-// list returns the manifest of what the shelf has now. The mutex is held.
+// list returns the manifest of the present files. The mutex is held.
 func (v *inventory) list() *manifest {
 	mark := v.log.files.Mark()
 	m := v.state.list()

@@ -12,7 +12,7 @@ import (
 )
 
 // loader finds traces and loads them. It is the only part that reads records of
-// blocks, but for a merge, which copies them.
+// blocks, except for a merge, which copies them.
 type loader struct {
 	*base
 	state  *state

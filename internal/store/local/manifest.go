@@ -37,7 +37,7 @@ type manifest struct {
 	// Going are the numbers of blocks that are being made, were given up or are
 	// superseded: their files may be removed.
 	Going []uint64 `json:"going,omitempty"`
-	// Log is what the log must have.
+	// Log tells which files and entries the log must have.
 	Log logMark `json:"log"`
 	// Horizon is the one that Expire has reached. Deleted: there is a file of
 	// tombstones.

@@ -79,7 +79,7 @@ func rollupsFollow(t *testing.T, rnd *rand.Rand) {
 	})
 }
 
-// life lets a shelf go through changes: segments arrive, settle, are merged, deleted and
+// life changes a shelf at random: segments arrive, settle, are merged, deleted and
 // read again after a restart or a crash.
 type life struct {
 	steps   int

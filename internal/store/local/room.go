@@ -16,7 +16,7 @@ type room struct {
 
 	mu      sync.Mutex
 	used    int64
-	freed   chan struct{} // closed when memory is given back; nil if nobody waits
+	freed   chan struct{} // closed when memory is returned; nil if nobody waits
 	stalled string        // why no trace can settle, or ""
 }
 
@@ -103,7 +103,7 @@ func (r *room) ample() bool {
 	return r.used < r.limit/2
 }
 
-// excess returns how much memory should be given back: down to a half and at least
+// excess returns how much memory should be returned: down to a half and at least
 // an eighth of the limit, once three quarters are used or somebody waits.
 func (r *room) excess() int64 {
 	r.mu.Lock()

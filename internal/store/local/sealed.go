@@ -45,7 +45,8 @@ type sealed struct {
 	rolled  rolled // has a mutex of its own
 }
 
-// rolled is what questions have made of a block's rollup; rollups.go uses it.
+// rolled caches the sums that questions have made from a block's rollup; rollups.go uses
+// it.
 type rolled struct {
 	mu         sync.Mutex // guards all below
 	plus       *rollup.File

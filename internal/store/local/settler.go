@@ -18,8 +18,8 @@ const (
 	// logFiles is how many log files there may be before the traces that need
 	// the oldest one settle early.
 	logFiles = 32
-	// idleLog is how many bytes of log may stay when blocks hold all of it: the next
-	// start would read them in vain.
+	// idleLog is how many bytes of log may stay when blocks have all of it: the next start
+	// would read them needlessly.
 	idleLog = 256 << 10
 )
 
@@ -161,8 +161,8 @@ type settling struct {
 	info block.Info
 }
 
-// flush writes traces to a block and puts it in the place of what the head has of
-// them. It gives the references of the sources back.
+// flush writes traces to a block, which replaces their open parts in the head. It
+// releases the sources.
 func (s *settler) flush(sources []source) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

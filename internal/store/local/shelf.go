@@ -10,7 +10,7 @@
 // sequence number (LSN), and every copy of a trace in a block has the LSN up to which
 // it is complete, so that after any crash each batch counts exactly once.
 //
-// The parts, each of which knows only those before it (parts_test.go):
+// The parts; each knows only those before it (parts_test.go):
 //
 //	base, ledger        options, directory and lifetime; damage that was found
 //	room, head          memory; open traces

@@ -3,7 +3,7 @@ package local
 import "github.com/fluoro-io/fluoro/internal/trace"
 
 // source finds all segments of a trace, at one moment: those in a block, then those of
-// the open parts. It has a reference to the block, which release gives back.
+// the open parts. It has a reference to the block until release.
 type source struct {
 	key
 	base  place // its block is nil if nothing is settled

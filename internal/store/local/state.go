@@ -196,8 +196,7 @@ func (s *state) pick(due func(*head) bool, wanted func(*open) bool, memory int64
 	return list
 }
 
-// install puts a block in the place of what the head has of its traces, in one step
-// for readers.
+// install replaces open parts in the head by a block, in one step for readers.
 func (s *state) install(b *block.Block, sources []*source) {
 	sealed := newSealed(b)
 	var freed int64

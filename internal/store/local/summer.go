@@ -50,7 +50,7 @@ func (s *summer) once(ctx context.Context, account trace.Account, q *store.SumQu
 	c := &summing{summer: s, ctx: ctx, account: account, q: q, snap: s.state.snapshot(account), to: to, rolled: map[*sealed]bool{}}
 	defer c.snap.release()
 	c.split()
-	order := make([]int, len(c.snap.opens)) // by id: so the same names are told apart each time
+	order := make([]int, len(c.snap.opens)) // by id: so the same names are kept each time
 	for i := range order {
 		order[i] = i
 	}

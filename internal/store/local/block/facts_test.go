@@ -200,7 +200,7 @@ func TestSelector_ofOlderNames(t *testing.T) {
 	for _, c := range []struct {
 		expr           string
 		ofOld, ofToday bool
-		nothing        bool // of what this program named can be selected
+		nothing        bool // no trace that this program named can be selected
 	}{
 		{`service("redis")`, true, false, true},
 		{`service("front")`, true, true, false},
@@ -313,7 +313,7 @@ func TestPostings_findEachToken(t *testing.T) {
 }
 
 // tokensFound compares the entries that blocks find by tokens with the traces that have
-// them, but for those that were left out.
+// them, except those that were left out.
 func tokensFound(t *testing.T, blocks []*Block, has map[uint32]map[trace.ID]bool, left map[trace.ID]bool) {
 	t.Helper()
 	for token, ids := range has {

@@ -357,7 +357,7 @@ func (d *Decoder) chunkRef() chunkRef {
 	return c
 }
 
-// count decodes a number of items, each of at least so many bytes.
+// count decodes a number of items, each of at least the given length.
 func (d *Decoder) count(least int) int {
 	n := d.Uvarint()
 	if n > uint64((d.end-d.at)/least) {

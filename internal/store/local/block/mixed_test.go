@@ -15,7 +15,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// Every row gives back its bytes, with any members and fields in its neighbours: encoders
+// Every row returns its bytes, with any members and fields in its neighbours: encoders
 // of Parquet go wrong at columns that are null in one row and not in the next.
 func TestRows_ofAllKindsSideBySide(t *testing.T) {
 	for seed := range uint64(30) {

@@ -37,7 +37,7 @@ const (
 	sameBit    = 12
 )
 
-// Reset empties the encoder and makes room for about so many bytes. It reuses its memory,
+// Reset empties the encoder and makes room for about that many bytes. It reuses its memory,
 // unless that is much larger.
 func (e *Encoder) Reset(bytes int) {
 	buf := e.buf[:0]

@@ -70,7 +70,7 @@ func (c *column) check(rows int) error {
 	switch {
 	case c.Rep != nil:
 		if len(c.Rep) != len(c.Def) {
-			return fmt.Errorf("%d levels in place of %d", len(c.Rep), len(c.Def))
+			return fmt.Errorf("%d levels instead of %d", len(c.Rep), len(c.Def))
 		}
 		c.begins = make([]uint32, 0, rows+1)
 		for i, level := range c.Rep {
@@ -86,7 +86,7 @@ func (c *column) check(rows int) error {
 		have = c.Len()
 	}
 	if have != rows {
-		return fmt.Errorf("%d rows in place of %d", have, rows)
+		return fmt.Errorf("%d rows instead of %d", have, rows)
 	}
 	c.Rep = nil // begins has it
 	if c.Def != nil && bytes.Count(c.Def, present) == len(c.Def) {

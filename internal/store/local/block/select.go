@@ -145,7 +145,7 @@ func intersection(a, b []uint32) []uint32 {
 // many sets as traces: it checks each when it is first asked for.
 type named struct {
 	x       *index
-	names   [][]uint32 // numbers of each, one of which will do
+	names   [][]uint32 // of each name its numbers: one is enough
 	missing bool       // no set has some name
 	known   []byte     // of each set: 0, no or yes
 }

@@ -42,7 +42,7 @@ const (
 	tracesSuffix   = ".traces.parquet"
 	rollupSuffix   = ".rollup"
 
-	// A page ends with the first trace that brings it to so many rows or received
+	// A page ends with the first trace that brings it to this many rows or received
 	// bytes, and a row group with the page that does the same: reading one trace
 	// reads the dictionaries of a row group, and a page of each column.
 	pageRows   = 2048
@@ -278,7 +278,7 @@ func (w *Writer) endPage() {
 	w.page.rows, w.page.bytes = w.rows, w.bytes
 }
 
-// added counts a trace of so many rows and about so many bytes.
+// added counts a trace of some rows and about size bytes.
 func (w *Writer) added(in *Info, rows, size int) error {
 	if size > maxTrace {
 		return fmt.Errorf("block: trace %s of %d bytes is over the limit", in.ID, size)
