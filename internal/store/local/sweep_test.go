@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,12 +36,12 @@ func putAt(t *testing.T, s *opened, n, segment int, at time.Time) {
 // earlier; traces that got new segments meanwhile stay.
 func TestSweep(t *testing.T) {
 	start := time.Unix(rollupStart+100, 0)
-	now := start
+	var passed atomic.Int64 // since the start
 	fs, group := vfs.NewMem(), groupOf(t)
 	group.Versions = group.Versions[1:] // fault, at any time from here on
 	o := small(fs)
 	o.Retention = 1000 * time.Hour
-	o.Now = func() time.Time { return now }
+	o.Now = func() time.Time { return start.Add(time.Duration(passed.Load())) }
 	o.Keep = func(context.Context, trace.Account) (answer.Keep, error) {
 		return answer.Keep{Default: time.Hour, Groups: []answer.GroupKeep{{Group: group, For: 3 * time.Hour}}}, nil
 	}
@@ -67,15 +68,15 @@ func TestSweep(t *testing.T) {
 		}
 	}
 	settle()
-	now = start.Add(59 * time.Minute)
+	passed.Store(int64(59 * time.Minute))
 	s.Sweep()
 	expect("before the time", 1, 1, 1, 1)
-	putAt(t, s, 2, 100, now) // open again
-	now = start.Add(61 * time.Minute)
+	putAt(t, s, 2, 100, o.Now()) // open again
+	passed.Store(int64(61 * time.Minute))
 	s.Sweep()
 	expect("after the default", 0, 1, 2, 1)
 	settle()
-	putAt(t, s, 0, 200, now) // begins anew
+	putAt(t, s, 0, 200, o.Now()) // begins anew
 	expect("anew", 1, 1, 2, 1)
 	// Swept traces stay away after a crash.
 	crashed := fs.Crash(rand.New(rand.NewPCG(1, 1)))
@@ -86,10 +87,10 @@ func TestSweep(t *testing.T) {
 	}
 	expect("after a crash", 1, 1, 2, 1)
 	settle()
-	now = start.Add(3*time.Hour + time.Minute)
+	passed.Store(int64(3*time.Hour + time.Minute))
 	s.Sweep()
 	expect("after the group's", 0, 0, 0, 0)
-	now = now.Add(24 * time.Hour)
+	passed.Add(int64(24 * time.Hour))
 	for range 100 { // a new log file is begun first, by another goroutine
 		if s.Purge(); s.Tombstones() == 0 {
 			return
