@@ -99,7 +99,8 @@ type Store struct {
 	// assembling lets large traces be assembled one at a time.
 	assembling sync.Mutex
 	followers  followers
-	sweeping   sync.Mutex // one sweep at a time; it guards
+	shrinking  sync.Mutex // one Shrink at a time: the next must see its floor
+	sweeping   sync.Mutex // one Sweep at a time; it guards
 	swept      trace.Time // up to when the last one looked
 
 	closing context.Context // ends when Close begins

@@ -153,6 +153,8 @@ func (s *Store) Shrink(ctx context.Context) {
 	if limit <= 0 {
 		return
 	}
+	s.shrinking.Lock()
+	defer s.shrinking.Unlock()
 	portions, err := s.shelf.Portions(ctx)
 	floor, any := floorFor(portions, limit, s.rules.Horizon())
 	if err == nil && any {
