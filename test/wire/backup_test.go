@@ -84,6 +84,19 @@ func TestBackup_underLoad(t *testing.T) {
 	}
 }
 
+// A backup that was made before anything settled has no blocks, and its restored
+// directory no folder for them: nothing is missing.
+func TestBackup_withoutBlocksIsSound(t *testing.T) {
+	s := harness.Start(t, "--settle", "1h")
+	s.Put(`{"trace_id":"1-6a18aa00-00000000000000000000000a","id":"000000000000000a","name":"a","start_time":1,"end_time":2}`)
+	file, data := filepath.Join(t.TempDir(), "b.tar"), filepath.Join(t.TempDir(), "data")
+	mustRun(t, "backup", "--url", "http://"+s.HTTP, "--to", file)
+	mustRun(t, "restore", "--from", file, "--data", data)
+	if out := mustRun(t, "store", "check", "--data", data); !strings.Contains(out, "sound") {
+		t.Errorf("check says %q", out)
+	}
+}
+
 func TestBackup_saysWhatIsWrong(t *testing.T) {
 	s := harness.Start(t)
 	s.Put(`{"trace_id":"1-6a18aa00-00000000000000000000000a","id":"000000000000000a","name":"a","start_time":1,"end_time":2}`)

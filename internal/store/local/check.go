@@ -131,8 +131,8 @@ func (in *inspection) run() (err error) {
 func (in *inspection) blocks() {
 	dir, m := in.dir.sub(blockDir), in.dir.manifest
 	names, err := in.o.FS.List(dir)
-	if errors.Is(err, fs.ErrNotExist) && (m == nil || m.Log.Newest == 0) {
-		return // before the first start
+	if errors.Is(err, fs.ErrNotExist) && (m == nil || len(m.Blocks) == 0) {
+		return // before the first start, or restored from a backup without blocks
 	}
 	if err != nil {
 		in.damage(vfs.Lost(dir, "no block can be read: %w", err))
