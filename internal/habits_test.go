@@ -33,7 +33,6 @@ internal/store/local/block.FuzzTemplate      : the fuzzer changes each column of
 internal/store/storetest.segment                                 : a case has one line a document, with its fields in this order
 internal/store/storetest.span                                    : a case has one line a span, with its fields in this order
 internal/vfs.FS                                                  : what the store needs of a file system; each call is one system call, faults are injected into each
-internal/wal.appendFrame                                         : hot path: header fields are passed in registers, not in a struct
 `
 
 // sources are the directories that hold code of this project.

@@ -102,8 +102,13 @@ func decodeHeader(b []byte) (header, error) {
 	}, nil
 }
 
-// appendFrame appends a frame with entries. scratch is reused for the payload.
-func appendFrame(dst, scratch []byte, salt uint32, kind byte, lsn uint64, entries [][]byte) (frame, scratched []byte, err error) {
+// appendFrame appends a frame with entries; one without entries marks the end of the
+// log. scratch is reused for the payload.
+func appendFrame(dst, scratch []byte, salt uint32, lsn uint64, entries [][]byte) (frame, scratched []byte, err error) {
+	kind := byte(kindEntries)
+	if len(entries) == 0 {
+		kind = kindEnd
+	}
 	scratch = scratch[:0]
 	for _, e := range entries {
 		scratch = binary.AppendUvarint(scratch, uint64(len(e)))

@@ -42,7 +42,7 @@ func FuzzFrames(f *testing.F) {
 		lsn := uint64(1)
 		for _, entries := range groups {
 			var err error
-			if b, _, err = appendFrame(b, nil, 0, kindEntries, lsn, entries); err != nil {
+			if b, _, err = appendFrame(b, nil, 0, lsn, entries); err != nil {
 				f.Fatal(err)
 			}
 			lsn += uint64(len(entries))
@@ -82,7 +82,7 @@ func FuzzFrames(f *testing.F) {
 				if len(entries) != int(frame.entries) {
 					t.Fatalf("%d entries in a frame that announces %d", len(entries), frame.entries)
 				}
-				again, _, err := appendFrame(nil, nil, 0, kindEntries, frame.lsn, entries)
+				again, _, err := appendFrame(nil, nil, 0, frame.lsn, entries)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -149,7 +149,7 @@ func (l *Log) Append(entries [][]byte) (lsn, file uint64, err error) {
 	}
 	lsn = l.nextLSN
 	l.nextLSN += uint64(len(entries))
-	l.frame, l.scratch, err = appendFrame(l.frame[:0], l.scratch, l.salt, kindEntries, lsn, entries)
+	l.frame, l.scratch, err = appendFrame(l.frame[:0], l.scratch, l.salt, lsn, entries)
 	if err != nil {
 		l.nextLSN = lsn
 		return 0, 0, err
@@ -335,7 +335,7 @@ func (l *Log) Close() error {
 	if closed || l.file == nil {
 		return nil
 	}
-	b, _, err := appendFrame(nil, nil, l.salt, kindEnd, l.nextLSN, nil)
+	b, _, err := appendFrame(nil, nil, l.salt, l.nextLSN, nil)
 	if err == nil {
 		err = l.write(b)
 	}
