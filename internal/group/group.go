@@ -71,7 +71,7 @@ func (r *record) group(name string) Group {
 // and those of the store.
 type Groups struct {
 	store meta.Store
-	keep  time.Duration // of versions that ended; 0 or less: for ever
+	keep  time.Duration // how long ended versions are kept; 0 or less: for ever
 	log   *slog.Logger
 
 	mu      sync.Mutex
@@ -136,7 +136,7 @@ func (g *Groups) Create(ctx context.Context, owner trace.Owner, name string, c C
 	return r.group(name), err
 }
 
-// Get finds a group by its name or by its ARN; the other one is "".
+// Get finds a group by its name or by its ARN; the other is "".
 func (g *Groups) Get(ctx context.Context, owner trace.Owner, name, arn string) (out Group, err error) {
 	name, err = selected(owner, name, arn)
 	switch {
@@ -155,12 +155,12 @@ func (g *Groups) Get(ctx context.Context, owner trace.Owner, name, arn string) (
 	return out, err
 }
 
-// Default is the group that has every trace.
+// Default returns the group with every trace.
 func Default(owner trace.Owner) Group {
 	return Group{Name: DefaultName, ARN: owner.ARN("group/" + DefaultName)}
 }
 
-// List is all groups, Default first, then by name.
+// List returns all groups, Default first, then by name.
 func (g *Groups) List(ctx context.Context, owner trace.Owner) ([]Group, error) {
 	out := []Group{Default(owner)}
 	err := g.store.View(ctx, owner.Account, func(tx meta.Tx) error {
@@ -176,8 +176,8 @@ func (g *Groups) List(ctx context.Context, owner trace.Owner) ([]Group, error) {
 	return out, err
 }
 
-// Update changes the filter of a group, and its insights if the change names
-// them. Traces that are there stay in the groups they are in.
+// Update changes a group's filter, and its insights if the change has them. Existing
+// traces stay in their groups.
 func (g *Groups) Update(ctx context.Context, owner trace.Owner, name, arn string, c Change, now trace.Time) (out Group, err error) {
 	if name, err = selected(owner, name, arn); err != nil {
 		return Group{}, err
@@ -261,8 +261,8 @@ func check(text string) error {
 	return err
 }
 
-// selected is the name of the group that a request selects by name or ARN. That
-// there is such a group, with this ARN, is not checked, save for Default.
+// selected returns the name of the group that a request selects by name or ARN. It
+// does not check that the group exists with this ARN, except for Default.
 func selected(owner trace.Owner, name, arn string) (string, error) {
 	if (name == "") == (arn == "") {
 		return "", trace.Errorf(trace.KindInvalid, "Provide either GroupName or GroupARN")
@@ -297,7 +297,7 @@ func find(tx meta.Tx, name, arn string) (*record, error) {
 // ResourceNotFoundException).
 func notFound() error { return trace.Errorf(trace.KindInvalid, "Group not found") }
 
-// newID makes an id that tells a group from earlier ones with the same name.
+// newID returns an id that differs from those of earlier groups with the same name.
 func newID() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -149,9 +149,9 @@ func (g *Groups) History(ctx context.Context, account trace.Account, name, arn s
 	return out, nil
 }
 
-// Lookup finds the present filter of a group by its name or its ARN (the
-// other one is ""), for group.name and group.arn in filter expressions. Default has a
-// nil filter. When records cannot be read, that is logged and there are none.
+// Lookup finds the present filter of a group by its name or its ARN (the other is
+// ""), for group.name and group.arn in filter expressions. Default has a nil filter.
+// If records cannot be read, it logs that and finds nothing.
 func (g *Groups) Lookup(owner trace.Owner, name, arn string) (e *filter.Expr, found bool) {
 	if name == DefaultName || arn == Default(owner).ARN {
 		return nil, true

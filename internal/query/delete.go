@@ -19,7 +19,7 @@ type DeleteRequest struct {
 // maxDeletedIDs is the maximum number of ids in one request.
 const maxDeletedIDs = 10_000
 
-// Delete deletes traces, for ever, and is how many there were.
+// Delete deletes traces permanently and returns how many there were.
 func (q *Query) Delete(ctx context.Context, owner trace.Owner, r DeleteRequest) (int, error) {
 	if len(r.IDs) > 0 {
 		return q.deleteIDs(ctx, owner.Account, r)

@@ -71,18 +71,18 @@ type Weights interface {
 	Heaviest(ctx context.Context, account trace.Account, w trace.Window) (int64, error)
 }
 
-// History finds what belongs to an owner's group, by name or by ARN; the other
-// is "". Default is a nil group.
+// History finds the filters of an owner's group, by name or by ARN; the other is "".
+// Default is a nil group.
 type History func(ctx context.Context, owner trace.Owner, name, arn string) (g *answer.Group, found bool, err error)
 
-// Groups finds the filter of an owner's group by its name or its ARN; the other
+// Groups finds the present filter of an owner's group, by name or by ARN; the other
 // is "".
 type Groups func(owner trace.Owner, name, arn string) (e *filter.Expr, found bool)
 
 // New makes a Query.
 func New(s Answers) *Query { return &Query{store: s} }
 
-// Filter reads a filter expression and looks up the groups that it names.
+// Filter parses a filter expression and looks up the groups that it names.
 func (q *Query) Filter(owner trace.Owner, text string) (*filter.Expr, error) {
 	e, err := filter.Parse(text)
 	if err != nil || q.Groups == nil {
@@ -203,7 +203,7 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 // GroupName names a group by its name or by its ARN; if both are empty, Default.
 type GroupName struct{ Name, ARN string }
 
-// history finds the versions of a group.
+// history returns a group with its filters.
 func (q *Query) history(ctx context.Context, owner trace.Owner, n GroupName) (*answer.Group, error) {
 	if n == (GroupName{}) {
 		return nil, nil
@@ -227,9 +227,9 @@ type SeriesRequest struct {
 	Token    string
 }
 
-// Series counts what a service or an edge answered, by the minute of receipt. of
-// says what was selected, nil if nothing was; next is the token of the next page, ""
-// after the last.
+// Series counts a service or an edge by the minute of receipt. of is the selected
+// service or edge, nil if the request has none; next is the token of the next page,
+// "" after the last.
 func (q *Query) Series(ctx context.Context, owner trace.Owner, r SeriesRequest) (s *trace.Series, of *filter.Entities, next string, err error) {
 	if err := checkWindow(r.Window); err != nil {
 		return nil, nil, "", err

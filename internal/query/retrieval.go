@@ -52,8 +52,8 @@ type Retrievals struct {
 
 	query    *Query
 	now      func() time.Time
-	underWay *room.Room // jobs that have not ended
-	turns    *room.Room // jobs that read the store
+	underWay *room.Room // counts jobs that have not ended
+	turns    *room.Room // counts jobs that read the store
 	wait     sync.WaitGroup
 
 	mu     sync.Mutex
@@ -132,7 +132,7 @@ func retrievalIDs(texts []string) ([]trace.ID, error) {
 func (r *Retrievals) run(ctx context.Context, j *retrieval, ids []trace.ID, w trace.Window) {
 	defer j.cancel()
 	if r.turns.Wait(ctx, j.account, 1) != nil {
-		return // whoever cancelled it said so in its state
+		return // cancelled: the state already says so
 	}
 	defer r.turns.Give(j.account, 1)
 	if !r.step(j, RetrievalScheduled, RetrievalRunning) {
@@ -186,16 +186,16 @@ func (r *Retrievals) expire() {
 	})
 }
 
-// end stops a job that is under way. The mutex is held.
+// end stops a running job. The caller holds the mutex.
 func (r *Retrievals) end(j *retrieval, state RetrievalState, at time.Time) {
 	j.state, j.ended = state, at
 	j.cancel()
 	r.underWay.Give(j.account, 1)
 }
 
-// forgetEnded makes room for a job of an account: of the accounts that have ended
-// jobs, the one with the most jobs loses its oldest ended one. An account never
-// loses a job to one that has more. The mutex is held.
+// forgetEnded makes room for a job of an account. It picks, among the accounts with
+// ended jobs, the one with the most jobs, and forgets its oldest ended job. An
+// account never loses a job to an account with more jobs. The caller holds the mutex.
 func (r *Retrievals) forgetEnded(account trace.Account) bool {
 	count := map[trace.Account]int{}
 	for _, j := range r.order {

@@ -32,9 +32,9 @@ func NewRoom(bytes int64) *Room {
 	return &Room{accounts: room.New(bytes), patience: roomPatience}
 }
 
-// Take takes memory for an account until ctx ends, which it must: with its request.
-// It waits for others to give theirs back, up to 5 s, then fails with KindThrottled.
-// Who wants more than there is gets all of it, alone.
+// Take reserves memory for an account until ctx ends; ctx must end with the request.
+// It waits up to 5 s for others to release theirs, then fails with KindThrottled. A
+// request for more than the limit gets the whole limit, alone.
 func (r *Room) Take(ctx context.Context, account trace.Account, bytes int64) error {
 	if r == nil || bytes <= 0 {
 		return nil
@@ -46,7 +46,7 @@ func (r *Room) Take(ctx context.Context, account trace.Account, bytes int64) err
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return trace.Errorf(trace.KindThrottled, "answers to other requests take all of the %d MB there are for them; try again in a second", r.accounts.Limit()>>20) // not recorded
+		return trace.Errorf(trace.KindThrottled, "answers to other requests use all %d MB reserved for answers; try again in a second", r.accounts.Limit()>>20) // not recorded
 	}
 	context.AfterFunc(ctx, func() { r.accounts.Give(account, bytes) })
 	return nil

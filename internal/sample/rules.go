@@ -35,8 +35,7 @@ type Update struct {
 	SamplingRateBoost                                                *RateBoost
 }
 
-// Create keeps a new rule, named by RuleName or by the end of RuleARN, with
-// tags.
+// Create stores a new rule with its tags. RuleName or the end of RuleARN names it.
 func (s *Sampler) Create(ctx context.Context, owner trace.Owner, r Rule, version int, tags []tag.Tag, now time.Time) (Rule, error) {
 	name, err := selected(owner, Selector{r.RuleName, r.RuleARN})
 	if trace.KindOf(err) == trace.KindInvalid {
@@ -80,8 +79,8 @@ func (s *Sampler) Create(ctx context.Context, owner trace.Owner, r Rule, version
 	return r, err
 }
 
-// Update changes a rule, all that is asked or nothing. Of Default only the rate
-// and the reservoir can be changed.
+// Update changes a rule completely or, on error, not at all. Of Default, only the
+// rate and the reservoir can be changed.
 func (s *Sampler) Update(ctx context.Context, owner trace.Owner, u Update, now time.Time) (Rule, error) {
 	name, err := selected(owner, u.Selector)
 	if err != nil {
@@ -112,7 +111,7 @@ func (s *Sampler) Update(ctx context.Context, owner trace.Owner, u Update, now t
 	return r, nil
 }
 
-// Delete removes a rule with its tags and returns what it was.
+// Delete removes a rule with its tags and returns the deleted rule.
 func (s *Sampler) Delete(ctx context.Context, owner trace.Owner, sel Selector, now time.Time) (Rule, error) {
 	name, err := selected(owner, sel)
 	if err != nil {
@@ -137,8 +136,8 @@ func (s *Sampler) Delete(ctx context.Context, owner trace.Owner, sel Selector, n
 	return r, err
 }
 
-// selected is the name that a selector selects. An ARN of another account or
-// region, or one that names no rule, selects nothing.
+// selected returns the rule name in a selector. An ARN of another account or region,
+// or of another resource, selects no rule.
 func selected(owner trace.Owner, sel Selector) (string, error) {
 	switch {
 	case sel.RuleName != "" && sel.RuleARN != "":
@@ -157,7 +156,7 @@ func selected(owner trace.Owner, sel Selector) (string, error) {
 
 func notFound() error { return trace.Errorf(trace.KindNotFound, "Sampling rule does not exist") }
 
-// get reads a rule; Default is there also when it was never stored.
+// get reads a rule; Default exists even if it was never stored.
 func get(tx meta.Tx, owner trace.Owner, name string) (Rule, error) {
 	var r Rule
 	found, err := tx.Get(ruleKind, name, &r)

@@ -80,7 +80,7 @@ func Default(owner trace.Owner) Rule {
 
 func arn(owner trace.Owner, name string) string { return owner.ARN("sampling-rule/" + name) }
 
-// Rules lists the rules by name, Default last. They must not be modified.
+// Rules lists the rules by name, Default last. Callers must not modify them.
 func (s *Sampler) Rules(ctx context.Context, owner trace.Owner) ([]Rule, error) {
 	now, err := s.view(ctx, owner.Account)
 	if err != nil {

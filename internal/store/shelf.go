@@ -1,8 +1,8 @@
 // Package store is the contract between Fluoro and the engines that keep its
 // traces. An engine is a Shelf: it stores segments durably, finds traces by a few
-// facts, adds up sums and remembers deletions. What an answer means (clocks,
-// filters, groups, retention) stands once, above the engines, in store/answer.
-// store/storetest holds every engine to the contract.
+// facts, adds up sums and remembers deletions. The meaning of an answer (clocks,
+// filters, groups, retention) is defined once, above the engines, in store/answer.
+// store/storetest tests every engine against the contract.
 package store
 
 import (
@@ -16,13 +16,13 @@ import (
 )
 
 // Shelf is an engine. All methods may be called by many goroutines at once. Every
-// call names an account and sees the data of that account alone.
+// call names an account and sees only the data of that account.
 //
-// What Append acknowledged is part of every call that starts afterwards, and what
-// Bury acknowledged of none.
+// Once Append has acknowledged a batch, every later call sees it; once Bury has
+// acknowledged a tombstone, no later call sees the deleted data.
 //
-// Sequences are single-use and lazy; they stop early when the caller does, when ctx
-// ends (they yield ctx's error) or after they yield one error. Segments and traces
+// Sequences are single-use and lazy. They end early when the caller stops, when ctx
+// ends (they yield ctx's error) or after they yield an error. Segments and traces
 // are shared and must not be changed.
 //
 // A closed shelf answers every call with a KindUnavailable error.
@@ -32,48 +32,48 @@ type Shelf interface {
 	Keeper
 }
 
-// Writer is how segments come to a shelf and leave it.
+// Writer adds segments to a shelf and deletes them.
 type Writer interface {
 	// Append stores a batch. It returns nil only when the whole batch is durable: it
-	// survives the loss of the process and of power. On error nothing of the batch
-	// is acknowledged, though parts of it may be found later. Errors: KindThrottled
+	// survives a crash of the process and a power failure. On error it acknowledges
+	// nothing, though later reads may find parts of the batch. Errors: KindThrottled
 	// when there is no room now, KindUnavailable when the engine cannot write (disk
-	// full, failed sync), with the reason; reads go on. The shelf owns the batch.
+	// full, failed sync), with the reason; reads still work. The shelf owns the batch.
 	Append(ctx context.Context, account trace.Account, batch Batch) (Appended, error)
 
-	// Bury puts tombstones on traces and returns how many of them existed and were
-	// last received at or after the horizon. When it returns nil the tombstones are
-	// durable. The data itself is gone from the disk within a day. A segment that is
-	// accepted later begins its trace anew. On error some traces may be buried; the
-	// number says of how many that is known.
+	// Bury puts tombstones on traces and returns how many of these traces existed and
+	// were last received at or after the horizon. When it returns nil the tombstones
+	// are durable. The shelf removes the data from the disk within a day. A segment
+	// accepted later starts a new trace. On error some traces may be buried; the
+	// number counts those that certainly are.
 	Bury(ctx context.Context, account trace.Account, stones []Tombstone, horizon trace.Time) (int, error)
 }
 
-// Reader is how answers read a shelf. A shelf leaves out what is damaged and names
+// Reader gives answers access to a shelf. A shelf leaves out damaged data and names
 // it in Status; only Content.Segments reports damage.
 type Reader interface {
-	// Find finds those of the given traces that exist, all at one moment, and returns
-	// them in the order in which they are cheapest to load. It reads no segments. The
-	// sources are valid until the caller calls release.
+	// Find returns the sources of those given traces that exist, as of one moment, in
+	// the order that is cheapest to load. It reads no segments. The sources are valid
+	// until the caller calls release.
 	Find(ctx context.Context, account trace.Account, ids []trace.ID) (found []Source, release func(), err error)
 
-	// Candidates yields the traces that a scan asks for in descending order of their
-	// positions. It may yield traces that the scan's bounds rule out, never leave
-	// out one that they allow. A candidate is valid until the next one is yielded.
+	// Candidates yields the traces of a scan in descending order of their positions.
+	// It may yield traces that the scan's bounds exclude, but must yield every trace
+	// that they allow. A candidate is valid until the next one is yielded.
 	Candidates(ctx context.Context, account trace.Account, q *Scan) iter.Seq2[*Candidate, error]
 
-	// Sum hands over everything that was received in a window, once: as sums of
-	// owners where the shelf has them, else as traces. When it finds out that some
-	// of its sums cannot be used it begins again, with new Sums from begin.
+	// Sum passes everything that was received in a window to Sums once: as sums of
+	// owners where the shelf has them, else as traces. If some of its sums turn out to
+	// be unusable it starts again, with new Sums from begin.
 	Sum(ctx context.Context, account trace.Account, q *SumQuery, begin func() Sums) error
 
-	// Estimate tells how much memory a question may take, before it is asked.
+	// Estimate tells how much memory a query may take, before the query runs.
 	Estimate(ctx context.Context, account trace.Account, q EstimateQuery) (Estimate, error)
 }
 
-// Keeper is how a shelf is looked after.
+// Keeper operates a shelf: capabilities, retention, status, shutdown.
 type Keeper interface {
-	// Capabilities tells what the shelf does beyond storing. They never change.
+	// Capabilities lists the optional abilities of the shelf. They never change.
 	Capabilities() Capabilities
 
 	// Accounts lists the accounts that have traces.
@@ -82,12 +82,11 @@ type Keeper interface {
 	// Portions lists the parts of the stored data that can be dropped as a whole.
 	Portions(ctx context.Context) ([]Portion, error)
 
-	// Floor returns the time below which Expire dropped everything; trace.MinTime if
-	// it never did.
+	// Floor returns the floor of the last Expire; trace.MinTime if there was none.
 	Floor(ctx context.Context) (trace.Time, error)
 
-	// Expire drops, for ever and for all accounts, what was last received before the
-	// floor. When it returns nil the floor is durable.
+	// Expire drops, permanently and for all accounts, all traces last received before
+	// the floor. When it returns nil the floor is durable.
 	Expire(ctx context.Context, floor trace.Time) error
 
 	// Status tells how much is stored and whether the shelf can write.
@@ -98,35 +97,35 @@ type Keeper interface {
 	Close() error
 }
 
-// Batch is what arrived together. It counts as one change of each trace it touches.
-// A record
-// (trace.Record) holds all that is stored of a segment: an engine that fills columns
-// straight from records never needs the segments (docs/adr/0012-one-meaning.md).
+// Batch holds segments that arrived together. It counts as one change of each of its
+// traces. A record (trace.Record) holds everything that is stored of a segment: an
+// engine that fills columns straight from records never needs the segments
+// (docs/adr/0012-one-meaning.md).
 type Batch struct{ Segments []*trace.Segment }
 
-// Seq is a place in the order of acceptance, which the shelf assigns: of two batches
-// the one that was accepted later has the greater Seq, and no two batches of an
-// account share one, whichever replica accepted them. A trace id and the Seq of its
-// newest batch name the content of that trace for all time. 0 is no place.
+// Seq is the number of a batch in the order of acceptance. The shelf assigns it: a
+// batch that was accepted later has a greater Seq, and no two batches of an account
+// share one, whichever replica accepted them. A trace id and the Seq of its newest
+// batch identify the content of that trace permanently. 0 means no batch.
 type Seq uint64
 
-// Appended tells what Append found out.
+// Appended is the result of Append.
 type Appended struct {
 	Seq Seq
-	// Repeated are traces of the batch of which the shelf holds, in memory, earlier
-	// segments with the ids of new ones.
+	// Repeated lists traces of the batch for which the shelf holds, in memory,
+	// earlier segments with the same ids as new ones.
 	Repeated []Repeated
 }
 
 // Repeated is a trace that has segments with the same ids.
 type Repeated struct {
 	ID trace.ID
-	// Segments are those that share their ids with a new one, in the order of
-	// acceptance, the new ones included.
+	// Segments holds the new segments that share an id with another one, and those
+	// others, in the order of acceptance.
 	Segments []*trace.Segment
-	// New tells whether a segment is of the batch.
+	// New tells whether a segment belongs to the batch.
 	New func(*trace.Segment) bool
-	// Told, if not nil, notes of which observations the sender was told, so that the
+	// Told, if not nil, marks observations as reported to the sender, so that the
 	// shelf does not report them again to Rules.Refused.
 	Told func([]trace.Refused)
 }
@@ -134,33 +133,33 @@ type Repeated struct {
 // Tombstone deletes a trace.
 type Tombstone struct {
 	ID trace.ID
-	// UpTo, if not 0, is a condition: the trace stays if it has a batch beyond.
+	// UpTo, if not 0, is a condition: a trace with a batch after UpTo stays.
 	UpTo Seq
 }
 
-// Source is one trace as a shelf has it at one moment.
+// Source is a trace in a shelf, as of one moment.
 type Source struct {
 	ID      trace.ID
 	Seq     Seq        // of its newest batch
 	Updated trace.Time // last receipt
-	Weight  int64      // about the bytes of memory it takes when it is assembled
+	Weight  int64      // bytes of memory that the assembled trace takes, approximately
 	Content
 }
 
-// Content loads what a shelf has of a trace.
+// Content loads a trace from a shelf.
 type Content interface {
 	// Segments loads all segments of the trace in the order of acceptance, in a new
 	// slice. Damage is a *DamagedError.
 	Segments(ctx context.Context) ([]*trace.Segment, error)
-	// Assembled returns the trace that Keep was given, if nothing was added since and
-	// the shelf still has it, else nil.
+	// Assembled returns the trace that Keep received, if nothing was added since then
+	// and the shelf still has it, else nil.
 	Assembled() *trace.Trace
-	// Keep offers the assembled trace to the shelf, which may keep it as long as it
-	// has memory for it.
+	// Keep offers the assembled trace to the shelf, which may cache it while it has
+	// memory.
 	Keep(t *trace.Trace)
 }
 
-// DamagedError names traces that exist and cannot be read, because the stored data
+// DamagedError names existing traces that cannot be read, because their stored data
 // is damaged.
 type DamagedError struct {
 	IDs []trace.ID
@@ -175,7 +174,7 @@ func (e *DamagedError) Error() string {
 // Unwrap returns the damage.
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// Order says which time positions candidates.
+// Order selects the time by which a scan is ordered.
 type Order uint8
 
 // The orders of a scan.
@@ -203,70 +202,70 @@ func (p Position) Compare(o Position) int {
 	}
 }
 
-// Scan asks for candidates: those with a position in [From, Before), that were last
-// received at or after the horizon and that touch a window, if it is given.
+// Scan selects candidates: traces with a position in [From, Before) that were last
+// received at or after the horizon and that touch a window, if one is given.
 type Scan struct {
 	By      Order
 	From    trace.Time // trace.MinTime: from the first one
 	Before  Position   // exclusive
 	Horizon trace.Time
-	// Touch, if not nil, asks for traces of which something was completed in the
-	// window; facts.Touches tells by the facts of a trace whether that can be.
+	// Touch, if not nil, selects traces with an entity that was completed in the
+	// window; facts.Touches tells from the facts of a trace whether that is possible.
 	Touch *trace.Window
 	// Bounds allow the shelf to leave out traces. It may use any of them.
 	Bounds filter.Bounds
-	// Passed, if not nil, is increased by the number of traces that the bounds ruled
-	// out. At the end of the sequence these are all; before, those that the shelf has
-	// come across.
+	// Passed, if not nil, is increased for each trace that the bounds excluded: at the
+	// end of the sequence for all of them, before that for those seen so far.
 	Passed *int64
 }
 
 // Candidate is a trace that a scan may select.
 type Candidate struct {
 	Source
-	// At is the position of the trace. With Settling it is the greatest one that the
-	// trace can have: times of a trace that is still arriving are known when it is
+	// At is the position of the trace. With Settling it is the greatest possible
+	// position: the times of a trace that is still arriving are known only when it is
 	// assembled.
 	At       Position
 	Settling bool
 }
 
-// SumQuery asks for sums.
+// SumQuery selects the data that Reader.Sum adds up.
 type SumQuery struct {
 	// Window is applied to the receipt of each completed entity.
 	Window trace.Window
 	// Horizon: traces that were last received before it do not count.
 	Horizon trace.Time
-	// Owners are whose sums may be handed over; nil: no sums, only traces.
+	// Owners lists the owners whose sums the shelf may pass; nil: only traces.
 	Owners []string
 }
 
-// Sums takes what a shelf adds up.
+// Sums receives the data that a shelf adds up.
 type Sums interface {
-	// Trace counts what was received of a trace in a window; with sign -1 it takes it
-	// away again.
+	// Trace counts what was received of a trace in a window; with sign -1 it
+	// subtracts that again.
 	Trace(ctx context.Context, src *Source, w trace.Window, sign int) error
-	// Owner counts sums of the owner with a number, which add adds to the graph or
+	// Owner counts the sums of SumQuery.Owners[number]: add adds them to the graph or
 	// to the series, whichever is not nil.
 	Owner(number int, add func(graph *assemble.Sum, series *assemble.SeriesBuilder) error) error
 }
 
-// EstimateQuery is a question that is to be asked.
+// EstimateQuery describes a query whose memory is estimated.
 type EstimateQuery struct {
 	Window trace.Window
-	// Sums: the question is for sums, and the window is one of receipts.
+	// Sums: the query reads sums, and the window selects times of receipt.
 	Sums bool
 }
 
-// Estimate is about the memory of a question, in bytes where nothing else is said.
-// 0 means that the shelf does not know.
+// Estimate tells about how much memory a query takes, in bytes unless stated
+// otherwise. 0 means that the shelf does not know.
 type Estimate struct {
 	// Largest is the weight of the largest trace that may be loaded.
 	Largest int64
-	// Settling is how many traces are loaded because no sums have them yet.
+	// Settling is the number of traces that are loaded because no sums contain them
+	// yet.
 	Settling int
-	// Nodes and Edges are in the sums that are added up, of which some may be the
-	// same ones; SumBytes is the size of these sums, LargestSum that of the largest.
+	// Nodes and Edges count the entries of all sums that are added up, duplicates
+	// included. SumBytes is the size of these sums, LargestSum of the largest one.
 	Nodes, Edges         int
 	SumBytes, LargestSum int64
 }
@@ -277,7 +276,7 @@ type Portion struct {
 	Updated trace.Time // last receipt of its newest trace
 }
 
-// Capabilities are what a shelf does beyond storing.
+// Capabilities lists the optional abilities of a shelf.
 type Capabilities struct {
 	Sums   bool // keeps sums of owners, so that counting loads few traces
 	Prunes bool // uses the bounds of scans

@@ -2,21 +2,21 @@ package store
 
 import "github.com/fluoro-io/fluoro/internal/trace"
 
-// Status tells what a shelf holds.
+// Status describes the contents and the state of a shelf.
 type Status struct {
 	Traces   int64 // that exist
 	Segments int64 // documents and spans stored
-	// ReadOnly is "" while the shelf can write, else why it cannot.
+	// ReadOnly is "" while the shelf can write, else the reason why it cannot.
 	ReadOnly string
 	// Gauges are figures of the engine itself, for operators.
 	Gauges []Gauge
-	// Keys tells which keys of annotations and attributes are found more slowly.
+	// Keys names the keys of annotations and attributes with slower searches.
 	Keys KeyStatus
-	// Damage names what was found damaged, with file and offset, at most some hundred
-	// places; Damaged is how many places there are. Everything else is served.
+	// Damage lists damaged places, with file and offset, at most a few hundred;
+	// Damaged counts all of them. All other data is served.
 	Damage  []string
 	Damaged int64
-	// Notes are what an operator may want to look at or tidy up. They are no damage.
+	// Notes list harmless things that an operator may want to check or tidy up.
 	Notes []string
 }
 
@@ -37,12 +37,13 @@ func (s *Status) Gauge(name string) int64 {
 	return 0
 }
 
-// KeyStatus tells which keys of annotations and attributes are over their budget
-// since the shelf was opened: a question for one reads more traces.
+// KeyStatus tells which keys of annotations and attributes exceeded their budget of
+// distinct values since the shelf was opened: a query for such a key reads more
+// traces.
 type KeyStatus struct {
-	Keys         int   // that were counted, of all accounts
-	TracesBeyond int64 // settled with a key for which there was no room
-	// Over are keys with more distinct values than their budget, at most some.
+	Keys         int   // counted keys, of all accounts
+	TracesBeyond int64 // traces settled with a key that was not counted, for lack of room
+	// Over lists some of the keys with more distinct values than their budget.
 	Over []OverBudget
 }
 
@@ -64,8 +65,8 @@ func Memory(s *trace.Segment) int64 {
 	return entities*EntityBytes + TextBytes(len(s.Raw))
 }
 
-// EntityBytes is about what an entity takes in memory, strings included.
+// EntityBytes is about how many bytes of memory an entity takes, strings included.
 const EntityBytes = 700
 
-// TextBytes is about what n bytes of received text take in memory.
+// TextBytes returns about how many bytes of memory n bytes of received text take.
 func TextBytes(n int) int64 { return int64(n) * 3 / 2 }

@@ -35,15 +35,14 @@ func (e *NotFoundError) Unwrap() error {
 	return &trace.KindError{Kind: trace.KindNotFound, Message: e.Error()}
 }
 
-// Tags reads and changes tags. Its errors are those of the store, NotFoundError,
-// and KindErrors of kind invalid or limit.
+// Tags reads and changes tags. Its errors are the store's, NotFoundError, and
+// KindErrors of kind invalid or limit.
 type Tags struct{ store meta.Store }
 
 // New makes Tags over records.
 func New(store meta.Store) *Tags { return &Tags{store} }
 
-// Add sets tags of a resource: all of them or, on error, none. Tags that it has
-// and that are not named stay.
+// Add sets tags of a resource: all of them or, on error, none. Its other tags stay.
 func (t *Tags) Add(ctx context.Context, owner trace.Owner, arn string, tags []Tag) error {
 	return t.store.Update(ctx, owner.Account, func(tx meta.Tx) error {
 		if err := exists(tx, owner, arn); err != nil {
@@ -53,7 +52,7 @@ func (t *Tags) Add(ctx context.Context, owner trace.Owner, arn string, tags []Ta
 	})
 }
 
-// Remove removes the tags with these keys; keys it has not are ignored.
+// Remove removes the tags with the given keys; it ignores unknown keys.
 func (t *Tags) Remove(ctx context.Context, owner trace.Owner, arn string, keys []string) error {
 	return t.store.Update(ctx, owner.Account, func(tx meta.Tx) error {
 		if err := exists(tx, owner, arn); err != nil {
@@ -67,7 +66,7 @@ func (t *Tags) Remove(ctx context.Context, owner trace.Owner, arn string, keys [
 	})
 }
 
-// List is the tags of a resource.
+// List returns the tags of a resource.
 func (t *Tags) List(ctx context.Context, owner trace.Owner, arn string) (tags []Tag, err error) {
 	err = t.store.View(ctx, owner.Account, func(tx meta.Tx) error {
 		if err := exists(tx, owner, arn); err != nil {
@@ -79,15 +78,15 @@ func (t *Tags) List(ctx context.Context, owner trace.Owner, arn string) (tags []
 	return tags, err
 }
 
-// exists says whether an ARN is that of a group or of a sampling rule, by the
-// records of both.
+// exists returns an error unless an ARN belongs to a group or a sampling rule,
+// according to their records.
 func exists(tx meta.Tx, owner trace.Owner, arn string) error {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 6 {
 		return &NotFoundError{arn}
 	}
 	if arn == owner.ARN("group/Default") || arn == owner.ARN("sampling-rule/Default") {
-		return nil // they always exist
+		return nil // these two always exist
 	}
 	kind, name, _ := strings.Cut(parts[5], "/")
 	if kind == "group" { // its id follows; a rule's name may hold a slash

@@ -4,7 +4,7 @@ package trace
 // cannot be reached from another.
 type Account string
 
-// Source says in which form a segment was received, and by which rules it is read
+// Source tells in which form a segment was received, and so which rules decode it
 // again.
 type Source uint8
 
@@ -15,16 +15,16 @@ const (
 	// SourceOTLP is an OpenTelemetry span: Segment.Raw is one protobuf
 	// opentelemetry.proto.trace.v1.Span, Segment.Scope its resource and scope.
 	SourceOTLP
-	// SourceCollector is an OpenTelemetry span, kept as those of SourceOTLP are, that is
-	// mapped as the OpenTelemetry Collector's awsxrayexporter maps it.
+	// SourceCollector is an OpenTelemetry span, stored like those of SourceOTLP, but
+	// mapped by the rules of the OpenTelemetry Collector's awsxrayexporter.
 	SourceCollector
 )
 
-// IsSpan says whether the segment was an OpenTelemetry span.
+// IsSpan tells whether the segment was received as an OpenTelemetry span.
 func (s Source) IsSpan() bool { return s == SourceOTLP || s == SourceCollector }
 
-// OTLPScope holds the resource and the scope of a span in an OTLP request. It is shared
-// by all spans of one ScopeSpans and must not be changed.
+// OTLPScope holds the resource and the scope of a span in an OTLP request. All spans
+// of one ScopeSpans share it; it must not be changed.
 type OTLPScope struct {
 	// Resource and Scope are the protobuf messages
 	// opentelemetry.proto.resource.v1.Resource and

@@ -32,7 +32,7 @@ type Analytics struct {
 	limit  time.Duration
 }
 
-// New makes an Analytics. parse reads filter expressions and resolves groups.
+// New makes an Analytics. parse parses filter expressions and resolves groups.
 func New(source Source, parse func(trace.Owner, string) (*filter.Expr, error)) *Analytics {
 	return &Analytics{source: source, filter: parse, limit: deadline}
 }
@@ -55,7 +55,7 @@ func invalid(format string, args ...any) error {
 	return trace.Errorf(trace.KindInvalid, format, args...)
 }
 
-// scan hands every selected trace to visit, newest first, until time is out.
+// scan passes every selected trace to visit, newest first, until the time is over.
 func (a *Analytics) scan(ctx context.Context, owner trace.Owner, s Selection, visit func(s *trace.Summary, t *trace.Trace)) (c Counted, err error) {
 	if s.Window.End < s.Window.Start {
 		return c, invalid("end: cannot be earlier than start")

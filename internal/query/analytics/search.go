@@ -38,8 +38,7 @@ type FoundTrace struct {
 	Entity string  `json:"entity"`
 }
 
-// Search looks through documents. When time runs out the page has a token to go
-// on with.
+// Search searches documents. If the time is over, the page has a token to continue.
 func (a *Analytics) Search(ctx context.Context, owner trace.Owner, r SearchRequest) (*Found, error) {
 	switch {
 	case r.Top < 1 || r.Top > 100:

@@ -95,7 +95,7 @@ func (c *Counts) merge(o Counts) {
 	c.Fault, c.Throttle, c.Unknown = c.Fault+o.Fault, c.Throttle+o.Throttle, c.Unknown+o.Unknown
 }
 
-// Series counts what a selection holds, by time and by group.
+// Series counts the traces of a selection by time and group.
 func (a *Analytics) Series(ctx context.Context, owner trace.Owner, r SeriesRequest) (*Series, error) {
 	switch {
 	case r.Bucket < time.Second:
