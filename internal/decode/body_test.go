@@ -79,8 +79,8 @@ func TestBody_errors(t *testing.T) {
 	}
 }
 
-// TestBody_documentsAreApart holds that the owner of one document cannot reach
-// another by appending to it.
+// TestBody_documentsAreApart checks that the owner of one document cannot reach another
+// by appending to it.
 func TestBody_documentsAreApart(t *testing.T) {
 	docs, err := decode.Body([]byte(`{"TraceSegmentDocuments":["first","second"]}`))
 	if err != nil {
@@ -92,8 +92,7 @@ func TestBody_documentsAreApart(t *testing.T) {
 	}
 }
 
-// TestBody_memory bounds what a request can cost, also where the member is there
-// many times.
+// TestBody_memory limits what a request can cost, even if the member occurs many times.
 func TestBody_memory(t *testing.T) {
 	docs := make([]string, 50_000)
 	for i := range docs {

@@ -16,7 +16,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// corpusFiles lists what a pattern below the corpus finds; nothing is an error.
+// corpusFiles lists the files that match a pattern below the corpus; it is an error if
+// there are none.
 func corpusFiles(t testing.TB, pattern ...string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(append([]string{corpus(t)}, pattern...)...))
@@ -33,7 +34,7 @@ func readJSON(t testing.TB, path string, into any) {
 	}
 }
 
-// walk calls f for an entity and all below it.
+// walk calls f for an entity and all entities below it.
 func walk(e *trace.Entity, f func(*trace.Entity)) {
 	f(e)
 	for _, child := range e.Subsegments {
@@ -52,21 +53,21 @@ func accepted(t *testing.T, doc []byte) *trace.Segment {
 	return segments[0]
 }
 
-// checkRestores holds that what a store keeps gives an equal segment.
+// checkRestores checks that the stored form of a segment restores an equal segment.
 func checkRestores(t *testing.T, s *trace.Segment) {
 	t.Helper()
 	again, err := decode.Restore(s.Source, slices.Clone(s.Raw), s.Scope, s.Part, s.ReceivedAt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As text where NaN may be inside: it differs from itself.
+	// As text if it may contain NaN, which differs from itself.
 	if !reflect.DeepEqual(again, s) && (s.Source == trace.SourceDocument || entityText(again.Entity) != entityText(s.Entity)) {
 		t.Fatalf("restored as\n%+v\nwant\n%+v", again, s)
 	}
 }
 
 func TestCorpus_developerGuide(t *testing.T) {
-	refused := map[string]string{"custom-subsegment-with-metadata.json": "MissingTraceId"} // the page shows a part of a document
+	refused := map[string]string{"custom-subsegment-with-metadata.json": "MissingTraceId"} // that page shows only a part of a document
 	for _, path := range corpusFiles(t, "xray-docs", "devguide", "*.json") {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			if code := refused[filepath.Base(path)]; code != "" {
@@ -80,7 +81,7 @@ func TestCorpus_developerGuide(t *testing.T) {
 	}
 }
 
-// checkAgainstJSON compares an accepted document with what encoding/json reads.
+// checkAgainstJSON compares an accepted document with the result of encoding/json.
 func checkAgainstJSON(t *testing.T, doc []byte) *trace.Segment {
 	t.Helper()
 	s := accepted(t, doc)
@@ -98,7 +99,7 @@ func checkAgainstJSON(t *testing.T, doc []byte) *trace.Segment {
 	return s
 }
 
-// plainEntity is an entity as encoding/json reads it.
+// plainEntity is an entity as encoding/json decodes it.
 type plainEntity struct {
 	ID          string                     `json:"id"`
 	Name        string                     `json:"name"`
@@ -138,7 +139,7 @@ func compareEntity(t *testing.T, e *trace.Entity, want plainEntity) {
 	var cause struct {
 		Exceptions []struct{ ID, Type, Message string }
 	}
-	_ = json.Unmarshal(want.Cause, &cause) // a cause that is no object has none
+	_ = json.Unmarshal(want.Cause, &cause) // a cause that is not an object has none
 	var exceptions []struct{ ID, Type, Message string }
 	for _, x := range e.Cause.Exceptions {
 		exceptions = append(exceptions, struct{ ID, Type, Message string }{x.ID, x.Type, x.Message})
@@ -169,7 +170,7 @@ func compareEntity(t *testing.T, e *trace.Entity, want plainEntity) {
 	}
 }
 
-// annotationTexts are the values of annotations as JSON.
+// annotationTexts returns the values of annotations as JSON.
 func annotationTexts(e *trace.Entity) map[string]any {
 	out := map[string]any{}
 	for _, a := range e.Annotations {
@@ -199,9 +200,9 @@ func scalars(in map[string]json.RawMessage) map[string]any {
 	return out
 }
 
-// TestCorpus_collectorReceiver compares entities with the spans that the
-// collector's awsxrayreceiver made of the same document. Two inputs are errors
-// there; a cause that is a number is none here: the service refuses no document
+// TestCorpus_collectorReceiver compares entities with the spans that the collector's
+// awsxrayreceiver makes of the same document. The receiver refuses two of the inputs. We
+// accept one of them, whose cause is a number, because the service refuses no document
 // for a member it does not need.
 func TestCorpus_collectorReceiver(t *testing.T) {
 	errorsThere := map[string]string{"contrib-minCauseIsInvalid": "", "devguide-custom-subsegment-with-metadata": "MissingTraceId"}
@@ -268,7 +269,7 @@ func compareSpans(t *testing.T, s *trace.Segment, path string) {
 				expect[x.SpanID] = span{x.TraceID, x.ParentSpanID, x.Name, exceptions}
 				start, _ := x.StartTimeUnixNano.Int64()
 				end, _ := x.EndTimeUnixNano.Int64()
-				// The receiver goes through float64, good to 200 ns.
+				// The receiver converts to float64, exact to 200 ns.
 				if d := times[x.SpanID]; math.Abs(float64(d[0]-trace.Time(start))) > 500 || math.Abs(float64(d[1]-trace.Time(end))) > 500 {
 					t.Errorf("span %s: %d to %d, want %d to %d", x.SpanID, d[0], d[1], start, end)
 				}
@@ -280,7 +281,8 @@ func compareSpans(t *testing.T, s *trace.Segment, path string) {
 	}
 }
 
-// TestCorpus_awsTraces sends what applications sent and counts as the corpus does.
+// TestCorpus_awsTraces sends recorded documents of applications and compares the counts
+// with those of the corpus.
 func TestCorpus_awsTraces(t *testing.T) {
 	for _, path := range append(corpusFiles(t, "xray-traces", "servitrace", "*", "input.documents.json"), corpusFiles(t, "xray-traces", "awscli-scorekeep", "input.documents.json")...) {
 		t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) {
@@ -308,7 +310,7 @@ func TestCorpus_awsTraces(t *testing.T) {
 			}
 			summary := filepath.Join(filepath.Dir(path), "expected.summary.json")
 			if _, err := os.Stat(summary); err != nil {
-				return // the AWS CLI example has none
+				return // the AWS CLI example has no expectations
 			}
 			readJSON(t, summary, &want)
 			if len(docs) != want.Segments-want.Inferred || !maps.Equal(counts, want.EntitiesWith) {
@@ -369,7 +371,7 @@ func TestCorpus_datagrams(t *testing.T) {
 	}
 }
 
-// captureFacts is expected.json of a recording of an X-Ray SDK.
+// captureFacts has the form of expected.json of a recording of an X-Ray SDK.
 type captureFacts struct {
 	Datagrams []struct {
 		File       string

@@ -3,6 +3,6 @@
 // file a section), datagrams and PutTraceSegments bodies; package otlp below it
 // reads OpenTelemetry spans.
 //
-// Decoding loses nothing: a Segment keeps the bytes it was made of, and Restore
-// makes it again from them.
+// Decoding loses nothing: a Segment keeps its received bytes, and Restore decodes it
+// again from them.
 package decode

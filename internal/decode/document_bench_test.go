@@ -10,7 +10,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// typical are documents as SDKs send them.
+// typical holds documents as SDKs send them.
 var typical = []struct{ name, doc string }{
 	{"least", `{"name":"www.example.com","id":"70de5b6f19ff9a0a","start_time":1478293361.271,"trace_id":"1-581cf771-a006649127e371903a2de979","end_time":1478293361.449}`},
 	{"goHTTP", `{"trace_id":"1-5f187253-6a106696d56b1f4ef9eba2ed","id":"5cc4a447f5d4d696","name":"SampleServer","start_time":1595437651.680097,"end_time":1595437652.197392,"http":{"request":{"method":"GET","url":"http://localhost:8000/","client_ip":"127.0.0.1:60848","user_agent":"curl/7.54.0"},"response":{"status":200}},"aws":{"xray":{"sdk_version":"1.1.0","sdk":"X-Ray for Go","sampling_rule_name":"Default"}},"service":{"compiler_version":"go1.14.6","compiler":"gc"},"Dummy":false}`},

@@ -11,14 +11,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// chain is n subsegments one in another, with content in the innermost.
+// chain returns n nested subsegments, with content in the innermost.
 func chain(n int, content string) string {
 	const head = `"name":"s","start_time":1,"end_time":2`
 	open := `{"id":"53995c3f42cd8ad9",` + head + `,"subsegments":[`
 	return edited(edit{"subsegments": "[" + strings.Repeat(open, n) + content + strings.Repeat("]}", n) + "]"})
 }
 
-// TestDocument_hostile bounds what a document can cost.
+// TestDocument_hostile limits the cost of a document.
 func TestDocument_hostile(t *testing.T) {
 	const one = `{"id":"53995c3f42cd8ad9","name":"s","start_time":1,"end_time":2}`
 	repeat := func(s string, n int) string { return strings.Repeat(s+",", n-1) + s }

@@ -17,7 +17,7 @@ const (
 	noID            = "none"
 )
 
-// refusals are documents that are refused.
+// refusals lists documents that are refused.
 var refusals = []struct {
 	name, doc, code, message string
 	id                       string // "" is docID
@@ -151,7 +151,7 @@ func TestDocument_refusals(t *testing.T) {
 
 func ptr(s string) *string { return &s }
 
-// checkRefused compares everything but Detail, which is free text.
+// checkRefused compares everything except Detail, which is free text.
 func checkRefused(t *testing.T, doc string, want *decode.Refusal) {
 	t.Helper()
 	segments, refusal := decode.Document([]byte(doc), at)

@@ -18,8 +18,8 @@ const (
 	docTrace = "1-581cf771-a006649127e371903a2de979"
 )
 
-// edited is the smallest valid segment with the members of edits put in: "" takes
-// a member out.
+// edited returns the smallest valid segment with the members of edits replaced; ""
+// removes a member.
 func edited(edits map[string]string) string {
 	members := map[string]string{
 		"id": `"` + docID + `"`, "name": `"api"`, "trace_id": `"` + docTrace + `"`, "start_time": "1478293361.271", "end_time": "1478293361.449",
@@ -30,7 +30,7 @@ func edited(edits map[string]string) string {
 	return object(members)
 }
 
-// streamed is edited for an independent subsegment.
+// streamed is like edited, for an independent subsegment.
 func streamed(edits map[string]string) string {
 	members := map[string]string{"type": `"subsegment"`, "parent_id": `"53995c3f42cd8ad8"`}
 	for name, value := range edits {
@@ -39,7 +39,7 @@ func streamed(edits map[string]string) string {
 	return edited(members)
 }
 
-// embedded is a valid segment around an edited subsegment.
+// embedded returns a valid segment with an edited subsegment.
 func embedded(edits map[string]string) string {
 	members := map[string]string{"id": `"53995c3f42cd8ad9"`, "name": `"call"`, "start_time": "1478293361.3", "end_time": "1478293361.4"}
 	for name, value := range edits {
@@ -60,8 +60,8 @@ func object(members map[string]string) string {
 
 type edit = map[string]string
 
-// TestDocument_firstFaultWins breaks two members at a time: the one that stands
-// first in the order of PutTraceSegments names the refusal.
+// TestDocument_firstFaultWins breaks two members at a time: the one that
+// PutTraceSegments checks first determines the refusal.
 func TestDocument_firstFaultWins(t *testing.T) {
 	type fault struct{ member, value, code string }
 	order := [][]fault{
@@ -102,7 +102,7 @@ func TestDocument_detailSaysWhere(t *testing.T) {
 	}
 }
 
-// TestDocument_accepted holds what looks wrong and is taken.
+// TestDocument_accepted lists documents that look wrong and are accepted.
 func TestDocument_accepted(t *testing.T) {
 	for name, doc := range map[string]string{
 		"least":                         edited(nil),
@@ -236,8 +236,8 @@ func TestDocument_nameIsCutAt200Characters(t *testing.T) {
 	}
 }
 
-// TestDocument_lastOfDuplicateMembersCounts also writes names with escapes,
-// which are the same names.
+// TestDocument_lastOfDuplicateMembersCounts also writes names with escapes, which are
+// the same names.
 func TestDocument_lastOfDuplicateMembersCounts(t *testing.T) {
 	valid := edited(nil)
 	for _, c := range []struct{ more, want string }{
@@ -291,8 +291,8 @@ func TestDocument_lastRequestBlockCounts(t *testing.T) {
 	}
 }
 
-// TestDocument_lastOfDuplicateAnnotationsCounts goes beyond the number of keys
-// that are looked for one by one.
+// TestDocument_lastOfDuplicateAnnotationsCounts has more keys than a linear search
+// handles.
 func TestDocument_lastOfDuplicateAnnotationsCounts(t *testing.T) {
 	for _, n := range []int{1, 2, 31, 32, 33, 100} {
 		var first, second []string
@@ -405,8 +405,8 @@ func TestRestore_errors(t *testing.T) {
 	}
 }
 
-// TestDocument_nativeCase sends the documents of a recording of the native
-// service, in place, and compares what it answered.
+// TestDocument_nativeCase sends the documents of a recording of the native service, in
+// their order, and compares the answers with the recorded ones.
 func TestDocument_nativeCase(t *testing.T) {
 	text := string(readFile(t, filepath.Dir(corpus(t)), "native", "cases", "put-embedded-subsegment-rejects.json"))
 	text = strings.NewReplacer(`"{{T0}}"`, "1478293360", `"{{T0+1}}"`, "1478293361", `"{{T0+2}}"`, "1478293362", `"{{T0+4}}"`, "1478293364", "{{P}}", "p", "{{TID:1}}", docTrace).Replace(text)

@@ -16,8 +16,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// seeds are documents, good and bad, for the fuzz targets; with the corpus where
-// that is.
+// seeds returns documents, good and bad, for the fuzz targets, including those of the
+// corpus if it exists.
 func seeds(f *testing.F) [][]byte {
 	var out [][]byte
 	for _, c := range typical {
@@ -84,7 +84,7 @@ func FuzzDocument(f *testing.F) {
 	})
 }
 
-// checkEntity holds what is true of every entity of an accepted document.
+// checkEntity checks the properties of every entity of an accepted document.
 func checkEntity(t *testing.T, s *trace.Segment, e *trace.Entity) {
 	if e.Name == "" || utf8.RuneCountInString(e.Name) > 200 || e.InProgress && e.End != 0 || e.HTTP.Status < 0 || !bytes.Contains(s.Raw, e.Raw) {
 		t.Fatalf("%+v", e)
@@ -101,8 +101,8 @@ func checkEntity(t *testing.T, s *trace.Segment, e *trace.Entity) {
 			t.Fatalf("%q is not valid UTF-8", text)
 		}
 	}
-	// encoding/json takes names in any case and merges duplicates, so it can only
-	// say what is there when all names are ours.
+	// encoding/json ignores the case of names and merges duplicates, so it can only be
+	// compared if all names are known ones.
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(e.Raw, &m); err != nil {
 		t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// TestLinks_direction reads the type of a reference from a document's link and from
-// a span's: only the flat key with the text child makes it the receiver's side.
+// TestLinks_direction checks the type of a reference from a document's link and from a
+// span's: only the flat key with the text child makes it a link of the receiver.
 func TestLinks_direction(t *testing.T) {
 	for attributes, child := range map[string]bool{
 		`{}`: false,
@@ -34,7 +34,7 @@ func TestLinks_direction(t *testing.T) {
 			t.Errorf("document, %s: %+v, %v", attributes, segments[0].Links, refusal)
 			continue
 		}
-		// The same document as a span, read again.
+		// The same document as a span, decoded again.
 		spans, err := otlp.JSON(render.Entity(segments[0], &segments[0].Entity), at)
 		if err != nil || len(spans.Segments) != 1 || !reflect.DeepEqual(spans.Segments[0].Links, want) {
 			t.Errorf("span, %s: %+v, %v", attributes, spans.Segments, err)
@@ -42,8 +42,8 @@ func TestLinks_direction(t *testing.T) {
 	}
 }
 
-// TestLinks_attributes sends a document's links through OTLP: they come back as they
-// were, but that a number no double can hold is text there.
+// TestLinks_attributes sends a document's links through OTLP: they return unchanged,
+// except that a number beyond float64 becomes text.
 func TestLinks_attributes(t *testing.T) {
 	const attributes = `{"text":"ä\n<","int":9007199254740993,"minus":-1,"double":1.5,"yes":true,"list":["x",1,[false],{}],"map":{"a":{"b":"c"},"":null},"none":null,"huge":1e999}`
 	doc := edited(edit{"links": `[{"trace_id":"66669980000000000000000000000001","id":"0000000000000002","trace_state":"a=b","attributes":` + attributes + `},{"trace_id":"1-66669980-000000000000000000000001","id":"0000000000000003","attributes":[1]}]`})

@@ -10,8 +10,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// A span keeps the mapping it was received with, whatever mapper restores it and
-// writes its document.
+// A span keeps the mapping of its receipt, whatever mapper restores it and writes its
+// document.
 func TestRestorer_keepsTheMapping(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("otlp", "testdata", "*", "input.otlp.pb"))
 	if err != nil || len(files) == 0 {

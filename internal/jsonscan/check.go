@@ -87,7 +87,7 @@ func container(b []byte, i, outer int) (int, *Error) {
 	var objects [MaxDepth / 64]uint64 // of the open containers, one bit each: is it an object?
 	depth := 0
 	for {
-		// Here a value begins.
+		// A value begins here.
 		if i < len(b) && (b[i] == '{' || b[i] == '[') {
 			if outer+depth == MaxDepth {
 				return 0, tooDeep(i)
@@ -116,7 +116,7 @@ func container(b []byte, i, outer int) (int, *Error) {
 				return 0, err
 			}
 		}
-		// Here a value has ended, and with it perhaps those around it.
+		// A value has ended here, and perhaps the values around it.
 		more := false
 		for depth > 0 && !more {
 			i = skipSpace(b, i)

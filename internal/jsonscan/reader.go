@@ -198,7 +198,8 @@ func (r *Reader) member() bool {
 
 // appendText does the work of checkString and AppendUnquoted in one pass.
 func appendText(dst, b []byte, i int) ([]byte, int, *Error) {
-	// Unescaping never lengthens; eight more, because words of eight bytes are copied.
+	// Unescaped text is never longer; eight more bytes, because words of eight bytes
+	// are copied.
 	dst = slices.Grow(dst, len(b)-i+8)
 	out, n, j, ascii := dst[:cap(dst)], len(dst), i+1, true
 	for {
@@ -208,7 +209,7 @@ func appendText(dst, b []byte, i int) ([]byte, int, *Error) {
 			if m := special(word); m != 0 {
 				m := bits.TrailingZeros64(m) / 8
 				j, n = j+m, n+m
-				if b[j] == '\\' && j+1 < len(b) && b[j+1] == '"' { // most are these
+				if b[j] == '\\' && j+1 < len(b) && b[j+1] == '"' { // the most frequent escape
 					out[n] = '"'
 					j, n = j+2, n+1
 					continue

@@ -75,8 +75,8 @@ func TestReader_agreesWithCheck(t *testing.T) {
 	}
 }
 
-// TestCheck_stringsOfEveryLength puts each kind of byte at each place of strings
-// around the width that is looked at at once.
+// TestCheck_stringsOfEveryLength puts each kind of byte at each place of strings around
+// the width that is tested at once.
 func TestCheck_stringsOfEveryLength(t *testing.T) {
 	for n := range 20 {
 		for i := range n {
@@ -105,8 +105,8 @@ func TestReader_since(t *testing.T) {
 	}
 }
 
-// TestReader_AppendText_keepsOneBuffer holds that strings in one buffer do not
-// change each other, and that the buffer is made once.
+// TestReader_AppendText_keepsOneBuffer checks that strings in one buffer do not change
+// each other, and that the buffer is allocated once.
 func TestReader_AppendText_keepsOneBuffer(t *testing.T) {
 	r := jsonscan.NewReader([]byte(`["a long string of more than eight","\u00e9\n",7,"","\ud83d\ude00\ud83d\ud83d\ude00\u0041","last"]`))
 	var buf []byte

@@ -202,7 +202,7 @@ func Unquote(s []byte) string {
 	return string(AppendUnquoted(make([]byte, 0, len(s)), s))
 }
 
-// AppendUnquoted is Unquote into a buffer.
+// AppendUnquoted appends the result of Unquote to a buffer.
 func AppendUnquoted(dst, s []byte) []byte {
 	for {
 		i := bytes.IndexByte(s, '\\')

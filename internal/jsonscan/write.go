@@ -69,14 +69,14 @@ func (w *Writer) String(name, s string) {
 	w.Text = AppendString(w.Text, s)
 }
 
-// Some is String unless s is empty.
+// Some appends a string member unless s is empty.
 func (w *Writer) Some(name, s string) {
 	if s != "" {
 		w.String(name, s)
 	}
 }
 
-// OrNull is String, null if s is empty.
+// OrNull appends a string member, null if s is empty.
 func (w *Writer) OrNull(name, s string) {
 	if s == "" {
 		w.Name(name)
@@ -111,7 +111,8 @@ type Members struct {
 // map.
 const manyMembers = 24
 
-// Buffer is memory for the next value: append it and give the result to Add.
+// Buffer returns memory for the next value: append the value and pass the result to
+// Add.
 func (m *Members) Buffer() []byte { return m.buffer }
 
 // Add sets a member to the value that was appended to Buffer.
@@ -121,7 +122,7 @@ func (m *Members) Add(name string, appended []byte) {
 	m.Set(name, appended[start:len(appended):len(appended)])
 }
 
-// Set sets a member to a JSON value, which it keeps.
+// Set sets a member to a JSON value; it keeps the slice.
 func (m *Members) Set(name string, value []byte) {
 	if i := m.find(name); i >= 0 {
 		m.values[i] = value
@@ -133,16 +134,16 @@ func (m *Members) Set(name string, value []byte) {
 	m.names, m.values = append(m.names, name), append(m.values, value)
 }
 
-// Len is the number of members.
+// Len returns the number of members.
 func (m *Members) Len() int { return len(m.names) }
 
-// At is the i-th member.
+// At returns the i-th member.
 func (m *Members) At(i int) (name string, value []byte) { return m.names[i], m.values[i] }
 
-// Has says whether a member has this name.
+// Has tells whether a member has this name.
 func (m *Members) Has(name string) bool { return m.find(name) >= 0 }
 
-// find is the position of a member, -1 if there is none.
+// find returns the position of a member, -1 if there is none.
 func (m *Members) find(name string) int {
 	if len(m.names) < manyMembers {
 		return slices.Index(m.names, name)
@@ -159,7 +160,7 @@ func (m *Members) find(name string) int {
 	return -1
 }
 
-// Append appends the object.
+// Append appends the members as a JSON object.
 func (m *Members) Append(b []byte) []byte {
 	b = append(b, '{')
 	for i, name := range m.names {

@@ -32,8 +32,8 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// Of members with one name the last counts, in the place of the first, however many
-// there are.
+// If several members have one name the last counts, in the place of the first, however
+// many there are.
 func TestMembers(t *testing.T) {
 	for _, n := range []int{1, 5, 23, 24, 25, 100} {
 		var m jsonscan.Members

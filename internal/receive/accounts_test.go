@@ -16,8 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// An account that floods the room for requests leaves room for another one as soon as
-// that one asks, and takes none of what it has.
+// An account that floods the room for requests leaves room for another account as soon
+// as that one makes a request, and takes none of its room.
 func TestIntake_aFloodLeavesRoomForOtherAccounts(t *testing.T) {
 	in := New(Options{MaxInFlight: 1 << 20})
 	var flood []func()
@@ -36,7 +36,7 @@ func TestIntake_aFloodLeavesRoomForOtherAccounts(t *testing.T) {
 	if _, err := in.AdmitFor("b", 100<<10); trace.KindOf(err) != trace.KindThrottled || !strings.Contains(err.Error(), "are being stored already") {
 		t.Fatalf("while all is taken: %v", err)
 	}
-	for range 60 { // the flood goes on while its requests end
+	for range 60 { // the flood continues while its requests end
 		flood[0]()
 		flood = flood[1:]
 		more()
@@ -57,7 +57,7 @@ func TestIntake_aFloodLeavesRoomForOtherAccounts(t *testing.T) {
 	}
 }
 
-// A request that is the only one of its account may take all that is free, although its
+// A request that is the only one of its account may take all free room, although its
 // body and its documents are reserved one after the other.
 func TestIntake_theOnlyRequestOfAnAccountMayBeLarge(t *testing.T) {
 	k := &keeper{names: map[trace.Account]map[string]int{}}
@@ -83,7 +83,8 @@ func TestIntake_theOnlyRequestOfAnAccountMayBeLarge(t *testing.T) {
 	}
 }
 
-// Slow bodies make room, but not those of an account that holds less than who needs it.
+// Slow bodies lose their room, except those of an account that holds less than the
+// account that needs room.
 func TestIntake_evictsNoSlowBodyOfASmallerAccount(t *testing.T) {
 	in := New(Options{MaxInFlight: 1 << 20})
 	slow := func(account trace.Account, n int64) *arrival {
@@ -108,7 +109,7 @@ func TestIntake_evictsNoSlowBodyOfASmallerAccount(t *testing.T) {
 	release()
 }
 
-// One address that sends for two accounts has a share for each.
+// One address that sends for two accounts has a share in each.
 func TestRead_shareOfAnAddressIsByAccount(t *testing.T) {
 	in := New(Options{MaxInFlight: 1 << 20})
 	from := func(account trace.Account) *arrival {
@@ -125,7 +126,7 @@ func TestRead_shareOfAnAddressIsByAccount(t *testing.T) {
 	}
 }
 
-// keeper notes whose segments were stored.
+// keeper remembers the account of stored segments.
 type keeper struct {
 	mu    sync.Mutex
 	names map[trace.Account]map[string]int
@@ -156,7 +157,8 @@ func datagramOf(i int, name string) []byte {
 	return fmt.Appendf(nil, "{\"format\":\"json\",\"version\":1}\n{\"name\":%q,\"id\":\"%016x\",\"trace_id\":\"1-5f84c7a1-%024x\",\"start_time\":1.5,\"end_time\":2}", name, i+1, i+1)
 }
 
-// listen binds a listener whose senders' ports say the account: 1 is "a", 2 is "b".
+// listen binds a listener whose senders' ports determine the account: 1 is "a", 2 is
+// "b".
 func listen(t *testing.T, o Options) *UDP {
 	t.Helper()
 	o.Tally = NewTally(prometheus.NewRegistry(), time.Now, nil)
@@ -180,8 +182,8 @@ func listen(t *testing.T, o Options) *UDP {
 
 func from(port int) net.Addr { return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port} }
 
-// Datagrams of several accounts that are stored together stay those of their accounts,
-// and those of nobody are refused.
+// Datagrams of several accounts that are stored together stay with their accounts;
+// those without an account are refused.
 func TestUDP_keepsAccountsApart(t *testing.T) {
 	k := &keeper{names: map[trace.Account]map[string]int{}}
 	u := listen(t, Options{Store: k})
@@ -212,8 +214,8 @@ func TestUDP_keepsAccountsApart(t *testing.T) {
 	}
 }
 
-// A flood of datagrams of one account does not keep those of another one out of the
-// queue, however small they are.
+// A flood of datagrams of one account leaves room in the queue for those of another
+// one, however small they are.
 func TestUDP_aFloodLeavesRoomForOtherAccounts(t *testing.T) {
 	u := listen(t, Options{UDPQueueBytes: 64 << 10})
 	flood := func() (n int) {
@@ -228,7 +230,7 @@ func TestUDP_aFloodLeavesRoomForOtherAccounts(t *testing.T) {
 		return n
 	}
 	all := flood()
-	u.enqueue(datagramOf(0, "of b"), from(2)) // finds no room, and is dropped
+	u.enqueue(datagramOf(0, "of b"), from(2)) // finds no room and is dropped
 	for range all / 2 {
 		d := <-u.queue
 		u.room.Give(d.from.Account, d.weight)

@@ -19,9 +19,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// A body takes room as its bytes arrive, so that a sender who announces much and sends
-// little holds little. A slow sender loses its room: after a while in any case, and at
-// once when others need it.
+// A body takes room as its bytes arrive: a sender that announces a large body and sends
+// few bytes holds little. A slow sender loses its room: after a while in any case, and
+// at once when others need it.
 const (
 	firstBuffer = 4 << 10  // bytes of a body's first buffer, before its sender has sent anything
 	largeBuffer = 32 << 10 // bytes of the second one
@@ -71,10 +71,10 @@ type arrival struct {
 	sinceGot int64
 }
 
-// rateAt returns how fast the body comes, in bytes a second. The caller holds mu.
+// rateAt returns how fast the body arrives, in bytes a second. The caller holds mu.
 func (a *arrival) rateAt(now time.Time) float64 {
 	if now.Sub(a.began)-time.Duration(a.last.Load()) >= slowAfter {
-		return 0 // nothing comes any more, however fast it was before
+		return 0 // nothing arrives any more, however fast it was before
 	}
 	if took := now.Sub(a.since); took >= slowAfter {
 		return float64(a.got.Load()-a.sinceGot) / took.Seconds()
@@ -111,8 +111,8 @@ func (in *Intake) arrive(w http.ResponseWriter, r *http.Request, account trace.A
 	return a
 }
 
-// finish ends reading. It moves the room of the body to a request, or gives it back if
-// to is nil.
+// finish ends reading. It moves the room of the body to a request, or frees it if to is
+// nil.
 func (a *arrival) finish(to *reservation) error {
 	if to != nil {
 		// The deadline was for the body; answering may take longer.
@@ -179,9 +179,9 @@ func (a *arrival) why() error {
 }
 
 // reserve takes n bytes of the room for a request of an account; the request holds own
-// bytes already. If there is no room, slow bodies lose theirs: those of the same
-// account, and those of accounts that hold as much or more; never the body but. The
-// caller holds arrivals.mu.
+// bytes already. If there is not enough room, slow bodies lose theirs: those of the
+// same account, and those of accounts that hold as much or more, except the body but.
+// The caller holds arrivals.mu.
 func (in *Intake) reserve(account trace.Account, n, own int64, but *arrival) error {
 	verdict := in.room.Try(account, n, own)
 	if verdict == room.Granted {
@@ -257,7 +257,7 @@ func (a *arrival) extend() error {
 }
 
 // read reads size bytes, or up to the end if size is negative; at most limit. With
-// reuse the bytes are in a buffer that recycle may take back.
+// reuse the bytes are in a buffer that the caller may pass to recycle.
 func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, error) {
 	if size > limit {
 		return nil, errLimit(limit)
@@ -265,7 +265,7 @@ func (a *arrival) read(src io.Reader, size, limit int64, reuse bool) ([]byte, er
 	if share := a.in.maxInFlight / clientShare; size > share {
 		return nil, a.in.tooLarge(clientShare * size)
 	}
-	most := limit + 1 // the byte too many tells that the body is too large
+	most := limit + 1 // one byte more shows that the body is too large
 	if size >= 0 {
 		most = size
 	}

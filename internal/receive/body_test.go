@@ -15,12 +15,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// arriving is an Intake behind a server whose requests are of the test's making.
+// arriving is an Intake behind a server; the test controls its requests.
 type arriving struct {
 	*Intake
 	t      *testing.T
 	addr   string
-	errors chan error // of the bodies, nil for those that were read
+	errors chan error // one for each body, nil if it was read
 }
 
 func newArriving(t *testing.T, most int64) *arriving {
@@ -39,7 +39,7 @@ func newArriving(t *testing.T, most int64) *arriving {
 	return a
 }
 
-// begin sends the first bytes of a body of a size.
+// begin starts a body of some size and sends its first bytes.
 func (a *arriving) begin(size, sent int) net.Conn {
 	a.t.Helper()
 	c, err := net.Dial("tcp", a.addr)
@@ -62,7 +62,7 @@ func (a *arriving) inFlight(what string, ok func(n int64) bool) {
 	}
 }
 
-// A body holds what has come of it, not what is announced.
+// A body holds room for the bytes that arrived, not for those that were announced.
 func TestRead_takesRoomAsBytesCome(t *testing.T) {
 	a := newArriving(t, 64<<20)
 	c := a.begin(8<<20, 1)
@@ -82,13 +82,13 @@ func TestRead_takesRoomAsBytesCome(t *testing.T) {
 	a.inFlight("a client that went", func(n int64) bool { return n == 0 })
 }
 
-// When room is short, who sends slowly gives it up, and is told; who sends fast
-// keeps it. While there is room, slow ones keep theirs too.
+// When room is short, slow senders lose theirs and get an error; fast senders keep
+// theirs. While there is room, slow senders keep theirs too.
 func TestRead_slowOnesMakeRoom(t *testing.T) {
 	a := newArriving(t, 4<<20)
 	var slow []net.Conn
 	for range 4 {
-		slow = append(slow, a.begin(1<<20, 400_000)) // a quick start earns nothing
+		slow = append(slow, a.begin(1<<20, 400_000)) // a fast start gives no advantage
 	}
 	a.inFlight("slow ones hold", func(n int64) bool { return n == 4*512<<10 })
 	time.Sleep(slowAfter + 100*time.Millisecond)
@@ -121,7 +121,7 @@ func TestRead_slowOnesMakeRoom(t *testing.T) {
 	}
 }
 
-// One address cannot hold more than its share of what is arriving.
+// One address cannot hold more than its share of the arriving bodies.
 func TestRead_shareOfAClient(t *testing.T) {
 	in := New(Options{MaxInFlight: 1 << 20})
 	from := func(remote string) *arrival {
@@ -140,7 +140,7 @@ func TestRead_shareOfAClient(t *testing.T) {
 	if err := other.take(100 << 10); trace.KindOf(err) != trace.KindTooLarge {
 		t.Errorf("more than a share alone: %v", err)
 	}
-	// What has come counts as a request's, no longer as its sender's.
+	// Bytes that have arrived count for the request, no longer for its sender.
 	taken := &reservation{in: in, account: "0"}
 	if err := first.finish(taken); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestRead_shareOfAClient(t *testing.T) {
 	}
 }
 
-// Who sends too little in a while is told so.
+// A sender that sends too little within the time gets an error.
 func TestRead_tooSlow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for ten seconds")

@@ -130,7 +130,7 @@ func (c coding) explain(err error) error {
 // Readers are pooled: each has tables of tens of kilobytes.
 var gzips, zlibs, flates, snappies, zstds sync.Pool
 
-// reader returns a reader of what body becomes; src reads body. done ends its use.
+// reader returns a reader of the decompressed body; src reads body. done ends its use.
 func (c coding) reader(src *bytes.Reader, window uint64, body []byte, taken *reservation, limit int64) (r io.Reader, done func(), err error) {
 	switch c {
 	case gzipCoding:

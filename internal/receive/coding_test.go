@@ -15,7 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// squeeze compresses with what senders use.
+// squeeze compresses with the libraries that senders use.
 func squeeze(t testing.TB, how string, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -111,7 +111,7 @@ func TestDecompress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, reuse := range []bool{false, true} { // and twice: readers and buffers are used again
+		for _, reuse := range []bool{false, true} { // twice, because readers and buffers are used again
 			taken := &reservation{in: in}
 			got, err := in.decompress(bytes.Clone(c.body), codings, taken, 1<<20, reuse)
 			if err != nil || !bytes.Equal(got, text) {
@@ -127,8 +127,8 @@ func TestDecompress(t *testing.T) {
 	}
 }
 
-// What is not compressed as it says, would not fit, or has something behind its end
-// is refused, and gives back its room.
+// A body that is not compressed as declared, does not fit or continues after its end is
+// refused, and its room is freed.
 func TestDecompress_bad(t *testing.T) {
 	text := []byte(strings.Repeat("x", 2<<20))
 	in := New(Options{MaxInFlight: 32 << 20})
@@ -187,7 +187,7 @@ func TestDecompress_bad(t *testing.T) {
 	}
 }
 
-// No body takes more than its limit or panics, whatever it is said to be.
+// No body takes more than its limit or panics, whatever coding it declares.
 func FuzzDecompress(f *testing.F) {
 	for _, how := range []string{"gzip", "zlib", "raw", "stored", "zstd", "zstd all", "snappy", "framed"} {
 		coding := map[string]string{"zlib": "deflate", "raw": "deflate", "stored": "deflate", "zstd all": "zstd", "framed": "snappy"}[how]
@@ -215,5 +215,5 @@ func FuzzDecompress(f *testing.F) {
 	})
 }
 
-// binaryLength is a snappy block that says it becomes 4 GB.
+// binaryLength is a snappy block that announces 4 GB.
 var binaryLength = append([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}, s2.Encode(nil, []byte("x"))...)

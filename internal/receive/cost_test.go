@@ -12,7 +12,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// taken is how much memory stays in use for what make returns.
+// taken returns how much memory the result of make keeps in use.
 func taken[T any](make func() T) int64 {
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -24,8 +24,8 @@ func taken[T any](make func() T) int64 {
 	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
 }
 
-// What is reserved for a request is enough for what it becomes, and not so much
-// more that ordinary ones would be refused.
+// The reservation of a request covers the memory that decoding takes, but is not so
+// much larger that ordinary requests would be refused.
 func TestCost_isWhatDecodingTakes(t *testing.T) {
 	subsegments := strings.TrimSuffix(strings.Repeat(`{"id":"1111111111111111","name":"s","start_time":1,"end_time":2},`, 9000), ",")
 	documents := map[string]string{
@@ -70,7 +70,7 @@ func spansOf(t *testing.T, parse func([]byte, trace.Time) (otlp.Spans, error), b
 	return spans
 }
 
-// message is a field of protobuf that holds a message.
+// message encodes a protobuf field that holds a message.
 func message(tag byte, b []byte) []byte {
 	out := []byte{tag}
 	for n := len(b); ; n >>= 7 {
@@ -89,7 +89,7 @@ func check(t *testing.T, name string, got, reserved int64) {
 	}
 }
 
-// Counting spans never fails, and finds at least those that decoding finds.
+// Counting spans never fails, and finds at least the spans that decoding finds.
 func FuzzCost(f *testing.F) {
 	f.Add(message(0x0a, message(0x12, message(0x12, []byte("\x0a\x100123456789abcdef\x12\x0801234567")))))
 	f.Add([]byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"1"}]}]}]}`))

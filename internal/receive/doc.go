@@ -1,6 +1,6 @@
-// Package receive is the first room of a segment's life: it takes bytes off
-// sockets, decides whether there is memory for them, has them decoded and stored, and
-// counts the outcome of every document and span. It does not know what the bytes mean.
+// Package receive is the first room of a segment's life: it reads bytes from sockets,
+// decides whether there is memory for them, has them decoded and stored, and counts the
+// outcome of every document and span. It does not know the meaning of the bytes.
 //
 // [Intake] is the only way to the store. The listeners hand it what they read:
 // [UDP] the datagrams of X-Ray SDKs, [OTLPGRPC] and [OTLPHTTP] the spans of

@@ -2,7 +2,7 @@ package receive
 
 import "github.com/fluoro-io/fluoro/internal/trace"
 
-// Admit takes n bytes of the room, as other requests of the account "0" do.
+// Admit takes n bytes of the room, like other requests of the account "0".
 func (in *Intake) Admit(n int64) (release func(), err error) { return in.AdmitFor("0", n) }
 
 // AdmitFor takes n bytes of the room for an account.

@@ -18,7 +18,8 @@ func (forgetful) Append(context.Context, trace.Account, []*trace.Segment) ([]tra
 	return nil, nil
 }
 
-// BenchmarkOTLPGRPC is a request of 500 spans from a client to a store that forgets.
+// BenchmarkOTLPGRPC sends a request of 500 spans from a client to a store that discards
+// them.
 func BenchmarkOTLPGRPC(b *testing.B) {
 	tally, _ := newTally(b)
 	in := receive.New(receive.Options{Store: forgetful{}, Tally: tally})

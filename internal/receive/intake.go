@@ -51,7 +51,7 @@ type Intake struct {
 	store       Appender
 	tally       *Tally
 	maxInFlight int64
-	room        *room.Room // of maxInFlight bytes
+	room        *room.Room // maxInFlight bytes
 	udpQueue    int64
 	mapper      *otlp.Mapper
 	arrivals    arrivals
@@ -100,7 +100,7 @@ type reservation struct {
 	in      *Intake
 	account trace.Account
 	bytes   int64
-	beside  int64 // about what the request holds in another reservation, at most
+	beside  int64 // an upper bound for what the request holds in another reservation
 }
 
 // take reserves n more bytes, or nothing.
@@ -132,7 +132,8 @@ func (r *reservation) takeDocuments(docs [][]byte) error {
 	for _, d := range docs {
 		size += int64(len(d))
 	}
-	// Read holds the body: the text with its escapes, in a buffer of up to twice the size.
+	// Read holds the body: the text with its escapes, in a buffer of up to twice that
+	// size.
 	r.beside = 4*size + largeBuffer
 	if most := size + mostCost(size); most <= r.in.maxInFlight/64 && r.take(most) == nil {
 		return nil
@@ -141,7 +142,7 @@ func (r *reservation) takeDocuments(docs [][]byte) error {
 		cost += documentCost(d)
 	}
 	if 2*size+cost > r.in.maxInFlight {
-		// The body of the request holds room for the text, too.
+		// The text also takes room in the body of the request.
 		return r.in.tooLarge(2*size + cost)
 	}
 	return r.take(size + cost)
@@ -151,13 +152,13 @@ func (in *Intake) tooLarge(needed int64) error {
 	return trace.Errorf(trace.KindTooLarge, "the request needs %d MB of memory to be stored, and there are %d MB for all of them; send it in parts, or raise --memory", (needed+1<<20-1)>>20, in.maxInFlight>>20)
 }
 
-// give gives n bytes back.
+// give frees n bytes.
 func (r *reservation) give(n int64) {
 	r.in.room.Give(r.account, n)
 	r.bytes -= n
 }
 
-// release gives everything back.
+// release frees all reserved bytes.
 func (r *reservation) release() {
 	r.in.room.Give(r.account, r.bytes)
 	r.bytes = 0

@@ -27,8 +27,8 @@ import (
 // slowly, PERMISSION_DENIED if the sender may not send, UNAVAILABLE if the store cannot
 // write.
 //
-// The HTTP/2 server of net/http carries it, because it hands over a message piece by
-// piece, so that room is reserved as the bytes arrive. The one of grpc holds the whole
+// It uses the HTTP/2 server of net/http, which passes on a message piece by piece, so
+// that room is reserved as the bytes arrive. The server of grpc-go holds the whole
 // message in memory before it calls us.
 type OTLPGRPC struct {
 	in    *Intake

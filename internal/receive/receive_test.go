@@ -58,7 +58,7 @@ func newIntake(t *testing.T, maxInFlight int64) (*receive.Intake, *keeper, *rece
 	return receive.New(receive.Options{Store: k, Tally: tally, MaxInFlight: maxInFlight}), k, tally
 }
 
-// as is the door before a handler: all requests are those of an account.
+// as replaces the door before a handler: all requests belong to one account.
 func as(account trace.Account, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := identity.Principal{Owner: trace.Owner{Account: account}}
@@ -120,7 +120,7 @@ func TestIntake_refusesWhatDoesNotFit(t *testing.T) {
 	}
 }
 
-// What would not fit alone is refused for good: to try again would not help.
+// A request that never fits is refused permanently: trying again would not help.
 func TestIntake_refusesWhatNeverFits(t *testing.T) {
 	in, k, tally := newIntake(t, 800)
 	_, err := in.Documents(t.Context(), "0", "", [][]byte{[]byte(document(1))})

@@ -66,8 +66,8 @@ func TestTally_isBounded(t *testing.T) {
 	}
 }
 
-// Each account has counts and refusals of its own, whatever others send, and metrics
-// count all of them together without telling whose they are.
+// Each account has separate counts and refusals, and metrics add up all accounts
+// without naming them.
 func TestTally_keepsAccountsApart(t *testing.T) {
 	tally, reg := newTally(t)
 	of := func(account int, source string) receive.Sender {

@@ -146,7 +146,7 @@ func (u *UDP) enqueue(b []byte, addr net.Addr) {
 	}
 }
 
-// sourceOf is addr.String() with one allocation in place of three.
+// sourceOf is addr.String() with one allocation instead of three.
 func sourceOf(addr net.Addr) string {
 	u, ok := addr.(*net.UDPAddr)
 	if !ok {

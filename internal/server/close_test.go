@@ -17,8 +17,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// What the store still writes when it closes asks the records for the groups, which
-// must be there.
+// When the store closes, it writes its last blocks and needs the groups from the
+// records for them, so the records must still be open.
 func TestClose_theStoreBeforeTheRecords(t *testing.T) {
 	dir := t.TempDir()
 	s := &server{config: &config.Config{Data: dir}, log: slog.New(slog.DiscardHandler)}
@@ -31,7 +31,7 @@ func TestClose_theStoreBeforeTheRecords(t *testing.T) {
 	s.store, err = answer.Open(t.Context(), answer.Options{Retention: time.Hour, Logger: s.log,
 		Groups: func(ctx context.Context, account trace.Account) ([]answer.GroupVersion, error) {
 			select {
-			case <-asked: // only the first question waits
+			case <-asked: // only the first request waits
 				return s.groupVersions(ctx, account)
 			default:
 			}
@@ -57,7 +57,7 @@ func TestClose_theStoreBeforeTheRecords(t *testing.T) {
 	<-asked
 	closed := make(chan error, 1)
 	go func() { closed <- s.close() }()
-	time.Sleep(200 * time.Millisecond) // time enough to close the records, if they came first
+	time.Sleep(200 * time.Millisecond) // time enough to close the records, if they closed first
 	close(goOn)
 	if err := <-told; err != nil {
 		t.Errorf("the groups, asked while the store closes: %v", err)

@@ -20,8 +20,8 @@ import (
 )
 
 // openRecords opens the control-plane records. If their file is damaged or cannot be
-// read, the server still takes and serves traces; requests that need a record are
-// answered with the reason.
+// read, the server still receives and serves traces; requests that need a record get
+// the reason as an error.
 func (s *server) openRecords() {
 	var err error
 	if s.meta, err = sqlite.Open(s.config.Data); err == nil {

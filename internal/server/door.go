@@ -21,9 +21,10 @@ import (
 // the page that asks, Host the name by which the page knows this server. So a door checks
 // both before anything else.
 
-// door is the handler of a listener. It refuses a request that is not addressed to this
-// server, or that a web page makes that may not; finds its row in the route table and who
-// makes it; takes room; and hands it on with that identity in its context.
+// door is the handler of a listener. It refuses requests that are not addressed to this
+// server, and those of web pages that are not allowed. It finds the row of the route
+// table and the principal, reserves room, and calls the row's handler with the identity
+// in the context.
 type door struct {
 	server  *server
 	names   *names // nil: it checks neither Host nor Origin
@@ -47,8 +48,8 @@ type served struct {
 	busy *sync.Mutex // held while a request of class admitAlone is served
 }
 
-// identify asks the authenticator who makes a call. It lets only the server's own account
-// make calls about the whole server: until there are policies, that is the account of
+// identify asks the authenticator who makes a call. Calls about the whole server are
+// only for the server's own account: until there are policies, that is the account of
 // the operator.
 func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (identity.Principal, error) {
 	c.Action = rt.action
@@ -115,11 +116,11 @@ func originsOf(list []string) *cors.Cors {
 		// Browsers send beacons with credentials, and nothing here accepts these. Pages of
 		// the internet that are listed may reach private addresses.
 		AllowCredentials: true, AllowPrivateNetwork: true,
-		MaxAge: 7200, // the most that browsers take
+		MaxAge: 7200, // the maximum of browsers
 	}
 	if len(list) == 0 || slices.Contains(list, "*") {
-		// The library takes an empty list for all origins. And for all origins it writes an
-		// asterisk, which browsers do not accept for beacons.
+		// The library treats an empty list as all origins. And for all origins it
+		// writes an asterisk, which browsers do not accept for beacons.
 		o.AllowOriginFunc = func(string) bool { return len(list) > 0 }
 	}
 	return cors.New(o)
@@ -170,7 +171,7 @@ func (d *door) dispatch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit serves a request with the identity of who makes it.
+// admit serves a request with the identity of the caller.
 func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	if row.action == public {
 		row.ServeHTTP(w, r)
@@ -186,7 +187,7 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	switch row.class {
 	case admitScan:
 		var done context.CancelFunc
-		ctx, done = context.WithCancel(ctx) // cancelling gives the room back
+		ctx, done = context.WithCancel(ctx) // cancelling frees the room
 		defer done()
 		everything := trace.Window{Start: trace.MinTime, End: trace.MaxTime}
 		if err := d.server.questions.Scan(ctx, who.Account, everything); err != nil {
@@ -205,7 +206,7 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	row.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// refuse answers and counts a request that is not looked at.
+// refuse answers and counts a request that is refused before its handler runs.
 func (d *door) refuse(w http.ResponseWriter, r *http.Request, reason string, code int, message string) {
 	var rt *route
 	if p := d.paths[r.URL.Path]; p != nil {

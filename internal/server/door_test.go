@@ -55,7 +55,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Whatever the header, only what a client would connect to loopback for is let in.
+// Whatever the header, only names that a client resolves to loopback are accepted.
 func FuzzNames(f *testing.F) {
 	for _, seed := range []string{"localhost:2000", "a.localhost.", "[::1]:80", "[::ffff:127.0.0.1]", "127.0.0.1", "localhost@evil.example", "evil.example:localhost", "[::1%25localhost]", "127.0.0.1:", "[localhost]", "\xff.localhost"} {
 		f.Add(seed)
@@ -79,7 +79,7 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
-// in lets a test see that a request came through the door.
+// in marks in a test that a request passed the door.
 type in struct{}
 
 func (in) ServeHTTP(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "in") }
@@ -88,7 +88,7 @@ func (in) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	http.Error(w, err.Error(), statusOf(err))
 }
 
-// testServer has what doors need, and no store.
+// testServer has all that doors need, and no store.
 func testServer(c *config.Config) *server {
 	s := &server{config: c, registry: prometheus.NewRegistry(), refused: newRefused(), log: slog.New(slog.DiscardHandler)}
 	s.authenticator = identity.Anonymous{Account: "000000000000", Region: "us-east-1"}
@@ -96,7 +96,7 @@ func testServer(c *config.Config) *server {
 	return s
 }
 
-// through is the route table with in behind each row.
+// through is the route table with in instead of the handlers.
 func through() []route {
 	table := routes()
 	for i := range table {

@@ -7,9 +7,9 @@ import (
 	"runtime/metrics"
 )
 
-// By how many percent the heap may grow over its live part before the collector runs.
-// Collecting less often is cheaper: 150 instead of the usual 100 saves a tenth of the CPU
-// of ingest (docs/adr/0004-ingest-cost.md).
+// The percentages by which the heap may grow over its live part before the collector
+// runs. Collecting less often is cheaper: 150 instead of the usual 100 saves a tenth of
+// the CPU of ingest (docs/adr/0004-ingest-cost.md).
 const (
 	leastGarbage = 50
 	mostGarbage  = 150

@@ -10,8 +10,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// history finds the filters that a group has had, each with the time in which it was
-// valid.
+// history finds the filters that a group has had, each with the time when it was valid.
 func history(groups *group.Groups) query.History {
 	return func(ctx context.Context, owner trace.Owner, name, arn string) (*answer.Group, bool, error) {
 		d := group.Default(owner)
@@ -26,7 +25,7 @@ func history(groups *group.Groups) query.History {
 	}
 }
 
-// groupVersions tells the store the filters of groups, for which it keeps sums.
+// groupVersions tells the store the filters of groups; the store keeps sums for them.
 func (s *server) groupVersions(ctx context.Context, account trace.Account) ([]answer.GroupVersion, error) {
 	if s.meta == nil {
 		return nil, store.ErrOwnersUnknown

@@ -12,17 +12,17 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// live hands each open console the news of its account. A console that does not keep up
-// misses events; they only say that there is something new to ask for.
+// live sends each open console the events of its account. A console that is too slow
+// misses events; they only announce that there is something new to query.
 type live struct {
 	sees func(trace.Account) []trace.Account
 
 	mu          sync.Mutex
-	subscribers map[trace.Account]map[chan console.Event]struct{} // by whose news they get
+	subscribers map[trace.Account]map[chan console.Event]struct{} // by the account whose events they get
 	segments    map[trace.Account]int64                           // accepted since the start
 }
 
-// newLive makes a live. sees returns the accounts whose news an account gets.
+// newLive makes a live. sees returns the accounts whose events an account gets.
 func newLive(sees func(trace.Account) []trace.Account) *live {
 	return &live{sees: sees, subscribers: map[trace.Account]map[chan console.Event]struct{}{}, segments: map[trace.Account]int64{}}
 }

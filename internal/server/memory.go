@@ -9,7 +9,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 )
 
-// most is the memory that a server takes by default at most, in bytes.
+// most is the maximum memory of a server by default, in bytes.
 const most = 2 << 30
 
 // memory returns how many bytes the process may use: the setting, or a quarter of the
@@ -45,16 +45,16 @@ func memory(set int64, read func(name string) ([]byte, error)) int64 {
 const program = 32 << 20
 
 // budget divides the memory: a 16th for open traces, a quarter for incoming requests, a
-// quarter for answers, a 16th for blocks that questions read, a 32nd for datagrams. With
+// quarter for answers, a 16th for blocks that queries read, a 32nd for datagrams. With
 // 2 GB that is 128, 512, 512, 128 and 64 MB. The rest is for settling, merging and
-// garbage; the collector runs when the heap is a 5th of all.
+// garbage; the collector runs when the heap is a 5th of the total.
 type budget struct {
 	total, heap, head, inFlight, answers, cache, views, flush, datagrams int64
 	names                                                                int
 }
 
-// Graphs tell one service apart for each nameBytes of memory, at most mostNames, which is
-// the most that X-Ray's console shows.
+// Graphs keep one service distinct for each nameBytes of memory, at most mostNames, the
+// maximum that X-Ray's console shows.
 const (
 	mostNames = 10_000
 	nameBytes = 128 << 10

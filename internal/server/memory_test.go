@@ -44,11 +44,11 @@ func TestTuner_keepsTheHeapAtItsGoal(t *testing.T) {
 	}
 }
 
-// After each collection the target follows from what is in use.
+// After each collection, the goal follows the memory in use.
 func TestTune_followsWhatIsInUse(t *testing.T) {
 	t.Setenv("GOGC", "")
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	tune(1) // less than is in use: as little garbage as may be
+	tune(1) // less than is in use: as little garbage as possible
 	now := []metrics.Sample{{Name: "/gc/gogc:percent"}}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		runtime.GC()

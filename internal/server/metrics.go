@@ -10,13 +10,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics makes the handler of GET /metrics. No metric has the account as a label, because
-// the number of accounts has no bound; the status page shows the figures of an account.
+// metrics makes the handler of GET /metrics. No metric has the account as a label,
+// because the number of accounts has no limit; the status page shows the figures of an
+// account.
 func (s *server) metrics() http.Handler {
 	return promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})
 }
 
-// observer registers and returns what measures the requests of the API.
+// observer registers the metrics of API requests and returns the function that measures
+// a request.
 func (s *server) observer() func(op string, status int, d time.Duration) {
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "fluoro_api_request_seconds", Help: "Duration of X-Ray API requests, by operation and status.",
@@ -45,7 +47,7 @@ func (s *server) measure() {
 	}
 	gauge("fluoro_store_traces", "Traces held.", stat(func(st answer.Stats) int64 { return st.Traces }))
 	gauge("fluoro_store_segments", "Segment documents and spans held.", stat(func(st answer.Stats) int64 { return st.Segments }))
-	if st, err := s.store.Stats(context.Background()); err == nil { // those of the engine
+	if st, err := s.store.Stats(context.Background()); err == nil { // the engine's gauges
 		for _, g := range st.Gauges {
 			gauge("fluoro_store_"+g.Name, g.Help, stat(func(st answer.Stats) int64 { return st.Gauge(g.Name) }))
 		}

@@ -14,13 +14,13 @@ type names struct {
 	all       bool
 	exact     map[string]bool
 	suffixes  []string // of names, with a dot in front
-	addresses bool     // any IP address will do
+	addresses bool     // any IP address is accepted
 }
 
-// namesOf returns the names of a listener: loopback, the addresses it listens on, and the
-// settings. If it listens on more than loopback, any IP address will do: DNS rebinding
-// needs a name, and the addresses by which a machine is known behind NAT, or to an
-// orchestrator that probes /healthz, are not its own.
+// namesOf returns the names of a listener: loopback, the addresses it listens on, and
+// the settings. If it listens on more than loopback, any IP address is accepted: DNS
+// rebinding needs a name, and a machine may be addressed by IP addresses that it does
+// not have itself, for example behind NAT or by an orchestrator that probes /healthz.
 func namesOf(c *config.Config, addr string) *names {
 	n := &names{exact: map[string]bool{"localhost": true}, suffixes: []string{".localhost"}, addresses: !config.Loopback(addr)}
 	for _, at := range []string{c.HTTP, c.OTLPHTTP} {

@@ -17,8 +17,8 @@ func (s *server) longest() time.Duration {
 	return d
 }
 
-// keep returns what tells the store how long to keep the traces of an account; nil if
-// all are kept for the same time.
+// keep returns the function that tells the store how long to keep the traces of an
+// account; nil if all are kept for the same time.
 func (s *server) keep() func(context.Context, trace.Account) (answer.Keep, error) {
 	if len(s.config.RetentionFor) == 0 {
 		return nil

@@ -34,22 +34,22 @@ func (l listener) String() string {
 type class string
 
 const (
-	// admitAlways: such requests take next to nothing.
+	// admitAlways: such requests need almost no memory.
 	admitAlways class = "always"
-	// admitIngest: they bring segments. They take room for what these become (package
-	// receive), and refusals are counted.
+	// admitIngest: they bring segments. They take room for the decoded segments
+	// (package receive), and refusals are counted.
 	admitIngest class = "ingest"
 	// admitAnswer: they take room for their body, and for their answer by its weight
 	// (query.Room).
 	admitAnswer class = "answer"
-	// admitScan: they look at many traces. The door takes room for that first.
+	// admitScan: they read many traces. The door reserves room for that first.
 	admitScan class = "scan"
 	// admitAlone: the door serves one at a time.
 	admitAlone class = "alone"
 )
 
 // public is the action of routes that everyone may use: the door asks no authenticator,
-// and their answers show nothing of any account.
+// and their answers contain nothing of any account.
 const public = ""
 
 // route is a row of the route table. Doors, admission, limits and counters read it;
@@ -69,12 +69,13 @@ type route struct {
 	whole bool
 	// handler makes the handler of the route for one listener; nil for datagrams.
 	handler func(s *server, rt *route) endpoint
-	// ownMethods says that the handler itself refuses other methods, in its own words.
+	// ownMethods tells that the handler itself refuses other methods, in the words of
+	// its protocol.
 	ownMethods bool
 }
 
-// endpoint serves the requests of a route that the door lets in, with an identity in their
-// contexts, and answers those it refuses in the words of its protocol.
+// endpoint serves the requests of a route that the door accepts, with an identity in
+// their contexts, and answers refused ones in the words of its protocol.
 type endpoint interface {
 	http.Handler
 	Refuse(w http.ResponseWriter, r *http.Request, err error)
@@ -139,7 +140,7 @@ type Route struct {
 	Admission   string // always, ingest, answer, scan or alone
 	Limit       int64  // bytes of a body; 0 if it has none
 	CrossOrigin bool   // web pages of --cors-origins may use it
-	Whole       bool   // it is about all accounts of the server
+	Whole       bool   // for all accounts of the server together
 }
 
 // Routes lists everything that a server serves.
@@ -154,7 +155,7 @@ func Routes() []Route {
 // page is an endpoint of the console, which refuses in JSON.
 type page struct{ http.Handler }
 
-// Refuse answers a request that its door did not let in.
+// Refuse answers a request that its door refused.
 func (page) Refuse(w http.ResponseWriter, r *http.Request, err error) { console.Refuse(w, r, err) }
 
 // plain makes the endpoint of a handler whose refusals are plain text.
@@ -164,7 +165,7 @@ func plain(h func(s *server) http.Handler) func(*server, *route) endpoint {
 
 type text struct{ http.Handler }
 
-// Refuse answers a request that its door did not let in.
+// Refuse answers a request that its door refused.
 func (text) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	http.Error(w, err.Error(), statusOf(err))
 }

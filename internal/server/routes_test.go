@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite docs/routes.md")
 
-// publicPaths are all that everyone may use. A row that is added here shows nothing of
-// any account.
+// publicPaths lists the paths that everyone may use. Add only paths whose answers
+// contain nothing of any account.
 var publicPaths = []string{"/", "/healthz", "/readyz"}
 
 func TestRoutes_haveActions(t *testing.T) {
@@ -55,7 +55,7 @@ func TestRoutes_haveActions(t *testing.T) {
 	}
 }
 
-// asked is an authenticator that notes what it is asked.
+// asked is an authenticator that records the actions it is asked about.
 type asked struct{ actions []string }
 
 func (a *asked) Authenticate(_ context.Context, c identity.Call) (identity.Principal, error) {
@@ -63,8 +63,8 @@ func (a *asked) Authenticate(_ context.Context, c identity.Call) (identity.Princ
 	return identity.Principal{Owner: trace.Owner{Account: "000000000000", Region: "us-east-1"}}, nil
 }
 
-// Whatever is asked of a listener, its door serves the rows of the table with an
-// identity for their action, and hands on to rest what is not in the table.
+// For any request, the door of a listener serves the rows of the table with an identity
+// for their action, and passes everything else to rest.
 func TestDoor_servesTheTableAndNothingElse(t *testing.T) {
 	var paths []string
 	for _, rt := range routes() {
@@ -108,7 +108,7 @@ func TestDoor_servesTheTableAndNothingElse(t *testing.T) {
 	}
 }
 
-// What is about the whole server is for its own account alone.
+// Routes about the whole server serve only its own account.
 func TestDoor_keepsTheWholeServerToItsOwnAccount(t *testing.T) {
 	for _, own := range []string{"000000000000", "111111111111"} {
 		s := testServer(&config.Config{Account: own})
@@ -149,7 +149,7 @@ func TestDoor_refusesAndCountsWhoIsNobody(t *testing.T) {
 	if r := s.tally.Refused(""); len(r) != 1 || r[0].Reason != "Identity" || r[0].Protocol != "xray" {
 		t.Errorf("counted %+v", r)
 	}
-	// A principal without an account would read what nobody owns.
+	// A principal without an account would read data that nobody owns.
 	s.authenticator = identity.Anonymous{Region: "us-east-1"}
 	w = httptest.NewRecorder()
 	d.ServeHTTP(w, httptest.NewRequest("POST", "http://127.0.0.1/Traces", nil))

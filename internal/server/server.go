@@ -38,7 +38,7 @@ import (
 const (
 	// drainTime is how long running requests may take after the order to stop.
 	drainTime = 10 * time.Second
-	// headerTime and bodyTime bound how slowly a request may come in.
+	// headerTime and bodyTime limit how slowly a request may arrive.
 	headerTime = 10 * time.Second
 	bodyTime   = 60 * time.Second
 	idleTime   = 2 * time.Minute
@@ -54,7 +54,7 @@ type server struct {
 	shelf         *local.Shelf
 	store         *answer.Store // answers from the shelf
 	meta          *sqlite.Store // nil if it cannot be opened
-	records       meta.Store    // meta, or a store that says why it cannot be opened
+	records       meta.Store    // meta, or a store that answers why it cannot be opened
 	recordsLost   string
 	leftovers     []string // found at start
 	groups        *group.Groups
@@ -66,7 +66,7 @@ type server struct {
 	tally         *receive.Tally
 	answers       *query.Room
 	refused       *prometheus.CounterVec // by the doors
-	names         int                    // how many services graphs tell apart
+	names         int                    // services that graphs keep distinct
 	live          *live
 
 	udp       *receive.UDP
@@ -82,15 +82,15 @@ type server struct {
 // Option changes how a server runs.
 type Option func(*server)
 
-// WithAuthenticator lets a decide who makes each request. Without this option everyone
-// is anonymous, of the configured account and region.
+// WithAuthenticator sets the authenticator. Without this option every request is
+// anonymous, of the configured account and region.
 func WithAuthenticator(a identity.Authenticator) Option {
 	return func(s *server) { s.authenticator = a }
 }
 
-// Run serves until ctx ends, then drains and returns nil. It writes the addresses that
-// it listens on to out, and logs to logs. Errors are for people: a busy port, a directory
-// that cannot be used.
+// Run serves until ctx ends, then drains and returns nil. It prints the addresses that
+// it listens on to out, and logs to logs. Its errors are written for people: a busy
+// port, a directory that cannot be used.
 func Run(ctx context.Context, c *config.Config, out, logs io.Writer, options ...Option) (err error) {
 	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry(), refused: newRefused()}
 	s.authenticator = identity.Anonymous{Account: s.own(), Region: c.Region}
@@ -118,8 +118,8 @@ func logger(c *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(newSparse(slog.NewTextHandler(w, o)))
 }
 
-// open binds every address and opens the store. Nothing is served until all of that
-// has succeeded.
+// open binds every address and opens the store. The server serves nothing until all of
+// that has succeeded.
 func (s *server) open() (err error) {
 	c := s.config
 	if s.mainAt, err = receive.ListenTCP("HTTP", c.HTTP); err != nil {
@@ -150,8 +150,8 @@ func (s *server) open() (err error) {
 	mapper := otlp.NewMapper(mapping)
 	room := s.budget()
 	s.answers, s.names = query.NewRoom(room.answers), room.names
-	// The lock comes first: it says that the directory is ours. The store asks the
-	// records for groups while it opens.
+	// The lock comes first: it makes sure that no other process uses the directory. The
+	// store asks the records for groups while it opens.
 	dir, err := local.Lock(c.Data)
 	if err != nil {
 		return err
@@ -173,12 +173,12 @@ func (s *server) open() (err error) {
 	}
 	if s.meta != nil {
 		if err := s.shelf.Keep(sqlite.FileName); err != nil {
-			s.log.Warn("if the control-plane records go missing, that will not be noticed", "error", err)
+			s.log.Warn("if the control-plane records disappear, the server will not notice", "error", err)
 		}
 	}
 	s.leftovers = leftovers(c.Data)
 	for _, note := range s.leftovers {
-		s.log.Warn("something is left over", "note", note)
+		s.log.Warn("there are leftover files", "note", note)
 	}
 	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
 	s.present()
@@ -196,8 +196,8 @@ func (s *server) open() (err error) {
 	}
 	if s.grpcAt != nil {
 		s.listening("otlp-grpc", s.grpcAt.Addr())
-		// It needs no names: browsers speak HTTP/2 only over TLS, and its port answers
-		// nothing else.
+		// It checks no names: browsers speak HTTP/2 only over TLS, and this port
+		// answers nothing else.
 		s.grpc = receive.GRPCServer(s.newDoor(onOTLPGRPC, routes(), nil))
 		s.grpc.ErrorLog = s.main.ErrorLog
 	}
@@ -205,8 +205,8 @@ func (s *server) open() (err error) {
 	return nil
 }
 
-// contradicted counts observations that the store found to contradict others when their
-// trace settled. By then the address of the sender is forgotten.
+// contradicted counts observations that turned out to contradict others when their
+// trace settled. By then the address of the sender is unknown.
 func (s *server) contradicted(account trace.Account, refused []trace.Refused) {
 	byProtocol := map[string][]trace.Refused{}
 	for _, r := range refused {
@@ -293,7 +293,7 @@ func (s *server) drain() {
 func (s *server) close() error {
 	for _, l := range []net.Listener{s.mainAt, s.otlpAt, s.grpcAt} {
 		if l != nil {
-			_ = l.Close() // closed already when it was served
+			_ = l.Close() // already closed if it was served
 		}
 	}
 	if s.udp != nil {

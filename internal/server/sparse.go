@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// sparseTime is the least time between two lines of one kind.
+	// sparseTime is the minimum time between two lines of one kind.
 	sparseTime = time.Minute
-	// sparseKinds bounds the kinds that are remembered.
+	// sparseKinds is the maximum number of remembered kinds.
 	sparseKinds = 1000
 )
 
@@ -90,7 +90,7 @@ func kindOf(r slog.Record) (k kind, ok bool) {
 	return k, ok && !each
 }
 
-// say says whether a record of a kind is due, and how many were left out before.
+// say tells whether a record of a kind is due, and how many were left out before.
 func (k *kinds) say(which kind) (more int, due bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// One line per kind and minute, however many requests fail; the next one says how
-// many there were. What is different, or somebody will look for, is always said.
+// One line per kind and minute, however many requests fail; the next one says how many
+// were left out. Different records, and those with a request's id, are always written.
 func TestSparse(t *testing.T) {
 	var out bytes.Buffer
 	h := newSparse(slog.NewTextHandler(&out, nil))

@@ -59,8 +59,8 @@ func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 	return report, nil
 }
 
-// sees returns the accounts whose counts and refusals an account sees: itself, and for the
-// server's own account also "", the senders that nobody knows.
+// sees returns the accounts whose counts and refusals an account sees: itself, and for
+// the server's own account also "", for unknown senders.
 func (s *server) sees(account trace.Account) []trace.Account {
 	if account == s.own() {
 		return []trace.Account{account, ""}
@@ -68,8 +68,8 @@ func (s *server) sees(account trace.Account) []trace.Account {
 	return []trace.Account{account}
 }
 
-// storeStatus reports what the store holds. Its figures count all accounts together, so
-// only the server's own account sees them.
+// storeStatus describes the contents of the store. Its figures count all accounts
+// together, so only the server's own account sees them.
 func (s *server) storeStatus(ctx context.Context, account trace.Account) (console.StoreStatus, error) {
 	stats, err := s.store.Stats(ctx)
 	if err != nil {

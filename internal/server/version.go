@@ -5,7 +5,7 @@ import "runtime/debug"
 // release is set by the linker for releases: -X …/internal/server.release=v1.2.3.
 var release = ""
 
-// Version is the release, or what the build knows of its source: a module
+// Version returns the release, or the version in the build information: a module
 // version, or "dev" with the commit and whether the tree was changed.
 func Version() string {
 	if release != "" {

@@ -48,8 +48,8 @@ func attributes(pairs ...any) []*commonpb.KeyValue {
 	return out
 }
 
-// shopRequest is a request of n spans of 20 services, as a collector batches
-// them: server, client, SQL, cache, AWS, messaging and internal spans in turn.
+// shopRequest returns a request of n spans of 20 services, as a collector batches them:
+// server, client, SQL, cache, AWS, messaging and internal spans in turn.
 func shopRequest(n int) *coltracepb.ExportTraceServiceRequest {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	id := func(size int) []byte {
@@ -138,7 +138,7 @@ func BenchmarkProto(b *testing.B) {
 	perSpan(b, 1000)
 }
 
-// The same with the generated code, for comparison: messages alone, no segments.
+// The same with the generated code, for comparison: only the messages, no segments.
 func BenchmarkProto_generated(b *testing.B) {
 	body := marshal(b, shopRequest(1000))
 	b.ReportAllocs()

@@ -52,7 +52,7 @@ func FieldsOf(message []byte) Fields { return Fields{message: message} }
 // Is says whether the current field has this number and wire type.
 func (f *Fields) Is(number, typ uint32) bool { return f.Tag == number<<3|typ }
 
-// Err returns what is malformed; nil if Next read the message to its end.
+// Err returns the error in the message; nil if Next read the message to its end.
 func (f *Fields) Err() error { return f.err }
 
 // Next reads the next field. It returns false after the last one and where the message

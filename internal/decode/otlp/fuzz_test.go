@@ -21,8 +21,8 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// addCorpus seeds a fuzz target with the goldens' requests and with recorded
-// ones, where they are.
+// addCorpus seeds a fuzz target with the requests of the goldens and with recorded
+// ones, if they exist.
 func addCorpus(f *testing.F, golden string, patterns ...string) {
 	root := cmp.Or(os.Getenv("FLUORO_SHARED"), filepath.Join(harness.Root(), "..", "shared"))
 	for i := range patterns {
@@ -39,8 +39,8 @@ func addCorpus(f *testing.F, golden string, patterns ...string) {
 	}
 }
 
-// checkSpans holds what is true of every request that was accepted: documents
-// are JSON, in both profiles, and a segment can be made again from what is kept.
+// checkSpans checks the properties of every accepted request: documents are JSON, in
+// both profiles, and the stored form restores each segment.
 func checkSpans(t *testing.T, spans otlp.Spans) {
 	collector := otlp.NewMapper(otlp.Options{Profile: otlp.ProfileCollector, IndexAllAttributes: true})
 	for _, s := range spans.Segments {
@@ -60,7 +60,8 @@ func checkSpans(t *testing.T, spans otlp.Spans) {
 	}
 }
 
-// entityText is an entity as text, with what it points to: NaN differs from itself.
+// entityText returns an entity as text, with everything it points to: NaN differs from
+// itself.
 func entityText(e trace.Entity) string {
 	aws, sql, span := e.AWS, e.SQL, ""
 	if e.Span != nil {
@@ -70,8 +71,8 @@ func entityText(e trace.Entity) string {
 	return fmt.Sprintf("%+v %+v %+v %s", e, aws, sql, span)
 }
 
-// sameAsGenerated holds that a request means what the generated code reads of
-// it: written anew by that, it gives the same segments.
+// sameAsGenerated checks that we read a request as the generated code does: written
+// again by the generated code, it gives the same segments.
 func sameAsGenerated(t *testing.T, spans otlp.Spans, req *coltracepb.ExportTraceServiceRequest) {
 	anew, err := otlp.Proto(marshal(t, req), at)
 	if err != nil || len(anew.Segments) != len(spans.Segments) || anew.RejectedSpans != spans.RejectedSpans {
@@ -107,7 +108,7 @@ func FuzzProto(f *testing.F) {
 		checkSpans(t, spans)
 		var req coltracepb.ExportTraceServiceRequest
 		if proto.Unmarshal(body, &req) != nil {
-			return // generated code refuses strings that are not UTF-8, which we read
+			return // the generated code refuses strings that are not UTF-8; we accept them
 		}
 		if err != nil {
 			if len(body) < 4*60 { // too short to nest deeper than allowed
@@ -116,7 +117,7 @@ func FuzzProto(f *testing.F) {
 			return
 		}
 		if !modern(&req) {
-			return // of two lists the order is not known
+			return // the order of two lists is unknown
 		}
 		n := 0
 		for _, rs := range req.ResourceSpans {
@@ -152,7 +153,7 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// legacy is a request as senders before opentelemetry-proto 0.15 wrote it.
+// legacy writes a request like senders before opentelemetry-proto 0.15.
 func legacy(t testing.TB, req *coltracepb.ExportTraceServiceRequest) []byte {
 	t.Helper()
 	for _, rs := range req.ResourceSpans {
@@ -167,7 +168,7 @@ func legacy(t testing.TB, req *coltracepb.ExportTraceServiceRequest) []byte {
 }
 
 // modern makes scope spans of the legacy lists that req has as unknown fields. It
-// is false for a request that has both.
+// returns false for a request that has both.
 func modern(req *coltracepb.ExportTraceServiceRequest) bool {
 	for _, rs := range req.ResourceSpans {
 		both, rest := len(rs.ScopeSpans) > 0, []byte(nil)

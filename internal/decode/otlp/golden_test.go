@@ -40,7 +40,7 @@ func goldenOptions(t *testing.T, dir string) otlp.Options {
 	return o
 }
 
-// rendered decodes nothing but the text of each segment's document.
+// rendered renders the document of each segment and decodes it.
 func rendered(t testing.TB, m *otlp.Mapper, segs []*trace.Segment) []any {
 	t.Helper()
 	out := []any{}
@@ -60,8 +60,8 @@ func rendered(t testing.TB, m *otlp.Mapper, segs []*trace.Segment) []any {
 
 var hexID = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
-// sameJSON compares values where ids that the reference drew at random
-// (ee00000000000001 …) may be any id, the same one for the same.
+// sameJSON compares values. Ids that the reference drew at random (ee00000000000001 …)
+// may be any id, but the same one each time.
 func sameJSON(got, want any, path string, ids map[string]string) error {
 	switch w := want.(type) {
 	case map[string]any:
@@ -115,8 +115,7 @@ func sameJSON(got, want any, path string, ids map[string]string) error {
 	return nil
 }
 
-// Every golden of the collector's exporter is reproduced, from protobuf and from
-// JSON alike.
+// Every golden of the collector's exporter is reproduced, from protobuf and from JSON.
 func TestMapper_goldens(t *testing.T) {
 	goldens(t, 13, filepath.Join("testdata", "*"))
 }
@@ -127,7 +126,7 @@ func TestMapper_goldensOfCorpus(t *testing.T) {
 		filepath.Join(dir, "sdk-captures", "*"), filepath.Join(dir, "zipkin", "*"))
 }
 
-// goldens compares what is in folders, of which there are at least n.
+// goldens compares the goldens in some folders; there must be at least n of them.
 func goldens(t *testing.T, n int, patterns ...string) {
 	var paths []string
 	for _, pattern := range patterns {
@@ -178,7 +177,7 @@ func goldens(t *testing.T, n int, patterns ...string) {
 	}
 }
 
-// sameSegment compares what segments say, not the bytes they were made of.
+// sameSegment compares the content of segments, not their received bytes.
 func sameSegment(t testing.TB, got, want *trace.Segment) {
 	t.Helper()
 	g, w := *got, *want

@@ -16,7 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// corpus is the folder of recorded requests; without one the test is skipped.
+// corpus returns the folder of recorded requests; without one it skips the test.
 func corpus(t testing.TB) string {
 	t.Helper()
 	return filepath.Join(harness.Shared(t), "corpus")
@@ -31,7 +31,7 @@ func readFile(t testing.TB, path ...string) []byte {
 	return b
 }
 
-// at is when requests are accepted in these tests.
+// at is the time when requests are accepted in these tests.
 var at = trace.TimeOf(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC))
 
 var (
@@ -40,7 +40,7 @@ var (
 	parentID = []byte{0x53, 0x99, 0x5c, 0x3f, 0x42, 0xcd, 0x8a, 0xd8}
 )
 
-// newSpan is a span of 120 ms with attributes.
+// newSpan returns a span of 120 ms with attributes.
 func newSpan(kind tracepb.Span_SpanKind, pairs ...any) *tracepb.Span {
 	return &tracepb.Span{TraceId: traceID, SpanId: spanID, Name: "op", Kind: kind,
 		StartTimeUnixNano: 1718000000005000000, EndTimeUnixNano: 1718000000125000001, Attributes: attributes(pairs...)}

@@ -18,8 +18,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Text that is slow to read, because every level of nesting is looked through
-// anew, is refused before that takes long.
+// Text that takes long to read, because each level of nesting is scanned again, is
+// refused before it takes long.
 func TestJSON_slowText(t *testing.T) {
 	const depth = 60
 	value := strings.Repeat(`{"arrayValue":{"values":[`, depth) + strings.Repeat(`{"intValue":1},`, 1000) + "{}" + strings.Repeat("]}}", depth)
@@ -29,7 +29,7 @@ func TestJSON_slowText(t *testing.T) {
 	}
 }
 
-// hexIDs turns the ids of protobuf's own JSON, which are base64, into OTLP's.
+// hexIDs converts the ids of protobuf's JSON form, which are base64, to OTLP's.
 func hexIDs(v any) {
 	switch x := v.(type) {
 	case []any:
@@ -48,7 +48,7 @@ func hexIDs(v any) {
 	}
 }
 
-// JSON and protobuf of the same request give the same bytes to keep.
+// JSON and protobuf of the same request give the same stored bytes.
 func TestJSON_sameAsProto(t *testing.T) {
 	req := shopRequest(100)
 	req.ResourceSpans[0].SchemaUrl = "https://schema"
@@ -133,7 +133,7 @@ func TestJSON_forms(t *testing.T) {
 	}
 }
 
-// The collector's verdict on odd bodies, save that ids of zeros are rejected:
+// The collector accepts and refuses odd bodies in the same way, except ids of zeros:
 // OpenTelemetry calls them invalid, and a span is stored under its ids.
 func TestJSON_invalidCorpus(t *testing.T) {
 	dir := filepath.Join(corpus(t), "otlp-invalid")

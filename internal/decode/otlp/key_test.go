@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Every name has its key, what differs from it in one place has none, and a lookup
-// looks at few slots.
+// Every name has its key, a name that differs in one byte has none, and a lookup
+// examines few slots.
 func TestKeyOf(t *testing.T) {
 	seen := map[string]bool{}
 	most := 0

@@ -53,7 +53,7 @@ type Mapper struct {
 	options Options
 	indexed map[string]bool
 	sources sources
-	other   struct { // a Mapper of the other profile, once it was asked for
+	other   struct { // a Mapper of the other profile, made when first needed
 		sync.Once
 		*Mapper
 	}
@@ -111,8 +111,8 @@ func (s *Span) localRoot() bool {
 	return s.has(keyAWSSpanKind) && s.str(keyAWSSpanKind) == "LOCAL_ROOT"
 }
 
-// mapSpan maps one part of a span into d. opens says that the trace shows that the span
-// opens its service: its parent belongs to another one.
+// mapSpan maps one part of a span into d. opens tells that the span opens its service in
+// the trace: its parent belongs to another service.
 func (m *Mapper) mapSpan(d *Document, s *Span, r *resource, part uint8, opens bool) {
 	*d = Document{mapper: m, Span: s, res: r, Part: part, ID: s.ID, Parent: s.Parent}
 	two := s.parts() == 2

@@ -96,8 +96,7 @@ func TestMapper_nativeURLs(t *testing.T) {
 	}
 }
 
-// Typed segment and rendered document say the same.
-// rendering is a copy of a segment with its text in Entity.Raw.
+// rendering returns a copy of a segment with its document in Entity.Raw.
 func rendering(m *otlp.Mapper, s *trace.Segment) (*trace.Segment, error) {
 	out := *s
 	var err error
@@ -155,8 +154,8 @@ func TestMapper_typedAndRendered(t *testing.T) {
 	}
 }
 
-// The document rendered of a span, read as any document is, says what the span's
-// segment says.
+// The rendered document of a span, decoded like any document, gives the content of the
+// span's segment.
 func TestRender_readsBack(t *testing.T) {
 	var bodies [][]byte
 	found, err := filepath.Glob(filepath.Join("testdata", "*", "input.otlp.pb"))
@@ -185,7 +184,7 @@ func TestRender_readsBack(t *testing.T) {
 			}
 			got, want := read[0].Entity, s.Entity
 			got.Raw, want.Raw = nil, nil
-			// Only a span has a kind; calls of documents are named after what they lead to.
+			// Only a span has a kind; calls in documents are named after their callee.
 			want.Span, want.Peer = nil, ""
 			if !reflect.DeepEqual(got, want) || read[0].TraceID != s.TraceID || read[0].Independent != s.Independent {
 				t.Fatalf("%s\ngot  %+v\nwant %+v", r.Entity.Raw, got, want)
@@ -194,7 +193,7 @@ func TestRender_readsBack(t *testing.T) {
 	}
 }
 
-// What a span has and a segment document has no place for is in metadata.otel.
+// Span data without a place in a segment document is in metadata.otel.
 func TestMapper_nativeKeepsEverything(t *testing.T) {
 	span := child(newSpan(internal, "deep", &commonpb.AnyValue{Value: &commonpb.AnyValue_KvlistValue{KvlistValue: &commonpb.KeyValueList{
 		Values: attributes("a", 1, "b", []string{"x", "y"}, "a", 2)}}}))
@@ -218,7 +217,7 @@ func TestMapper_nativeKeepsEverything(t *testing.T) {
 	}
 }
 
-// Local roots that call another service give a subsegment and a segment.
+// A local root that calls another service gives a subsegment and a segment.
 func TestMapper_localRoot(t *testing.T) {
 	for _, provider := range []string{"aws", "gcp"} { // the collector crashes on the second
 		span := child(newSpan(consumer, "aws.span.kind", "LOCAL_ROOT", "aws.local.service", "worker", "aws.remote.service", "queue", "enduser.id", "u"))
@@ -270,8 +269,8 @@ func TestMapper_options(t *testing.T) {
 	}
 }
 
-// An HTTP status is read in whatever form and under whichever name it came; what is
-// none sets nothing and stays in the metadata, as does text that says more.
+// An HTTP status is read in any form and under any of its names. A value that is no
+// status sets nothing and stays in the metadata, like text with more details.
 func TestMapper_httpStatus(t *testing.T) {
 	for _, c := range []struct {
 		value any
@@ -319,7 +318,7 @@ func TestMapper_httpStatus(t *testing.T) {
 			})
 		}
 	}
-	// Of two the one that can be read counts, and the other is not lost.
+	// Of two attributes the readable one counts; the other is kept, too.
 	doc := rendered(t, new(otlp.Mapper), mapped(t, new(otlp.Mapper), request(nil, newSpan(server, "http.status_code", "none", "http.response.status_code", 404))))[0]
 	if path(doc, "http", "response", "status") != 404.0 || path(doc, "error") != true || path(doc, "metadata", "default", "http.status_code") != "none" {
 		t.Errorf("of two: %v", doc)

@@ -11,10 +11,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 )
 
-// awsCall adds what every call of an AWS SDK says.
+// awsCall adds the attributes that every call of an AWS SDK has.
 func awsCall(pairs ...any) []any { return append([]any{"rpc.system", "aws-api"}, pairs...) }
 
-// peers are callees, and the attributes of spans that lead to them; "name" stands for
+// peers lists callees, and the attributes of spans that call them; "name" stands for
 // the span's own.
 var peers = []struct {
 	callee string
@@ -109,12 +109,12 @@ var peers = []struct {
 	{"openai", [][]any{{"gen_ai.system", "openai", "gen_ai.request.model", "m"}, {"gen_ai.provider.name", "openai", "gen_ai.operation.name", "chat"}}},
 	{"api.openai.com", [][]any{{"gen_ai.provider.name", "openai", "server.address", "api.openai.com"}}},
 
-	// What is said outright stands, that of Application Signals before all.
+	// An explicit attribute wins, first of all that of Application Signals.
 	{"billing", [][]any{
 		{"peer.service", "billing", "db.system", "postgresql", "db.name", "shop", "server.address", "pg"}, {"aws.remote.service", "billing", "peer.service", "x", "server.address", "y"},
 	}},
 
-	// Of a call to AWS it is the service; its resource is found in the aws block.
+	// For a call to AWS it is the service; the resource is in the aws block.
 	{"DynamoDB", [][]any{
 		awsCall("rpc.service", "DynamoDB", "rpc.method", "GetItem", "db.system", "dynamodb", "db.name", "carts", "aws.dynamodb.table_names", []string{"carts"}, "server.address", "dynamodb.eu-west-1.amazonaws.com"),
 		{"rpc.system.name", "aws-api", "rpc.method", "DynamoDB/GetItem", "server.address", "dynamodb.eu-west-1.amazonaws.com"},
@@ -130,10 +130,10 @@ var peers = []struct {
 	{"Bedrock Runtime", [][]any{awsCall("rpc.service", "Bedrock Runtime", "rpc.method", "InvokeModel", "gen_ai.system", "aws.bedrock")}},
 	{"BedrockRuntime", [][]any{awsCall("rpc.service", "Bedrock Runtime", "aws.remote.service", "AWS::BedrockRuntime")}},
 
-	{"op", [][]any{nil, {"http.request.method", "GET", "url.path", "/a"}}}, // nothing says what it was
+	{"op", [][]any{nil, {"http.request.method", "GET", "url.path", "/a"}}}, // no attribute tells the callee
 }
 
-// peerSpan is a span of a kind with such attributes.
+// peerSpan returns a span of a kind with such attributes.
 func peerSpan(kind tracepb.Span_SpanKind, pairs []any) *tracepb.Span {
 	span := child(newSpan(kind, pairs...))
 	if i := slices.Index(pairs, any("name")); i >= 0 {
@@ -142,8 +142,8 @@ func peerSpan(kind tracepb.Span_SpanKind, pairs []any) *tracepb.Span {
 	return span
 }
 
-// One callee has one name in all semantic conventions, whatever is done with it
-// and whatever the span is called.
+// One callee has one name in all semantic conventions, for all operations and for all
+// span names.
 func TestMapper_peers(t *testing.T) {
 	for _, c := range peers {
 		for _, pairs := range c.spans {

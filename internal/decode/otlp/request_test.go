@@ -19,7 +19,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Spans that cannot be kept are rejected one by one; the others stay.
+// Spans that cannot be stored are rejected one by one; the others are accepted.
 func TestProto_rejectsSpans(t *testing.T) {
 	bad := func(change func(s *tracepb.Span)) *tracepb.Span {
 		s := newSpan(server)
@@ -77,7 +77,7 @@ func TestProto_acceptsOddSpans(t *testing.T) {
 	}
 }
 
-// A broken message is refused whole, with the place where it breaks.
+// A broken message is refused completely, with the offset of the damage.
 func TestProto_brokenMessages(t *testing.T) {
 	sound := marshal(t, request(attributes("service.name", "s"), newSpan(server, "a", "b")))
 	span := marshal(t, newSpan(server, "a", "b"))
@@ -105,7 +105,7 @@ func TestProto_brokenMessages(t *testing.T) {
 	}
 }
 
-// nested is an array value that deep.
+// nested returns an array value nested to a depth.
 func nested(depth int) *commonpb.AnyValue {
 	v := new(commonpb.AnyValue)
 	for range depth - 1 {
@@ -131,8 +131,8 @@ func TestRequest_depth(t *testing.T) {
 	}
 }
 
-// The walker reads what the generated code reads, and the segments keep the
-// very bytes of their spans and what surrounded them.
+// The walker reads the same as the generated code, and the segments keep the original
+// bytes of their spans, resources and scopes.
 func TestProto_keepsSpans(t *testing.T) {
 	req := shopRequest(200)
 	body := marshal(t, req)
@@ -164,8 +164,8 @@ func TestProto_keepsSpans(t *testing.T) {
 	}
 }
 
-// Fields that come twice, in any order and with fields nobody knows between
-// them, are read as the generated code reads them.
+// Fields that occur twice, in any order and with unknown fields between them, are read
+// as the generated code reads them.
 func TestProto_repeatedFields(t *testing.T) {
 	tagged := func(num protowire.Number, parts ...[]byte) []byte {
 		return protowire.AppendBytes(protowire.AppendTag(nil, num, protowire.BytesType), bytes.Join(parts, nil))
@@ -174,7 +174,7 @@ func TestProto_repeatedFields(t *testing.T) {
 		return marshal(t, &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: attributes("", s)[0].Value.GetArrayValue()}})
 	}
 	text := marshal(t, attributes("", "x")[0].Value)
-	unknown := []byte{0xf8, 0x07, 0x01, 0xfb, 0x07, 0x08, 0x01, 0xfc, 0x07, 0x30, 0x05} // a varint, a group, kind as no varint field
+	unknown := []byte{0xf8, 0x07, 0x01, 0xfb, 0x07, 0x08, 0x01, 0xfc, 0x07, 0x30, 0x05} // a varint, a group, kind as a field that is no varint
 	attr := func(key string, values ...[]byte) []byte {
 		b := tagged(1, []byte(key))
 		for _, v := range values {
@@ -208,7 +208,7 @@ func TestProto_repeatedFields(t *testing.T) {
 	}
 }
 
-// A segment made again from what a store keeps is the same, each part of it.
+// A segment restored from its stored form is the same, in each of its parts.
 func TestRestore_spans(t *testing.T) {
 	req := shopRequest(100)
 	req.ResourceSpans = append(req.ResourceSpans, request(attributes("service.name", "w"),
@@ -228,8 +228,8 @@ func TestRestore_spans(t *testing.T) {
 	}
 }
 
-// What senders before opentelemetry-proto 0.15 called instrumentation library spans
-// are scope spans, in protobuf and in JSON.
+// The instrumentation library spans of senders before opentelemetry-proto 0.15 are read
+// as scope spans, in protobuf and in JSON.
 func TestRequest_legacyScopeSpans(t *testing.T) {
 	want := mapped(t, new(otlp.Mapper), request(attributes("service.name", "old"), newSpan(server, "a", "b")))[0]
 	span := `{"traceId":"66669980b3d1d84e16ac2f7e15c3bd0a","spanId":"00f067aa0ba902b7","name":"op","kind":2,"startTimeUnixNano":"1718000000005000000","endTimeUnixNano":"1718000000125000001","attributes":[{"key":"a","value":{"stringValue":"b"}}]}`
@@ -265,8 +265,8 @@ func TestRequest_legacyScopeSpans(t *testing.T) {
 	}
 }
 
-// Data that belongs to no span and is not known is never dropped in silence: it is
-// counted, and the first of it is named. What is known is kept.
+// Unknown data that belongs to no span is never dropped silently: it is counted, and
+// the first of it is named. Known data is kept.
 func TestRequest_unknownData(t *testing.T) {
 	const span = `{"traceId":"66669980b3d1d84e16ac2f7e15c3bd0a","spanId":"00f067aa0ba902b7"}`
 	for _, c := range []struct {

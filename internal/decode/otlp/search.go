@@ -93,7 +93,7 @@ func (r *resource) find() {
 	}
 }
 
-// attributes returns what finds the attributes of a span, nil if search finds none.
+// attributes returns the searchable attributes of a span, nil if search finds none.
 func (r *resource) attributes() trace.Attributes {
 	if r.kept.searched != nil && r.kept.searched.none {
 		return nil

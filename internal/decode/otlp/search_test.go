@@ -50,14 +50,14 @@ func TestPatterns(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	// As long as the name and the pattern together, not their product squared.
+	// Backtracking is bounded: at most the product of the two lengths.
 	if fits(strings.Repeat("a*", 2000)+"b", strings.Repeat("a", 20_000)) {
 		t.Error("a name without b fits")
 	}
 }
 
-// All scalars of span and resource are found, with their types, by the names they
-// were sent with, whatever the document makes of them.
+// All scalars of span and resource are found, with their types, by the names they were
+// sent with, however the document shows them.
 func TestAttributes_areAllScalars(t *testing.T) {
 	const body = `{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"s"}},{"key":"n","value":{"intValue":"7"}},{"key":"list","value":{"arrayValue":{"values":[]}}}]},
 		"scopeSpans":[{"spans":[{"traceId":"00000000000000000000000000000001","spanId":"0000000000000002","name":"a","kind":2,"endTimeUnixNano":"1","attributes":[
@@ -92,8 +92,8 @@ func TestAttributes_areAllScalars(t *testing.T) {
 	}
 }
 
-// What is kept of a span gives the same attributes when it is restored, also with
-// names and values that are no UTF-8.
+// The stored form of a span gives the same attributes when it is restored, also for
+// names and values that are not UTF-8.
 func FuzzAttributes(f *testing.F) {
 	f.Add("k", "v", 1.5, true)
 	f.Add("a b\"=<~]", "\xff", 0.0, false)

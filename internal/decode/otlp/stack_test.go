@@ -83,7 +83,7 @@ func TestIsGoroutine(t *testing.T) {
 	}
 }
 
-// No text makes a parser fail, and no more frames come out than lines went in.
+// No text makes a parser fail, and it finds at most one frame for each line.
 func FuzzStack(f *testing.F) {
 	languages := []string{"java", "php", "python", "javascript", "nodejs", "webjs", "dotnet", "go", "other"}
 	for i, text := range []string{

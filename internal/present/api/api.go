@@ -23,7 +23,7 @@ import (
 
 const (
 	// A client must read an answer of more than slowAnswer bytes, which fits no buffer,
-	// within answerTime: until then it holds memory that other answers need.
+	// within answerTime: until then the answer holds memory that others need.
 	slowAnswer = 64 << 10
 	answerTime = time.Minute
 )
@@ -66,7 +66,7 @@ type handler func(ctx context.Context, r *request) (any, error)
 // request is the part of a request that handlers need.
 type request struct {
 	body   []byte      // as validate returns it; for PutTraceSegments as received
-	owner  trace.Owner // whose data it is about
+	owner  trace.Owner // the owner of the requested data
 	source string      // address of the sender
 }
 
@@ -108,8 +108,8 @@ type Endpoint struct {
 }
 
 // Endpoint makes the handler of an operation. limit bounds a body, compressed and
-// decompressed, in bytes; segments says that it brings segments, so that the Intake counts
-// refusals. Requests need an identity.
+// decompressed, in bytes; segments tells that the body brings segments, so that the
+// Intake counts refusals. Requests need an identity.
 func (a *API) Endpoint(op wire.Operation, limit int64, segments bool) *Endpoint {
 	return &Endpoint{a, op, limit, segments}
 }
@@ -117,7 +117,7 @@ func (a *API) Endpoint(op wire.Operation, limit int64, segments bool) *Endpoint 
 // ServeHTTP answers one request.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := e.api.Now()
-	// Cancelling ctx gives back the memory that the answer took.
+	// Cancelling ctx frees the memory that the answer took.
 	ctx, done := context.WithCancel(r.Context())
 	defer done()
 	answer, err := e.call(w, r.WithContext(ctx))

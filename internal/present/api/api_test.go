@@ -10,7 +10,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// TestProtocol holds what every answer has, and what is said of requests that
+// TestProtocol checks the headers of every answer, and the answers to requests that
 // reach no operation.
 func TestProtocol(t *testing.T) {
 	a := New(Options{Intake: newDoor()})
@@ -37,7 +37,7 @@ func TestProtocol(t *testing.T) {
 			if chunked {
 				r.ContentLength = -1
 			}
-			r.Header.Set("Content-Type", "image/png") // nothing looks at it
+			r.Header.Set("Content-Type", "image/png") // the server ignores it
 			w := httptest.NewRecorder()
 			a.ServeHTTP(w, r)
 			var answer struct{ Message string }
@@ -52,8 +52,8 @@ func TestProtocol(t *testing.T) {
 	}
 }
 
-// TestOperations_validateBeforeAllElse holds that an operation without a handler
-// judges its request all the same.
+// TestOperations_validateBeforeAllElse checks that an operation without a handler still
+// validates its request.
 func TestOperations_validateBeforeAllElse(t *testing.T) {
 	a := New(Options{Intake: newDoor()})
 	clear(a.handlers)

@@ -11,7 +11,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// Control holds what answers the operations on control-plane records.
+// Control holds the parts that answer the operations on control-plane records.
 type Control struct {
 	Groups   *group.Groups
 	Tags     *tag.Tags
@@ -48,8 +48,8 @@ func (a *API) control() map[string]handler {
 
 const malformedPolicy = "MalformedPolicyDocumentException"
 
-// invalidName returns the name of the exception for an invalid request; most have the
-// general one.
+// invalidName returns the name of the exception for an invalid request; most errors
+// have the general name.
 func invalidName(err error) string {
 	for _, e := range []struct {
 		cause error
@@ -72,7 +72,7 @@ func invalidName(err error) string {
 func bodyOf(e *exception, err error) any {
 	switch e.name {
 	case malformedPolicy:
-		// The native service does not say what is wrong. We say it in a header.
+		// The native service does not tell the reason. We add it in a header.
 		return struct{ Message *string }{}
 	case "ResourceNotFoundException":
 		body := struct {
@@ -87,7 +87,7 @@ func bodyOf(e *exception, err error) any {
 	return e.body()
 }
 
-// ask parses a request into its shape and hands it to a function that answers it.
+// ask parses a request into its shape and passes it to a function that answers it.
 func ask[Q any](r *request, answer func(*Q) (any, error)) (any, error) {
 	var q Q
 	if err := parse(r.body, &q); err != nil {

@@ -33,8 +33,8 @@ func (e *exception) body() any {
 	}{e.message}
 }
 
-// toException converts errors to exceptions; nothing else does. The texts in it were not
-// recorded.
+// toException converts errors to exceptions; no other function does. Its own texts were
+// not recorded.
 func toException(err error) *exception {
 	var e *exception
 	var s *decode.SerializationError

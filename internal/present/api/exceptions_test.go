@@ -20,7 +20,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// openDoor takes nothing and refuses nothing.
+// openDoor reads no body and refuses nothing.
 type openDoor struct{ *receive.Intake }
 
 func newDoor() openDoor { return openDoor{receive.New(receive.Options{})} }
@@ -29,7 +29,7 @@ func (openDoor) Documents(context.Context, trace.Account, string, [][]byte) ([]d
 	return nil, nil
 }
 
-// client is AWS's SDK before an API of which one operation answers with an error.
+// client is AWS's SDK before an API where one operation answers with an error.
 func client(t *testing.T, operation string, answer error) *xray.Client {
 	t.Helper()
 	a := New(Options{Intake: newDoor()})
@@ -69,9 +69,8 @@ var (
 	}
 )
 
-// TestExceptions_areTypedInTheSDK holds that the kinds of error, and the
-// exceptions of the model, come out of AWS's SDK for Go as its own types, with
-// text and request id.
+// TestExceptions_areTypedInTheSDK checks that AWS's SDK for Go returns the kinds of
+// error, and the exceptions of the model, as its own types, with text and request id.
 func TestExceptions_areTypedInTheSDK(t *testing.T) {
 	modelled := func(name string, status int) error { return &exception{status, name, "says why", true} }
 	for _, c := range []struct {
@@ -111,7 +110,7 @@ func TestExceptions_areTypedInTheSDK(t *testing.T) {
 	}
 }
 
-// TestExceptions_ofTheFramework come out by their code.
+// TestExceptions_ofTheFramework checks that the SDK returns the code of each.
 func TestExceptions_ofTheFramework(t *testing.T) {
 	for _, c := range []struct {
 		call         func(*xray.Client) error

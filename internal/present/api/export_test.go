@@ -8,13 +8,13 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// What the route table says of bodies (package server).
+// The limits of bodies, as in the route table (package server).
 const (
 	maxBody       = 1 << 20
 	maxIngestBody = 16 << 20
 )
 
-// ServeHTTP serves all operations, as a server does behind its door.
+// ServeHTTP serves all operations, like a server behind its door.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, known := wire.Lookup(r.URL.Path)
 	if !known || r.Method != http.MethodPost {

@@ -28,7 +28,7 @@ func (room) Documents(context.Context, trace.Account, string, [][]byte) ([]decod
 	return nil, nil
 }
 
-// sampling is an API whose sampling operations can be asked, with a clock.
+// sampling is an API with its sampling operations and a clock.
 type sampling struct {
 	*api.API
 	t   testing.TB
@@ -54,7 +54,7 @@ func (s *sampling) post(path, body string) (int, string, string) {
 	return w.Code, w.Header().Get("x-amzn-errortype"), w.Body.String()
 }
 
-// ask sends a body that must be answered.
+// ask sends a body that must succeed.
 func (s *sampling) ask(path, body string) string {
 	s.t.Helper()
 	status, _, answer := s.post(path, body)
@@ -79,8 +79,8 @@ func (s *sampling) create(name, more string) string {
 
 const defaultRecord = `{"CreatedAt":0,"ModifiedAt":0,"SamplingRule":{"Attributes":{},"FixedRate":0.05,"HTTPMethod":"*","Host":"*","Priority":10000,"ReservoirSize":1,"ResourceARN":"*","RuleARN":"arn:aws:xray:us-east-1:000000000000:sampling-rule/Default","RuleName":"Default","ServiceName":"*","ServiceType":"*","URLPath":"*","Version":1}}`
 
-// What the pollers of the SDKs send: Go {"NextToken":null}, Node {}, ADOT for
-// Python nothing at all, Java {"NextToken":null} too; none of them signed.
+// The bodies that the pollers of the SDKs send: Go {"NextToken":null}, Node {}, ADOT
+// for Python an empty body, Java {"NextToken":null} too; none of them signed.
 func TestGetSamplingRules_pollers(t *testing.T) {
 	s := newSampling(t)
 	for _, body := range []string{``, `{}`, `{"NextToken":null}`, `{"NextToken":"x"}`, `{"Unknown":[1]}`, " {}\n"} {
@@ -158,8 +158,8 @@ func TestGetSamplingTargets(t *testing.T) {
 	s.want("/SamplingTargets", `{"SamplingStatisticsDocuments":[`+document("Default", client, "")+`],"SamplingBoostStatisticsDocuments":[]}`, all("0", target("Default", "0.05", 1), "", ""))
 	s.create("r", "")
 	unknown := `{"ErrorCode":"400","Message":"Unknown rule","RuleName":"gone"}`
-	// The rule was made at 1700000000.25: a client that polled at 1700000000.1
-	// must see that it has to poll again.
+	// The rule was made at 1700000000.25: a client that polled at 1700000000.1 must
+	// notice that it has to poll again.
 	s.want("/SamplingTargets", `{"SamplingStatisticsDocuments":[`+document("r", client, `,"RequestCount":9,"SampledCount":3,"BorrowCount":5`)+`,`+document("gone", client, "")+`,`+document("r", client, "")+`]}`,
 		all("1700000001", target("r", "0.25", 3)+","+target("r", "0.25", 3), "", unknown))
 	anomaly := func(rule string) string {
@@ -182,7 +182,7 @@ func TestGetSamplingTargets_boost(t *testing.T) {
 	}
 }
 
-// counted is what the summaries say of a rule once the window is closed.
+// counted returns the summary of a rule after its window is closed.
 func (s *sampling) counted(rule string) string {
 	s.t.Helper()
 	s.now = s.now.Add(sample.Interval)
@@ -207,7 +207,7 @@ func (s *sampling) counted(rule string) string {
 	return "none"
 }
 
-// Documents as SDKs send them, and what they add to the window.
+// Documents as SDKs send them, and the counts that they add to the window.
 func TestGetSamplingTargets_quirks(t *testing.T) {
 	for name, c := range map[string]struct{ document, want string }{
 		"all":                 {`"Timestamp":%d,"RequestCount":73,"SampledCount":17,"BorrowCount":1`, "73/17/1"},
@@ -267,7 +267,8 @@ func TestGetSamplingTargets_manyDocuments(t *testing.T) {
 	}
 }
 
-// Tags that a rule is made with are its tags, whatever its name, and end with it.
+// Tags given when a rule is created belong to the rule, whatever its name, and are
+// deleted with it.
 func TestSamplingRules_tags(t *testing.T) {
 	s := newSampling(t)
 	for _, name := range []string{"r", "a/b", "DEBUG – history updates"} {
@@ -285,7 +286,7 @@ func TestSamplingRules_tags(t *testing.T) {
 	}
 }
 
-// Rules outlive the process.
+// Rules survive the process.
 func TestSamplingRules_survive(t *testing.T) {
 	dir := t.TempDir()
 	ask := func(path, body string) string {
@@ -326,7 +327,7 @@ func BenchmarkSampling(b *testing.B) {
 	})
 }
 
-// No body makes an operation fail inside, and the rules stay readable.
+// No body causes an internal error, and the rules stay readable.
 func FuzzSampling(f *testing.F) {
 	paths := []string{"/CreateSamplingRule", "/UpdateSamplingRule", "/DeleteSamplingRule", "/GetSamplingRules", "/SamplingTargets", "/SamplingStatisticSummaries"}
 	for i, body := range []string{

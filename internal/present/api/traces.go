@@ -190,7 +190,7 @@ func serviceID(s trace.Service) wire.ServiceId {
 	return wire.ServiceId{AccountId: text(s.Account), Name: s.Name, Names: []string{s.Name}, Type: text(s.Type)}
 }
 
-// window makes a window of two times, neither of which is nil.
+// window makes a window of two times; neither may be nil.
 func window(start, end *wire.Timestamp) trace.Window {
 	return trace.Window{Start: trace.FromSeconds(float64(*start)), End: trace.FromSeconds(float64(*end))}
 }

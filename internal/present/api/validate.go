@@ -27,8 +27,8 @@ const (
 // validate checks the body of a request against its shape and returns it in canonical
 // form: only known members, each once (the last of several counts), none null, of the
 // right type and within the constraints; times in seconds, integers truncated and
-// saturated to int32. So a handler may rely on everything that the table says. An empty
-// body is an empty object.
+// saturated to int32. So a handler can rely on all constraints of the shape. An empty
+// body counts as an empty object.
 //
 // The error is a SerializationError if the body is not JSON or a value has a wrong type,
 // else a ValidationException that names every violation in the words of the native
@@ -57,8 +57,8 @@ func validate(input *wire.Shape, body []byte) ([]byte, error) {
 // validator walks a request and its shape side by side.
 type validator struct {
 	out        []byte // the request in canonical form
-	path       []byte // of the value at hand
-	wrong      string // says which value has a wrong type; the first one ends the walk
+	path       []byte // of the current value
+	wrong      string // tells which value has a wrong type; the first one ends the walk
 	violations []string
 	total      int  // of violations
 	quiet, bad bool // see quietly

@@ -11,7 +11,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
-// exceptionOf is the name and text of an error, "" for none.
+// exceptionOf returns the name and text of an error, "" for none.
 func exceptionOf(err error) string {
 	if err == nil {
 		return ""
@@ -125,8 +125,8 @@ func TestValidate_violations(t *testing.T) {
 	}
 }
 
-// TestValidate_boundsItsAnswer holds that a request of 1 MB does not make a
-// larger answer.
+// TestValidate_boundsItsAnswer checks that a request of 1 MB does not cause a larger
+// answer.
 func TestValidate_boundsItsAnswer(t *testing.T) {
 	for operation, body := range map[string]string{
 		"PutTelemetryRecords": `{"TelemetryRecords":[` + strings.Repeat("{},", 250_000) + `{}]}`,
@@ -162,8 +162,8 @@ func TestJavaDouble(t *testing.T) {
 	}
 }
 
-// FuzzValidate holds that no body makes the validator fail but in the words of
-// the API, that what it lets through is JSON which it would give back as it is,
+// FuzzValidate checks that the validator fails only in the words of the API, that every
+// body it accepts becomes JSON which it returns unchanged when it validates it again,
 // and that handlers can read it.
 func FuzzValidate(f *testing.F) {
 	for i, body := range []string{

@@ -117,7 +117,7 @@ func answer(question func(r *http.Request) (any, error)) http.Handler {
 	})
 }
 
-// ask makes a handler of a question about the traces of the account that asks.
+// ask makes a handler of a query over the traces of the account of the request.
 func ask(question func(r *http.Request, owner trace.Owner) (any, error)) http.Handler {
 	return answer(func(r *http.Request) (any, error) {
 		p, err := identity.From(r.Context())
@@ -176,7 +176,7 @@ func compareRequest(raw string) (r analytics.CompareRequest, err error) {
 		start, end := q.number("against_start", math.NaN()), q.number("against_end", math.NaN())
 		r.B.Window = trace.Window{Start: trace.FromSeconds(start), End: trace.FromSeconds(end)}
 		if !q.values.Has("against") {
-			r.B.Filter = r.A.Filter // the same at another time
+			r.B.Filter = r.A.Filter // the same filter at another time
 		}
 	} else if !q.values.Has("against") {
 		r.Rest = true

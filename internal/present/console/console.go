@@ -1,6 +1,7 @@
-// Package console serves the web console: its files, its status page, a stream of events,
-// and questions about many traces for which the X-Ray API has no operation
-// (docs/console-api.md). For everything else the console uses that API, like any client.
+// Package console serves the web console: its files, its status page, a stream of
+// events, and queries over many traces for which the X-Ray API has no operation
+// (docs/console-api.md). For everything else the console uses that API, like any
+// client.
 package console
 
 import (
@@ -24,7 +25,7 @@ type Options struct {
 	Assets fs.FS
 	Status Status
 	Live   Live
-	// Analytics answers the questions about many traces.
+	// Analytics answers queries over many traces.
 	Analytics *analytics.Analytics
 	// Trace finds a trace by its id; it returns nil if there is none.
 	Trace func(ctx context.Context, id string) (*TraceView, error)

@@ -16,7 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// files is a built console in small.
+// files is a small built console.
 func files() fstest.MapFS {
 	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 	return fstest.MapFS{
@@ -30,7 +30,7 @@ func files() fstest.MapFS {
 	}
 }
 
-// handler serves the console by path, as a server does behind its door.
+// handler serves the console by path, like a server behind its door.
 func handler(o console.Options) http.Handler {
 	if o.Assets == nil {
 		o.Assets = files()

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// livePause is the least time between two events of one kind on a stream.
+	// livePause is the minimum time between two events of one kind on a stream.
 	livePause = 500 * time.Millisecond
 	// keepAlive is the time between comments on an idle stream, so that proxies keep it open.
 	keepAlive = 15 * time.Second
@@ -22,21 +22,21 @@ const (
 	maxStreams = 256
 )
 
-// Live is a source of news.
+// Live is a source of events.
 type Live interface {
-	// Subscribe returns a channel of news for the identity in ctx, and closes it when
-	// ctx ends; it may close it earlier, which ends the stream. It may drop news for a
-	// subscriber that does not keep up.
+	// Subscribe returns a channel of events for the identity in ctx, and closes it when
+	// ctx ends; it may close it earlier, which ends the stream. It may drop events for
+	// a subscriber that is too slow.
 	Subscribe(ctx context.Context) <-chan Event
 }
 
-// Event is one piece of news; exactly one member is set.
+// Event is one event; exactly one member is set.
 type Event struct {
 	Traces  *Traces
 	Refused *Refused
 }
 
-// Traces says that something was stored.
+// Traces tells that segments were stored.
 type Traces struct {
 	Segments int64   `json:"traces"` // accepted segments since the start
 	Time     float64 `json:"time"`   // epoch seconds
@@ -61,7 +61,7 @@ func liveHandler(live Live) http.Handler {
 		h := w.Header()
 		h.Set("Content-Type", "text/event-stream")
 		h.Set("Cache-Control", "no-store")
-		h.Set("X-Accel-Buffering", "no") // asks a proxy in front not to hold events back
+		h.Set("X-Accel-Buffering", "no") // asks a proxy not to buffer events
 		if r.Method == http.MethodHead {
 			return
 		}
@@ -80,11 +80,11 @@ func liveHandler(live Live) http.Handler {
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	traces  *Traces  // newest not sent
-	refused *Refused // newest not sent
+	traces  *Traces  // newest one that is not sent
+	refused *Refused // newest one that is not sent
 }
 
-// run sends news until the client is gone, ctx ends or news is closed.
+// run sends events until the client is gone, ctx ends or news is closed.
 func (s *stream) run(ctx context.Context, news <-chan Event) {
 	idle := time.NewTicker(keepAlive)
 	defer idle.Stop()
@@ -118,7 +118,7 @@ func (s *stream) run(ctx context.Context, news <-chan Event) {
 	}
 }
 
-// note keeps the newest of each kind.
+// note keeps the newest event of each kind.
 func (s *stream) note(e Event) {
 	if e.Traces != nil {
 		s.traces = e.Traces
@@ -128,7 +128,7 @@ func (s *stream) note(e Event) {
 	}
 }
 
-// flush sends what was noted since the last flush.
+// flush sends the events noted since the last flush.
 func (s *stream) flush() error {
 	var text string
 	if s.traces != nil {

@@ -13,12 +13,13 @@ import (
 	"github.com/fluoro-io/fluoro/internal/present/console"
 )
 
-// feed is news a test sends by hand.
+// feed is a channel of events that a test sends.
 type feed chan console.Event
 
 func (f feed) Subscribe(context.Context) <-chan console.Event { return f }
 
-// recorder is a client that keeps what it gets; its methods may be called while the stream writes.
+// recorder is a client that records its answer; its methods may be called while the
+// stream writes.
 type recorder struct {
 	mu   sync.Mutex
 	head http.Header
@@ -34,7 +35,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return r.text.Write(b)
 }
 
-// take returns what came since the last take.
+// take returns the text received since the last take.
 func (r *recorder) take() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,7 +78,7 @@ func TestLive_sendsTheFirstAtOnceAndThenTwoASecond(t *testing.T) {
 		if got, want := w.take(), "event: traces\ndata: {\"traces\":1,\"time\":1.5}\n\n"; got != want {
 			t.Errorf("first: got %q, want %q", got, want)
 		}
-		for n := int64(2); n <= 40; n++ { // four seconds of ten a second
+		for n := int64(2); n <= 40; n++ { // ten a second for four seconds
 			time.Sleep(100 * time.Millisecond)
 			f <- traces(n)
 		}

@@ -47,8 +47,8 @@ type Refused struct {
 	Message  string  `json:"message"`
 }
 
-// StoreStatus describes the store. Its counts are of all accounts; only the server's own
-// account sees them.
+// StoreStatus describes the store. Its counts include all accounts; only the server's
+// own account sees them.
 type StoreStatus struct {
 	Traces     int64  `json:"traces"`
 	Segments   int64  `json:"segments"`
@@ -58,13 +58,13 @@ type StoreStatus struct {
 	WALBytes   int64  `json:"wal_bytes"`
 	ReadOnly   string `json:"read_only"` // why nothing can be written; "" when it can
 	// Damaged is how many places are known to be damaged or missing; Damage describes
-	// them, at most some hundred.
+	// them, at most a few hundred.
 	Damaged int64    `json:"damaged"`
 	Damage  []string `json:"damage"`
-	// Notes describe things that somebody may want to look at or clean up.
+	// Notes describe harmless things that an operator may want to check or clean up.
 	Notes []string `json:"notes"`
-	// Names is how many services graphs tell apart. NamesFolded is how often a block had
-	// one more since the start; the node OtherName counts these.
+	// Names is how many services graphs keep distinct. NamesFolded counts how often a
+	// block had a further one since the start; the node OtherName counts these.
 	Names       int    `json:"names"`
 	NamesFolded int64  `json:"names_folded"`
 	OtherName   string `json:"other_name"`
@@ -75,12 +75,12 @@ type StoreStatus struct {
 
 // SearchStatus counts since the start of the server.
 type SearchStatus struct {
-	Keys         int      `json:"keys"`          // that have an index
-	TracesBeyond int64    `json:"traces_beyond"` // settled with a key that has none
-	ManyValues   []string `json:"many_values"`   // keys with more values than have an index: "account key", at most 20
+	Keys         int      `json:"keys"`          // with an index
+	TracesBeyond int64    `json:"traces_beyond"` // settled with a key without an index
+	ManyValues   []string `json:"many_values"`   // keys with too many values for the index: "account key", at most 20
 }
 
-// statusHandler answers the present report. Lists are never null.
+// statusHandler answers with the present report. Lists are never null.
 func statusHandler(status Status) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

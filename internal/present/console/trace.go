@@ -9,12 +9,14 @@ import (
 // TraceView is a whole trace: the segments of BatchGetTraces, and those that X-Ray leaves
 // out until the rest of the trace arrives.
 type TraceView struct {
-	// ID is the trace id. Segments have the form of BatchGetTraces. A document with a member
-	// metadata.fluoro.missing stands for a segment that nobody sent, and says why.
+	// ID is the trace id. Segments have the form of BatchGetTraces. A document with a
+	// member metadata.fluoro.missing is a placeholder for a segment that was not
+	// received; the member tells why.
 	ID       string            `json:"Id"`
-	Duration *float64          `json:"Duration"` // seconds; null while nothing is completed
+	Duration *float64          `json:"Duration"` // seconds; null while no entity is completed
 	Segments []SegmentDocument `json:"Segments"`
-	// Refused lists observations that are not shown, because they contradict one that is.
+	// Refused lists observations that are not shown, because they contradict shown
+	// ones.
 	Refused []RefusedEntity `json:"Refused"`
 }
 

@@ -1,5 +1,5 @@
-// Package answer says what an answer is, once for all engines: clocks, order and
-// pages, what counts as examined, groups and their versions, retention, deletions,
+// Package answer defines the answers, once for all engines: clocks, order and pages,
+// which traces count as examined, groups and their versions, retention, deletions,
 // links between traces. It asks a store.Shelf for candidates, segments and sums, and
 // assembles traces itself.
 package answer
@@ -22,40 +22,39 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Options say how answers are made. Zero values stand for the defaults named here.
+// Options configure a Store. Zero values stand for the defaults named here.
 type Options struct {
-	// Restore makes a segment of what is stored of it: that of a
-	// decode.Restorer (by default options).
+	// Restore decodes a stored record into a segment: decode.Restorer (the default has
+	// default options).
 	Restore func(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error)
-	// Text renders a segment as a segment document: render.Text (the
-	// default one). opens says that a subsegment stands for its segment.
+	// Text renders a segment as a segment document (render.Text). opens tells that a
+	// subsegment replaces its segment.
 	Text func(s *trace.Segment, opens bool) ([]byte, error)
-	// Groups lists the versions of all groups that an account has or had, each with
-	// its ID, those that are valid now included. The shelf sums up what belongs to
-	// them. For versions that were not listed while they were valid, graphs and series
-	// load traces. store.ErrOwnersUnknown: sums of groups cannot be kept. nil: there are
-	// no groups.
+	// Groups lists all versions of all present and past groups of an account, each with
+	// its ID. The shelf sums up the data of each version. For versions that were not
+	// listed while they were valid, graphs and series load traces.
+	// store.ErrOwnersUnknown: sums of groups cannot be kept. nil: there are no groups.
 	Groups func(ctx context.Context, account trace.Account) ([]GroupVersion, error)
-	// Names is how many nodes, and names of other kinds, service graphs tell apart of
-	// an account; what the others count is counted as one (10,000).
+	// Names is how many nodes, and names of other kinds, the service graphs of an
+	// account keep distinct; all others are counted as one (10,000).
 	Names int
 	// Retention is how long a trace is kept after its last segment (30 days);
 	// negative means for ever.
 	Retention time.Duration
 	// Keep, if not nil, tells how long the traces of an account are kept, at most as
-	// long as Retention. Those over their time are deleted within a minute or so.
+	// long as Retention. Expired ones are deleted within about a minute.
 	Keep func(ctx context.Context, account trace.Account) (Keep, error)
-	// RetentionBytes bounds the size of what the shelf stores: the oldest traces are
-	// dropped first. 0 means no bound. Less than a portion of the shelf cannot be kept.
+	// RetentionBytes limits the size of the stored data: the oldest traces are dropped
+	// first, in whole portions of the shelf. 0 means no limit.
 	RetentionBytes int64
-	// CacheBytes bounds the memory for assembled traces (8 MB).
+	// CacheBytes limits the memory of assembled traces (8 MB).
 	CacheBytes int64
-	// Refused, if not nil, is told of observations that contradict earlier ones, where
-	// Append could not tell their sender. It must not block, nor keep what it gets.
+	// Refused, if not nil, receives observations that contradict earlier ones, in cases
+	// where Append could not tell the sender. It must neither block nor keep the list.
 	Refused func(trace.Account, []trace.Refused)
 	// Now is the clock (time.Now).
 	Now func() time.Time
-	// Logger takes what an operator should know (nothing is logged without one).
+	// Logger receives messages for the operator (default: none).
 	Logger *slog.Logger
 }
 
@@ -84,24 +83,23 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Store answers questions about the traces of a shelf. All methods may be called by
-// many goroutines at once. Whatever Append acknowledged is part of the answer to
-// every call that starts afterwards. Every call names an account and sees the data
-// of that account alone.
+// Store answers queries about the traces of a shelf. All methods may be called by many
+// goroutines at once. Once Append has acknowledged a batch, every later call sees it.
+// Every call names an account and sees only the data of that account.
 //
-// Sequences are single-use and lazy; they stop early when the caller does, when ctx
-// ends (yielding ctx's error) or after yielding one error. Values they yield are
+// Sequences are single-use and lazy. They end early when the caller stops, when ctx
+// ends (they yield ctx's error) or after they yield an error. The yielded values are
 // shared and must not be changed.
 type Store struct {
 	rules *Rules
 	shelf store.Shelf
 	views *lru.Cache[viewKey, *view]
-	// assembling lets large traces be assembled one at a time.
+	// assembling serializes the assembly of large traces.
 	assembling sync.Mutex
 	followers  followers
 	shrinking  sync.Mutex // one Shrink at a time: the next must see its floor
-	sweeping   sync.Mutex // one Sweep at a time; it guards
-	swept      trace.Time // up to when the last one looked
+	sweeping   sync.Mutex // one Sweep at a time; guards swept
+	swept      trace.Time // up to when the last sweep looked
 
 	closing context.Context // ends when Close begins
 	stop    context.CancelFunc
@@ -153,8 +151,8 @@ func (s *Store) Append(ctx context.Context, account trace.Account, batch []*trac
 	return refused, nil
 }
 
-// contradictions lists which new observations of a trace contradict others. Only
-// what has the same id can be contradicted.
+// contradictions lists the new observations of a trace that contradict others. Only
+// entities with the same id can contradict each other.
 func contradictions(r *store.Repeated) (refused []trace.Refused) {
 	for _, x := range assemble.Trace(r.ID, r.Segments).Refused {
 		if r.New(x.In) {
@@ -170,8 +168,9 @@ func contradictions(r *store.Repeated) (refused []trace.Refused) {
 // Stats describes what a store holds.
 type Stats struct {
 	store.Status
-	// Names is how many services graphs tell apart; Folded is how often one more was
-	// met since the start, and counted with the node that is named Other.
+	// Names is how many services graphs keep distinct. Folded counts how often a
+	// further one was met since the start; such services are counted in the node named
+	// Other.
 	Names  int
 	Folded int64
 	Other  string
@@ -183,8 +182,8 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	return Stats{Status: st, Names: s.rules.o.Names, Folded: s.rules.folded.Load(), Other: assemble.Other.Name}, err
 }
 
-// Close stops what runs, makes the engine's last state durable and releases it.
-// Closing twice does nothing.
+// Close stops background work, makes the engine's last state durable and releases the
+// engine. Closing twice does nothing.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
@@ -194,7 +193,7 @@ func (s *Store) Close() error {
 	return s.shelf.Close()
 }
 
-// usable returns the error of a call that cannot be made.
+// usable returns the error of a call that is not possible.
 func (s *Store) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

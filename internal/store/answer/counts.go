@@ -14,8 +14,8 @@ func (s *Store) Graph(ctx context.Context, account trace.Account, q GraphQuery) 
 	horizon := s.rules.Horizon()
 	sum := &store.SumQuery{Window: q.Window, Horizon: horizon}
 	if horizon > q.Window.Start {
-		// Nothing counts of the second that is partly over its time: to count the rest
-		// of it, its traces would have to be loaded.
+		// If the horizon lies within a second, the graph leaves this second out: to
+		// count the rest of it, its traces would have to be loaded.
 		if sum.Window.Start = horizon.FloorSecond(); sum.Window.Start < horizon {
 			sum.Window.Start += 1e9
 		}
@@ -33,8 +33,8 @@ func (s *Store) Graph(ctx context.Context, account trace.Account, q GraphQuery) 
 	return b.Graph(), nil
 }
 
-// Series counts what was received in the minutes of the window. The bucket in which
-// the horizon lies counts what is not over its time.
+// Series counts what was received in the minutes of the window. The bucket of the
+// horizon counts only what has not expired.
 func (s *Store) Series(ctx context.Context, account trace.Account, q SeriesQuery) (*trace.Series, error) {
 	var b *assemble.SeriesBuilder
 	sum := &store.SumQuery{Window: assemble.Minutes(q.Window), Horizon: s.rules.Horizon()}
@@ -49,7 +49,7 @@ func (s *Store) Series(ctx context.Context, account trace.Account, q SeriesQuery
 	return b.Series(), nil
 }
 
-// resolve makes edges of the links that lead into traces which exist.
+// resolve makes edges of the links that lead to existing traces.
 func (s *Store) resolve(ctx context.Context, account trace.Account, b *assemble.GraphBuilder) error {
 	ids := b.Linked()
 	if len(ids) == 0 {
@@ -89,9 +89,9 @@ type counter interface {
 	Remove(*trace.Trace, assemble.Member)
 	// Entities returns how many completed entities were counted.
 	Entities() int64
-	// Old notes that some of it belongs to a group by an older filter.
+	// Old notes that some entities belong to a group only by an older filter.
 	Old()
-	// sums calls add with what it adds to.
+	// sums calls add with the sum or the series to add to.
 	sums(add func(*assemble.Sum, *assemble.SeriesBuilder) error) error
 }
 
@@ -111,17 +111,17 @@ func (c seriesCounter) sums(add func(*assemble.Sum, *assemble.SeriesBuilder) err
 	return add(nil, c.SeriesBuilder)
 }
 
-// counting is one run over what was received in a window.
+// counting is one pass over the data that was received in a window.
 type counting struct {
 	store   *Store
 	account trace.Account
 	group   *Group
-	old     []bool // of each owner: an older filter of the group
-	olds    int64  // entities that were counted by sums of such owners
+	old     []bool // by owner: whether it is an older filter of the group
+	olds    int64  // entities counted by sums of older filters
 	to      counter
 }
 
-// count adds up what was received of a group. begin makes an empty counter.
+// count adds up the data of a group; nil: all data. begin makes an empty counter.
 func (s *Store) count(ctx context.Context, account trace.Account, q *store.SumQuery, group *Group, begin func() counter) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -143,7 +143,7 @@ func (s *Store) count(ctx context.Context, account trace.Account, q *store.SumQu
 	return err
 }
 
-// ownersOf lists the owners of the sums of a group; nil if no sums tell about one of
+// ownersOf lists the owners of a group's sums; nil if the shelf has no sums for one of
 // its versions.
 func (s *Store) ownersOf(g *Group) (owners []string, old []bool) {
 	if g == nil {
@@ -177,7 +177,7 @@ func (c *counting) Trace(ctx context.Context, src *store.Source, w trace.Window,
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer c.store.alone(src)() // until it is counted
+	defer c.store.alone(src)() // held until the trace is counted
 	if c.group == nil {
 		t, err := c.store.assembled(ctx, c.account, src)
 		if err != nil {
@@ -204,7 +204,8 @@ func (c *counting) Trace(ctx context.Context, src *store.Source, w trace.Window,
 	return nil
 }
 
-// add counts observations of a trace, or takes away what sums counted of it.
+// add counts observations of a trace; with sign -1 it subtracts those that sums
+// counted.
 func (c *counting) add(t *trace.Trace, sign int, member assemble.Member) {
 	if sign > 0 {
 		c.to.Add(t, member)

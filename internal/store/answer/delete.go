@@ -8,16 +8,15 @@ import (
 )
 
 // deletionStep is how many traces are deleted at a time, so that readers and writers
-// never wait long for it.
+// never wait long.
 const deletionStep = 4096
 
 // Delete deletes whole traces and returns how many existed. When it returns nil the
-// deletion is durable and every call that starts afterwards honours it: traces,
-// summaries, graphs. The data itself is gone from the disk within a day. A segment
-// that arrives later begins its trace anew. On error some of the traces may have been
-// deleted; the number says how many are known to be. Errors: KindInvalid for a query
-// that names both ids and a filter or neither ids nor a window, KindUnavailable as of
-// Append.
+// deletion is durable and every later call honours it: traces, summaries, graphs. The
+// shelf removes the data from the disk within a day. A segment that arrives later
+// starts a new trace. On error some of the traces may be deleted; the number counts
+// those that certainly are. Errors: KindInvalid for a query that names both ids and a
+// filter or neither ids nor a window, KindUnavailable as for Append.
 func (s *Store) Delete(ctx context.Context, account trace.Account, q DeleteQuery) (int, error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, err

@@ -9,11 +9,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// followPause is the least time between two rounds of events to one follower.
+// followPause is the minimum time between two rounds of events to one follower.
 const followPause = 250 * time.Millisecond
 
-// followers hear of every append; events that come faster than they are read
-// are merged.
+// followers are told of every append; events that a follower has not read yet are
+// merged.
 type followers struct {
 	mu  sync.Mutex
 	all map[*follower]struct{}
@@ -67,8 +67,8 @@ func (f *follower) take() map[trace.Account]Event {
 	return events
 }
 
-// Follow yields an event an account after appends that follow this call, at
-// most four times a second. It ends with ctx or with the store.
+// Follow yields one event for each account with appends after this call, at most four
+// times a second. It ends with ctx or with the store.
 func (s *Store) Follow(ctx context.Context) iter.Seq[Event] {
 	one := &follower{filled: make(chan struct{}, 1), pending: map[trace.Account]Event{}}
 	s.followers.add(one)

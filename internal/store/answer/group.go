@@ -6,23 +6,23 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Group is which observations belong to a group: a trace is in a group by the
-// filter that was the group's when it was received, for ever (X-Ray developer
-// guide, "Configuring groups").
+// Group tells which observations belong to a group: those that matched the group's
+// filter at the time of their receipt. They stay in the group permanently (X-Ray
+// developer guide, "Configuring groups").
 type Group struct{ Versions []GroupVersion }
 
-// GroupVersion is a filter that a group had for what was received in a window.
+// GroupVersion is the filter that a group had during a window of receipts.
 type GroupVersion struct {
-	// ID is unique among all versions of all groups of an account, and never
-	// used again; "" is of a version that the engine was not told of.
+	// ID is unique among all versions of all groups of an account and never reused; ""
+	// if the engine was not told of the version.
 	ID       string
 	Filter   *filter.Expr
 	Received trace.Window
-	Old      bool // not the group's filter of today
+	Old      bool // whether the filter is not the group's present one
 }
 
-// Member says which observations of a trace belong to the group. any is false
-// when none does. A nil group has everything.
+// Member returns a function that tells which observations of the trace belong to the
+// group. any is false if none does. A nil group contains everything.
 func (g *Group) Member(t *trace.Trace, s *trace.Summary) (member assemble.Member, any bool) {
 	if g == nil {
 		return nil, true
@@ -43,8 +43,8 @@ func (g *Group) Member(t *trace.Trace, s *trace.Summary) (member assemble.Member
 	}, len(matching) > 0
 }
 
-// Has says whether what was received of a trace while the version was valid
-// belongs to the group, if there is something.
+// Has tells whether the observations that were received while the version was valid
+// belong to the group.
 func (v *GroupVersion) Has(t *trace.Trace, s *trace.Summary) bool {
 	return v.Received.Start <= t.Updated && v.Received.End > t.FirstReceived && v.Filter.Match(t, s)
 }

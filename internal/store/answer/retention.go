@@ -10,8 +10,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Keep says how long the traces of an account are kept after their last receipt:
-// those that belong to groups as long as the longest of these, the others for Default.
+// Keep tells how long the traces of an account are kept after their last receipt. A
+// trace that belongs to groups is kept as long as the longest of their times, any other
+// for Default.
 type Keep struct {
 	Default time.Duration
 	Groups  []GroupKeep
@@ -37,7 +38,7 @@ func (k *Keep) of(v *view) time.Duration {
 	return longest
 }
 
-// times lists the different times that traces are kept.
+// times lists the distinct times that traces are kept.
 func (k *Keep) times() []time.Duration {
 	list := []time.Duration{k.Default}
 	for _, g := range k.Groups {
@@ -48,13 +49,13 @@ func (k *Keep) times() []time.Duration {
 }
 
 const (
-	// sizePause is how often the size of the stored data is looked at.
+	// sizePause is the time between two checks of the stored size.
 	sizePause = 5 * time.Second
-	// sweepPause is how often traces over the time of their account or group are
-	// looked for.
+	// sweepPause is the time between two searches for traces that expired by the rules
+	// of their account or group.
 	sweepPause = time.Minute
-	// sweepSlack is how much longer ago the time of a trace may have ended: the shelf
-	// may have learned of it late.
+	// sweepSlack is how far a sweep goes back before the last one: the shelf may learn
+	// late how old a trace is.
 	sweepSlack = time.Hour
 )
 
@@ -77,8 +78,8 @@ func (s *Store) retain() {
 	}
 }
 
-// Sweep deletes the traces whose time by Options.Keep ended since the last sweep. It
-// runs by itself every minute.
+// Sweep deletes the traces that expired by Options.Keep since the last sweep. It runs
+// by itself every minute.
 func (s *Store) Sweep(ctx context.Context) {
 	if s.rules.o.Keep == nil {
 		return
@@ -94,7 +95,7 @@ func (s *Store) Sweep(ctx context.Context) {
 	}
 	if err != nil {
 		if ctx.Err() == nil {
-			s.rules.o.Logger.Warn("traces over their time are not deleted yet", "error", err)
+			s.rules.o.Logger.Warn("expired traces are not deleted yet", "error", err)
 		}
 		return
 	}
@@ -112,7 +113,7 @@ func (s *Store) sweepAccount(ctx context.Context, account trace.Account, now tra
 		scan := &store.Scan{By: store.ByReceipt, From: ended.Start, Before: store.Position{Time: ended.End}, Horizon: s.rules.Horizon()}
 		for c, err := range s.shelf.Candidates(ctx, account, scan) {
 			if err == nil && c.Settling {
-				continue // its times are not known yet; the slack lets it come next time
+				continue // its times are not known yet; because of the slack a later sweep sees it
 			}
 			if err == nil {
 				err = s.sweepOne(ctx, &d, &keep, c, now)
@@ -124,12 +125,12 @@ func (s *Store) sweepAccount(ctx context.Context, account trace.Account, now tra
 	}
 	err = d.flush(ctx)
 	if d.deleted > 0 {
-		s.rules.o.Logger.Info("traces are over the time they are kept", "account", account, "traces", d.deleted)
+		s.rules.o.Logger.Info("expired traces are deleted", "account", account, "traces", d.deleted)
 	}
 	return err
 }
 
-// sweepOne deletes a trace if it is over its time and nothing arrives meanwhile.
+// sweepOne deletes a trace if it has expired, unless segments arrive meanwhile.
 func (s *Store) sweepOne(ctx context.Context, d *deletion, keep *Keep, c *store.Candidate, now trace.Time) error {
 	kept := keep.Default
 	if len(keep.Groups) > 0 {
@@ -146,8 +147,8 @@ func (s *Store) sweepOne(ctx context.Context, d *deletion, keep *Keep, c *store.
 }
 
 // Shrink drops the oldest traces while the stored data is larger than
-// Options.RetentionBytes. What other portions hold from before the new floor goes
-// with them, so that an answer never has gaps in the middle. It runs by itself.
+// Options.RetentionBytes. Older data in other portions is dropped with them, so that an
+// answer never has gaps in the middle. It runs by itself.
 func (s *Store) Shrink(ctx context.Context) {
 	limit := s.rules.o.RetentionBytes
 	if limit <= 0 {
@@ -164,12 +165,12 @@ func (s *Store) Shrink(ctx context.Context) {
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		s.rules.o.Logger.Warn("the stored data stays larger than it may be", "error", err)
+		s.rules.o.Logger.Warn("the stored data cannot be reduced to --retention-bytes", "error", err)
 	}
 }
 
-// floorFor returns the floor below which enough portions lie; any is false if none
-// has to go.
+// floorFor returns the floor to set so that the stored data fits the limit; any is
+// false if nothing must be dropped.
 func floorFor(portions []store.Portion, limit int64, horizon trace.Time) (floor trace.Time, any bool) {
 	portions = slices.DeleteFunc(portions, func(p store.Portion) bool { return p.Updated < horizon })
 	slices.SortFunc(portions, func(a, b store.Portion) int { return cmp.Compare(a.Updated, b.Updated) })

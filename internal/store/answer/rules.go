@@ -12,30 +12,31 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Rules are what the shelf asks while it works by itself.
+// Rules implements store.Rules: it answers the questions of a shelf that works in the
+// background.
 type Rules struct {
 	o          Options
-	floor      atomic.Int64 // below it retention by bytes has dropped everything
-	folded     atomic.Int64 // names that graphs do not tell apart, since the start
-	foldedSaid atomic.Int64 // when the log said so last
+	floor      atomic.Int64 // retention by bytes dropped everything below it
+	folded     atomic.Int64 // names that graphs do not keep distinct, since the start
+	foldedSaid atomic.Int64 // when this was last logged
 }
 
 var _ store.Rules = (*Rules)(nil)
 
-// NewRules makes rules for a shelf without answers: to inspect or to back up one.
+// NewRules makes rules for a shelf without answers, to inspect or back it up.
 func NewRules(o Options) *Rules {
 	r := &Rules{o: o.withDefaults()}
 	r.floor.Store(int64(trace.MinTime))
 	return r
 }
 
-// Restore makes a segment of a stored record.
+// Restore decodes a stored record into a segment.
 func (r *Rules) Restore(rec *trace.Record) (*trace.Segment, error) {
 	return r.o.Restore(rec.Source, rec.Raw, rec.Scope, rec.Part, rec.ReceivedAt)
 }
 
-// Horizon returns the time before which traces are over their time, in whole seconds
-// where their age decides.
+// Horizon returns the time before which traces have expired; it is rounded to whole
+// seconds if their age decides.
 func (r *Rules) Horizon() trace.Time {
 	floor := trace.Time(r.floor.Load())
 	if r.o.Retention < 0 {
@@ -54,11 +55,11 @@ func (r *Rules) raise(floor trace.Time) {
 	}
 }
 
-// Limit returns how many names graphs tell apart.
+// Limit returns how many names graphs keep distinct.
 func (r *Rules) Limit() assemble.Limit { return assemble.Limit(r.o.Names) }
 
-// Owners returns what tells to which versions of groups a trace counts. Of its
-// summary the outline is enough.
+// Owners returns a function that lists the versions of groups to which a trace belongs.
+// The outline of its summary is enough.
 func (r *Rules) Owners(ctx context.Context, account trace.Account) (func(*trace.Trace, *trace.Summary) []store.Owner, error) {
 	if r.o.Groups == nil {
 		return func(*trace.Trace, *trace.Summary) []store.Owner { return nil }, nil
@@ -84,10 +85,10 @@ func (r *Rules) Owners(ctx context.Context, account trace.Account) (func(*trace.
 	}, nil
 }
 
-// foldedPause is how often the log says at most that names are folded.
+// foldedPause is the minimum time between two log lines about folded names.
 const foldedPause = 10 * time.Minute
 
-// Folded counts names that are not told apart any more, and logs it at times.
+// Folded counts names that were folded into one, and logs it now and then.
 func (r *Rules) Folded(names int) {
 	if names == 0 {
 		return
@@ -95,7 +96,7 @@ func (r *Rules) Folded(names int) {
 	r.folded.Add(int64(names))
 	now := r.o.Now().UnixNano()
 	if last := r.foldedSaid.Load(); now-last > int64(foldedPause) && r.foldedSaid.CompareAndSwap(last, now) {
-		r.o.Logger.Warn("more names of services than are told apart: graphs count the least frequent ones as one node", "node", assemble.Other.Name, "limit", r.o.Names, "names", names)
+		r.o.Logger.Warn("too many names of services: graphs count the least frequent ones as one node", "node", assemble.Other.Name, "limit", r.o.Names, "names", names)
 	}
 }
 

@@ -11,12 +11,12 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Summaries yields the traces that a query selects, newest first. It, Graph and
-// Series leave out what is damaged; Stats names it.
+// Summaries yields the traces that a query selects, newest first. Like Graph and
+// Series, it leaves out damaged data; Stats names it.
 //
 // The shelf yields candidates in the order of the query. Of a trace that is still
-// arriving it knows only the greatest position that is possible: such a trace is
-// assembled when its turn comes, and waits for the turn that it really has.
+// arriving, it knows only the greatest possible position: such a trace is assembled
+// when this position is reached, and then waits for its real position.
 func (s *Store) Summaries(ctx context.Context, account trace.Account, q *SummaryQuery) iter.Seq2[*trace.Summary, error] {
 	return func(yield func(*trace.Summary, error) bool) {
 		if err := s.usable(ctx); err != nil {
@@ -58,7 +58,7 @@ type selection struct {
 	waiting turns
 }
 
-// lastID sorts behind every other id.
+// lastID sorts after every other id.
 var lastID = func() (id trace.ID) {
 	for i := range id {
 		id[i] = 0xff
@@ -78,7 +78,7 @@ func newSelection(s *Store, ctx context.Context, account trace.Account, q *Summa
 	case trace.ClockEvent:
 		c.scan.By = store.ByReceipt
 	case trace.ClockService:
-		// Entities may be in the window though their trace starts outside.
+		// Entities may be in the window although their trace starts outside.
 		c.scan.From, c.scan.Before, c.scan.Touch = trace.MinTime, highest, &q.Window
 	}
 	if q.After != nil {
@@ -89,7 +89,7 @@ func newSelection(s *Store, ctx context.Context, account trace.Account, q *Summa
 	return c
 }
 
-// inside tells whether a trace whose facts are known is one that the scan asks for.
+// inside tells whether a trace with known facts matches the scan.
 func (c *selection) inside(t *trace.Trace, at store.Position) bool {
 	if at.Time < c.scan.From || at.Compare(c.scan.Before) >= 0 || t.Updated < c.scan.Horizon {
 		return false
@@ -106,8 +106,8 @@ func (c *selection) examined() {
 	}
 }
 
-// look examines a candidate. It returns the view of one that is selected and whose
-// turn it is.
+// look examines a candidate. It returns its view if the query selects the trace and its
+// position is known; else nil.
 func (c *selection) look(candidate *store.Candidate) (*view, error) {
 	if candidate.Settling {
 		return nil, c.settling(candidate)
@@ -123,7 +123,7 @@ func (c *selection) look(candidate *store.Candidate) (*view, error) {
 	return v, nil
 }
 
-// settling assembles a trace that is still arriving and lets it wait for its turn.
+// settling assembles a trace that is still arriving and queues it at its real position.
 func (c *selection) settling(candidate *store.Candidate) error {
 	t, err := c.store.assembled(c.ctx, c.account, &candidate.Source)
 	if err != nil {
@@ -135,7 +135,7 @@ func (c *selection) settling(candidate *store.Candidate) error {
 	}
 	c.examined()
 	if !hasServices(t, c.scan.Bounds.Services) {
-		return nil // known before its summary is made
+		return nil // decided before the summary is made
 	}
 	if v := c.store.viewOf(c.account, &candidate.Source, t); c.match(v) {
 		heap.Push(&c.waiting, turn{at, v})
@@ -150,7 +150,7 @@ func (c *selection) match(v *view) bool {
 	return c.q.Filter.Match(v.trace, v.summary)
 }
 
-// turnsBefore yields the traces that wait for a turn before a position.
+// turnsBefore yields the queued traces with positions before another.
 func (c *selection) turnsBefore(at store.Position, yield func(*trace.Summary, error) bool) bool {
 	for len(c.waiting) > 0 && c.waiting[0].at.Compare(at) > 0 {
 		if !c.yield(heap.Pop(&c.waiting).(turn).view, yield) {
@@ -167,14 +167,14 @@ func (c *selection) yield(v *view, yield func(*trace.Summary, error) bool) bool 
 	return yield(v.summary, nil)
 }
 
-// hasServices tells whether a trace has nodes of all names.
+// hasServices tells whether a trace has nodes with all names.
 func hasServices(t *trace.Trace, names []string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool {
 		return !slices.ContainsFunc(t.Nodes, func(n *trace.Node) bool { return n.Name == name })
 	})
 }
 
-// turn is a selected trace that waits for its turn; turns is a heap, the highest
+// turn is a selected trace that waits for its position; turns is a heap, the highest
 // position first.
 type turn struct {
 	at   store.Position

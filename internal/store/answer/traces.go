@@ -26,11 +26,12 @@ type viewKey struct {
 	rendered bool
 }
 
-// bigView is the weight from which traces are assembled one at a time: many readers
-// of large traces then take the memory of a few.
+// bigView is the weight from which traces are assembled one at a time: otherwise many
+// readers of large traces would need memory for all of them at once.
 const bigView = 4 << 20
 
-// alone lets large traces be assembled one at a time, until its result is called.
+// alone makes the caller wait for its turn to assemble a large trace; done ends the
+// turn.
 func (s *Store) alone(src *store.Source) (done func()) {
 	if src.Weight < bigView {
 		return func() {}
@@ -48,7 +49,7 @@ func (s *Store) view(ctx context.Context, account trace.Account, src *store.Sour
 	return s.makeView(ctx, account, src, rendered)
 }
 
-// cached takes a view from the cache; nil if it is not there.
+// cached takes a view from the cache; nil if there is none.
 func (s *Store) cached(account trace.Account, src *store.Source, rendered bool) *view {
 	k := viewKey{account, src.ID, src.Seq, true}
 	if v := s.views.Get(k); v != nil || rendered {
@@ -63,7 +64,7 @@ func (s *Store) makeView(ctx context.Context, account trace.Account, src *store.
 	if err != nil {
 		return nil, err
 	}
-	// A document is rendered as it is: such a view serves both.
+	// Rendering leaves documents as they are: a view with documents only serves both.
 	plain := true
 	v := &view{bytes: 512}
 	for _, seg := range segments {
@@ -89,7 +90,7 @@ func (s *Store) summedUp(k viewKey, v *view) *view {
 	return v
 }
 
-// viewOf returns the view of a trace that is assembled already.
+// viewOf returns the view of a trace that is already assembled.
 func (s *Store) viewOf(account trace.Account, src *store.Source, t *trace.Trace) *view {
 	if v := s.cached(account, src, false); v != nil {
 		return v
@@ -97,8 +98,8 @@ func (s *Store) viewOf(account trace.Account, src *store.Source, t *trace.Trace)
 	return s.summedUp(viewKey{account, src.ID, src.Seq, false}, &view{bytes: 512 + 2*src.Weight, trace: t})
 }
 
-// assembled returns a trace without its summary. It does not go to the cache: a graph
-// looks at every trace that is still arriving, which would leave nothing else there.
+// assembled returns a trace without its summary. It does not use the cache: a graph
+// reads every trace that is still arriving, which would evict everything else.
 func (s *Store) assembled(ctx context.Context, account trace.Account, src *store.Source) (*trace.Trace, error) {
 	if t := src.Assembled(); t != nil {
 		return t, nil
@@ -115,7 +116,8 @@ func (s *Store) assembled(ctx context.Context, account trace.Account, src *store
 	return t, nil
 }
 
-// undamaged returns nil for damage: the shelf names it, and the rest is served.
+// undamaged returns nil if err reports damage: the shelf names it, and all other data
+// is served.
 func undamaged(err error) error {
 	if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
 		return nil
@@ -123,12 +125,12 @@ func undamaged(err error) error {
 	return err
 }
 
-// findStep is how many traces are found at a time.
+// findStep is how many traces are looked up at a time.
 const findStep = 256
 
-// Traces yields those of the given traces that exist, in the order of ids, assembled,
-// with Entity.Raw set on every entity. Damage of one does not keep the others back: a
-// *store.DamagedError behind them names those that were not yielded.
+// Traces yields those given traces that exist, in the order of ids, assembled, with
+// Entity.Raw set on every entity. Damage of one trace does not hide the others: a
+// *store.DamagedError at the end names the missing ones.
 func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error] {
 	return func(yield func(*trace.Trace, error) bool) {
 		var damaged store.DamagedError
@@ -148,7 +150,7 @@ func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.I
 	}
 }
 
-// mostReasons is how many reasons a DamagedError gives.
+// mostReasons is the maximum number of reasons in a DamagedError.
 const mostReasons = 5
 
 func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []trace.ID, damaged *store.DamagedError, yield func(*trace.Trace, error) bool) (more bool, err error) {
@@ -177,7 +179,7 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 		v, err := s.view(ctx, account, src, true)
 		switch {
 		case err == nil:
-			if v.trace.Updated >= horizon && !yield(v.trace, nil) { // what only repeats is no receipt
+			if v.trace.Updated >= horizon && !yield(v.trace, nil) { // a repeated segment is no receipt
 				return false, nil
 			}
 		case ctx.Err() != nil:
@@ -185,7 +187,7 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 		case trace.KindOf(err) == trace.KindUnavailable || trace.KindOf(err) == trace.KindThrottled:
 			return false, err // the engine cannot be reached
 		default:
-			if undamaged(err) != nil { // else the shelf names it
+			if undamaged(err) != nil { // damage is named by the shelf
 				s.rules.o.Logger.Error("a trace cannot be shown", "trace", id, "error", err)
 			}
 			damaged.IDs = append(damaged.IDs, id)
@@ -197,8 +199,8 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 	return true, nil
 }
 
-// Weigh returns about how many bytes of memory the given traces take together as
-// Traces yields them, and the largest of them alone. It loads none.
+// Weigh returns about how many bytes of memory the given traces take together when
+// Traces yields them, and the largest of them alone. It loads no trace.
 func (s *Store) Weigh(ctx context.Context, account trace.Account, ids []trace.ID) (all, largest int64, err error) {
 	if err := s.usable(ctx); err != nil {
 		return 0, 0, err
@@ -214,20 +216,20 @@ func (s *Store) Weigh(ctx context.Context, account trace.Account, ids []trace.ID
 	return all, largest, nil
 }
 
-// Heaviest returns about how many bytes of memory the largest trace takes that a
-// question about a window may load.
+// Heaviest returns about how many bytes of memory the largest trace takes that a query
+// about a window may load.
 func (s *Store) Heaviest(ctx context.Context, account trace.Account, w trace.Window) (int64, error) {
 	e, err := s.shelf.Estimate(ctx, account, store.EstimateQuery{Window: w})
 	return e.Largest, err
 }
 
-// What a node and an edge take of a graph's memory besides their bins: counted, as
-// part of the answer, and as text.
+// The memory of a node and of an edge of a graph, besides their bins: counted, as part
+// of the answer, and as text.
 const (
 	nodeBytes = 2500
 	edgeBytes = 2000
-	// traceParts is how many times its weight a trace takes that is being counted: as
-	// it was read, and assembled.
+	// traceParts is how many times its weight a trace takes while it is counted: as it
+	// was read, and assembled.
 	traceParts = 2
 )
 
@@ -237,9 +239,9 @@ func (s *Store) WeighGraph(ctx context.Context, account trace.Account, q GraphQu
 	if err != nil {
 		return 0, err
 	}
-	// A trace that is still arriving may have names that no other has.
+	// A trace that is still arriving may have names that occur nowhere else.
 	settling := 2 * min(e.Settling, s.rules.o.Names)
-	// Most times of services that are in many sums are in many, too.
+	// A service in many sums is usually counted many times.
 	most := s.rules.Limit().Most()
 	return int64(min(settling+e.Nodes, most))*nodeBytes + int64(min(settling+e.Edges, 2*most))*edgeBytes + e.LargestSum + e.SumBytes/4 + traceParts*e.Largest, nil
 }

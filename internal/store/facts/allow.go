@@ -8,11 +8,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Set holds all facts of one trace, in the plainest form. An engine that stores
-// facts in another form may allow more traces than Set.Allows, never fewer.
+// Set holds all facts of one trace, in the simplest form. An engine that stores facts
+// in another form may allow more traces than Set.Allows, never fewer.
 type Set struct {
 	Facts
-	slowest map[string]time.Duration // of services
+	slowest map[string]time.Duration // by service
 	values  []trace.Annotation
 	users   []string
 	failed  []filter.FailedService
@@ -76,10 +76,10 @@ func inside(d, lowest, highest *time.Duration) bool {
 
 func agrees(want *bool, is bool) bool { return want == nil || *want == is }
 
-// collector is a Set that is being filled.
+// collector fills a Set.
 type collector Set
 
-// Value adds a value unless it is there.
+// Value adds a value unless the set has it.
 func (c *collector) Value(key string, v trace.Value) bool {
 	if a := (trace.Annotation{Key: key, Value: v}); !slices.Contains(c.values, a) {
 		c.values = append(c.values, a)
@@ -98,5 +98,5 @@ func (c *collector) Failed(service string, o trace.Outcome) {
 	c.failed = append(c.failed, filter.FailedService{Name: service, Outcome: o})
 }
 
-// Before never knows.
+// Before returns false: the collector does not remember attributes.
 func (c *collector) Before([]byte) bool { return false }

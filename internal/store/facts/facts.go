@@ -1,6 +1,6 @@
-// Package facts says what an engine may know about a trace without loading it: the
-// facts that filter.Bounds prune by. Engines store them in their own way; what they
-// are is said here, once.
+// Package facts defines what an engine may know about a trace without loading it: the
+// facts that filter.Bounds prune by. Each engine stores them in its own way; their
+// meaning is defined here, once.
 package facts
 
 import (
@@ -12,7 +12,7 @@ import (
 
 // Facts are the simple facts of a trace.
 type Facts struct {
-	Start, End      trace.Time // End is 0 while nothing is completed
+	Start, End      trace.Time // End is 0 while no entity is completed
 	First, Updated  trace.Time // first and last receipt
 	Response        *time.Duration
 	Duration        *time.Duration
@@ -22,7 +22,7 @@ type Facts struct {
 	EndsBeforeStart bool // some entity ends before the trace starts
 }
 
-// Of returns the facts of a trace; of its summary the outline is enough.
+// Of returns the facts of a trace; the outline of its summary is enough.
 func Of(t *trace.Trace, s *trace.Summary) Facts {
 	return Facts{
 		Start: t.Start, End: t.End, First: t.FirstReceived, Updated: t.Updated, Response: s.ResponseTime, Duration: s.Duration,
@@ -40,7 +40,7 @@ func EndsBeforeStart(t *trace.Trace) bool {
 	return false
 }
 
-// Touches tells whether something of a trace can have been completed in a window.
+// Touches tells whether an entity of a trace may have been completed in a window.
 func Touches(w trace.Window, start, end trace.Time, endsBeforeStart bool) bool {
 	return end != 0 && end >= w.Start && (start < w.End || endsBeforeStart)
 }
@@ -56,23 +56,24 @@ func Slowest(n *trace.Node) time.Duration {
 	return d
 }
 
-// Sink takes the facts of which a trace may have many.
+// Sink receives the facts that a trace may have many of.
 type Sink interface {
-	// Value takes a value of an annotation or of an attribute of a span. It may come
+	// Value receives a value of an annotation or of an attribute of a span, possibly
 	// more than once. It returns true.
 	Value(key string, v trace.Value) bool
-	// Resource takes the attributes of a resource, which many traces share.
+	// Resource receives the attributes of a resource, which many traces share.
 	Resource(a trace.Attributes)
-	// User takes a user.
+	// User receives a user.
 	User(user string)
-	// Failed says that an entity of a service had an outcome. It may have had others.
+	// Failed receives an outcome of an entity of a service. The service may have
+	// others.
 	Failed(service string, o trace.Outcome)
-	// Before tells whether the encoded form of an attribute was given before: its
-	// values need not be given again.
+	// Before tells whether the sink has already received the values of an attribute,
+	// given in encoded form: they need not be passed again.
 	Before(encoded []byte) bool
 }
 
-// Each gives all such facts of a trace to a sink.
+// Each passes all such facts of a trace to a sink.
 func Each(t *trace.Trace, s *trace.Summary, to Sink) {
 	for i := range s.Annotations {
 		of := &s.Annotations[i]
@@ -80,7 +81,7 @@ func Each(t *trace.Trace, s *trace.Summary, to Sink) {
 			to.Value(of.Key, v)
 		}
 	}
-	before, value := to.Before, to.Value // once, as each is an allocation
+	before, value := to.Before, to.Value // taken once, as each method value is an allocation
 	var last trace.Attributes
 	for e := range assemble.All(t) {
 		seg := e.Received

@@ -1,6 +1,6 @@
-// Package memory is the plainest shelf: everything is in maps and is gone with the
-// process. It shows what the contract asks of an engine, and other engines are
-// compared with it.
+// Package memory is the simplest shelf: it holds everything in maps and loses it when
+// the process ends. It shows what the contract requires of an engine; tests compare
+// other engines with it.
 package memory
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Data is what shelves hold. It outlives them.
+// Data holds the content of shelves and outlives them.
 type Data struct {
 	mu       sync.RWMutex
 	accounts map[trace.Account]map[trace.ID]*entry
@@ -35,10 +35,10 @@ type entry struct {
 	segments []*trace.Segment
 	seq      store.Seq
 	bytes    int64
-	facts    func() *facts.Set // made when it is first asked for
+	facts    func() *facts.Set // computed when first needed
 }
 
-// with returns the entry with more segments of one batch.
+// with returns the entry with the segments of one more batch.
 func (e *entry) with(id trace.ID, seq store.Seq, segments []*trace.Segment) *entry {
 	more := &entry{id: id, seq: seq}
 	if e != nil {
@@ -55,7 +55,7 @@ func (e *entry) with(id trace.ID, seq store.Seq, segments []*trace.Segment) *ent
 	return more
 }
 
-// Shelf is an open shelf. It asks no rules: it never settles.
+// Shelf is an open shelf. It needs no store.Rules because it never settles.
 type Shelf struct {
 	data   *Data
 	mu     sync.RWMutex
@@ -110,8 +110,8 @@ func (s *Shelf) Append(ctx context.Context, account trace.Account, batch store.B
 	return done, nil
 }
 
-// repeated finds the segments of a trace that share their ids with new ones; nil if
-// all ids are new.
+// repeated finds the new segments that share an id, and those they share it with; nil
+// if all ids are new.
 func repeated(e *entry, added []*trace.Segment) *store.Repeated {
 	ids := map[trace.SegmentID]bool{}
 	for _, seg := range added {
@@ -150,7 +150,7 @@ func (s *Shelf) Bury(ctx context.Context, account trace.Account, stones []store.
 	return buried, nil
 }
 
-// forget removes a trace. The mutex is held.
+// forget removes a trace. The caller holds the mutex.
 func (d *Data) forget(account trace.Account, id trace.ID) {
 	delete(d.accounts[account], id)
 	if len(d.accounts[account]) == 0 {
@@ -158,14 +158,14 @@ func (d *Data) forget(account trace.Account, id trace.ID) {
 	}
 }
 
-// entries lists the traces of an account as they are now.
+// entries lists the present traces of an account.
 func (s *Shelf) entries(account trace.Account) []*entry {
 	s.data.mu.RLock()
 	defer s.data.mu.RUnlock()
 	return slices.Collect(maps.Values(s.data.accounts[account]))
 }
 
-// content is a trace at one moment.
+// content is a trace as of one moment.
 type content struct{ *entry }
 
 // Segments returns the segments.
@@ -173,10 +173,10 @@ func (c content) Segments(ctx context.Context) ([]*trace.Segment, error) {
 	return slices.Clone(c.segments), ctx.Err()
 }
 
-// Assembled returns nil: nothing is kept.
+// Assembled returns nil: the shelf caches nothing.
 func (c content) Assembled() *trace.Trace { return nil }
 
-// Keep keeps nothing.
+// Keep does nothing: the shelf caches nothing.
 func (c content) Keep(*trace.Trace) {}
 
 func (e *entry) source() store.Source {
@@ -198,7 +198,7 @@ func (s *Shelf) Find(ctx context.Context, account trace.Account, ids []trace.ID)
 	return found, func() {}, nil
 }
 
-// Candidates sorts all traces and yields those that the scan asks for.
+// Candidates sorts all traces and yields those that the scan selects.
 func (s *Shelf) Candidates(ctx context.Context, account trace.Account, q *store.Scan) iter.Seq2[*store.Candidate, error] {
 	return func(yield func(*store.Candidate, error) bool) {
 		if err := s.usable(ctx); err != nil {
@@ -235,14 +235,14 @@ func (e *entry) position(by store.Order) store.Position {
 	return store.Position{Time: e.facts().Start, ID: e.id}
 }
 
-// asked tells whether a scan asks for the trace, but for its bounds.
+// asked tells whether a scan selects the trace; it ignores the bounds.
 func (e *entry) asked(q *store.Scan) bool {
 	f, at := e.facts(), e.position(q.By)
 	return at.Time >= q.From && at.Compare(q.Before) < 0 && f.Updated >= q.Horizon &&
 		(q.Touch == nil || facts.Touches(*q.Touch, f.Start, f.End, f.EndsBeforeStart))
 }
 
-// Sum hands over every trace of which something can have been received in the window.
+// Sum passes every trace that may have received something in the window.
 func (s *Shelf) Sum(ctx context.Context, account trace.Account, q *store.SumQuery, begin func() store.Sums) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -263,7 +263,7 @@ func (s *Shelf) Sum(ctx context.Context, account trace.Account, q *store.SumQuer
 	return nil
 }
 
-// Estimate tells the weight of the largest trace.
+// Estimate returns the weight of the largest trace.
 func (s *Shelf) Estimate(ctx context.Context, account trace.Account, _ store.EstimateQuery) (e store.Estimate, err error) {
 	all := s.entries(account)
 	for _, one := range all {
@@ -273,7 +273,7 @@ func (s *Shelf) Estimate(ctx context.Context, account trace.Account, _ store.Est
 	return e, s.usable(ctx)
 }
 
-// Capabilities tells that there are no sums.
+// Capabilities tells that the shelf has no sums.
 func (s *Shelf) Capabilities() store.Capabilities {
 	return store.Capabilities{Prunes: true, Drops: true}
 }
@@ -285,7 +285,7 @@ func (s *Shelf) Accounts(ctx context.Context) ([]trace.Account, error) {
 	return slices.Sorted(maps.Keys(s.data.accounts)), s.usable(ctx)
 }
 
-// Portions lists the traces: each can be dropped alone.
+// Portions lists the traces: each can be dropped separately.
 func (s *Shelf) Portions(ctx context.Context) (list []store.Portion, err error) {
 	s.data.mu.RLock()
 	defer s.data.mu.RUnlock()
@@ -297,14 +297,14 @@ func (s *Shelf) Portions(ctx context.Context) (list []store.Portion, err error) 
 	return list, s.usable(ctx)
 }
 
-// Floor returns the time that Expire has reached.
+// Floor returns the floor of the last Expire.
 func (s *Shelf) Floor(ctx context.Context) (trace.Time, error) {
 	s.data.mu.RLock()
 	defer s.data.mu.RUnlock()
 	return s.data.floor, s.usable(ctx)
 }
 
-// Expire removes what was last received before the floor.
+// Expire removes all traces last received before the floor.
 func (s *Shelf) Expire(ctx context.Context, floor trace.Time) error {
 	if err := s.usable(ctx); err != nil {
 		return err
@@ -323,7 +323,7 @@ func (s *Shelf) Expire(ctx context.Context, floor trace.Time) error {
 	return nil
 }
 
-// Status tells how much there is.
+// Status counts the stored traces and segments.
 func (s *Shelf) Status(ctx context.Context) (st store.Status, err error) {
 	s.data.mu.RLock()
 	defer s.data.mu.RUnlock()
@@ -337,7 +337,7 @@ func (s *Shelf) Status(ctx context.Context) (st store.Status, err error) {
 	return st, s.usable(ctx)
 }
 
-// Close ends the use of the shelf; the data stays.
+// Close closes the shelf; its data stays.
 func (s *Shelf) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	var kept sync.Map // data of shelves
+	var kept sync.Map // the data of shelves
 	open := func(data *memory.Data) store.Shelf {
 		s := memory.Open(data)
 		kept.Store(s, data)

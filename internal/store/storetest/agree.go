@@ -15,14 +15,15 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Named is an engine with its name, and what may happen to its shelf (History).
+// Named is an engine with its name and a function that disturbs its shelf (see
+// History).
 type Named struct {
 	Name string
 	Engine
 	Upset func(rnd *rand.Rand, s store.Shelf) func(store.Rules) store.Shelf // nil: nothing
 }
 
-// agreement is one history that several engines live at once, with one clock.
+// agreement runs one history on several engines at once, with one clock.
 type agreement struct {
 	*history
 	engines  []Named
@@ -31,10 +32,10 @@ type agreement struct {
 	sweeping atomic.Bool
 }
 
-// Agree lives one random history, which the seed decides, on several engines at once,
-// and wants the same bytes of them for every question: traces, summaries with the
-// number of those examined, graphs and series of groups, which have sums or have not,
-// deletions, while traces go over their time.
+// Agree runs one random history, derived from the seed, on several engines at once, and
+// requires the same bytes from all of them for every query: traces, summaries with the
+// number of examined traces, graphs and series of groups with and without sums,
+// deletions, all while traces expire.
 func Agree(t testing.TB, engines []Named, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 17))
 	a := &agreement{engines: engines, history: &history{rnd: rnd, now: second(float64(rnd.IntN(120)))}}
@@ -44,7 +45,7 @@ func Agree(t testing.TB, engines []Named, seed uint64) {
 		Retention: 20 * time.Minute,
 		Groups:    func(context.Context, trace.Account) ([]answer.GroupVersion, error) { return a.groups, nil },
 		Keep: func(context.Context, trace.Account) (answer.Keep, error) {
-			if !a.sweeping.Load() { // a store that opens sweeps by itself
+			if !a.sweeping.Load() { // a store sweeps when it opens
 				return answer.Keep{Default: time.Hour}, nil
 			}
 			return answer.Keep{Default: 15 * time.Minute, Groups: []answer.GroupKeep{{Group: &answer.Group{Versions: a.groups[:1]}, For: 20 * time.Minute}}}, nil
@@ -57,7 +58,7 @@ func Agree(t testing.TB, engines []Named, seed uint64) {
 	a.live()
 }
 
-// declareGroups makes up the versions of groups: of one that changed, and of another.
+// declareGroups invents versions of two groups; one of the groups changes.
 func (a *agreement) declareGroups(t testing.TB) {
 	change := a.first + trace.Time(a.rnd.Int64N(int64(10*minute)))
 	all := expressions()
@@ -96,7 +97,7 @@ func (a *agreement) live() {
 				continue
 			}
 			if again := e.Upset(a.rnd, a.fixtures[i].shelf); again != nil {
-				_ = a.fixtures[i].store.Close() // a shelf that crashed cannot
+				_ = a.fixtures[i].store.Close() // a crashed shelf cannot be closed
 				a.fixtures[i].open(again)
 			}
 		}
@@ -118,17 +119,17 @@ func (a *agreement) live() {
 	}
 }
 
-// sweep lets all engines delete what is over its time.
+// sweep makes all engines delete their expired traces.
 func (a *agreement) sweep() {
 	a.sweeping.Store(true)
 	defer a.sweeping.Store(false)
 	for _, f := range a.fixtures {
-		f.settle() // what is still arriving is left for the next time
+		f.settle() // the sweep skips traces that are still arriving
 		f.store.Sweep(f.ctx)
 	}
 }
 
-// all wants the same answer of all engines.
+// all requires the same answer from all engines.
 func (a *agreement) all(question string, ask func(*clocked) string) {
 	a.Helper()
 	want := ask(a.fixtures[0])
@@ -139,7 +140,7 @@ func (a *agreement) all(question string, ask func(*clocked) string) {
 	}
 }
 
-// ask asks one question of each kind.
+// ask makes one query of each kind.
 func (a *agreement) ask(account trace.Account, traces int) {
 	a.Helper()
 	var ids []trace.ID
@@ -186,7 +187,7 @@ func (a *agreement) ask(account trace.Account, traces int) {
 	})
 }
 
-// deleted deletes a trace and says how many there were.
+// deleted deletes a trace and tells how many existed.
 func (c *clocked) deleted(id trace.ID) string {
 	n, err := c.store.Delete(c.ctx, home, answer.DeleteQuery{IDs: []trace.ID{id}})
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// clockOf hands out receipts one millisecond apart.
+// clockOf returns times of receipt that are one millisecond apart.
 func clockOf(start float64) func() trace.Time {
 	at := second(start)
 	return func() trace.Time { at += 1e6; return at }
 }
 
-// fill appends n shop traces, three batches each of some of them mixed.
+// fill appends n shop traces, three batches for each few of them, mixed.
 func fill(f *fixture, n int) {
 	rnd := rand.New(rand.NewPCG(1, uint64(n)))
 	received := clockOf(1000)
@@ -83,7 +83,7 @@ func accountsAreApart(t *testing.T, e Engine) {
 	received := clockOf(0)
 	for i, a := range accounts {
 		for n := range 3 {
-			// The same ids everywhere, but other names and times.
+			// The same ids everywhere, but different names and times.
 			f.append(a, segment(f, received(), n, segmentID(1), fmt.Sprintf("svc-%d", i), float64(i*100+n), float64(i*100+n+1), nil))
 		}
 	}
@@ -151,7 +151,7 @@ func weights(t *testing.T, e Engine) {
 			}
 			return all
 		}
-		// Traces that are kept close together may have to share their weight.
+		// Traces that are stored close together may have to share their weight.
 		if most, err := f.store.Heaviest(f.ctx, home, everything()); err != nil || most < max(weigh(1), weigh(2)) {
 			t.Errorf("%s: the largest trace weighs %d, one of them %d", state, most, weigh(2))
 		}
@@ -176,7 +176,7 @@ func spansKeepScope(t *testing.T, e Engine) {
 func summariesInOrder(t *testing.T, e Engine) {
 	f := newFixture(t, e)
 	received := clockOf(0)
-	// Many traces start at the same moment, and are not received in order.
+	// Many traces start at the same moment and are received in random order.
 	for _, n := range rand.New(rand.NewPCG(3, 4)).Perm(60) {
 		f.append(home, segment(f, received(), n, segmentID(n), "svc", float64(n/10), float64(n/10)+float64(n%3), nil))
 		if n%17 == 0 {
@@ -211,7 +211,7 @@ func windows(t *testing.T, e Engine) {
 	})
 }
 
-// expressions touch every bound that an engine may prune by, and some none.
+// expressions covers every bound that an engine may prune by; some have no bounds.
 func expressions() []string {
 	return []string{
 		"", `service("front")`, `service("orders") { fault }`, `service("nobody")`, `edge("front", "orders")`, `service(id(name: "front", type: "client"))`,
@@ -227,7 +227,7 @@ func pruning(t *testing.T, e Engine) {
 	fill(f, 60)
 	received := clockOf(5000)
 	for n := range 6 {
-		// No root, still open, and not an end at all.
+		// No root, still open, and without any end.
 		f.append(home, segment(f, received(), 900+n, segmentID(n), "front", float64(100*n), -1, doc{"parent_id": segmentID(77), "annotations": doc{"tier": "gold"}}))
 	}
 	f.states(func(state string) {
@@ -247,7 +247,8 @@ func paging(t *testing.T, e Engine) {
 		fill(f, 50)
 		f.settle()
 		received := clockOf(3000)
-		// What exists now must come once and in order, whatever arrives meanwhile.
+		// Everything that exists now must be yielded once and in order, whatever
+		// arrives meanwhile.
 		w := trace.Window{Start: 0, End: second(2000)}
 		first := f.model.summaries(home, &answer.SummaryQuery{Window: w, Clock: clock})
 		var seen []trace.ID
@@ -267,7 +268,7 @@ func paging(t *testing.T, e Engine) {
 			if n < 7 {
 				break
 			}
-			// New traces with all sorts of times; settled now and then.
+			// New traces with various times; settled now and then.
 			for i := range 5 {
 				f.append(home, segment(f, received(), 10_000+page*10+i, segmentID(i), "late", float64(600-page*60-i), float64(620-page*60-i), nil))
 			}
@@ -352,7 +353,7 @@ func firstCompletionWins(t *testing.T, e Engine) {
 	send(100, 0, -1, "one")
 	send(101, 0, -1, "two")
 	f.compare("in progress", home)
-	// Accepted first, though its receipt is later than that of the next.
+	// Accepted first, although its receipt is later than that of the next.
 	send(110, 0, 1, "three")
 	if refused := send(111, 0, 1, "three"); refused != nil {
 		t.Errorf("sent again: refused %v", refused)

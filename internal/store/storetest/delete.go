@@ -8,7 +8,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// delete deletes in the model and is how many traces it had.
+// delete deletes from the model and returns how many traces existed.
 func (m *model) delete(account trace.Account, ids ...trace.ID) (n int) {
 	for _, id := range ids {
 		if _, ok := m.accounts[account][id]; ok {
@@ -19,7 +19,7 @@ func (m *model) delete(account trace.Account, ids ...trace.ID) (n int) {
 	return n
 }
 
-// delete deletes by id in both and compares the numbers.
+// delete deletes by id from both and compares the numbers.
 func (f *fixture) delete(account trace.Account, ids ...trace.ID) {
 	f.Helper()
 	got, err := f.store.Delete(f.ctx, account, answer.DeleteQuery{IDs: ids})
@@ -37,7 +37,7 @@ func deletions(t *testing.T, e Engine) {
 	deleted := f.model.ids(home)
 	f.delete(home, deleted[0], deleted[3])
 	f.states(func(state string) { f.compare(state, home) })
-	f.delete(home, deleted[1], deleted[4]) // of traces that are settled
+	f.delete(home, deleted[1], deleted[4]) // settled traces
 	check := func(state string) {
 		f.compare(state, home)
 		if got := f.traces(home, deleted[0], deleted[1], deleted[3], deleted[4]); len(got) != 0 {
@@ -49,7 +49,7 @@ func deletions(t *testing.T, e Engine) {
 	}
 	check("at once")
 	f.states(check)
-	// Again: nothing may come back after a second start.
+	// Again: nothing may reappear after a second start.
 	f.reopen()
 	check("reopened twice")
 }
@@ -83,7 +83,7 @@ func deletedBeginsAnew(t *testing.T, e Engine) {
 		add(2)
 		if settled {
 			f.settle()
-			add(3) // reopens it
+			add(3) // opens it again
 		}
 		f.delete(home, traceID(1))
 		add(4)

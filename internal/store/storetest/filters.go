@@ -12,18 +12,18 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// filters asks for the corpus of package filter: what an engine makes of an
-// expression's bounds must not show, wherever the traces are.
+// filters queries the corpus of package filter: the answers must not depend on how an
+// engine uses an expression's bounds, wherever the traces are.
 func filters(t *testing.T, e Engine) {
 	f := newFixture(t, e)
-	ids := map[string]string{} // of names
+	ids := map[string]string{} // by name
 	traces := harness.SelectionTraces(t, func(name string) string {
 		if ids[name] == "" {
 			ids[name] = fmt.Sprintf("1-00000000-%024x", len(ids)+1)
 		}
 		return ids[name]
 	})
-	names := map[string]string{} // of ids
+	names := map[string]string{} // by id
 	for i, name := range slices.Sorted(maps.Keys(traces)) {
 		names[ids[name]] = name
 		for _, doc := range traces[name] {
@@ -37,7 +37,7 @@ func filters(t *testing.T, e Engine) {
 	f.states(func(state string) {
 		for _, c := range harness.Selections(t) {
 			if c.NamesGroup() {
-				continue // those of package filter's own tests
+				continue // belongs to package filter's own tests
 			}
 			var got []string
 			for _, s := range f.summaries(home, &answer.SummaryQuery{Window: everything(), Filter: parse(t, c.Expression)}) {

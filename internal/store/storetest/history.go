@@ -12,13 +12,12 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// History lives one random history of a store, which the seed decides, and
-// compares all answers with those of the model: documents of every kind in any
-// order and in any batches, received at any times, traces that are deleted and
-// begin anew, and between them whatever upset does to the store. upset stands
-// for what an engine does by itself (settle, merge) and what happens to it. If upset
-// returns a function, the store is closed, and opened again on the shelf that this
-// function opens: a restart, or a crash.
+// History runs one random history of a store, derived from the seed, and compares all
+// answers with those of the model. Documents of every kind arrive in any order, in any
+// batches and with any times of receipt; traces are deleted and start again. In
+// between, upset disturbs the store: it makes the engine settle or merge, or injects a
+// fault. If upset returns a function, the store is closed and opened again on the shelf
+// that this function opens: a restart, or a crash.
 func History(t testing.TB, e Engine, seed uint64, upset func(rnd *rand.Rand, s store.Shelf) func(store.Rules) store.Shelf) {
 	rnd := rand.New(rand.NewPCG(seed, 99))
 	h := &history{fixture: newFixture(t, e), rnd: rnd, now: second(float64(rnd.IntN(120)))}
@@ -29,7 +28,7 @@ func History(t testing.TB, e Engine, seed uint64, upset func(rnd *rand.Rand, s s
 		docs = append(docs, randomTrace(h, rnd, n, traces)...)
 	}
 	if rnd.IntN(4) > 0 {
-		// Nearly in order, as most come: a few are late.
+		// Nearly in order, as usual: a few are late.
 		for range len(docs) / 4 {
 			i, j := rnd.IntN(len(docs)), rnd.IntN(len(docs))
 			docs[i], docs[j] = docs[j], docs[i]
@@ -49,7 +48,7 @@ func History(t testing.TB, e Engine, seed uint64, upset func(rnd *rand.Rand, s s
 		h.append(accounts[rnd.IntN(6)/5], batch...)
 		if rnd.IntN(2) == 0 {
 			if again := upset(rnd, h.shelf); again != nil {
-				_ = h.store.Close() // a shelf that crashed cannot
+				_ = h.store.Close() // a crashed shelf cannot be closed
 				h.open(again)
 			}
 		}
@@ -68,7 +67,7 @@ func History(t testing.TB, e Engine, seed uint64, upset func(rnd *rand.Rand, s s
 	})
 }
 
-// history is a fixture with a clock that chance moves.
+// history is a fixture with a random clock.
 type history struct {
 	*fixture
 	rnd        *rand.Rand
@@ -77,8 +76,8 @@ type history struct {
 
 const minute = trace.Time(time.Minute)
 
-// tick is the next time of receipt: a little later, much later, or just around
-// the turn of a minute.
+// tick returns the next time of receipt: a little later, much later, or close to the
+// start of a minute.
 func (h *history) tick() trace.Time {
 	switch next := h.now - h.now%minute + minute; h.rnd.IntN(8) {
 	case 0:
@@ -93,7 +92,7 @@ func (h *history) tick() trace.Time {
 	return h.now
 }
 
-// deleteSome deletes a few traces by id, or what a query selects.
+// deleteSome deletes a few traces by id, or the traces that a query selects.
 func (h *history) deleteSome() {
 	ids := h.model.ids(home)
 	if len(ids) > 0 && h.rnd.IntN(2) == 0 {
@@ -113,14 +112,14 @@ func (h *history) deleteSome() {
 	h.model.delete(home, ids...)
 }
 
-// filter is one of many, of which the empty one selects everything.
+// filter returns a random filter; the empty one selects everything.
 func (h *history) filter() *filter.Expr {
 	all := expressions()
 	return parse(h, all[h.rnd.IntN(len(all))])
 }
 
-// instant is a time of receipt, half of them at the turn of a minute, others at
-// the very times that something was received.
+// instant returns a time of receipt: half of them at the start of a minute, others at
+// the exact time of a receipt.
 func (h *history) instant() trace.Time {
 	at := h.first - minute + trace.Time(h.rnd.Int64N(int64(h.now-h.first+3*minute)))
 	switch h.rnd.IntN(8) {
@@ -134,7 +133,7 @@ func (h *history) instant() trace.Time {
 	return at
 }
 
-// window is between two instants, or holds everything.
+// window returns a window between two instants, or one that covers all times.
 func (h *history) window() trace.Window {
 	if h.rnd.IntN(6) == 0 {
 		return everything()
@@ -146,7 +145,7 @@ func (h *history) window() trace.Window {
 	return trace.Window{Start: min(a, b), End: max(a, b)}
 }
 
-// group is nil half of the time, else one with one or two versions.
+// group returns nil half of the time, else a group with one or two versions.
 func (h *history) group() *answer.Group {
 	if h.rnd.IntN(2) == 0 {
 		return nil
@@ -159,7 +158,7 @@ func (h *history) group() *answer.Group {
 	return &answer.Group{Versions: list}
 }
 
-// look asks for a few windows that chance chose.
+// look queries a few random windows.
 func (h *history) look(state string, account trace.Account) {
 	for range 4 {
 		g := answer.GraphQuery{Window: h.window(), Group: h.group()}
@@ -201,7 +200,7 @@ func describeReceived(w trace.Window, g *answer.Group) string {
 	return text
 }
 
-// anyHistory is History on an engine that is settled and reopened, no more.
+// anyHistory runs History on an engine that is only settled and reopened.
 func anyHistory(t *testing.T, e Engine) {
 	for seed := range uint64(4) {
 		History(t, e, seed, func(rnd *rand.Rand, s store.Shelf) func(store.Rules) store.Shelf {
@@ -216,9 +215,9 @@ func anyHistory(t *testing.T, e Engine) {
 	}
 }
 
-// randomMess is the spans and documents of a trace in which few things are as they
-// should be: ids that several have, parents that never come, that are themselves,
-// or that belong to another service, and versions without an end.
+// randomMess returns the spans and documents of a trace with many faults: shared ids;
+// parents that never arrive, are the entity itself or belong to another service;
+// versions without an end.
 func randomMess(t testing.TB, rnd *rand.Rand, n int) (docs []func(trace.Time) []*trace.Segment) {
 	begin := float64(rnd.IntN(100))
 	for range 1 + rnd.IntN(8) {
@@ -256,8 +255,8 @@ func randomMess(t testing.TB, rnd *rand.Rand, n int) (docs []func(trace.Time) []
 	return docs
 }
 
-// randomTrace is the documents of trace number n of some: a shop, or spans, some
-// of them sent in progress before, twice, or in pieces, some with links to other
+// randomTrace returns the documents of trace number n of the given count: a shop, or
+// spans. Some spans are sent in progress first, twice, or in pieces; some link to other
 // traces.
 func randomTrace(t testing.TB, rnd *rand.Rand, n, of int) []func(trace.Time) []*trace.Segment {
 	if rnd.IntN(4) == 0 {
@@ -267,7 +266,7 @@ func randomTrace(t testing.TB, rnd *rand.Rand, n, of int) []func(trace.Time) []*
 		start := float64(rnd.IntN(100))
 		docs := []func(trace.Time) []*trace.Segment{func(at trace.Time) []*trace.Segment { return spans(t, at, n, "payments", start) }}
 		if rnd.IntN(2) == 0 {
-			// The two spans in requests of their own.
+			// The two spans in separate requests.
 			docs = []func(trace.Time) []*trace.Segment{
 				func(at trace.Time) []*trace.Segment { return spans(t, at, n, "payments", start)[1:] },
 				func(at trace.Time) []*trace.Segment { return spans(t, at, n, "payments", start)[:1] },

@@ -11,10 +11,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// doc is a segment document to be; maps keep the cases short.
+// doc is the content of a segment document; maps keep the cases short.
 type doc map[string]any
 
-// traceID is a trace id by number; greater numbers have greater ids.
+// traceID returns the trace id of a number; greater numbers have greater ids.
 func traceID(n int) trace.ID {
 	var id trace.ID
 	id[0], id[1] = 0x58, 0x1c
@@ -24,7 +24,7 @@ func traceID(n int) trace.ID {
 
 func segmentID(n int) string { return fmt.Sprintf("%016x", n+1) }
 
-// segment decodes one document. Start and end are seconds on the fixture's line.
+// segment decodes one document. start and end are seconds on the fixture's time line.
 func segment(t testing.TB, received trace.Time, n int, id string, name string, start, end float64, more doc) *trace.Segment {
 	t.Helper()
 	d := doc{"trace_id": traceID(n).String(), "id": id, "name": name, "start_time": seconds(start)}
@@ -54,8 +54,7 @@ func decodeDoc(t testing.TB, d doc, received trace.Time) *trace.Segment {
 	return segments[0]
 }
 
-// spans decodes an OTLP request of one resource: a server span with a database
-// call below it.
+// spans decodes an OTLP request of one resource: a server span that calls a database.
 func spans(t testing.TB, received trace.Time, n int, service string, start float64) []*trace.Segment {
 	t.Helper()
 	nanos := func(s float64) string { return fmt.Sprint(int64(second(s))) }
@@ -73,12 +72,12 @@ func spans(t testing.TB, received trace.Time, n int, service string, start float
 	return decoded.Segments
 }
 
-// resource is the OTLP/JSON text of a service's resource.
+// resource returns the OTLP/JSON text of a service's resource.
 func resource(service string) string {
 	return fmt.Sprintf(`{"attributes":[{"key":"service.name","value":{"stringValue":%q}}]}`, service)
 }
 
-// span makes one span of a service; parent "" is none, an end below 0 none yet.
+// span makes one span of a service; parent "": a root; end below 0: in progress.
 func span(t testing.TB, received trace.Time, n int, service string, kind trace.SpanKind, id, parent, name string, start, end float64) *trace.Segment {
 	t.Helper()
 	ends := int64(0)
@@ -94,8 +93,8 @@ func span(t testing.TB, received trace.Time, n int, service string, kind trace.S
 	return decoded.Segments[0]
 }
 
-// shop makes a realistic trace of three services: a front end that calls an
-// order service, which calls a table. Segments are in the order of their start.
+// shop makes a realistic trace of three services: a front end that calls an order
+// service, which calls a table. The segments are ordered by start.
 func shop(t testing.TB, rnd *rand.Rand, received func() trace.Time, n int, start float64) []*trace.Segment {
 	t.Helper()
 	front, order, call, table := segmentID(n*10+1), segmentID(n*10+2), segmentID(n*10+3), segmentID(n*10+4)

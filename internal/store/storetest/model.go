@@ -14,7 +14,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// model answers as the contract says, in the plainest way.
+// model answers according to the contract, in the simplest way.
 type model struct {
 	accounts map[trace.Account]map[trace.ID][]*trace.Segment
 }
@@ -50,7 +50,7 @@ func (m *model) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
 		}
 		t := assemble.Trace(id, segments)
 		if err := assemble.Render(t, render.Text); err != nil {
-			panic(err) // the cases only append what can be shown
+			panic(err) // the cases append only traces that can be rendered
 		}
 		list = append(list, t)
 	}
@@ -84,7 +84,7 @@ func comparePlace(c trace.Clock, s *trace.Summary, at *answer.Cursor) int {
 	return cmp.Or(cmp.Compare(c.Of(s), at.Time), bytes.Compare(s.ID[:], at.ID[:]))
 }
 
-// each calls add for every trace that has something of a group.
+// each calls add for every trace with observations of a group.
 func (m *model) each(account trace.Account, group *answer.Group, add func(*trace.Trace, assemble.Member)) {
 	for id, segments := range m.accounts[account] {
 		t := assemble.Trace(id, segments)
@@ -111,7 +111,8 @@ func (m *model) graph(account trace.Account, q answer.GraphQuery) *trace.Graph {
 	return b.Graph()
 }
 
-// describeTrace is a trace as text, complete enough to tell any two apart.
+// describeTrace returns a trace as text, so complete that different traces give
+// different texts.
 func describeTrace(t *trace.Trace) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s start=%d end=%d open=%v partial=%v revision=%d first=%d updated=%d root=%s", t.ID, t.Start, t.End, t.InProgress, t.Partial, t.Revision, t.FirstReceived, t.Updated, name(t.Root))

@@ -12,7 +12,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// clocked is a fixture whose answers have a clock, in seconds on its line.
+// clocked is a fixture whose store has a clock, in seconds on the fixture's time line.
 type clocked struct {
 	*fixture
 	now atomic.Int64
@@ -28,7 +28,7 @@ func newClocked(t testing.TB, e Engine, o answer.Options) *clocked {
 
 func (c *clocked) set(at float64) { c.now.Store(int64(second(at))) }
 
-// received appends a trace of one segment that was received at a time.
+// received appends a trace of one segment, received at a time.
 func (c *clocked) received(n int, at float64, account trace.Account, more doc) {
 	c.Helper()
 	if _, err := c.store.Append(c.ctx, account, []*trace.Segment{segment(c, second(at), n, segmentID(n), "svc", at-1, at-0.5, more)}); err != nil {
@@ -36,7 +36,7 @@ func (c *clocked) received(n int, at float64, account trace.Account, more doc) {
 	}
 }
 
-// seen lists the numbers of traces that every kind of answer shows.
+// seen lists the numbers of the traces that every kind of answer contains.
 func (c *clocked) seen(state string, account trace.Account, most int) (numbers []int) {
 	c.Helper()
 	var ids []trace.ID
@@ -87,7 +87,7 @@ func retentionByAge(t *testing.T, e Engine) {
 			t.Errorf("%s: the graph counts %d, want %d", state, total, len(step.want))
 		}
 	}
-	// What is over its time does not count as deleted; what arrives late begins anew.
+	// Expired traces do not count as deleted; a late segment starts a new trace.
 	if n, err := c.store.Delete(c.ctx, home, answer.DeleteQuery{IDs: []trace.ID{traceID(0), traceID(4)}}); n != 0 || err != nil {
 		t.Errorf("%d deleted that were over their time, %v", n, err)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// These cases ask the shelf itself, without the answers above it.
+// These cases call the shelf directly, without the answers above it.
 
 // find finds one trace on the shelf.
 func (f *fixture) find(id trace.ID) (src store.Source, release func()) {
@@ -133,7 +133,7 @@ func conditionalTombstones(t *testing.T, e Engine) {
 		} else {
 			release()
 		}
-		// Both kinds in one call, and one that is over its time.
+		// Both kinds in one call, and one that has expired.
 		f.put(segment(t, second(3), 4, segmentID(1), "third", 1, 2, nil))
 		f.settle()
 		stones = []store.Tombstone{{ID: traceID(1)}, {ID: traceID(4), UpTo: f.put(segment(t, second(3), 5, segmentID(1), "x", 1, 2, nil))}}
@@ -143,7 +143,7 @@ func conditionalTombstones(t *testing.T, e Engine) {
 	}
 }
 
-// scanOf asks for everything, by start.
+// scanOf selects everything, by start.
 func scanOf(b filter.Bounds) *store.Scan {
 	return &store.Scan{From: trace.MinTime, Before: store.Position{Time: trace.MaxTime}, Horizon: trace.MinTime, Bounds: b}
 }
@@ -191,7 +191,7 @@ func capabilities(t *testing.T, e Engine) {
 	})
 }
 
-// counts counts what a shelf hands over.
+// counts counts the sums and traces that a shelf passes.
 type counts struct{ sums, traces int }
 
 func (c *counts) begin() store.Sums {

@@ -17,7 +17,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
-// onDisk is a shelf on a file system that can crash, with a clock of its own.
+// onDisk is a shelf on a file system that can crash, with a separate clock.
 type onDisk struct {
 	*local.Shelf
 	fs  *vfs.Mem
@@ -41,7 +41,7 @@ func flush(t testing.TB, s store.Shelf) {
 	}
 }
 
-// engines are the memory shelf, the embedded engine, which settles, restarts and
+// engines returns the memory shelf, the embedded engine, which settles, restarts and
 // crashes, and the remote stand-in, which is flaky.
 func engines(t testing.TB, seed uint64) []storetest.Named {
 	return []storetest.Named{
@@ -79,7 +79,7 @@ func engines(t testing.TB, seed uint64) []storetest.Named {
 	}
 }
 
-// setting reads a number of the environment, for longer runs than usual.
+// setting reads a number from the environment, for longer runs than usual.
 func setting(t testing.TB, name string, fallback uint64) uint64 {
 	text := os.Getenv(name)
 	if text == "" {
@@ -92,9 +92,9 @@ func setting(t testing.TB, name string, fallback uint64) uint64 {
 	return n
 }
 
-// Three shelves live the same histories and answer every question with the same bytes.
-// $FLUORO_HISTORIES says how many histories (60), $FLUORO_HISTORY_SEED the first one's
-// seed (0).
+// Three shelves run the same histories and answer every query with the same bytes.
+// $FLUORO_HISTORIES is the number of histories (60), $FLUORO_HISTORY_SEED the seed of
+// the first one (0).
 func TestShelves_giveTheSameBytes(t *testing.T) {
 	count := setting(t, "FLUORO_HISTORIES", 60)
 	if testing.Short() {

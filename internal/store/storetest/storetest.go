@@ -3,10 +3,10 @@
 //
 //	func TestContract(t *testing.T) { storetest.Run(t, storetest.Engine{Open: …, Reopen: …, Settle: …}) }
 //
-// Each case is named after the sentence of the contract that it checks. Most run
-// three times: on data that was just appended, on the same data after the engine
-// moved it to where it stays, and after the engine was closed and opened again.
-// Answers are compared with those of a model that keeps everything in a map.
+// Each case is named after the sentence of the contract that it checks. Most run three
+// times: on data that was just appended, on the same data after it settled, and after
+// the engine was closed and opened again. The answers are compared with those of a
+// model that holds everything in a map.
 package storetest
 
 import (
@@ -23,20 +23,20 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Engine is how the suite gets at an engine.
+// Engine tells the suite how to open and drive an engine.
 type Engine struct {
 	// Open opens an empty shelf.
 	Open func(t testing.TB, rules store.Rules) store.Shelf
-	// Reopen opens a shelf again that was closed, with its data.
+	// Reopen opens a closed shelf again, with its data.
 	Reopen func(t testing.TB, closed store.Shelf, rules store.Rules) store.Shelf
-	// Settle brings everything that was appended to where it stays.
+	// Settle moves all appended data to its final place.
 	Settle func(t testing.TB, s store.Shelf)
 }
 
 // home is the account of most cases.
 const home trace.Account = "000000000000"
 
-// everything is a window that holds all times.
+// everything returns a window that holds all times.
 func everything() trace.Window { return trace.Window{Start: 0, End: trace.MaxTime} }
 
 // Run runs the suite.
@@ -92,7 +92,7 @@ func Run(t *testing.T, e Engine) {
 	}
 }
 
-// fixture is a store beside the model of what it should answer.
+// fixture is a store and the model that predicts its answers.
 type fixture struct {
 	testing.TB
 	engine  Engine
@@ -103,7 +103,7 @@ type fixture struct {
 	ctx     context.Context
 }
 
-// newFixture opens an empty store, which keeps everything for ever.
+// newFixture opens an empty store without retention.
 func newFixture(t testing.TB, e Engine) *fixture {
 	return newFixtureWith(t, e, answer.Options{Retention: -1})
 }
@@ -142,7 +142,7 @@ func (f *fixture) reopen() {
 	f.open(func(rules store.Rules) store.Shelf { return f.engine.Reopen(f, closed, rules) })
 }
 
-// settle brings everything that was appended to where it stays.
+// settle moves all appended data to its final place.
 func (f *fixture) settle() { f.engine.Settle(f, f.shelf) }
 
 // append appends to the store and to the model.
@@ -154,7 +154,7 @@ func (f *fixture) append(account trace.Account, batch ...*trace.Segment) {
 	f.model.append(account, batch)
 }
 
-// states runs a check as the data is, then settled, then reopened.
+// states runs a check three times: on the data as it is, settled, and reopened.
 func (f *fixture) states(check func(state string)) {
 	check("as appended")
 	f.settle()
@@ -213,7 +213,7 @@ func (f *fixture) stats() answer.Stats {
 	return st
 }
 
-// compare checks all that the store says of an account against the model.
+// compare checks all answers of the store about an account against the model.
 func (f *fixture) compare(state string, account trace.Account) {
 	f.Helper()
 	ids := f.model.ids(account)
@@ -289,13 +289,13 @@ func parse(t testing.TB, text string) *filter.Expr {
 	return e
 }
 
-// second is an instant on the fixture's time line.
+// second returns an instant on the fixture's time line.
 func second(s float64) trace.Time { return trace.FromSeconds(1_780_000_000 + s) }
 
-// isDone says whether an error is that of an ended context.
+// isDone tells whether an error is that of an ended context.
 func isDone(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// patience is how long a case waits for what must happen soon.
+// patience is how long a case waits for something that must happen soon.
 const patience = 10 * time.Second

@@ -25,7 +25,7 @@ func graphWindow(t *testing.T, e Engine) {
 	})
 }
 
-// group is a group whose filter changed at an instant.
+// group returns a group whose filter changed at an instant.
 func group(t testing.TB, before, after string, change trace.Time) *answer.Group {
 	return &answer.Group{Versions: []answer.GroupVersion{
 		{Filter: parse(t, before), Received: trace.Window{Start: 0, End: change}, Old: true},
@@ -35,7 +35,7 @@ func group(t testing.TB, before, after string, change trace.Time) *answer.Group 
 
 func groupVersions(t *testing.T, e Engine) {
 	f := newFixture(t, e)
-	// Trace 1 came before the change, trace 2 after it, trace 3 on both sides.
+	// Trace 1 was received before the change, trace 2 after it, trace 3 on both sides.
 	f.append(home, segment(f, second(100), 1, segmentID(1), "a", 1, 2, nil))
 	f.append(home, segment(f, second(500), 2, segmentID(2), "a", 1, 2, nil))
 	f.append(home, segment(f, second(510), 4, segmentID(5), "b", 1, 2, nil))
@@ -57,7 +57,7 @@ func groupVersions(t *testing.T, e Engine) {
 		}
 		q.Window.Start = second(400)
 		if got := f.graph(home, q); got.OldGroupVersions {
-			t.Errorf("%s: nothing in %v is of an old version", state, q.Window)
+			t.Errorf("%s: nothing in %v belongs to an old version", state, q.Window)
 		}
 		f.compareSeries(state, home, answer.SeriesQuery{Window: everything(), Period: time.Minute, Group: g})
 	})

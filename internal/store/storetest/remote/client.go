@@ -1,7 +1,8 @@
-// Package remote stands in for an engine on the other side of a network: slow, and
-// deliberately flaky. Requests get lost before they are carried out and answers after,
-// streams break in the middle. The suite in store/storetest runs over it, which shows
-// that nothing above the contract takes an engine for a part of the process.
+// Package remote simulates an engine on the other side of a network: slow, and
+// deliberately flaky. It loses requests before they are executed and answers
+// afterwards, and streams break in the middle. The suite in store/storetest runs over
+// it, which proves that nothing above the contract assumes an engine in the same
+// process.
 package remote
 
 import (
@@ -20,14 +21,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Shelf is the near side: it asks a Server, again and again until it gets an answer.
-// What changes something has a key, so that the far side does it once.
+// Shelf is the client: it sends each request to a Server until it gets an answer. Each
+// request that changes something has a key, so that the server executes it once.
 type Shelf struct {
 	url    string
 	rules  store.Rules
 	closed atomic.Bool
 	keys   atomic.Int64
-	name   int64 // tells the keys of shelves apart
+	name   int64 // part of the keys, so that two shelves never share one
 }
 
 var _ store.Shelf = (*Shelf)(nil)
@@ -50,7 +51,7 @@ type failure struct {
 
 var errLost = errors.New("the connection was lost")
 
-// request makes one try. each gets the lines of the answer.
+// request makes one attempt. each gets the lines of the answer.
 func (s *Shelf) request(ctx context.Context, method string, body []byte, each func(line []byte) error) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/"+method, bytes.NewReader(body))
 	if err != nil {
@@ -65,7 +66,7 @@ func (s *Shelf) request(ctx context.Context, method string, body []byte, each fu
 	for {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
-			return errors.Join(errLost, err) // half a line is none
+			return errors.Join(errLost, err) // the line is incomplete
 		}
 		switch line[0] {
 		case '.':
@@ -84,7 +85,7 @@ func (s *Shelf) request(ctx context.Context, method string, body []byte, each fu
 	}
 }
 
-// call asks until there is an answer.
+// call sends a request until there is an answer.
 func (s *Shelf) call(ctx context.Context, method string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -108,12 +109,12 @@ func (s *Shelf) retry(ctx context.Context, try func() error) error {
 		}
 		time.Sleep(pause)
 	}
-	return trace.Errorf(trace.KindUnavailable, "the far side does not answer: %v", err)
+	return trace.Errorf(trace.KindUnavailable, "the remote store does not answer: %v", err)
 }
 
 func (s *Shelf) key() string { return fmt.Sprintf("%d-%d", s.name, s.keys.Add(1)) }
 
-// The requests and answers.
+// The bodies of requests and answers.
 type (
 	appendRequest struct {
 		Key     string
@@ -162,12 +163,12 @@ type (
 		Source   source
 		At       store.Position
 		Settling bool
-		Passed   int64 // since the one before
+		Passed   int64 // since the previous candidate
 		End      bool
 	}
 )
 
-// Append stores a batch on the far side.
+// Append stores a batch on the server.
 func (s *Shelf) Append(ctx context.Context, account trace.Account, batch store.Batch) (done store.Appended, err error) {
 	in := appendRequest{Key: s.key(), Account: account}
 	for _, seg := range batch.Segments {
@@ -204,13 +205,13 @@ func (s *Shelf) restore(records []trace.Record) ([]*trace.Segment, error) {
 	return segments, nil
 }
 
-// Bury deletes traces on the far side.
+// Bury deletes traces on the server.
 func (s *Shelf) Bury(ctx context.Context, account trace.Account, stones []store.Tombstone, horizon trace.Time) (n int, err error) {
 	err = s.call(ctx, "bury", buryRequest{s.key(), account, stones, horizon}, &n)
 	return n, err
 }
 
-// content loads a trace from the far side.
+// content loads a trace from the server.
 type content struct {
 	shelf  *Shelf
 	handle int64
@@ -225,10 +226,10 @@ func (c content) Segments(ctx context.Context) ([]*trace.Segment, error) {
 	return c.shelf.restore(records)
 }
 
-// Assembled returns nil: nothing is kept.
+// Assembled returns nil: the client caches nothing.
 func (c content) Assembled() *trace.Trace { return nil }
 
-// Keep keeps nothing.
+// Keep does nothing: the client caches nothing.
 func (c content) Keep(*trace.Trace) {}
 
 func (s *Shelf) source(from source) store.Source {
@@ -249,7 +250,7 @@ func (s *Shelf) Find(ctx context.Context, account trace.Account, ids []trace.ID)
 
 var errStopped = errors.New("the caller has enough")
 
-// Candidates yields candidates. When the stream breaks it goes on behind the last one.
+// Candidates yields candidates. When the stream breaks it continues after the last one.
 func (s *Shelf) Candidates(ctx context.Context, account trace.Account, q *store.Scan) iter.Seq2[*store.Candidate, error] {
 	return func(yield func(*store.Candidate, error) bool) {
 		in := scanRequest{account, *q}
@@ -283,7 +284,7 @@ func (s *Shelf) Candidates(ctx context.Context, account trace.Account, q *store.
 	}
 }
 
-// Sum hands over traces; when the stream breaks it begins again.
+// Sum passes traces; when the stream breaks it starts again.
 func (s *Shelf) Sum(ctx context.Context, account trace.Account, q *store.SumQuery, begin func() store.Sums) error {
 	body, err := json.Marshal(sumRequest{account, *q})
 	if err != nil {
@@ -302,42 +303,42 @@ func (s *Shelf) Sum(ctx context.Context, account trace.Account, q *store.SumQuer
 	})
 }
 
-// Estimate asks the far side.
+// Estimate asks the server.
 func (s *Shelf) Estimate(ctx context.Context, account trace.Account, q store.EstimateQuery) (e store.Estimate, err error) {
 	err = s.call(ctx, "estimate", estimateRequest{account, q}, &e)
 	return e, err
 }
 
-// Capabilities tells what the protocol can carry: no sums, and no floor.
+// Capabilities tells what the protocol supports: neither sums nor Expire.
 func (s *Shelf) Capabilities() store.Capabilities { return store.Capabilities{Prunes: true} }
 
-// Accounts asks the far side.
+// Accounts asks the server.
 func (s *Shelf) Accounts(ctx context.Context) (list []trace.Account, err error) {
 	err = s.call(ctx, "accounts", nil, &list)
 	return list, err
 }
 
-// Portions lists nothing: the far side drops nothing.
+// Portions lists nothing: the server has no portions.
 func (s *Shelf) Portions(ctx context.Context) ([]store.Portion, error) { return nil, ctx.Err() }
 
-// Floor asks the far side.
+// Floor asks the server.
 func (s *Shelf) Floor(ctx context.Context) (floor trace.Time, err error) {
 	err = s.call(ctx, "floor", nil, &floor)
 	return floor, err
 }
 
-// Expire is not what this shelf can do.
+// Expire fails: the protocol has no such method.
 func (s *Shelf) Expire(context.Context, trace.Time) error {
-	return trace.Errorf(trace.KindInvalid, "the far side drops nothing")
+	return trace.Errorf(trace.KindInvalid, "the remote store cannot drop portions")
 }
 
-// Status asks the far side.
+// Status asks the server.
 func (s *Shelf) Status(ctx context.Context) (st store.Status, err error) {
 	err = s.call(ctx, "status", nil, &st)
 	return st, err
 }
 
-// Close ends the use of the shelf.
+// Close closes the client.
 func (s *Shelf) Close() error {
 	s.closed.Store(true)
 	return nil

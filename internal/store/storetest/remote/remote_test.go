@@ -9,11 +9,11 @@ import (
 	"github.com/fluoro-io/fluoro/internal/store/storetest/remote"
 )
 
-// faults are frequent enough that most questions of a case meet some.
+// faults are so frequent that most queries of a case meet some.
 var faults = remote.Faults{Lost: 25, Broken: 40, Slow: 100}
 
 func TestContract(t *testing.T) {
-	var servers sync.Map // of shelves
+	var servers sync.Map // by shelf
 	open := func(server *remote.Server, rules store.Rules) store.Shelf {
 		s := remote.Open(server, rules)
 		servers.Store(s, server)

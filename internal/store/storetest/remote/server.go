@@ -16,9 +16,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Server is the far side: a memory shelf behind HTTP. A request is a POST of JSON to
-// the name of a method; an answer is lines of JSON, then a line with a full stop, or
-// an exclamation mark and the error. Without that line the answer is not whole.
+// Server is a memory shelf behind HTTP. A request is a POST of JSON to the name of a
+// method; an answer is lines of JSON, then a line with a full stop, or with an
+// exclamation mark and the error. Without that last line the answer is incomplete.
 type Server struct {
 	http    *httptest.Server
 	shelf   store.Shelf
@@ -32,14 +32,14 @@ type Server struct {
 	handles []store.Content
 }
 
-// Faults say how often, one time in how many, something goes wrong; 0 is never.
+// Faults sets how often things go wrong: a number n means one time in n, 0 never.
 type Faults struct {
-	Lost   int // before a request is carried out, or its answer
-	Broken int // at each line of a stream
-	Slow   int // a millisecond passes
+	Lost   int // the request before it is executed, or its answer
+	Broken int // the stream, at each line
+	Slow   int // a delay of one millisecond
 }
 
-// NewServer starts a server, which Close stops.
+// NewServer starts a server; Close stops it.
 func NewServer(rules store.Rules, faults Faults, seed uint64) *Server {
 	s := &Server{shelf: memory.Open(memory.NewData()), rules: rules, faults: faults, rnd: rand.New(rand.NewPCG(seed, 7)), done: map[string]any{}}
 	s.http = httptest.NewServer(s)
@@ -49,14 +49,14 @@ func NewServer(rules store.Rules, faults Faults, seed uint64) *Server {
 // Close stops the server.
 func (s *Server) Close() { s.http.Close() }
 
-// strikes tells whether a fault that happens one time in n happens now.
+// strikes tells whether a fault with the frequency n happens now.
 func (s *Server) strikes(n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return n > 0 && s.rnd.IntN(n) == 0
 }
 
-// ServeHTTP answers one request, if nothing goes wrong.
+// ServeHTTP answers one request, unless a fault strikes.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.strikes(s.faults.Slow) {
 		time.Sleep(time.Millisecond)
@@ -68,11 +68,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := json.NewDecoder(r.Body)
 	err := s.serve(r.Context(), strings.TrimPrefix(r.URL.Path, "/"), body, out)
 	if s.strikes(s.faults.Lost) {
-		panic(http.ErrAbortHandler) // carried out, but nobody learns of it
+		panic(http.ErrAbortHandler) // executed, but the client never learns of it
 	}
 	end := "."
 	if err != nil {
-		text, _ := json.Marshal(failure{trace.KindOf(err), err.Error()}) // two plain fields
+		text, _ := json.Marshal(failure{trace.KindOf(err), err.Error()}) // cannot fail: two plain fields
 		end = "!" + string(text)
 	}
 	_, _ = w.Write([]byte(end + "\n"))
@@ -87,7 +87,7 @@ type answering struct {
 
 func (a *answering) line(v any) error { return a.to.Encode(v) }
 
-// stream writes a line of many, which may be the last one that arrives.
+// stream writes one of many lines, perhaps the last one that arrives.
 func (a *answering) stream(v any) error {
 	if err := a.line(v); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (a *answering) stream(v any) error {
 	return nil
 }
 
-// handle decodes a request, carries it out and writes the answer.
+// handle decodes a request, executes it and writes the answer.
 func handle[In, Out any](body *json.Decoder, out *answering, do func(In) (Out, error)) error {
 	var in In
 	if err := body.Decode(&in); err != nil {
@@ -144,7 +144,7 @@ func (s *Server) serve(ctx context.Context, method string, body *json.Decoder, o
 	return trace.Errorf(trace.KindInvalid, "there is no method %s", method)
 }
 
-// once carries out what has a key one time, and answers the same each time.
+// once executes a request with a key only once, and repeats its answer.
 func (s *Server) once(key string, do func() (any, error)) (any, error) {
 	s.mu.Lock()
 	answer, known := s.done[key]
@@ -182,7 +182,7 @@ func (s *Server) append(ctx context.Context, in appendRequest) (out appendAnswer
 	return out, err
 }
 
-// hand gives a source a handle by which it can be loaded as it is now.
+// hand gives the client a handle by which it can load the source's present state.
 func (s *Server) hand(src *store.Source) source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,7 +233,7 @@ func (s *Server) scan(ctx context.Context, body *json.Decoder, out *answering) e
 	return out.line(candidate{Passed: passed, End: true})
 }
 
-// handing writes every trace of a sum.
+// handing writes every trace that Sum passes.
 type handing struct {
 	store.Sums
 	s   *Server
