@@ -13,7 +13,7 @@ const queryClient = new QueryClient({
     queries: {
       staleTime: 1000,
       refetchOnWindowFocus: true,
-      // A refused request would be refused again; only an unreachable server is worth another try.
+      // A refused request would be refused again; only retry if the server is unreachable.
       retry: (failures, error) => failures < 2 && !(error instanceof ApiError && error.status >= 400 && error.status < 500),
       retryDelay: 800,
     },

@@ -63,7 +63,7 @@ func Run(t *testing.T, e Engine) {
 		{"the first completion that was accepted wins", firstCompletionWins},
 		{"a duplicate changes nothing", duplicates},
 		{"subsegments join their parent whichever comes first", subsegmentsJoin},
-		{"a graph is of what was received in its window", graphWindow},
+		{"a graph counts what was received in its window", graphWindow},
 		{"links join the graphs of two traces", graphLinks},
 		{"a graph or series of a group has what a filter of its time matches", groupVersions},
 		{"a series has its buckets by receipt, newest first", seriesBuckets},

@@ -1,4 +1,4 @@
-/** An answer other than 2xx, or none at all (status 0). */
+/** An answer other than 2xx, or a request without an answer (status 0). */
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -41,7 +41,7 @@ async function failure(response: Response): Promise<ApiError> {
       }
     }
   } catch {
-    // Not JSON: a proxy's page, for example. The text itself is the message.
+    // Not JSON, for example a proxy's page: the text is the message.
   }
   return new ApiError(response.status, type || `HTTP ${response.status}`, message || response.statusText || 'no explanation');
 }

@@ -15,11 +15,11 @@ export function useStatus(refetchMs: number | false): UseQueryResult<Status> {
   });
 }
 
-/** The traces of a window that were loaded, newest first, and how far the search went. */
+/** The loaded traces of a window, newest first, and how far the search went. */
 export interface Summaries {
   traces: TraceSummary[];
   scanned: number;
-  /** True when the server has more than the limit asked for. */
+  /** True when the server has more traces than were requested. */
   more: boolean;
   window: Window;
 }
@@ -56,7 +56,7 @@ export function useSummaries(range: TimeRange, filter: string, limit: number): U
   });
 }
 
-/** The map of a window, with the window that was really asked for. */
+/** The map of a window, and the window that was really requested. */
 export interface GraphOfWindow {
   graph: ServiceGraph;
   window: Window;
@@ -99,7 +99,7 @@ export function useTrace(id: string): UseQueryResult<Trace | null> {
         throw error;
       }
     },
-    // Documents of a large trace are megabytes of text: comparing old and new deeply costs more than drawing.
+    // Documents of a large trace are megabytes of text: comparing them deeply costs more than drawing them again.
     structuralSharing: (before, after) => (sameTrace(before, after) ? before : after),
   });
 }

@@ -47,7 +47,7 @@ export interface Trace {
   Duration?: number | null;
   LimitExceeded?: boolean | null;
   Segments?: { Id: string; Document: string }[] | null;
-  /** Observations that the page leaves out because they contradict one that it shows (only in /console/api/trace). */
+  /** Observations that the page leaves out because they contradict shown ones (only in /console/api/trace). */
   Refused?: { Id: string; Name: string; Reason: string }[] | null;
 }
 

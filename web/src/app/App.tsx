@@ -119,7 +119,7 @@ function Frame() {
   const [panelSize, setPanelSize] = useState<number>();
   const { open: panel, setHost } = usePanelSlot();
   const live = useLive(refresh, range.kind === 'relative');
-  // While nothing was ever stored, a lost event must not keep the first trace off the screen.
+  // Poll until the first trace arrives: a lost event must not hide it.
   const [empty, setEmpty] = useState(true);
   const status = useStatus(empty ? 1500 : 30_000);
   const known = status.data?.store;
@@ -221,7 +221,7 @@ function Frame() {
   );
 }
 
-/** The console: its frame and the page that the address names. */
+/** The console: its frame and the page of the current address. */
 export function App() {
   return (
     <PanelProvider>

@@ -36,10 +36,10 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
       <>
         <p>
           Each circle is a service; its ring shows the shares of ok, error (4xx), fault (5xx) and throttled (429) requests. Inside are the average
-          response time and the requests per minute. A dashed circle sent no segments itself: it is known from its callers.
+          response time and the requests per minute. A dashed circle is inferred: the service sent no segments, only its callers report it.
         </p>
         <p>
-          Choose a circle to see a service as it saw itself, or a line to see the calls as the caller saw them, with the network between. The time
+          Choose a circle for the figures that a service reported, or a line for those that the caller reported, with network time. The time
           range counts when data was received, and covers at most six hours.
         </p>
       </>
@@ -76,7 +76,7 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
             </li>
           ))}
         </ul>
-        <p>Fault, error and throttle describe the root segment: what the client was told.</p>
+        <p>Fault, error and throttle describe the root segment, that is, the answer to the client.</p>
       </>
     ),
     keys: [
@@ -89,7 +89,7 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
     header: 'Trace',
     text: (
       <p>
-        The timeline shows segments and their subsegments by time. An inferred segment was made from the call of a service that sent no segment
+        The timeline shows segments and their subsegments by time. An inferred segment is made from the call to a service that sent no segment
         itself. An open bar is still in progress. Drag over the overview to zoom in.
       </p>
     ),
@@ -106,7 +106,7 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
     header: 'Status',
     text: (
       <p>
-        What was received on which address, what was turned away and why. A packet that never shows up here did not reach this server: check the
+        The received, refused and dropped documents, by address and reason. A packet that is not counted here did not reach this server: check the
         address the SDK sends to.
       </p>
     ),
@@ -115,7 +115,7 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
   unknown: { header: 'Help', text: null, keys: [] },
 };
 
-/** The help of a page: what it shows, and its keys. */
+/** The help of a page: its content and its keys. */
 export function Help({ page }: { page: Page }) {
   const { header, text, keys } = pages[page];
   return (

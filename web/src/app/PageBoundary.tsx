@@ -3,12 +3,12 @@ import Button from '@cloudscape-design/components/button';
 import { Component, type ReactNode } from 'react';
 
 interface Props {
-  /** A failed page is tried again when this changes. */
+  /** A failed page renders again when this changes. */
   resetKey: string;
   children: ReactNode;
 }
 
-/** Keeps the frame usable when a page fails, and says what failed. */
+/** Keeps the frame usable when a page fails, and shows the error. */
 export class PageBoundary extends Component<Props, { error: Error | null; key: string }> {
   override state: { error: Error | null; key: string } = { error: null, key: this.props.resetKey };
 

@@ -7,7 +7,7 @@ import type { Refresh } from './preferences';
 /** State of the stream of live events. */
 export type LiveState = 'connecting' | 'open' | 'lost';
 
-/** Bounds of the time between two refreshes by live events; a server that answers slowly is asked less often. */
+/** Bounds of the time between two refreshes by live events; a slow server is asked less often. */
 const shortestPause = 1000;
 const longestPause = 10_000;
 
@@ -46,7 +46,7 @@ function noteRefused(client: QueryClient, data: string): void {
 
 /**
  * Keeps the data of the page fresh: by the server's event stream, or on a
- * timer. following is false for absolute time ranges, whose lists stand still.
+ * timer. following is false for absolute time ranges, whose lists do not change.
  */
 export function useLive(refresh: Refresh, following: boolean): LiveState {
   const client = useQueryClient();

@@ -15,7 +15,7 @@ interface PanelSlot {
 
 const PanelContext = createContext<PanelSlot | null>(null);
 
-/** Holds what the split panel of the frame shows; pages fill it with Panel. */
+/** Holds the content of the split panel of the frame; pages fill it with Panel. */
 export function PanelProvider({ children }: { children: ReactNode }) {
   const [open, setOpen] = useState<OpenPanel | null>(null);
   const [host, setHost] = useState<HTMLElement | null>(null);

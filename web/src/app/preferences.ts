@@ -19,7 +19,7 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** A choice of the reader that this browser remembers. It is not part of the address. */
+/** A preference of the user that this browser remembers. It is not part of the address. */
 export function usePreference<T extends string>(key: string, allowed: readonly T[], fallback: T): [T, (value: T) => void] {
   const stored = useSyncExternalStore(subscribe, () => read(key));
   const value = allowed.find((candidate) => candidate === stored) ?? fallback;
@@ -27,7 +27,7 @@ export function usePreference<T extends string>(key: string, allowed: readonly T
     try {
       localStorage.setItem(`fluoro.${key}`, next);
     } catch {
-      // Storage may be full or forbidden; the choice then lasts for this page only.
+      // Storage may be full or forbidden; the preference then lasts for this page only.
     }
     listeners.forEach((listener) => listener());
   };
@@ -37,7 +37,7 @@ export function usePreference<T extends string>(key: string, allowed: readonly T
 export const themes = ['light', 'dark', 'system'] as const;
 export type Theme = (typeof themes)[number];
 
-/** The chosen theme, put on the page; `system` follows the operating system as it changes. */
+/** The chosen theme, applied to the page; `system` follows the operating system. */
 export function useTheme(): [Theme, (theme: Theme) => void] {
   const [theme, setTheme] = usePreference<Theme>('theme', themes, 'system');
   useEffect(() => {
@@ -57,7 +57,7 @@ export function useTheme(): [Theme, (theme: Theme) => void] {
 export const refreshChoices = ['live', 'off', '10', '30', '60'] as const;
 export type Refresh = (typeof refreshChoices)[number];
 
-/** How relative time ranges keep up: by the live stream, not at all, or every so many seconds. */
+/** How relative time ranges refresh: by the live stream, never, or every n seconds. */
 export function useRefresh(): [Refresh, (refresh: Refresh) => void] {
   return usePreference<Refresh>('refresh', refreshChoices, 'live');
 }

@@ -17,7 +17,7 @@ interface Props {
   height?: number;
   /** When given, dragging over the chart chooses a range of the axis. */
   onRange?: (from: number, to: number) => void;
-  /** What a bar of a single colour counts, when outcomes are not known. */
+  /** The unit of the bars' counts, when outcomes are unknown and bars have one colour. */
   plain?: boolean;
 }
 

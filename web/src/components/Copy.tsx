@@ -6,7 +6,7 @@ async function write(text: string): Promise<boolean> {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // The clipboard API needs a secure origin, and the console is also read over plain http inside a network.
+    // The clipboard API needs a secure origin, but the console is also used over plain http inside a network.
     const area = document.createElement('textarea');
     area.value = text;
     area.setAttribute('readonly', '');
@@ -19,7 +19,7 @@ async function write(text: string): Promise<boolean> {
   }
 }
 
-/** A small button that copies text, and says that it did. */
+/** A small button that copies text and confirms it. */
 export function Copy({ text, label = 'Copy', children }: { text: string | (() => string); label?: string; children?: string }) {
   const [state, setState] = useState<'idle' | 'done' | 'failed'>('idle');
   useEffect(() => {

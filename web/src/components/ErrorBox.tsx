@@ -2,7 +2,7 @@ import Alert from '@cloudscape-design/components/alert';
 import Button from '@cloudscape-design/components/button';
 import { ApiError } from '../api/client';
 
-/** Says what a request ended with, and offers to try again. */
+/** Shows the error of a request, and a button to try again. */
 export function ErrorBox({ error, onRetry }: { error: Error; onRetry?: () => void }) {
   return (
     <Alert

@@ -7,7 +7,7 @@ import './FilterBox.css';
 interface Props {
   value: string;
   onSubmit: (value: string) => void;
-  /** What the server said about the value; shown with the place it points at. */
+  /** The server's error about the value; shown with the position it names. */
   error: string | null;
 }
 
@@ -42,7 +42,7 @@ const refinements: { text: string; clauses: [string, string][] }[] = [
   },
 ];
 
-/** The text with the place of an error under it, as a compiler would show it. */
+/** The text with a mark below the position of an error, as compilers show it. */
 function ErrorPlace({ value, message }: { value: string; message: string }) {
   const place = errorPosition(message);
   const line = place ? (value.split('\n')[place.line - 1] ?? '') : '';

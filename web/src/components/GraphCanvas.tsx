@@ -52,7 +52,7 @@ function Ring({ health }: { health: Health }) {
     return <circle className="fl-ring fl-ring-none" r={radius} />;
   }
   const present = ringOrder.filter((outcome) => health.counts[outcome] > 0);
-  // A single fault among thousands still gets an arc that can be seen.
+  // A single fault among thousands still gets a visible arc.
   const raw = present.map((outcome) => Math.max(3, (health.counts[outcome] / health.total) * 100));
   const sum = raw.reduce((all, share) => all + share, 0);
   let start = 0;
@@ -135,7 +135,7 @@ interface NodeProps {
   minutes: number | null;
   state: 'plain' | 'selected' | 'faded';
   tabStop: boolean;
-  /** False while the map is too small to read: texts and signs are left out then, which are most of the drawing. */
+  /** False while the map is too small to read: it then omits texts and icons, which are most of the drawing. */
   detailed: boolean;
   onSelect: (key: string) => void;
   onKey: (event: KeyboardEvent, node: MapNode) => void;
@@ -205,7 +205,7 @@ function edgePath(source: Point, target: Point, bends: Point[], sourceRadius: nu
   return { path, end, direction: into, middle: { x: (a.x + b.x) / 2 + (sameColumn ? 68 : 0), y: (a.y + b.y) / 2 } };
 }
 
-/** Average, rate and trouble of a call, beside its line. */
+/** Average time, rate and errors of a call, beside its line. */
 function EdgeLabel({ edge, minutes, at }: { edge: MapEdge; minutes: number | null; at: Point }) {
   const average = averageOf(edge.health);
   const worst = worstOf(edge.health);
@@ -287,7 +287,7 @@ function fit(layout: Layout, width: number, height: number): Transform {
   // Below this scale the numbers in the nodes cannot be read.
   const readable = width < 500 ? 0.55 : 0.4;
   if (whole < readable && layout.nodes.size <= 60) {
-    // Show the entry side, and let the reader drag the rest into view.
+    // Show the entries of the map; the user can drag the rest into view.
     return { k: readable, x: -left * readable, y: (height - (top + bottom) * readable) / 2 };
   }
   const k = whole;
@@ -323,7 +323,7 @@ export function GraphCanvas({ model, layout, minutes, selection, onSelect, find 
     setOwn({ k: next, x: x - ((x - tx) / k) * next, y: y - ((y - ty) / k) * next });
   }, []);
 
-  // React attaches wheel listeners as passive, which could not keep the page from scrolling.
+  // React attaches wheel listeners as passive; those cannot prevent scrolling of the page.
   useEffect(() => {
     const element = svg.current;
     if (!element) {

@@ -90,7 +90,7 @@ function rangeParam(window: Window | null, current: string | null): string | nul
   return window ? formatTimeRange({ kind: 'absolute', start: Math.floor(window.start), end: Math.ceil(window.end) }) : current;
 }
 
-/** Counts, times and histogram of a node or a call, and the way to the traces behind them. */
+/** Counts, times and histogram of a node or a call, and a link to their traces. */
 export function GraphPanel({ model, node, edge, window, minutes, onSelect }: Props) {
   const { params } = useLocation();
   const [chosen, setChosen] = useState<Outcome[]>([]);
@@ -110,8 +110,8 @@ export function GraphPanel({ model, node, edge, window, minutes, onSelect }: Pro
     <div className="fl-panel" data-testid="node-panel">
       <p className="fl-panel-kind">
         {node
-          ? `${typeText(node)}${node.inferred ? ', inferred: it sent no segments itself' : ''}${node.service.Root ? ', entry of traces' : ''}`
-          : 'As the caller saw it, with the network between'}
+          ? `${typeText(node)}${node.inferred ? ', inferred: it sent no segments' : ''}${node.service.Root ? ', entry of traces' : ''}`
+          : 'Reported by the caller, with network time'}
       </p>
       <Numbers
         health={health}
@@ -123,7 +123,7 @@ export function GraphPanel({ model, node, edge, window, minutes, onSelect }: Pro
         ]}
       />
       <Shares health={health} />
-      <div className="fl-choices" role="group" aria-label="Outcomes to look at">
+      <div className="fl-choices" role="group" aria-label="Outcomes to select">
         {outcomes.map((outcome) => (
           <Checkbox
             key={outcome}

@@ -17,7 +17,7 @@ function Host() {
   );
 }
 
-/** The map as a page shows it: ten minutes, and a panel for what is chosen. */
+/** The map as a page shows it: ten minutes, and a panel for the selection. */
 function Map({ graph = shopGraph, rates = true }: { graph?: ServiceGraph; rates?: boolean }) {
   const [selection, setSelection] = useState<string | null>(null);
   return (
@@ -95,7 +95,7 @@ describe('the map', () => {
     expect(['cart', 'front', 'worker', 'orders', 'shopper'].map((name) => state(node(name)))).toEqual(['selected', 'plain', 'plain', 'faded', 'faded']);
     expect([edge('front', 'cart'), edge('cart', 'worker'), edge('front', 'orders')].map(state)).toEqual(['near', 'near', 'faded']);
     expect(within(panel()).getByRole('heading', { name: 'cart' })).toBeTruthy();
-    // A click on the ground lets go of it.
+    // A click on the background clears the selection.
     await userEvent.click(screen.getByRole('group', { name: 'Trace map' }));
     expect(state(node('orders'))).toBe('plain');
     expect(within(panel()).queryByRole('heading', { name: 'cart' })).toBeNull();
@@ -186,7 +186,7 @@ describe('the panel of the map', () => {
     render(<Map />);
     await userEvent.click(edge('front', 'cart'));
     expect(state(edge('front', 'cart'))).toBe('selected');
-    expect(panel().textContent).toContain('As the caller saw it');
+    expect(panel().textContent).toContain('Reported by the caller');
     expect(panel().textContent).toContain('Called as cart.internal');
     expect(panel().textContent).toContain('edge(id(name: "front"), id(name: "cart", type: "AWS::ECS::Container"))');
   });
@@ -194,7 +194,7 @@ describe('the panel of the map', () => {
   it('says that a node is inferred', async () => {
     render(<Map />);
     await userEvent.click(node('orders'));
-    expect(panel().textContent).toContain('DynamoDB Table, inferred: it sent no segments itself');
+    expect(panel().textContent).toContain('DynamoDB Table, inferred: it sent no segments');
   });
 });
 

@@ -16,12 +16,12 @@ import './GraphView.css';
 
 interface Props {
   graph: ServiceGraph;
-  /** The window the counts belong to; null for the map of one trace, which has no rates. */
+  /** The window of the counts; null for the map of one trace, which has no rates. */
   window: Window | null;
   /** Key of the chosen node or edge. */
   selection: string | null;
   onSelect: (key: string | null) => void;
-  /** Places of nodes are kept for as long as this stays the same. */
+  /** Nodes keep their positions while this stays the same. */
   memoryKey: string;
 }
 
@@ -37,7 +37,7 @@ function place(model: MapModel, before: Layout | null): Layout {
   return before ? layOutAgain(nodes, edges, before) : layOut(nodes, edges);
 }
 
-/** Places that stay where they are between refreshes; arrange places everything anew. */
+/** Positions that stay the same between refreshes; arrange computes all of them again. */
 function useLayout(model: MapModel, memoryKey: string): { layout: Layout; arrange: () => void } {
   const memory = useRef<Memory | null>(null);
   const [round, setRound] = useState(0);
@@ -75,7 +75,7 @@ function Legend() {
   );
 }
 
-/** A service graph as a map and as a list, with a panel for what is chosen. */
+/** A service graph as a map and as a list, with a panel for the selection. */
 export default function GraphView({ graph, window, selection, onSelect, memoryKey }: Props) {
   const model = useMemo(() => buildMap(graph), [graph]);
   const { layout, arrange } = useLayout(model, memoryKey);

@@ -65,7 +65,7 @@ function Branch({ name, value, depth }: { name: string | null; value: Json; dept
   );
 }
 
-/** A JSON value as a tree that opens where the reader looks. */
+/** A JSON value as a tree with branches that the user can open. */
 export function JsonTree({ value }: { value: { [key: string]: Json } }) {
   return (
     <ul className="fl-json">

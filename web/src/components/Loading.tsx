@@ -1,6 +1,6 @@
 import './Loading.css';
 
-/** Grey lines in place of what is loading. */
+/** Grey lines as a placeholder while something is loading. */
 export function Loading({ what, lines = 6 }: { what: string; lines?: number }) {
   return (
     <div className="fl-skeleton" role="status" aria-label={`Loading ${what}`}>

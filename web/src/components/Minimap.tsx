@@ -19,7 +19,7 @@ interface Props {
   onView: (view: View | null) => void;
 }
 
-/** Draws every row as a line of a small picture, so that the shape of a large trace is seen at once. */
+/** Draws every row as a line of a small picture, so that the shape of a large trace is visible at a glance. */
 function draw(canvas: HTMLCanvasElement, model: TraceModel, whole: View, width: number): void {
   const scale = window.devicePixelRatio || 1;
   canvas.width = Math.max(1, Math.round(width * scale));
@@ -35,7 +35,7 @@ function draw(canvas: HTMLCanvasElement, model: TraceModel, whole: View, width: 
   const colors: Record<Outcome, string> = { ok: style.getPropertyValue('--fl-minimap'), error: color('error'), fault: color('fault'), throttle: color('throttle') };
   const span = whole.to - whole.from || 1;
   const rowHeight = Math.min(5, (height - 6) / Math.max(1, model.rows.length));
-  // Trouble is drawn last, so that one fault among thousands of rows is not painted over.
+  // Failed rows are drawn last, so that one fault among thousands of rows stays visible.
   for (const pass of ['ok', 'trouble']) {
     for (const entity of model.rows) {
       if ((entity.outcome === 'ok') !== (pass === 'ok')) {

@@ -4,7 +4,7 @@ import './Outcome.css';
 /** Words for outcomes. */
 export const outcomeWords: Record<Outcome, string> = { ok: 'OK', error: 'Error', fault: 'Fault', throttle: 'Throttled' };
 
-/** What the outcomes mean, for hover texts. */
+/** The meanings of the outcomes, for hover texts. */
 export const outcomeMeanings: Record<Outcome, string> = {
   ok: 'OK: no error flag',
   error: 'Error: client error (4xx)',
@@ -28,7 +28,7 @@ export function OutcomeIcon({ outcome, title }: { outcome: Outcome; title?: stri
   );
 }
 
-/** The sign of something that has not ended yet: a clock. */
+/** The icon of an entity in progress: a clock. */
 export function OpenIcon() {
   return (
     <svg className="fl-icon fl-faint" viewBox="0 0 16 16" role="img" aria-label="In progress">

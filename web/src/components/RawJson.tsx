@@ -9,7 +9,7 @@ import './RawJson.css';
 
 const lineHeight = 19;
 
-/** The trace with its documents as JSON values in place of strings; one that is not JSON stays text. */
+/** The trace with its documents as JSON values instead of strings; one that is not JSON stays text. */
 function readable(trace: Trace): Json {
   return {
     Id: trace.Id,
@@ -58,7 +58,7 @@ function download(name: string, text: string): void {
   URL.revokeObjectURL(url);
 }
 
-/** The whole trace as JSON, to read, copy and save. Only the lines in sight are in the page. */
+/** The whole trace as JSON, to read, copy and save. The page contains only the visible lines. */
 export default function RawJson({ trace }: { trace: Trace }) {
   const text = useMemo(() => JSON.stringify(readable(trace), null, 2), [trace]);
   const lines = useMemo(() => text.split('\n'), [text]);

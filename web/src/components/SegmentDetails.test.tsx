@@ -8,7 +8,7 @@ import { factsOf } from '../test/facts';
 import { documentOf, shopDocuments } from '../test/shop';
 import { SegmentDetails } from './SegmentDetails';
 
-/** The drawer of one segment; a jump inside it goes to another one. */
+/** The drawer of one segment; a link inside it opens another segment. */
 function Drawer({ id, documents = shopDocuments }: { id: string; documents?: JsonObject[] }) {
   const model = buildTraceModel(documents);
   const [selected, setSelected] = useState(id);
@@ -19,7 +19,7 @@ function Drawer({ id, documents = shopDocuments }: { id: string; documents?: Jso
 const tabs = (): (string | null)[] => screen.getAllByRole('tab').map((tab) => tab.textContent);
 const open = (name: string | RegExp): Promise<void> => userEvent.click(screen.getByRole('tab', { name }));
 const facts = (): Record<string, string> => factsOf(screen.getByRole('tabpanel').querySelectorAll('.fl-details > div'));
-/** Filters that the open tab offers, by the links' hover texts. */
+/** The filters of the open tab, by the hover texts of its links. */
 const filters = (): string[] => [...screen.getByRole('tabpanel').querySelectorAll('a[title^="Find traces: "]')].map((link) => link.getAttribute('title')?.slice(13) ?? '');
 
 describe('the drawer', () => {
@@ -37,11 +37,11 @@ describe('the drawer', () => {
     expect(filters()).toContain('service(id(name: "cart"))');
   });
 
-  it('tells what is in progress, inferred, not sent, and without its parent', () => {
+  it('tells what is in progress, inferred, a placeholder, and without its parent', () => {
     for (const [id, want] of [
       ['worker', { Duration: 'In progress' }],
-      ['guessed', { Kind: 'Inferred segment: made from the call, the callee sent none', Origin: 'AWS::SQS::Queue' }],
-      ['gone', { Kind: 'A segment that nobody sent', Why: 'its document has not arrived' }],
+      ['guessed', { Kind: 'Inferred segment: made from the call, because the callee sent none', Origin: 'AWS::SQS::Queue' }],
+      ['gone', { Kind: 'Placeholder: the segment was not received', Why: 'its document has not arrived' }],
       ['lost', { Parent: 'nowhere (not in this trace)' }],
       ['publish', { Kind: 'Subsegment, aws', 'Part of segment': 'front' }],
     ] as const) {

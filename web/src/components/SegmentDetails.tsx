@@ -65,9 +65,9 @@ function Overview({ entity, model, onSelect }: { entity: Entity; model: TraceMod
     {
       label: 'Kind',
       value: entity.missing
-        ? 'A segment that nobody sent'
+        ? 'Placeholder: the segment was not received'
         : entity.inferred
-        ? 'Inferred segment: made from the call, the callee sent none'
+        ? 'Inferred segment: made from the call, because the callee sent none'
         : `${entity.kind === 'segment' ? 'Segment' : 'Subsegment'}${entity.namespace ? `, ${entity.namespace}` : ''}`,
     },
     { label: 'Id', value: <Filterable value={textOf(document['id'])} mono /> },
@@ -154,7 +154,7 @@ function stackText(exception: JsonObject): string {
   return [head, ...framesOf(exception).map((frame) => `  at ${frame.label} (${frame.path}:${frame.line})`)].join('\n');
 }
 
-/** Code that is not the app's own: shown fainter, so that the app's frames stand out. */
+/** Library code: shown fainter, so that the app's own frames stand out. */
 function isLibrary(path: string): boolean {
   return /node_modules|site-packages|dist-packages|\/usr\/lib|\/go\/pkg\/mod|(^|\/)(java|javax|sun|jdk)[./]|^node:|org\/(apache|springframework)/.test(path);
 }
@@ -196,7 +196,7 @@ function ExceptionView({ exception }: { exception: JsonObject }) {
   );
 }
 
-/** Finds the entity that holds an exception; a cause may be only its id. */
+/** Finds the entity with an exception; a cause may be only the exception's id. */
 function findException(model: TraceModel, id: string): Entity | undefined {
   return model.rows.find((entity) => {
     const exceptions = objectOf(entity.document['cause'])['exceptions'];
@@ -328,7 +328,7 @@ export function SegmentDetails({ entity, model, onSelect }: Props) {
     ...(has('metadata') ? [{ id: 'metadata', label: 'Metadata', content: <JsonTree value={objectOf(document['metadata'])} /> }] : []),
     { id: 'raw', label: 'Raw', content: <RawDocument document={document} /> },
   ];
-  // The chosen tab stays from segment to segment; one that lacks it shows its overview.
+  // The chosen tab stays open for the next segment; a segment without it shows its overview.
   const active = tabs.some(({ id }) => id === tab) ? tab : 'overview';
   return (
     <div data-testid="segment-drawer" className="fl-drawer">

@@ -61,7 +61,7 @@ function formatRelative(value: DateRangePickerProps.RelativeValue): string {
   return preset?.text ?? `Last ${value.amount} ${value.unit}${value.amount === 1 ? '' : 's'}`;
 }
 
-/** Chooses the time range of a page: a preset, an own relative range, or two moments. */
+/** Selects the time range of a page: a preset, a custom relative range, or two moments. */
 export function TimeRangePicker({ range, onChange }: { range: TimeRange; onChange: (range: TimeRange) => void }) {
   return (
     <DateRangePicker

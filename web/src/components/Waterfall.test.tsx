@@ -64,7 +64,7 @@ describe('the timeline', () => {
     expect(within(row('ok')).queryByRole('img')).toBeNull();
   });
 
-  it('shows what is in progress as open to the right, with room for what comes', () => {
+  it('shows entities in progress as open to the right, with room after them', () => {
     render(<Timeline />);
     expect(bar('worker').classList.contains('fl-bar-open')).toBe(true);
     expect(row('worker').textContent).toContain('in progress');
@@ -74,10 +74,10 @@ describe('the timeline', () => {
     expect(bar('front').classList.contains('fl-bar-open')).toBe(false);
   });
 
-  it('tells what was made from a call, what nobody sent, and what lost its parent', () => {
+  it('marks inferred segments, placeholders and orphans', () => {
     render(<Timeline />);
     const kind = (name: string): string => row(name).querySelector('.fl-wf-kind')?.textContent ?? '';
-    expect([kind('front'), kind('call cart'), kind('guessed'), kind('gone'), kind('cart')]).toEqual(['ECS Container', 'remote', 'inferred', 'not sent', '']);
+    expect([kind('front'), kind('call cart'), kind('guessed'), kind('gone'), kind('cart')]).toEqual(['ECS Container', 'remote', 'inferred', 'placeholder', '']);
     expect(bar('guessed').classList.contains('fl-bar-inferred')).toBe(true);
     expect(within(row('lost')).getByText('orphan')).toBeTruthy();
     expect(within(row('cart')).queryByText('orphan')).toBeNull();
@@ -104,8 +104,8 @@ describe('folding', () => {
     expect(tree()).toEqual(['front', '  gone', '  call cart', '  guessed', '  publish', '    worker', 'lost']);
     expect(row('call cart').getAttribute('aria-expanded')).toBe('false');
     expect(within(row('call cart')).getByText('+2')).toBeTruthy();
-    expect(within(row('call cart')).getByRole('img', { name: 'Trouble below' })).toBeTruthy();
-    expect(selected()).toBe(''); // the twist does not select
+    expect(within(row('call cart')).getByRole('img', { name: 'Errors or faults below' })).toBeTruthy();
+    expect(selected()).toBe(''); // the toggle does not select
     await userEvent.click(within(row('call cart')).getByRole('button', { name: 'Expand' }));
     expect(tree()).toEqual(whole);
     expect(row('query').hasAttribute('aria-expanded')).toBe(false);

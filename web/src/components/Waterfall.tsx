@@ -18,7 +18,7 @@ const palette = 12;
 /** Names a row's kind, shown beside its name. */
 function kindOf(entity: Entity): string {
   if (entity.missing) {
-    return 'not sent';
+    return 'placeholder';
   }
   if (entity.inferred) {
     return 'inferred';
@@ -93,7 +93,7 @@ const Row = memo(function Row({ entity, view, serviceColor, top, selected, activ
         {(entity.outcome !== 'ok' || (collapsed && entity.troubleBelow)) && (
           <OutcomeIcon
             outcome={entity.outcome === 'ok' ? 'error' : entity.outcome}
-            title={entity.outcome === 'ok' ? 'Trouble below' : outcomeMeanings[entity.outcome]}
+            title={entity.outcome === 'ok' ? 'Errors or faults below' : outcomeMeanings[entity.outcome]}
           />
         )}
         <span className="fl-wf-label" title={entity.name}>
@@ -154,13 +154,13 @@ interface Props {
   onSelect: (id: string | null) => void;
 }
 
-/** The segments of a trace as a tree with bars over time. Only the rows in sight are in the page. */
+/** The segments of a trace as a tree with bars over time. The page contains only the visible rows. */
 export function Waterfall({ model, selectedId, onSelect }: Props) {
   const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(() => new Set());
   const [onlyTrouble, setOnlyTrouble] = useState(false);
   const [colorBy, setColorBy] = usePreference<'status' | 'service'>('color', ['status', 'service'], 'status');
   const whole = useMemo<View>(() => {
-    // Room to the right of the latest known moment, so that open-ended bars can be seen to be open.
+    // Room to the right of the latest known moment, so that open-ended bars look open.
     const ahead = model.inProgress > 0 ? Math.max((model.end - model.start) * 0.08, 0.001) : 0;
     return { from: model.start, to: Math.max(model.end + ahead, model.start + 1e-6) };
   }, [model]);
@@ -216,7 +216,7 @@ export function Waterfall({ model, selectedId, onSelect }: Props) {
   );
   const nextError = useCallback(() => goTo(nextTrouble(model, active)), [goTo, model, active]);
 
-  // The active row is scrolled to once it is among the rows: expanding happens in the render before.
+  // Scroll to the active row when it is among the rows: the render before expanded it.
   const place = rows.indexOf(active);
   const lastPlace = useRef(-1);
   useEffect(() => {

@@ -9,7 +9,7 @@ export interface Bin {
   counts: Record<Outcome, number>;
 }
 
-/** A value to count: its place on the axis, how often, and how it ended. */
+/** A value to count: its place on the axis, its count and its outcome. */
 export interface Sample {
   value: number;
   count: number;
@@ -49,11 +49,11 @@ export function binDurations(samples: Sample[], count: number): Bin[] {
   }
   const step = ticks(0, largest, count)[1] ?? largest / count;
   const bars = Math.max(1, Math.ceil(largest / step - 1e-9));
-  // bars * step may round to just below the largest sample, which must not fall off the axis.
+  // bars * step may be rounded to just below the largest sample, which must stay on the axis.
   return binSamples(samples, 0, Math.max(largest, bars * step), bars);
 }
 
-/** Samples of a histogram of the API, which does not say how each request ended. */
+/** Samples of a histogram of the API, which has no outcomes. */
 export function histogramSamples(entries: HistogramEntry[] | null | undefined): Sample[] {
   return (entries ?? []).map((entry) => ({ value: entry.Value, count: entry.Count, outcome: 'ok' as const }));
 }

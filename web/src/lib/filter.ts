@@ -68,7 +68,7 @@ export function keywordFilter(keyword: string, value: string | number): string {
   return `${keyword} = ${typeof value === 'string' ? quote(value) : String(value)}`;
 }
 
-/** Joins what is there with one more clause; an OR on the top level is bracketed first. */
+/** Adds a clause to an expression; an OR on the top level is bracketed first. */
 export function addClause(expression: string, clause: string): string {
   const current = expression.trim();
   if (current === '') {
@@ -98,7 +98,7 @@ function hasTopLevelOr(expression: string): boolean {
   return false;
 }
 
-/** The 1-based place an error of the filter language points at, if its text names one. */
+/** The 1-based position in an error of the filter language, if its text names one. */
 export function errorPosition(message: string): { line: number; position: number } | null {
   const match = /line (\d+), position (\d+)/i.exec(message);
   return match ? { line: Number(match[1]), position: Number(match[2]) } : null;

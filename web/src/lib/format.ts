@@ -41,7 +41,7 @@ export function formatCount(value: number): string {
   return counts.format(value);
 }
 
-/** A rate with at most three digits; what is not zero never reads as zero. */
+/** A rate with at most three digits; a positive rate is never shown as zero. */
 export function formatRate(value: number): string {
   if (value > 0 && value < 0.01) {
     return '<0.01';
@@ -61,7 +61,7 @@ export function formatBytes(bytes: number): string {
   return `${short(value)} ${units[unit]}`;
 }
 
-/** A share of a whole in percent, at most one decimal; what is not zero never reads as zero. */
+/** A share of a whole in percent, at most one decimal; a positive share is never shown as zero. */
 export function formatPercent(part: number, whole: number): string {
   if (whole <= 0 || part <= 0) {
     return '0%';

@@ -76,7 +76,7 @@ function clientHealth(service: GraphService): Health {
   return sum;
 }
 
-/** Resolves the references of a service graph. Edges to nodes that are not in it are left out. */
+/** Resolves the references of a service graph. It omits edges to unknown nodes. */
 export function buildMap(graph: ServiceGraph): MapModel {
   const byReference = new Map<number, MapNode>();
   const byKey = new Map<string, MapNode>();
@@ -106,7 +106,7 @@ export function buildMap(graph: ServiceGraph): MapModel {
   return { nodes: [...byKey.values()], edges: [...edges.values()], byKey };
 }
 
-/** The outcome that marks a node or edge: the gravest that happened at all. */
+/** The outcome that marks a node or edge: the most serious one that occurred. */
 export function worstOf(health: Health): Outcome {
   if (health.counts.fault > 0) {
     return 'fault';
@@ -132,10 +132,10 @@ export function typeText(node: MapNode): string {
   return type.replace(/^AWS::/, '').replaceAll('::', ' ') || 'Service';
 }
 
-/** Kinds of node that have a sign of their own on the map. */
+/** Kinds of node with an icon on the map. */
 export type Glyph = 'client' | 'service' | 'database' | 'queue' | 'function' | 'storage' | 'remote' | 'topic';
 
-/** The sign for a node, from its type and, for remote nodes, from its name. */
+/** The icon of a node, from its type and, for remote nodes, from its name. */
 export function glyphOf(node: MapNode): Glyph {
   if (node.client) {
     return 'client';

@@ -2,16 +2,16 @@ import { href } from './router';
 
 const key = 'fluoro.list';
 
-/** Remembers the address of the list of traces, with its filter, for the way back. */
+/** Remembers the address of the list of traces, with its filter, for the link back. */
 export function rememberList(hash: string): void {
   try {
     sessionStorage.setItem(key, hash);
   } catch {
-    // Without storage the way back leads to the plain list.
+    // Without storage, the link back leads to the list without a filter.
   }
 }
 
-/** The list of traces as it was last seen in this tab. */
+/** The address of the list of traces that this tab showed last. */
 export function lastList(): string {
   try {
     return sessionStorage.getItem(key) ?? href('/traces');

@@ -46,7 +46,7 @@ function connect(graph: Graph, from: number, to: number): void {
   graph.in[to]?.push(from);
 }
 
-/** The graph with back edges turned round, so that it has no cycle. Depth first from entries, without recursion. */
+/** The graph with back edges reversed, so that it has no cycle. Depth first from the entries, without recursion. */
 function acyclic(count: number, edges: [number, number][], entries: number[]): Graph {
   const targets: number[][] = Array.from({ length: count }, () => []);
   for (const [from, to] of edges) {
@@ -110,7 +110,7 @@ function rankNodes(graph: Graph, pinned: (node: number) => boolean): number[] {
   return rank;
 }
 
-/** Splits edges over several layers by nodes at the bends, so that they get a way of their own. */
+/** Splits edges over several layers by nodes at the bends, so that the layout reserves room for them. */
 function split(graph: Graph, rank: number[]): { graph: Graph; rank: number[]; chains: Map<string, number[]> } {
   const ranks = [...rank];
   const chains = new Map<string, number[]>();
@@ -220,7 +220,7 @@ function order(graph: Graph, layers: number[][]): number[][] {
   return best;
 }
 
-/** Moves wishes apart to the given gaps with the least total change (pool adjacent violators). */
+/** Moves wanted positions apart to the given gaps, with the least total change (pool adjacent violators). */
 function spread(wishes: number[], gaps: number[]): number[] {
   const offsets: number[] = [];
   let offset = 0;
@@ -348,7 +348,7 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** The free place of a column that is nearest to the wished height. */
+/** The free place of a column that is nearest to the wanted height. */
 function freeHeight(taken: number[], wish: number): number {
   for (let step = 0; ; step++) {
     for (const candidate of [wish + (step * nodeGap) / 2, wish - (step * nodeGap) / 2]) {
@@ -361,8 +361,8 @@ function freeHeight(taken: number[], wish: number): number {
 
 /**
  * Like layOut, but nodes that were on the map before stay where they were, so
- * that a refresh does not move the map under the reader. New nodes go next to
- * their neighbours. When much is new, everything is laid out again.
+ * that a refresh does not move the map while it is read. New nodes go next to
+ * their neighbours. If many nodes are new, everything is laid out again.
  */
 export function layOutAgain(nodes: LayoutNode[], edges: LayoutEdge[], before: Layout | null): Layout {
   const fresh = nodes.filter((node) => !before?.nodes.has(node.key));

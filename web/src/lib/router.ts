@@ -1,6 +1,6 @@
 import { useCallback, useSyncExternalStore } from 'react';
 
-/** Where the console is: the path and the parameters after `#`. */
+/** The location in the console: the path and the parameters after `#`. */
 export interface Location {
   path: string;
   params: URLSearchParams;

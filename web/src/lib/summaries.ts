@@ -1,7 +1,7 @@
 import type { TraceSummary } from '../api/shapes';
 import type { Outcome } from './filter';
 
-/** How a trace ended for its client, by the flags of its root segment. */
+/** The outcome of a trace for its client, by the flags of its root segment. */
 export function summaryOutcome(trace: TraceSummary): Outcome {
   if (trace.HasThrottle) {
     return 'throttle';
@@ -17,12 +17,12 @@ export function inProgress(trace: TraceSummary): boolean {
   return trace.Duration === null || trace.Duration === undefined;
 }
 
-/** The name of the service a trace entered by; empty when its root has not arrived. */
+/** The name of the service that received the first request; empty when the root has not arrived. */
 export function rootName(trace: TraceSummary): string {
   return trace.EntryPoint?.Name ?? '';
 }
 
-/** The path and query of a URL, which tell rows of one host apart; the whole text when it is not a URL. */
+/** The path and query of a URL, which distinguish rows of one host; the whole text if it is not a URL. */
 export function shortUrl(url: string): string {
   try {
     const parsed = new URL(url);
@@ -32,7 +32,7 @@ export function shortUrl(url: string): string {
   }
 }
 
-/** Columns a list of traces can be ordered by. */
+/** Columns by which a list of traces can be ordered. */
 export const sortKeys = ['time', 'name', 'url', 'method', 'status', 'response', 'duration', 'user'] as const;
 export type SortKey = (typeof sortKeys)[number];
 
@@ -57,7 +57,7 @@ function sortValue(trace: TraceSummary, key: SortKey): number | string | null {
   }
 }
 
-/** The traces in the order of a column; those without a value come last either way. */
+/** The traces in the order of a column; traces without a value are last in both directions. */
 export function sortTraces(traces: TraceSummary[], key: SortKey, descending: boolean): TraceSummary[] {
   return [...traces].sort((a, b) => {
     const left = sortValue(a, key);

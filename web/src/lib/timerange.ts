@@ -13,7 +13,7 @@ export interface Window {
   end: number;
 }
 
-/** What a page shows when its address names no range. */
+/** The range of a page whose address has none. */
 export const defaultRange: TimeRange = { kind: 'relative', seconds: 3600 };
 
 /** GetServiceGraph refuses windows longer than this. */

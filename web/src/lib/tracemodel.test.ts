@@ -40,7 +40,7 @@ describe('buildTraceModel', () => {
     expect(buildTraceModel([front, back]).rows.map((row) => row.id)).toEqual(['front', 'shared~2', 'shared']);
   });
 
-  it('says why a segment that nobody sent is shown, and counts its service', () => {
+  it('tells the reason for a placeholder segment, and counts its service', () => {
     const model = buildTraceModel([
       segment('lost', 0, 1, { name: 'shop', inferred: true, metadata: { fluoro: { missing: 'The parent has not arrived.' } } }),
     ]);

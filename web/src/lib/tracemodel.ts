@@ -5,10 +5,10 @@ import type { Outcome } from './filter';
 export interface Entity {
   /** Place in TraceModel.rows; rows are in preorder, so a subtree is one slice. */
   row: number;
-  /** The document's id; another entity with the same id has "~2" behind it. */
+  /** The document's id; a second entity with the same id gets the suffix "~2". */
   id: string;
   name: string;
-  /** Why the page shows this segment although nobody sent it; empty for all others. */
+  /** The reason for a placeholder segment; empty for all others. */
   missing: string;
   kind: 'segment' | 'subsegment';
   /** Row of the parent, −1 for a root. */
@@ -23,10 +23,10 @@ export interface Entity {
   /** Epoch seconds; null while in progress. */
   end: number | null;
   outcome: Outcome;
-  /** True when something below did not end well. */
+  /** True when an entity below has an outcome other than ok. */
   troubleBelow: boolean;
   inferred: boolean;
-  /** True when parent_id names something that is not in the trace. */
+  /** True when parent_id names an entity that is not in the trace. */
   orphan: boolean;
   namespace: string;
   origin: string;
@@ -73,7 +73,7 @@ export function statusOf(document: JsonObject): number | null {
   return value !== null && Number.isInteger(value) ? value : null;
 }
 
-/** The one class an entity counts in: throttle before fault before error before ok. */
+/** The one outcome an entity counts as: throttle before fault before error before ok. */
 export function outcomeOf(document: JsonObject): Outcome {
   const status = statusOf(document) ?? 0;
   if (document['throttle'] === true || status === 429) {
@@ -149,7 +149,7 @@ function draftOf(document: JsonObject, parent: Draft | null, kind: Entity['kind'
   return draft;
 }
 
-/** All entities of the documents, each subsegment hung under what holds it. Without recursion: depth is the sender's choice. */
+/** All entities of the documents, each subsegment below its parent. Without recursion, because the sender decides the depth. */
 function draftAll(documents: JsonObject[]): { drafts: Draft[]; byId: Map<string, Draft> } {
   const drafts: Draft[] = [];
   const byId = new Map<string, Draft>();
@@ -196,7 +196,7 @@ function sharedCalls(drafts: Draft[]): Map<string, Draft[]> {
   return calls;
 }
 
-/** The call that a segment answers with the call's own id (B3). */
+/** The call whose id a segment also has: both sides share one id (B3). */
 function callOf(segment: Draft, calls: Map<string, Draft[]>): Draft | undefined {
   const { document } = segment.entity;
   const parent = textOf(document['parent_id']);
@@ -247,8 +247,8 @@ function rollUp(rows: Entity[]): void {
 
 /**
  * Joins the segments of a trace into one tree: a segment goes below the
- * subsegment its parent_id names, children are ordered by start. What has no
- * parent in the trace, or is its own ancestor, stays as a root of its own.
+ * subsegment that its parent_id names; children are ordered by start. A segment without a
+ * parent in the trace, or that is its own ancestor, becomes a root.
  */
 export function buildTraceModel(documents: JsonObject[], unreadable = 0): TraceModel {
   const { drafts, byId } = draftAll(documents);
@@ -316,7 +316,7 @@ function summarize(rows: Entity[], unreadable: number): TraceModel {
   return { rows, byId, start, end, services: [...services], segments, inProgress, orphans, troubled, unreadable };
 }
 
-/** Rows to draw: without what is below a collapsed row; with onlyTrouble, what failed and the way to it. */
+/** Rows to draw: none below a collapsed row; with onlyTrouble, failed rows and their ancestors. */
 export function visibleRows(model: TraceModel, collapsed: ReadonlySet<string>, onlyTrouble: boolean): number[] {
   const visible: number[] = [];
   for (let i = 0; i < model.rows.length; i++) {
@@ -345,7 +345,7 @@ export function reveal(model: TraceModel, collapsed: ReadonlySet<string>, row: n
   return open;
 }
 
-/** The next row with trouble after the given one, going round at the end; −1 when all is well. */
+/** The next failed row after the given one, wrapping round at the end; −1 if there is none. */
 export function nextTrouble(model: TraceModel, after: number): number {
   return model.troubled.find((row) => row > after) ?? model.troubled[0] ?? -1;
 }

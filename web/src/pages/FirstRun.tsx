@@ -10,7 +10,7 @@ import { formatTime, formatUtc } from '../lib/format';
 import '../components/code.css';
 import './FirstRun.css';
 
-/** The address to send to, as seen from this browser: a listener on every interface is reached by the page's host. */
+/** The address to send to, as seen from this browser: a listener on all interfaces gets the page's host name. */
 function reachable(address: string | undefined, fallbackPort: number): string {
   const match = /^(.*):(\d+)$/.exec(address ?? '');
   const host = match?.[1] ?? '';
@@ -54,7 +54,7 @@ function Way({ number, title, text, code, label }: { number: number; title: stri
 /** One line about the newest refused packet. */
 function LastRefused({ refused }: { refused: Refused | undefined }) {
   if (!refused) {
-    return <p className="fl-wait-note">Nothing was refused so far.</p>;
+    return <p className="fl-wait-note">Nothing has been refused so far.</p>;
   }
   return (
     <p className="fl-wait-note fl-wait-refused" data-testid="last-refused">
@@ -109,7 +109,7 @@ export default function FirstRun() {
           <Way
             number={1}
             title="An app with an AWS X-Ray SDK"
-            text="The SDKs send to the address of the X-Ray daemon. This one takes it over:"
+            text="The SDKs send to the address of the X-Ray daemon. Point them at Fluoro instead:"
             code={`export AWS_XRAY_DAEMON_ADDRESS=${daemon}`}
             label="X-Ray SDK environment"
           />
@@ -138,7 +138,7 @@ export default function FirstRun() {
           </section>
           <Way
             number={3}
-            title="No app at hand"
+            title="No app yet"
             text="The demo is a small shop of several services, with load, that you can break on purpose:"
             code="fluoro demo"
             label="Demo command"
@@ -146,7 +146,7 @@ export default function FirstRun() {
         </div>
       </Container>
       <Box color="text-body-secondary" fontSize="body-s" margin={{ top: 's' }} textAlign="center">
-        This page turns into the trace map by itself when the first trace arrives.
+        When the first trace arrives, this page becomes the trace map.
       </Box>
     </div>
   );

@@ -52,9 +52,9 @@ function Figures({ status }: { status: Status }) {
     ['On disk', formatBytes(store.bytes), `in ${formatCount(store.blocks)} blocks`],
     ['Write-ahead log', formatBytes(store.wal_bytes), 'not yet in blocks'],
     [
-      'Services told apart',
+      'Distinct services',
       formatCount(store.names ?? 0),
-      store.names_folded ? `at most; ${formatCount(store.names_folded)} times there was one more, see "${store.other_name}"` : 'at most',
+      store.names_folded ? `at most; ${formatCount(store.names_folded)} times a further one arrived, counted as "${store.other_name}"` : 'at most',
     ],
     ['Up for', formatDuration(Math.max(0, serverNow() - status.started)), `since ${formatFullTime(status.started)}`],
     ['Version', status.version, `account ${status.account}, ${status.region}`],
@@ -82,8 +82,8 @@ function Damage({ store }: { store: Status['store'] }) {
       {count > 0 && (
         <div className="fl-alarm" role="alert" data-testid="status-damage">
           <p>
-            {formatCount(count)} {count === 1 ? 'place' : 'places'} of the data directory {count === 1 ? 'is' : 'are'} damaged or missing. Everything else is served;
-            nothing is removed. <code>fluoro store check</code> reads all of it.
+            {formatCount(count)} {count === 1 ? 'place' : 'places'} of the data directory {count === 1 ? 'is' : 'are'} damaged or missing. All other data is served;
+            nothing is deleted. Run <code>fluoro store check</code> for a complete check.
           </p>
           <ul>
             {damage.map((text) => (
@@ -96,7 +96,7 @@ function Damage({ store }: { store: Status['store'] }) {
         </div>
       )}
       {notes.length > 0 && (
-        <Container header={<Header variant="h2">To look at or tidy up</Header>}>
+        <Container header={<Header variant="h2">To check or clean up</Header>}>
           <ul data-testid="status-notes">
             {notes.map((text) => (
               <li key={text} className="fl-mono fl-wrap">
@@ -112,7 +112,7 @@ function Damage({ store }: { store: Status['store'] }) {
 
 type Count = Status['received'][number];
 
-/** Sums counts that agree in the given members, largest first. */
+/** Adds up counts with the same given members, largest first. */
 function sumBy(counts: Count[], members: ('protocol' | 'outcome' | 'reason' | 'source')[]): Count[] {
   const sums = new Map<string, Count>();
   for (const entry of counts) {
@@ -127,7 +127,7 @@ function sumBy(counts: Count[], members: ('protocol' | 'outcome' | 'reason' | 's
   return [...sums.values()].sort((a, b) => b.count - a.count);
 }
 
-/** Shows the listeners, what they received and refused, and what the store holds. */
+/** Shows the listeners, their counts of received and refused documents, and the figures of the store. */
 export default function StatusPage() {
   const query = useStatus(5000);
   const status = query.data;
@@ -146,17 +146,17 @@ export default function StatusPage() {
       </Header>
       {status.store.read_only !== '' && (
         <p className="fl-alarm" role="alert">
-          The store takes no new data: {status.store.read_only}
+          The store accepts no new data: {status.store.read_only}
         </p>
       )}
       <Damage store={status.store} />
       {(status.store.search.traces_beyond > 0 || status.store.search.many_values.length > 0) && (
         <p role="status">
-          Searches for some annotations are slower than for others.{' '}
+          Searches for some annotations are slower than others.{' '}
           {status.store.search.traces_beyond > 0 &&
             `${formatCount(status.store.search.traces_beyond)} traces have keys beyond the ${formatCount(status.store.search.keys)} that have an index (--annotation-keys). `}
           {status.store.search.many_values.length > 0 &&
-            `More values than have an index (--annotation-values): ${status.store.search.many_values.join(', ')}.`}
+            `Keys with too many values for the index (--annotation-values): ${status.store.search.many_values.join(', ')}.`}
         </p>
       )}
       <Container>
@@ -187,7 +187,7 @@ export default function StatusPage() {
             rows={received.map((entry) => ({ key: entry.protocol, cells: [entry.protocol, formatCount(entry.count)] }))}
           />
         </Container>
-        <Container header={<Header variant="h2">Turned away, by reason</Header>}>
+        <Container header={<Header variant="h2">Not accepted, by reason</Header>}>
           <Table
             caption="Refused documents by reason"
             heads={['Protocol', 'Outcome', 'Reason', 'Count']}
@@ -198,7 +198,7 @@ export default function StatusPage() {
             }))}
           />
         </Container>
-        <Container header={<Header variant="h2">Turned away, by source</Header>}>
+        <Container header={<Header variant="h2">Not accepted, by source</Header>}>
           <Table
             caption="Refused documents by source"
             heads={['Source', 'Reason', 'Count']}

@@ -66,11 +66,11 @@ describe('the page of a trace', () => {
     expect(within(panel).queryByTestId('segment-drawer')).toBeNull();
   });
 
-  it('tells of a gap: a segment that nobody sent', async () => {
+  it('marks a placeholder for a segment that was not received', async () => {
     answer([documentOf('work', 1, 2, { parent_id: 'm', type: 'subsegment' }), documentOf('m', 1, 2, { name: 'missing segment', inferred: true, metadata: { fluoro: { missing: 'it has not arrived' } } })]);
     show();
     const [gap, work] = await screen.findAllByTestId('waterfall-row');
-    expect(gap?.textContent).toContain('not sent');
+    expect(gap?.textContent).toContain('placeholder');
     expect(gap?.getAttribute('aria-level')).toBe('1');
     expect(work?.getAttribute('aria-level')).toBe('2');
   });
@@ -78,21 +78,21 @@ describe('the page of a trace', () => {
   it('tells which observations were refused, and why', async () => {
     answer([documentOf('front', 0, 1)], { Refused: [{ Id: 'a', Name: 'front', Reason: 'ends at 0.8 s, the one shown at 1 s' }] });
     show();
-    const note = await screen.findByText('1 observations are not shown: they contradict one that is.');
+    const note = await screen.findByText('1 observation is not shown because it contradicts a shown one.');
     expect(note.closest('[role="alert"]')?.textContent).toContain('front: ends at 0.8 s, the one shown at 1 s');
   });
 
   it('tells of documents that cannot be read, and of a trace that was cut', async () => {
     answer([documentOf('front', 0, 1), '{"id":'], { LimitExceeded: true });
     show();
-    expect(await screen.findByText('1 documents could not be read; they are in the raw page only.')).toBeTruthy();
+    expect(await screen.findByText('1 document is not a JSON object; only the raw page shows it.')).toBeTruthy();
     expect(badges()).toEqual(['OK', 'Cut']);
   });
 
   it('says that nothing of it can be shown', async () => {
     answer(['x']);
     show();
-    expect(await screen.findByText('Nothing of this trace can be shown.')).toBeTruthy();
+    expect(await screen.findByText('This trace has nothing to show.')).toBeTruthy();
   });
 
   it('says that there is none of this id', async () => {

@@ -47,6 +47,7 @@ function Head({ trace, model }: { trace: Trace; model: TraceModel }) {
   const status = root ? statusOf(root.document) : null;
   const users = useMemo(() => usersOf(model), [model]);
   const open = model.inProgress > 0;
+  const contradicting = (trace.Refused ?? []).length;
   return (
     <>
       <div className="fl-trace-head">
@@ -65,7 +66,7 @@ function Head({ trace, model }: { trace: Trace; model: TraceModel }) {
             </span>
           )}
           {trace.LimitExceeded && (
-            <span className="fl-flag" title="The trace was larger than the server keeps; the rest was dropped">
+            <span className="fl-flag" title="The trace is larger than the limit; the rest was dropped">
               Cut
             </span>
           )}
@@ -98,9 +99,9 @@ function Head({ trace, model }: { trace: Trace; model: TraceModel }) {
           </Fact>
         )}
       </dl>
-      {(trace.Refused ?? []).length > 0 && (
+      {contradicting > 0 && (
         <details className="fl-hint" role="alert">
-          <summary>{formatCount(trace.Refused?.length ?? 0)} observations are not shown: they contradict one that is.</summary>
+          <summary>{contradicting === 1 ? '1 observation is not shown because it contradicts a shown one.' : `${formatCount(contradicting)} observations are not shown because they contradict shown ones.`}</summary>
           <ul>
             {trace.Refused?.slice(0, 50).map((refused, i) => (
               <li key={i}>
@@ -112,7 +113,7 @@ function Head({ trace, model }: { trace: Trace; model: TraceModel }) {
       )}
       {model.unreadable > 0 && (
         <p className="fl-hint" role="alert">
-          {formatCount(model.unreadable)} documents could not be read; they are in the raw page only.
+          {model.unreadable === 1 ? '1 document is not a JSON object; only the raw page shows it.' : `${formatCount(model.unreadable)} documents are not JSON objects; only the raw page shows them.`}
         </p>
       )}
     </>
@@ -141,13 +142,13 @@ function NotFound({ id }: { id: string }) {
     <div className="fl-empty" data-testid="trace-not-found">
       <strong>No trace with this id</strong>
       <p className="fl-mono">{id}</p>
-      <p>It was not received, or was deleted after its retention time. The page looks again by itself when something new arrives.</p>
+      <p>It was not received, or was deleted after its retention time. The page loads again by itself when new data arrives.</p>
       <Button href={href('/traces')}>All traces</Button>
     </div>
   );
 }
 
-/** One trace: head, timeline with segment drawer, map, raw documents. */
+/** One trace: header, timeline with segment drawer, map, raw documents. */
 export default function TracePage({ id: given, raw }: { id: string; raw: boolean }) {
   const id = toXRayId(given) ?? given;
   const { params } = useLocation();
@@ -189,7 +190,7 @@ export default function TracePage({ id: given, raw }: { id: string; raw: boolean
             label: 'Timeline',
             content:
               model.rows.length === 0 ? (
-                <div className="fl-empty">Nothing of this trace can be shown.</div>
+                <div className="fl-empty">This trace has nothing to show.</div>
               ) : (
                 <Waterfall model={model} selectedId={selected?.id ?? null} onSelect={onSelect} />
               ),

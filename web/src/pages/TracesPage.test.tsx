@@ -6,7 +6,7 @@ import type { TraceSummariesPage } from '../api/shapes';
 import { summary } from '../test/shop';
 import TracesPage from './TracesPage';
 
-/** A server that answers every request by the function, and what it was asked. */
+/** A server that answers every request with the function, and records the requests. */
 function server(answer: (body: Record<string, unknown>) => Response | Promise<Response>): Record<string, unknown>[] {
   const asked: Record<string, unknown>[] = [];
   vi.stubGlobal('fetch', async (_: string, init: RequestInit) => {
@@ -52,7 +52,7 @@ describe('the list of traces', () => {
     await userEvent.click(await screen.findByRole('button', { name: /^Response time/ }));
     expect(roots()).toEqual(['root-1', 'root-3', 'root-2']);
     await userEvent.click(screen.getByRole('button', { name: /^Response time/ }));
-    expect(roots()).toEqual(['root-3', 'root-1', 'root-2']); // without a value: last either way
+    expect(roots()).toEqual(['root-3', 'root-1', 'root-2']); // without a value: last in both directions
     expect(window.location.hash).toContain('sort=response');
     expect(window.location.hash).toContain('order=asc');
   });
@@ -73,7 +73,7 @@ describe('the list of traces', () => {
     show();
     expect((await screen.findByTestId('no-traces')).textContent).toContain('matches this filter');
     await userEvent.click(within(screen.getByTestId('no-traces')).getByRole('button', { name: 'Clear the filter' }));
-    expect((await screen.findByText(/Nothing started in the/)).textContent).toContain('Choose a longer range, or send a trace.');
+    expect((await screen.findByText(/No trace started in the/)).textContent).toContain('Choose a longer range, or send a trace.');
     expect(asked.map((body) => body['FilterExpression'])).toEqual(['fault', undefined]);
   });
 

@@ -24,7 +24,7 @@ import './TracesPage.css';
 
 const step = 500;
 
-/** Marks of a time axis on whole seconds, minutes or hours. */
+/** Marks of a time axis at whole seconds, minutes or hours. */
 function timeMarks(from: number, to: number): number[] {
   const sizes = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
   const size = sizes.find((candidate) => (to - from) / candidate <= 6) ?? 86400;
@@ -34,7 +34,7 @@ function timeMarks(from: number, to: number): number[] {
 function Charts({ data, onTime, onResponse }: { data: Summaries; onTime: (a: number, b: number) => void; onResponse: (a: number, b: number) => void }) {
   const { traces, window } = data;
   const overTime = useMemo(() => {
-    // When only the newest were loaded, an axis over the whole window would show a gap that is not there.
+    // If only the newest traces are loaded, an axis over the whole window would show a false gap.
     const oldest = traces.reduce((min, trace) => Math.min(min, trace.StartTime ?? min), window.end);
     const from = data.more ? Math.max(window.start, oldest) : window.start;
     const samples = traces.map((trace) => ({ value: trace.StartTime ?? 0, count: 1, outcome: summaryOutcome(trace) }));
@@ -91,7 +91,7 @@ export default function TracesPage() {
   const [limit, setLimit] = useState(step);
   const query = useSummaries(range, filter, limit);
 
-  // After an invalid filter the last good list stays on screen.
+  // With an invalid filter, the last list stays on screen.
   const lastGood = useRef<Summaries | undefined>(undefined);
   if (query.data) {
     lastGood.current = query.data;
@@ -163,8 +163,8 @@ export default function TracesPage() {
               <strong>No traces</strong>
               <p>
                 {filter
-                  ? `Nothing in the ${describeRange(range)} matches this filter.`
-                  : `Nothing started in the ${describeRange(range)}. Choose a longer range, or send a trace.`}
+                  ? `No trace in the ${describeRange(range)} matches this filter.`
+                  : `No trace started in the ${describeRange(range)}. Choose a longer range, or send a trace.`}
               </p>
               {filter && <Button onClick={() => onFilter('')}>Clear the filter</Button>}
             </div>
@@ -184,7 +184,7 @@ export default function TracesPage() {
                 Load more
               </Button>
             )}
-            {data.more && <span className="fl-hint">Sorting and charts count the {formatCount(data.traces.length)} newest, which are loaded.</span>}
+            {data.more && <span className="fl-hint">Sorting and charts cover only the {formatCount(data.traces.length)} newest traces, which are loaded.</span>}
             {pages > 1 && (
               <Pagination
                 currentPageIndex={page}

@@ -1,4 +1,4 @@
-/** The rows of definition lists by their labels, without the tools beside a value. */
+/** The rows of definition lists by their labels, without the buttons beside a value. */
 export function factsOf(rows: Iterable<Element>): Record<string, string> {
   return Object.fromEntries(
     [...rows].map((row) => {

@@ -1,7 +1,7 @@
 import { cleanup } from '@testing-library/react';
 import { afterEach, beforeEach, vi } from 'vitest';
 
-/** happy-dom does no layout: give every element this size, so that lists show rows and drawings have room. */
+/** happy-dom computes no layout: give every element this size, so that lists show rows and drawings have room. */
 const size = { width: 1000, height: 600 };
 
 class FixedResizeObserver implements ResizeObserver {

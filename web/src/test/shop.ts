@@ -1,6 +1,6 @@
 import type { GraphEdge, GraphService, JsonObject, ServiceGraph, Statistics, TraceSummary } from '../api/shapes';
 
-/** Statistics of requests with these outcomes, which took so many seconds in total. */
+/** Statistics of requests with these outcomes and this total time in seconds. */
 export function statistics(seconds: number, counts: { ok?: number; error?: number; throttle?: number; fault?: number }): Statistics {
   const { ok = 0, error = 0, throttle = 0, fault = 0 } = counts;
   return {
@@ -34,7 +34,7 @@ export const shopGraph: ServiceGraph = {
       Edges: [
         edge(3, 0.5, { ok: 40, throttle: 10 }),
         edge(2, 20, { ok: 70, error: 30 }, { Aliases: [{ Name: 'cart.internal', Type: 'remote' }] }),
-        edge(9, 1, { ok: 1 }), // to a node that the answer does not hold
+        edge(9, 1, { ok: 1 }), // to a node that is not in the answer
       ],
     }),
     service(2, 'cart', 'AWS::ECS::Container', { SummaryStatistics: statistics(18, { ok: 70, error: 30 }), Edges: [edge(4, 0.1, { ok: 5 }, { EdgeType: 'link' })] }),
