@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,7 +42,7 @@ var dialect = []struct {
 	{`\b(gives?|given|gave) back\b`, "the bytes are given back", "returns, restores"},
 }
 
-// unread lists folders whose texts have not been rewritten yet.
+// unread lists files whose texts have not been rewritten yet.
 var unread = []string{
 	"internal/store/local/block/document.go", "internal/store/local/block/span.go", "internal/store/local/block/template.go",
 }
@@ -64,13 +65,6 @@ func TestProse_hasNoDialect(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, folder := range unread {
-			if name == folder && entry.IsDir() {
-				return fs.SkipDir
-			} else if name == folder {
-				return nil
-			}
-		}
 		if entry.IsDir() {
 			switch entry.Name() {
 			case ".git", "node_modules", "dist", "bin", "testdata", ".cache":
@@ -79,7 +73,7 @@ func TestProse_hasNoDialect(t *testing.T) {
 			return nil
 		}
 		prose := readers[path.Ext(name)]
-		if prose == nil {
+		if prose == nil || slices.Contains(unread, name) {
 			return nil
 		}
 		text, err := fs.ReadFile(root, name)

@@ -63,9 +63,9 @@ func (s *server) measure() {
 	gauge("fluoro_search_keys", "Keys of annotations and attributes with an index for search, since the start.", stat(func(st answer.Stats) int64 { return int64(st.Keys.Keys) }))
 	gauge("fluoro_search_traces_beyond", "Traces settled with a key for which there was no index left; they are found more slowly.", stat(func(st answer.Stats) int64 { return st.Keys.TracesBeyond }))
 	gauge("fluoro_search_keys_many_values", "Keys with more distinct values than have an index; they are found more slowly. At most 20 are counted.", stat(func(st answer.Stats) int64 { return int64(len(st.Keys.Over)) }))
-	gauge("fluoro_store_names_limit", "How many names of services graphs tell apart.", stat(func(st answer.Stats) int64 { return int64(st.Names) }))
+	gauge("fluoro_store_names_limit", "How many distinct names of services graphs keep at most.", stat(func(st answer.Stats) int64 { return int64(st.Names) }))
 	s.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "fluoro_store_names_folded_total", Help: "How often a name was over that limit when blocks were written, and its counts went to the node of all others.",
+		Name: "fluoro_store_names_folded_total", Help: "How often a name exceeded that limit when blocks were written, and was counted in the node of all others.",
 	}, stat(func(st answer.Stats) int64 { return st.Folded })))
 	gauge("fluoro_store_read_only", "1 while nothing can be written.", stat(func(st answer.Stats) int64 {
 		if st.ReadOnly != "" {

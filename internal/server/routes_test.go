@@ -161,14 +161,14 @@ func TestDoor_refusesAndCountsWhoIsNobody(t *testing.T) {
 // routesPage is docs/routes.md.
 func routesPage() string {
 	var b strings.Builder
-	b.WriteString("# Everything that is served\n\n" +
-		"This page is generated from the route table (`internal/server/routes.go`): `go test ./internal/server -run TestRoutes -update`. What is not in it is not served.\n\n" +
-		"* **Action** is the name by which a policy will allow or deny a request (there are no credentials yet: everyone may do everything). `none`: health and the files of the console show\n" +
-		"  nothing of any account, and need no identity.\n" +
-		"* **Admission** is how the server makes sure that it has room: `always` takes next to nothing; `ingest` takes room for what a request becomes when it is decoded; `answer` takes room for\n" +
-		"  its body, and for its answer by its weight; `scan` looks at many traces and takes room for that first; `alone` is served one at a time.\n" +
-		"* **Limit** bounds a body, compressed and decompressed. GET includes HEAD.\n" +
-		"* **For**: `account` routes read and write the data of the account that asks. `server` routes are about all accounts, and only the server's own account (`--account`) may use them.\n\n" +
+	b.WriteString("# Routes\n\n" +
+		"This page is generated from the route table (`internal/server/routes.go`): `go test ./internal/server -run TestRoutes -update`. The server serves nothing else.\n\n" +
+		"* **Action** is the name by which a policy will allow or deny a request (there are no credentials yet: everyone may do everything). `none`: health and the files of the console\n" +
+		"  need no identity, and contain nothing of any account.\n" +
+		"* **Admission** is how the server makes sure that it has memory: `always` needs almost none; `ingest` reserves memory for the decoded request; `answer` reserves it for the\n" +
+		"  body, and for the answer by its weight; `scan` reads many traces and reserves memory for that first; `alone` is served one at a time.\n" +
+		"* **Limit** is the maximum size of a body, both compressed and decompressed. GET includes HEAD.\n" +
+		"* **For**: `account` routes read and write the data of the caller's account. `server` routes concern all accounts, and only the server's own account (`--account`) may use them.\n\n" +
 		"| listener | method | path | action | admission | limit | for |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range Routes() {
 		path, action, limit, about := "`"+r.Path+"`", "`"+r.Action+"`", "", "account"
@@ -192,7 +192,7 @@ func routesPage() string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", r.Listeners, r.Method, path, action, r.Admission, limit, about)
 	}
-	b.WriteString("\nWeb pages of `--cors-origins` may use `/v1/traces` and nothing else ([guide](guides/network.md)).\n")
+	b.WriteString("\nWeb pages of `--cors-origins` may use only `/v1/traces` ([guide](guides/network.md)).\n")
 	return b.String()
 }
 
@@ -209,7 +209,7 @@ func TestRoutes_areWhatTheDocsSay(t *testing.T) {
 	}
 	for _, r := range Routes() {
 		if r.CrossOrigin != (r.Path == "/v1/traces") {
-			t.Errorf("%s: the page says another thing about web pages", r.Path)
+			t.Errorf("%s: the page tells something else about web pages", r.Path)
 		}
 	}
 }
