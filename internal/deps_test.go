@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// policy says what each package may import of this module, one line each. What
-// is not listed here fails the test, so that a new package needs a line and a
-// direction an argument. Tests may import what they like.
+// policy lists the packages of this module that each package may import, one line each.
+// A package without a line fails the test, so that a new package needs a line, and a
+// new direction a reason. Tests may import anything.
 const policy = `
 trace            :
 jsonscan         :
@@ -56,7 +56,7 @@ config           :
 server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
 `
 
-// owners says which package alone may import a third-party library.
+// owners names the only package that may import each third-party library.
 const owners = `
 go.opentelemetry.io/proto/otlp : receive demo
 google.golang.org/grpc         : receive demo

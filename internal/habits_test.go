@@ -16,8 +16,8 @@ import (
 )
 
 // The habits of this code base. A leading context.Context does not count as a
-// parameter: it says how long a call may take, not what the call does. An
-// embedded interface counts as one method: its own declaration has the limit too.
+// parameter, because it limits the time of a call, not its task. An embedded interface
+// counts as one method: its own declaration has the limit too.
 const (
 	maxFileLines  = 600
 	maxFuncLines  = 100
@@ -25,9 +25,9 @@ const (
 	maxMethods    = 7
 )
 
-// exceptions names what may break a habit, one line each: a file, or
-// "directory.Function", "directory.Type.Method", "directory.Interface", and the
-// reason. The test fails for an exception that nothing needs any more.
+// exceptions lists allowed breaches, one line each: a file, or "directory.Function",
+// "directory.Type.Method", "directory.Interface", and the reason. The test fails for an
+// exception that is no longer needed.
 const exceptions = `
 internal/store/local/block.FuzzTemplate      : the fuzzer changes each column of a row by itself, so each is a parameter
 internal/store/storetest.segment                                 : a case has one line a document, with its fields in this order
@@ -35,10 +35,10 @@ internal/store/storetest.span                                    : a case has on
 internal/vfs.FS                                                  : what the store needs of a file system; each call is one system call, faults are injected into each
 `
 
-// sources are the directories that hold code of this project.
+// sources lists the directories with code of this project.
 var sources = []string{"cmd", "internal", "test", "web"}
 
-// countedFiles are the kinds of files whose length has a limit.
+// countedFiles lists the kinds of files with a limit on their length.
 var countedFiles = []string{".go", ".ts", ".tsx", ".css", ".js", ".mjs", ".py", ".java", ".sh"}
 
 // breach is one broken habit: name is its name in the list of exceptions, what
@@ -61,8 +61,8 @@ func TestHabits(t *testing.T) {
 	}
 }
 
-// The habits test itself must be able to fail: one breach of each habit, and
-// next to each the largest thing that is still allowed.
+// The test checks itself: one breach of each habit, and next to each the largest size
+// that is allowed.
 func TestHabits_countsWhatItSays(t *testing.T) {
 	body := func(lines int) string { return strings.Repeat("\tprintln()\n", lines-2) }
 	source := "package p\n" +
@@ -218,7 +218,7 @@ func breachesOfFile(name string, text []byte) ([]breach, error) {
 	return out, nil
 }
 
-// named returns the declared things of a top-level declaration by their names.
+// named returns the declarations in a top-level declaration by their names.
 func named(declaration ast.Decl) map[string]ast.Node {
 	out := map[string]ast.Node{}
 	switch d := declaration.(type) {

@@ -7,8 +7,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// aws reads the aws block: of a segment it says where the code runs, of a subsegment
-// what was called (X-Ray developer guide, segment documents, "AWS resource data").
+// aws reads the aws block: for a segment it tells where the code runs, for a subsegment
+// the called service and resource (X-Ray developer guide, segment documents, "AWS
+// resource data").
 func (d *documentReader) aws() *trace.AWS {
 	var a trace.AWS
 	var containerZone string

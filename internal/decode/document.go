@@ -145,8 +145,8 @@ func spansOf(text []byte, m *otlp.Mapper, at trace.Time) ([]*trace.Segment, *Ref
 	return spans.Segments, nil
 }
 
-// Restore decodes a segment again from what a store keeps of it; spans by the default
-// options of package otlp. The Segment owns raw and shares scope.
+// Restore decodes a segment again from its stored form; spans by the default options of
+// package otlp. The Segment owns raw and shares scope.
 func Restore(source trace.Source, raw []byte, scope *trace.OTLPScope, part uint8, at trace.Time) (*trace.Segment, error) {
 	return Restorer(&standard)(source, raw, scope, part, at)
 }

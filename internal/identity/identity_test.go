@@ -18,7 +18,7 @@ func TestFrom_givesWhatWithPutIn(t *testing.T) {
 	}
 }
 
-// A part that is reached without a door must fail, not serve somebody's data.
+// A handler that is reached without a door must fail, not serve anybody's data.
 func TestFrom_failsWithoutAPrincipal(t *testing.T) {
 	if p, err := identity.From(t.Context()); err == nil || p != (identity.Principal{}) {
 		t.Errorf("got %+v, %v", p, err)

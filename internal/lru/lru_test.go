@@ -2,7 +2,7 @@ package lru
 
 import "testing"
 
-// The cache has what was used lately, not more than its limit.
+// The cache keeps recently used values, and stays within its limit.
 func TestCache_isBounded(t *testing.T) {
 	c := New[int, string](100, 25)
 	for i := range 10 {

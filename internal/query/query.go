@@ -217,7 +217,7 @@ func (q *Query) history(ctx context.Context, owner trace.Owner, n GroupName) (*a
 	return nil, invalid("Group not found.")
 }
 
-// SeriesRequest asks for a series.
+// SeriesRequest selects a series.
 type SeriesRequest struct {
 	Window   trace.Window
 	Period   time.Duration // 0: one minute
@@ -300,7 +300,7 @@ func checkWindow(w trace.Window) error {
 	return nil
 }
 
-// SummariesRequest asks for a page of summaries.
+// SummariesRequest selects a page of summaries.
 type SummariesRequest struct {
 	Window trace.Window
 	Clock  trace.Clock

@@ -28,8 +28,8 @@ const (
 	// In each arrivalGrace a body must bring leastProgress bytes, or end.
 	arrivalGrace  = 10 * time.Second
 	leastProgress = 40 << 10
-	// When room is short, a body loses what it holds if it came slower than slowRate
-	// when its rate was last measured, over at least slowAfter.
+	// When room is short, a body loses its room if it arrived slower than slowRate when
+	// its rate was last measured, over at least slowAfter.
 	slowAfter = 500 * time.Millisecond
 	slowRate  = 64 << 10 // bytes a second
 	// The bodies that one address is sending for an account may hold 1/clientShare of

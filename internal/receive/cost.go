@@ -10,8 +10,8 @@ import (
 // A request is decoded only when there is room for the result: a body of many tiny
 // spans or subsegments becomes twenty times as large.
 
-// decodedBytes is the memory of one decoded entity, including what the store needs to
-// write it.
+// decodedBytes is the memory of one decoded entity, including the memory to write it to
+// the store.
 const decodedBytes = 800
 
 // leastEntity is the length of the shortest entity: it needs id, name, start and end.

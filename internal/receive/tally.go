@@ -31,7 +31,7 @@ type Count struct {
 	Count    int64  `json:"count"`
 }
 
-// Refused says what was not stored, and why.
+// Refused tells what was not stored, and why.
 type Refused struct {
 	Time     float64 `json:"time"` // epoch seconds
 	Protocol string  `json:"protocol"`
@@ -40,7 +40,7 @@ type Refused struct {
 	Message  string  `json:"message"`
 }
 
-// Sender says who sent something.
+// Sender identifies a sender.
 type Sender struct {
 	// Account is the account that the sender belongs to; "" if nobody knows, for example
 	// for a request that a door refused.

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/net/ipv4"
 )
 
-// MaxDatagram is the most bytes of a datagram: what the stock daemon reads, and the
-// most that UDP carries.
+// MaxDatagram is the maximum size of a datagram: the stock daemon reads as many bytes,
+// and UDP carries no more.
 const MaxDatagram = 64 << 10
 
 const (
@@ -43,7 +43,7 @@ type UDP struct {
 	writers sync.WaitGroup
 }
 
-// Who says who sends from an address, host:port. Its errors are those of an
+// Who authenticates the sender at an address, host:port. Its errors are those of an
 // identity.Authenticator.
 type Who func(source string) (identity.Principal, error)
 

@@ -1,4 +1,4 @@
-// Package render writes segments back: the segment document of a span
-// (document.go), a span as OTLP/JSON (otlp.go), and the entity of a segment
-// document as an OTLP/JSON span (entity.go).
+// Package render converts segments back: a span to a segment document (document.go), a
+// span to OTLP/JSON (otlp.go), and an entity of a segment document to an OTLP/JSON span
+// (entity.go).
 package render

@@ -10,16 +10,16 @@ import (
 )
 
 // Text writes the segment document of a span, one compact JSON object, by the profile
-// that its source names and the default options of package otlp. opens says that the
-// span is the first of its service in its trace, which makes it a segment; only the
-// assembled trace knows that. The error says why Segment.Raw is not a span.
+// of its source and the default options of package otlp. opens tells that the span is
+// the first of its service in its trace, which makes it a segment; only the assembled
+// trace knows that. The error tells why Segment.Raw is not a span.
 func Text(seg *trace.Segment, opens bool) ([]byte, error) {
 	return TextBy(standard.For(seg.Source), seg, opens)
 }
 
 var standard otlp.Mapper // with the default options
 
-// TextBy is Text by the options and the profile of m.
+// TextBy is like Text, with the options and the profile of m.
 func TextBy(m *otlp.Mapper, seg *trace.Segment, opens bool) ([]byte, error) {
 	d, err := m.Document(seg, opens)
 	if err != nil {

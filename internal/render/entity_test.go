@@ -22,7 +22,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// entities are a document's entities, parents first.
+// entities returns a document's entities, parents first.
 func entities(e *trace.Entity) []*trace.Entity {
 	out := []*trace.Entity{e}
 	for _, s := range e.Subsegments {
@@ -31,8 +31,7 @@ func entities(e *trace.Entity) []*trace.Entity {
 	return out
 }
 
-// plain takes out of a message what OTLP/JSON may leave out, and puts attributes
-// in the order of their keys.
+// plain removes members that OTLP/JSON may omit, and sorts attributes by key.
 func plain(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -59,8 +58,8 @@ func keyOf(v any) string {
 	return stringOf(m["key"])
 }
 
-// near checks the times of a span, and makes them those that are wanted: the
-// reference works with float64 seconds, which are good to 240 ns today.
+// near compares the times of a span and then sets them to the wanted ones: the
+// reference works with float64 seconds, which have a precision of 240 ns today.
 func near(t *testing.T, got, want any) {
 	t.Helper()
 	g, w := got.(map[string]any), want.(map[string]any)
@@ -74,7 +73,7 @@ func near(t *testing.T, got, want any) {
 	}
 }
 
-// spanOf takes the resource and the span out of a message with one span.
+// spanOf returns the resource and the span of a message with one span.
 func spanOf(t *testing.T, text []byte) (resource, span any) {
 	t.Helper()
 	var message struct {
@@ -102,7 +101,7 @@ func TestEntity_goldens(t *testing.T) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			segs, refusal := decode.Document(readFile(t, dir, "input.segment.json"), at)
 			golden, err := os.ReadFile(filepath.Join(dir, "expected.otlp.json"))
-			if err != nil { // the receiver refuses it; what we take must still be shown
+			if err != nil { // the receiver refuses it; but if we accept it, it must be rendered
 				if refusal == nil {
 					spanOf(t, render.Entity(segs[0], &segs[0].Entity))
 				}
@@ -143,7 +142,7 @@ func TestEntity_goldens(t *testing.T) {
 	}
 }
 
-// What the goldens have no example of.
+// Cases that the goldens do not have.
 func TestEntity_more(t *testing.T) {
 	segs, refusal := decode.Document([]byte(`{"trace_id":"1-66669980-b3d1d84e16ac2f7e15c3bd0a","id":"00f067aa0ba902b7","name":"svc","start_time":1718000000.123456789,"end_time":1718000000.5,
 		"links":[{"trace_id":"1-66669980-000000000000000000000001","id":"1111111111111111"}],"metadata":{"a":{"k":[1]},"b":2},
@@ -164,8 +163,8 @@ func TestEntity_more(t *testing.T) {
 	}
 }
 
-// Every accepted span of the corpus can be rendered as OTLP, and decoded again it is
-// the same span: no field is lost.
+// Every accepted span of the corpus can be rendered as OTLP, and decodes to the same
+// span again: no field is lost.
 func TestOTLP_corpus(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(corpus(t), "otel-to-xray", "*", "input.otlp.pb"))
 	if err != nil || len(files) == 0 {
@@ -196,7 +195,7 @@ func TestOTLP_corpus(t *testing.T) {
 	}
 }
 
-// same compares two protobuf messages, read into a and b of one type.
+// same compares two protobuf messages, decoded into a and b of one type.
 func same(t *testing.T, a, b proto.Message, one, other []byte) {
 	t.Helper()
 	if err := errors.Join(proto.Unmarshal(one, a), proto.Unmarshal(other, b)); err != nil {
@@ -207,7 +206,7 @@ func same(t *testing.T, a, b proto.Message, one, other []byte) {
 	}
 }
 
-// FuzzOTLP shows whatever bytes as a span: JSON or an error.
+// FuzzOTLP renders any bytes as a span: the result is JSON or an error.
 func FuzzOTLP(f *testing.F) {
 	f.Add([]byte{0x0a, 0x01, 0xff, 0x2a, 0x02, 0xff, '"'}, []byte{0x0a, 0x00})
 	text := &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: "v"}}
@@ -225,7 +224,7 @@ func FuzzOTLP(f *testing.F) {
 	})
 }
 
-// FuzzEntity shows every entity of whatever document is taken.
+// FuzzEntity renders every entity of any accepted document.
 func FuzzEntity(f *testing.F) {
 	f.Add([]byte(`{"trace_id":"1-66669980-b3d1d84e16ac2f7e15c3bd0a","id":"00f067aa0ba902b7","name":"s","start_time":1,"end_time":2,"aws":{"ecs":3},"annotations":{"a\"":1e300},"metadata":{"m":[]},"subsegments":[{"id":"1111111111111111","name":"x","start_time":1,"in_progress":true,"cause":"2222222222222222","sql":{"url":"a//b/c?"}}]}`))
 	f.Add([]byte(`{"trace_id":"1-66669980-b3d1d84e16ac2f7e15c3bd0a","id":"00f067aa0ba902b7","name":"s","start_time":1,"end_time":2,"links":[{"trace_id":"66669980000000000000000000000001","id":"0000000000000002","trace_state":"a","attributes":{"aws.xray.reserved.reference_type":"child","\u0000":[{"a":[]},null,1e999,-0]}},7]}`))

@@ -10,7 +10,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// corpus is the folder of recorded requests; without one the test is skipped.
+// corpus returns the folder of recorded requests; without one it skips the test.
 func corpus(t testing.TB) string {
 	t.Helper()
 	return filepath.Join(harness.Shared(t), "corpus")
@@ -25,5 +25,5 @@ func readFile(t testing.TB, path ...string) []byte {
 	return b
 }
 
-// at is when requests are accepted in these tests.
+// at is the time when requests are accepted in these tests.
 var at = trace.TimeOf(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC))

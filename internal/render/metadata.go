@@ -94,7 +94,7 @@ func nameOf(names []string, v int32) string {
 	return strconv.Itoa(int(v))
 }
 
-// telemetry writes metadata.otel: what a segment document has no member for.
+// telemetry writes metadata.otel: span data that has no member in a segment document.
 func (w *writer) telemetry() []byte {
 	s := w.doc.Span
 	document := w.Text

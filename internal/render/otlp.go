@@ -64,8 +64,8 @@ func (w *otlpWriter) message(name string, msg []byte, s otlp.Shape) {
 }
 
 // append writes a protobuf message as an object with the members of its shape; depth
-// counts the enclosing attribute values. Of a field that occurs twice and is not
-// repeated, protobuf merges messages and keeps the last of other values.
+// counts the enclosing attribute values. If a field that is not repeated occurs twice,
+// protobuf merges messages and keeps the last of other values.
 func (w *otlpWriter) append(msg []byte, s otlp.Shape, depth int) {
 	if depth > otlp.MaxValueDepth {
 		w.fail(otlp.ErrDepth)

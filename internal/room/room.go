@@ -1,11 +1,11 @@
-// Package room shares a bounded amount of something, mostly bytes of memory, among
-// accounts, so that one that floods the server does not keep others out.
+// Package room shares a limited amount, usually bytes of memory, among accounts, so
+// that one account that floods the server does not lock out others.
 //
-// An account that is alone may take all. As soon as another one asks, none may hold
-// more than is left free after it: so of n accounts that flood, each gets 1/(n+1),
-// and as much is free for the next one (the "dynamic threshold" of shared-memory
-// switches: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
-// The only request of an account may always take what is free, however much.
+// One account alone may take all. When another account makes a request, no account may
+// hold more than the amount that stays free: n accounts that flood the server get
+// 1/(n+1) each, and the same amount is free for the next one (the "dynamic threshold"
+// of shared-memory switches: Choudhury and Hahne, IEEE/ACM Transactions on Networking
+// 6(2), 1998). The only request of an account may always take everything that is free.
 package room
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// lasting is how long an account counts as present after it last asked.
+// lasting is how long an account counts as present after its last request.
 const lasting = time.Minute
 
 // Room is an amount that requests take and return. Its methods may be called by
@@ -28,8 +28,8 @@ type Room struct {
 
 	mu     sync.Mutex
 	used   int64
-	shares map[trace.Account]*share // of accounts that are present
-	last   *share                   // that was looked up last
+	shares map[trace.Account]*share // of the accounts that are present
+	last   *share                   // the share that was looked up last
 	swept  time.Time
 	tick   int64 // counts waiters
 }
@@ -48,12 +48,12 @@ type waiter struct {
 	granted chan struct{}
 }
 
-// New makes a Room of a size.
+// New makes a Room with a limit.
 func New(limit int64) *Room {
 	return &Room{limit: limit, now: time.Now, shares: map[trace.Account]*share{}}
 }
 
-// Verdict says what became of an attempt to take.
+// Verdict is the result of an attempt to take an amount.
 type Verdict int
 
 // The verdicts.
@@ -63,8 +63,8 @@ const (
 	Over            // there is room, but the account holds its share of it
 )
 
-// Try takes an amount for an account, or nothing. own is how much of the
-// amount that the account holds belongs to the same request.
+// Try takes an amount for an account, or nothing. own is the part of the account's held
+// amount that belongs to the same request.
 func (r *Room) Try(account trace.Account, amount, own int64) Verdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,9 +77,10 @@ func (r *Room) Try(account trace.Account, amount, own int64) Verdict {
 	return v
 }
 
-// Wait takes an amount, at most all of the room, for an account as soon as its turn
-// comes. Requests of one account wait in line; the lines of accounts that hold less
-// than their share wait by age. It fails only with the error of ctx.
+// Wait takes an amount, at most the limit of the room, for an account when its turn
+// comes. Requests of one account wait in a line; the oldest request goes first among
+// the lines of accounts that hold less than their share. It fails only with the error
+// of ctx.
 func (r *Room) Wait(ctx context.Context, account trace.Account, amount int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -120,14 +121,14 @@ func (r *Room) Give(account trace.Account, amount int64) {
 	r.admit()
 }
 
-// Used is how much is taken.
+// Used returns how much is taken.
 func (r *Room) Used() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.used
 }
 
-// Held is how much an account holds.
+// Held returns how much an account holds.
 func (r *Room) Held(account trace.Account) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,10 +138,10 @@ func (r *Room) Held(account trace.Account) int64 {
 	return 0
 }
 
-// Limit is the size of the room.
+// Limit returns the size of the room.
 func (r *Room) Limit() int64 { return r.limit }
 
-// judge says whether a share may grow. The caller holds mu.
+// judge tells whether a share may grow. The caller holds mu.
 func (r *Room) judge(s *share, amount, own int64) Verdict {
 	free := r.limit - r.used - amount // afterwards
 	switch {
@@ -152,8 +153,8 @@ func (r *Room) judge(s *share, amount, own int64) Verdict {
 	return Granted
 }
 
-// share finds or makes the share of an account, which is present from now on. The
-// caller holds mu.
+// share finds or makes the share of an account, which counts as present from now on.
+// The caller holds mu.
 func (r *Room) share(account trace.Account) *share {
 	s := r.last
 	if s == nil || s.account != account {
@@ -161,7 +162,7 @@ func (r *Room) share(account trace.Account) *share {
 			s = &share{account: account}
 			r.shares[account] = s
 			if len(r.shares) == 2 && r.last != nil {
-				r.last.seen = r.now() // it was alone, and nobody looked at the clock
+				r.last.seen = r.now() // it was alone, and seen was not updated
 			}
 		}
 		r.last = s
@@ -173,8 +174,8 @@ func (r *Room) share(account trace.Account) *share {
 	return s
 }
 
-// sweep forgets accounts that are present no longer, at most once a second. The
-// caller holds mu.
+// sweep removes accounts that are no longer present, at most once a second. The caller
+// holds mu.
 func (r *Room) sweep(but *share) {
 	if but.seen.Sub(r.swept) < time.Second {
 		return
@@ -187,10 +188,10 @@ func (r *Room) sweep(but *share) {
 	}
 }
 
-// admit grants what those in line wait for. A request that waits for others to give
-// theirs back holds up younger ones of every account, or large ones would never get
-// in; one that waits for its own account holds up that account alone. The caller
-// holds mu.
+// admit grants the amounts that requests wait for. A request that waits for other
+// accounts blocks younger requests of every account: otherwise large requests would
+// never get in. A request that waits for its own account blocks only that account. The
+// caller holds mu.
 func (r *Room) admit() {
 	for {
 		var next *share

@@ -28,8 +28,8 @@ func TestTry_anAccountAloneMayTakeAll(t *testing.T) {
 	}
 }
 
-// However many flood, each gets as much as the others, and the next one finds as
-// much again.
+// However many accounts flood the room, each gets as much as the others, and the same
+// amount is free for the next one.
 func TestTry_whoFloodsLeavesRoomForTheNext(t *testing.T) {
 	r := New(1200)
 	for n := range 5 {

@@ -217,8 +217,8 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, reason string, cod
 	http.Error(w, message, code)
 }
 
-// count counts a refusal. If the request was to bring segments, the status page shows it
-// too, because senders often do not look at answers.
+// count counts a refusal. If the request would have brought segments, the status page
+// shows it too, because senders often ignore answers.
 func (d *door) count(r *http.Request, rt *route, reason, message string) {
 	d.refused.WithLabelValues(reason).Inc()
 	if rt != nil && rt.brings != "" {

@@ -57,7 +57,7 @@ func (s *server) trace(ctx context.Context, id string) (*console.TraceView, erro
 	return traceView(whole), nil
 }
 
-// traceView converts a trace to what the console shows.
+// traceView converts a trace to the console's form.
 func traceView(w *query.WholeTrace) *console.TraceView {
 	v := &console.TraceView{ID: w.Trace.ID.String(), Segments: []console.SegmentDocument{}, Refused: []console.RefusedEntity{}}
 	if w.Duration != nil {

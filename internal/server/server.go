@@ -1,8 +1,7 @@
-// Package server puts the parts together: it is the only place that knows all of
-// them. It opens the store, binds the listeners, serves until told to stop, and then
-// closes everything in the opposite order. Its route table (routes.go) lists what is
-// served; each listener has a door (door.go) that finds the row of a request and who
-// makes it.
+// Package server connects the parts: it is the only package that knows all of them. It
+// opens the store, binds the listeners, serves until told to stop, and then closes
+// everything in the opposite order. Its route table (routes.go) lists all routes; each
+// listener has a door (door.go) that finds the row of a request and its principal.
 package server
 
 import (

@@ -36,7 +36,7 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// status reports what the console's status page shows to the identity in ctx.
+// status makes the report of the console's status page for the identity in ctx.
 func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 	p, err := identity.From(ctx)
 	if err != nil {

@@ -34,7 +34,7 @@ type Rules interface {
 var ErrOwnersUnknown = errors.New("the owners of sums are not known")
 
 // Owner counts the observations of a trace that were received in a window. Its ID is
-// unique in the account for ever.
+// permanently unique in the account.
 type Owner struct {
 	ID       string
 	Received trace.Window

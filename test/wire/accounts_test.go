@@ -29,8 +29,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// Accounts of one server: what first writes, second must neither see nor change.
-// Nobody writes anything as idle, and operator has the server's own account.
+// Accounts of one server: first writes data that second must neither see nor change,
+// idle never writes anything, and operator has the server's own account.
 const (
 	operator = "000000000000"
 	first    = "111111111111"
@@ -41,17 +41,17 @@ const (
 
 var regions = map[string]string{operator: "us-east-1", first: "eu-west-1", second: "us-west-2", idle: "us-west-2"}
 
-// accountHeader says who makes a request, to the authenticator of these tests.
+// accountHeader names the caller for the authenticator of these tests.
 const accountHeader = "X-Test-Account"
 
 // shared is a server with several accounts.
 type shared struct {
 	t                     *testing.T
 	http, udp, grpc, otlp string
-	senders               sync.Map // address of a sender of datagrams to its account
+	senders               sync.Map // account by address of the sender of datagrams
 }
 
-// Authenticate believes a header, and of datagrams the address.
+// Authenticate trusts a header, and for datagrams the address.
 func (s *shared) Authenticate(_ context.Context, c identity.Call) (identity.Principal, error) {
 	account := ""
 	if c.Request != nil {
@@ -99,7 +99,7 @@ func startShared(t *testing.T, flags ...string) *shared {
 }
 
 // call makes a request as an account and returns status and body. A body that is not
-// text becomes JSON.
+// text is sent as JSON.
 func (s *shared) call(account, method, url string, body any) (int, string) {
 	s.t.Helper()
 	sent, ok := body.(string)
@@ -128,7 +128,7 @@ func (s *shared) call(account, method, url string, body any) (int, string) {
 	return res.StatusCode, string(answer)
 }
 
-// must is call on the HTTP address, which must be answered with 200.
+// must makes a request on the HTTP address that must return 200.
 func (s *shared) must(account, method, path string, body any) string {
 	s.t.Helper()
 	status, answer := s.call(account, method, "http://"+s.http+path, body)
@@ -151,7 +151,7 @@ func (s *shared) field(answer string, path ...string) string {
 	return fmt.Sprint(v)
 }
 
-// spans is an OTLP request with one span of a service.
+// spans returns an OTLP request with one span of a service.
 func (s *shared) spans(service string, id byte) *coltrace.ExportTraceServiceRequest {
 	now := uint64(time.Now().UnixNano())
 	value := func(text string) *common.AnyValue {
@@ -166,7 +166,7 @@ func (s *shared) spans(service string, id byte) *coltrace.ExportTraceServiceRequ
 	}}}
 }
 
-// spansJSON is spans as OTLP/JSON.
+// spansJSON returns the same as OTLP/JSON.
 func (s *shared) spansJSON(service string, id byte) any {
 	now := time.Now().UnixNano()
 	return m{"resourceSpans": []m{{
@@ -201,7 +201,7 @@ func (s *shared) datagram(account, document string) {
 	s.senders.Store(conn.LocalAddr().String(), account)
 	asked := account
 	if account == nobody {
-		asked = operator // sees what came from nobody
+		asked = operator // sees datagrams of unknown senders
 	}
 	counted := func() int { return strings.Count(s.must(asked, "GET", "/console/api/status", nil), `"protocol":"udp"`) }
 	before := counted()
@@ -211,7 +211,7 @@ func (s *shared) datagram(account, document string) {
 	harness.Eventually(s.t, "the datagram is counted", func() bool { return counted() > before })
 }
 
-// news opens the live stream of an account and hands over what it sends.
+// news opens the live stream of an account and returns its events.
 func (s *shared) news(ctx context.Context, account string) <-chan string {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+s.http+"/console/api/live", nil)
@@ -240,8 +240,8 @@ func (s *shared) news(ctx context.Context, account string) <-chan string {
 	return out
 }
 
-// Requests of nobody are refused on every route but those for everyone, in the words
-// of each protocol, and counted.
+// Requests without an identity are refused on every route except those for everyone, in
+// the words of each protocol, and counted.
 func TestAccounts_whoIsNobodyIsRefused(t *testing.T) {
 	s := startShared(t)
 	for _, r := range serving.Routes() {
@@ -282,7 +282,7 @@ func TestAccounts_whoIsNobodyIsRefused(t *testing.T) {
 	}
 }
 
-// question is a console question about an hour.
+// question returns a console query about an hour.
 func question(name string, at time.Time, more ...string) string {
 	q := url.Values{"start": {fmt.Sprint(at.Unix() - 600)}, "end": {fmt.Sprint(at.Unix() + 600)}}
 	for i := 0; i+1 < len(more); i += 2 {

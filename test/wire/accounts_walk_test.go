@@ -12,7 +12,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// secrets are in what first writes, and in no answer to another account.
+// secrets lists texts that first writes; no answer to another account may contain them.
 var secrets = []string{
 	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms",
 	"37.5", "CloudWatchLogs", "InvalidId", first,
@@ -29,14 +29,14 @@ type visit struct {
 	route string // method and path, as in the route table
 	query string // of a GET
 	body  any
-	// seen is a text that the answer to the first account holds and the one to others
-	// does not; "" where nothing can be seen.
+	// seen is a text in the answer to the first account that no other account gets; ""
+	// if the answer contains nothing of an account.
 	seen string
-	// status is that of the answer to second; 0: any, but that of an idle account
+	// status is the status for second; 0: any, but the same as for an idle account.
 	status int
 }
 
-// walk is a server in which first wrote all that can be written.
+// walk is a server in which first wrote data of every kind.
 type walk struct {
 	*shared
 	at                     time.Time
@@ -48,7 +48,7 @@ func documentFor(at time.Time, id, service, segment string) string {
 		id, segment, service, at.Unix()-2, at.Unix()-1, service[:6], service[:6])
 }
 
-// newWalk writes as first: segments by each way in, records of each kind, a job.
+// newWalk writes as first: segments through each listener, records of each kind, a job.
 func newWalk(t *testing.T, flags ...string) *walk {
 	s := &walk{shared: startShared(t, flags...), at: time.Now()}
 	s.must(first, "POST", "/TraceSegments", m{"TraceSegmentDocuments": []string{documentFor(s.at, sharedID, "secretxray", "0a0a0a0a0a0a0a0a"), `{"id":"bad"}`}})
@@ -77,18 +77,18 @@ func (s *walk) rule(host string) m {
 	return m{"SamplingRule": m{"RuleName": "common", "Priority": 7, "FixedRate": 0.5, "ReservoirSize": 10, "Host": host, "HTTPMethod": "*", "ResourceARN": "*", "ServiceName": "*", "ServiceType": "*", "URLPath": "*", "Version": 1}}
 }
 
-// window adds the times of a request.
+// window adds start and end time to a request.
 func (s *walk) window(body m) m {
 	body["StartTime"], body["EndTime"] = s.at.Unix()-600, s.at.Unix()+600
 	return body
 }
 
-// report makes the report of a client of the rule.
+// report makes the report of a client of the sampling rule.
 func (s *walk) report() m {
 	return m{"SamplingStatisticsDocuments": []m{{"RuleName": "common", "ClientID": strings.Repeat("a", 24), "Timestamp": s.at.Unix(), "RequestCount": 1000, "SampledCount": 1, "BorrowCount": 1}}}
 }
 
-// reads are visits that change nothing.
+// reads lists requests that change nothing.
 func (s *walk) reads() []visit {
 	id := "a8a5bd59-1f1c-4ab0-9d4d-9d6f37c2d1d1"
 	return []visit{
@@ -127,7 +127,7 @@ func (s *walk) reads() []visit {
 	}
 }
 
-// writes are requests of second that aim at what first wrote: by name, by ARN, by
+// writes lists requests of second that name the data of first: by name, by ARN, by
 // token, by trace id.
 func (s *walk) writes() []visit {
 	return []visit{
@@ -183,18 +183,18 @@ func (s *walk) leaks(v visit, answer string) {
 	}
 }
 
-// all is everything that first can see.
+// all returns everything that first can see.
 func (s *walk) all() map[string]string {
 	out := map[string]string{}
 	for _, v := range s.reads() {
-		if v.route != "GET /console/api/status" && v.route != "POST /SamplingStatisticSummaries" && v.seen != "" { // they change by themselves
+		if v.route != "GET /console/api/status" && v.route != "POST /SamplingStatisticSummaries" && v.seen != "" { // these change by themselves
 			_, out[fmt.Sprint(v.route, v.query, v.body)] = s.make(first, v)
 		}
 	}
 	return out
 }
 
-// unchanged checks that first sees what it saw before.
+// unchanged checks that first sees the same as before.
 func (s *walk) unchanged(what string, before map[string]string) {
 	s.t.Helper()
 	for name, answer := range s.all() {
@@ -204,9 +204,9 @@ func (s *walk) unchanged(what string, before map[string]string) {
 	}
 }
 
-// Two accounts in one server share nothing: on every route, second sees what an
-// account sees that never wrote anything, and changes nothing of first, while what
-// first wrote is in memory and when it is on disk.
+// Two accounts in one server share nothing: on every route, second sees the same as an
+// account that never wrote anything, and changes nothing of first, both while first's
+// data is in memory and when it is on disk.
 func TestAccounts_shareNothing(t *testing.T) {
 	for name, settle := range map[string]string{"open traces": "1h", "settled traces": "100ms"} {
 		t.Run(name, func(t *testing.T) {
@@ -241,8 +241,8 @@ func TestAccounts_shareNothing(t *testing.T) {
 	}
 }
 
-// look reads every route as first and as second; fresh says that second wrote nothing
-// yet, so that it must see what the idle account sees.
+// look reads every route as first and as second; fresh tells that second has written
+// nothing yet, so that it must see the same as the idle account.
 func (s *walk) look(visited map[string]bool, fresh bool) {
 	for _, v := range s.reads() {
 		visited[v.route] = true
@@ -269,7 +269,8 @@ func (s *walk) look(visited map[string]bool, fresh bool) {
 	}
 }
 
-// send brings spans and segments of second by the other listeners, and deletes them.
+// send sends spans and segments of second through the other listeners, and deletes
+// them.
 func (s *walk) send(visited map[string]bool, before map[string]string) {
 	if status, answer := s.call(second, "POST", "http://"+s.otlp+"/v1/traces", s.spansJSON("others", 0xc)); status != http.StatusOK {
 		s.t.Error(status, answer)
@@ -293,8 +294,8 @@ func (s *walk) send(visited map[string]bool, before map[string]string) {
 	s.unchanged("deleting", before)
 }
 
-// apart checks what the two accounts have of their own: regions, reservoirs, counts,
-// and that neither sees the whole server.
+// apart checks that each account has separate regions, reservoirs and counts, and that
+// neither sees the whole server.
 func (s *walk) apart(visited map[string]bool) {
 	for account, region := range regions {
 		want := fmt.Sprintf(`"GroupARN":"arn:aws:xray:%s:%s:group/Default"`, region, account)
@@ -302,7 +303,7 @@ func (s *walk) apart(visited map[string]bool) {
 			s.t.Errorf("want %s: %s", want, answer)
 		}
 	}
-	for _, account := range []string{first, second, first} { // one client each; both get all of their own rule
+	for _, account := range []string{first, second, first} { // one client each; both get the whole reservoir of their own rule
 		if answer := s.must(account, "POST", "/SamplingTargets", s.report()); !strings.Contains(answer, `"ReservoirQuota":10`) {
 			s.t.Errorf("%s gets %s", account, answer)
 		}
@@ -320,7 +321,7 @@ func (s *walk) apart(visited map[string]bool) {
 	}
 }
 
-// live checks that each account hears of its own segments and refusals alone.
+// live checks that each account gets only the events of its own segments and refusals.
 func (s *walk) live(visited map[string]bool) {
 	visited["GET /console/api/live"] = true
 	ctx, cancel := context.WithCancel(context.Background())

@@ -135,8 +135,8 @@ type graphNode struct {
 	}
 }
 
-// graph returns all pages of the graph of the last hour. If a merge in between
-// changes which services are kept, it begins anew.
+// graph returns all pages of the graph of the last hour. If a merge in between changes
+// which services are kept, it starts again.
 func graph(t *testing.T, s *harness.Server) (nodes []graphNode, pages int) {
 	t.Helper()
 	start, end := time.Now().Add(-time.Hour).Unix(), time.Now().Add(time.Hour).Unix()

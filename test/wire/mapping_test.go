@@ -18,7 +18,7 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// exporterCases are the folders with an OTLP request and the documents that the
+// exporterCases lists the folders with an OTLP request and the documents that the
 // collector's awsxrayexporter makes of it, with the exporter's default options.
 func exporterCases(t *testing.T) (dirs []string) {
 	t.Helper()
@@ -43,7 +43,8 @@ func exporterCases(t *testing.T) (dirs []string) {
 	return dirs
 }
 
-// sendOTLP posts a protobuf request to a listener, which must accept all its spans.
+// sendOTLP posts a protobuf request to a listener; the server must accept all its
+// spans.
 func sendOTLP(t *testing.T, s *harness.Server, body []byte) {
 	t.Helper()
 	res, err := http.Post("http://"+s.OTLP+"/v1/traces", "application/x-protobuf", bytes.NewReader(body))
@@ -56,7 +57,7 @@ func sendOTLP(t *testing.T, s *harness.Server, body []byte) {
 	}
 }
 
-// exported are the documents of the exporter, by trace and id. An id that the
+// exported returns the documents of the exporter, by trace and id. An id that the
 // exporter drew at random is "ee…".
 func exported(t *testing.T, dir string) (docs []map[string]any) {
 	t.Helper()
@@ -70,8 +71,8 @@ func exported(t *testing.T, dir string) (docs []map[string]any) {
 	return docs
 }
 
-// putParents sends a segment for each parent that is not among the documents: only
-// below their parent does X-Ray show subsegments.
+// putParents sends a segment for each parent that is missing among the documents: X-Ray
+// shows subsegments only below their parent.
 func putParents(s *harness.Server, docs []map[string]any) {
 	sent := map[any]bool{}
 	for _, d := range docs {
@@ -85,8 +86,9 @@ func putParents(s *harness.Server, docs []map[string]any) {
 	}
 }
 
-// shownAs returns all segments and subsegments of a trace by id, subsegments with a > before
-// it: a client and its server may share one. It leaves out what X-Ray adds.
+// shownAs returns all segments and subsegments of a trace by id, subsegments with a >
+// before it: a client and its server may share one id. It omits the members that X-Ray
+// adds.
 func shownAs(t *testing.T, s *harness.Server, trace string) map[string]map[string]any {
 	t.Helper()
 	out := map[string]map[string]any{}
@@ -144,7 +146,7 @@ func checkExported(t *testing.T, s *harness.Server, when string, want []map[stri
 	}
 }
 
-// difference says where two values differ, "" if they do not.
+// difference tells where two values differ, "" if they are equal.
 func difference(path string, got, want any, drawn map[string]string) string {
 	switch w := want.(type) {
 	case map[string]any:
@@ -188,8 +190,8 @@ const mappedSpan = `{"resourceSpans":[{"resource":{"attributes":[{"key":"service
 	"traceId":"%s","spanId":"00000000000000%s","name":"GET","kind":%d,"startTimeUnixNano":"%d","endTimeUnixNano":"%d","attributes":[
 	{"key":"server.address","value":{"stringValue":"stock"}},{"key":"tier","value":{"stringValue":"gold"}}]}]}]}]}`
 
-// TestMapping_change changes the mapping between starts: spans keep that which they
-// arrived with, in documents, searches and graphs, and one that is sent again counts
+// TestMapping_change changes the mapping between starts: spans keep the mapping of
+// their receipt, in documents, searches and graphs, and one that is sent again counts
 // once.
 func TestMapping_change(t *testing.T) {
 	s := harness.Start(t, "--settle=300ms")
@@ -253,16 +255,16 @@ func TestMapping_change(t *testing.T) {
 	send(again, "03", 2)
 	s.Stop()
 	s.Restart("--settle=300ms")
-	send(again, "03", 2) // its sender did not hear that it was kept
+	send(again, "03", 2) // its sender did not learn that it was stored
 	settled()
 	if n := len(shownAs(t, s, trace(again))); n != 1 {
 		t.Errorf("a span that was sent again is shown %d times", n)
 	}
 }
 
-// With --otlp-mapping=collector spans are shown as X-Ray shows what the collector's
-// awsxrayexporter sends, while a trace is open, once it is settled, and after a
-// restart with the other mapping.
+// With --otlp-mapping=collector, the server shows spans as X-Ray shows the documents of
+// the collector's awsxrayexporter: while a trace is open, when it is settled, and after
+// a restart with the other mapping.
 func TestMapping_collector(t *testing.T) {
 	for _, dir := range exporterCases(t) {
 		t.Run(filepath.Base(filepath.Dir(dir))+"/"+filepath.Base(dir), func(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// Document holds what the segment document of one part of a span says, without
-// annotations and metadata (EachAttribute). Both the typed segment and the JSON text are
-// made from it.
+// Document holds the content of the segment document of one part of a span, without
+// annotations and metadata (EachAttribute). Both the typed segment and the JSON text
+// are made from it.
 type Document struct {
 	Span *Span
 	Part uint8

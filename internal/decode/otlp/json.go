@@ -39,7 +39,7 @@ func (m *Mapper) JSON(body []byte, at trace.Time) (Spans, error) {
 	return Spans{}, &trace.KindError{Kind: trace.KindInvalid, Message: "malformed OTLP request: " + err.Error()}
 }
 
-// jsonError says what is wrong with a member, and where it is.
+// jsonError tells what is wrong with a member, and its place.
 type jsonError struct {
 	path   []string // innermost first
 	reason string

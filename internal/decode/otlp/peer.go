@@ -128,8 +128,8 @@ func (s *Span) system() string {
 	}
 }
 
-// database returns the database's own name, without what the stable conventions add to
-// it.
+// database returns the database's own name, without the additions of the stable
+// conventions.
 func (s *Span) database() string {
 	name := s.firstStr(keyDBName, keyDBNamespace, keyDBCassandraKeyspace, keyDBElasticsearchCluster)
 	if name == "" {

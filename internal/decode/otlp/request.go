@@ -119,8 +119,8 @@ func (m *Mapper) Proto(body []byte, at trace.Time) (Spans, error) {
 	return d.out, nil
 }
 
-// Span decodes one span again from what a store keeps: its protobuf message and its
-// scope. The segments own raw.
+// Span decodes one span again from its stored form: its protobuf message and its scope.
+// The segments own raw.
 func (m *Mapper) Span(raw []byte, scope *trace.OTLPScope, at trace.Time) ([]*trace.Segment, error) {
 	if scope == nil {
 		scope = new(trace.OTLPScope)

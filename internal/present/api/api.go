@@ -33,10 +33,10 @@ type Intake interface {
 	// Documents stores documents and returns the refusals in document order. An error
 	// means that nothing is acknowledged.
 	Documents(ctx context.Context, account trace.Account, source string, docs [][]byte) ([]decode.Refusal, error)
-	// Read reads and decompresses the body of a request, at most limit bytes, and reserves
-	// room for it until release is called. If the body brings segments, Read counts
-	// refusals, and the caller must not use the bytes after release. The kind of the error
-	// says what is wrong.
+	// Read reads and decompresses the body of a request, at most limit bytes, and
+	// reserves room for it until release is called. If the body brings segments, Read
+	// counts refusals, and the caller must not use the bytes after release. The kind of
+	// the error tells the reason.
 	Read(w http.ResponseWriter, r *http.Request, limit int64, segments bool) (body []byte, release func(), err error)
 }
 

@@ -78,8 +78,8 @@ func (a *API) getTraceSummaries(ctx context.Context, r *request) (any, error) {
 	return answer, nil
 }
 
-// fixedRate returns the share of traces that a sampling strategy asks for, nil for all.
-// PartialScan lets the native service stop early; here it looks at all traces.
+// fixedRate returns the share of traces that a sampling strategy requests, nil for all.
+// PartialScan lets the native service stop early; here it examines all traces.
 func fixedRate(q *wire.GetTraceSummariesRequest) (*float64, error) {
 	s := q.SamplingStrategy
 	if q.Sampling == nil || !*q.Sampling || s == nil || value(s.Name) != "FixedRate" {

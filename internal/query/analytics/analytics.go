@@ -25,7 +25,7 @@ type Source interface {
 	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
 }
 
-// Analytics answers questions about the traces of an owner. It is safe for concurrent use.
+// Analytics answers queries over the traces of an owner. It is safe for concurrent use.
 type Analytics struct {
 	source Source
 	filter func(owner trace.Owner, text string) (*filter.Expr, error)
@@ -46,7 +46,7 @@ type Selection struct {
 
 // Counted tells from which traces an answer was made.
 type Counted struct {
-	Examined int64 `json:"examined"` // traces looked at, or passed over by an index
+	Examined int64 `json:"examined"` // traces examined, or skipped by an index
 	Matched  int64 `json:"matched"`  // traces that the filter selected
 	Complete bool  `json:"complete"` // false: time ran out; the newest are counted
 }

@@ -126,16 +126,16 @@ func Open(ctx context.Context, o Options, open func(store.Rules) (store.Shelf, e
 	return s, nil
 }
 
-// Append stores a batch of segments. It returns nil only when all of them are
-// durable: they survive the loss of the process and of power. A batch counts as one
-// change of each trace it touches. On error nothing of the batch is acknowledged,
-// though parts of it may be found later. Errors: KindThrottled when there is no room
-// now, KindUnavailable when the engine cannot write (disk full, failed sync), with
-// the reason; reads go on.
+// Append stores a batch of segments. It returns nil only when all of them are durable:
+// they survive a crash of the process and a power failure. A batch counts as one change
+// of each of its traces. On error it acknowledges nothing, though later reads may find
+// parts of the batch. Errors: KindThrottled when there is no room now, KindUnavailable
+// when the engine cannot write (disk full, failed sync), with the reason; reads still
+// work.
 //
-// refused are the observations of the batch that contradict earlier ones which the
-// engine has at hand: they are stored, but not shown. Options.Refused is told of the
-// others when their trace settles. The store owns the segments afterwards.
+// refused lists observations of the batch that contradict earlier ones which the engine
+// has in memory: they are stored, but not shown. Options.Refused receives the others
+// when their trace settles. The store owns the segments afterwards.
 func (s *Store) Append(ctx context.Context, account trace.Account, batch []*trace.Segment) (refused []trace.Refused, err error) {
 	if err := s.usable(ctx); err != nil || len(batch) == 0 {
 		return nil, err
@@ -165,7 +165,7 @@ func contradictions(r *store.Repeated) (refused []trace.Refused) {
 	return refused
 }
 
-// Stats describes what a store holds.
+// Stats describes the contents of a store.
 type Stats struct {
 	store.Status
 	// Names is how many services graphs keep distinct. Folded counts how often a
