@@ -23,6 +23,7 @@ room             : trace
 filter           : trace
 decode           : trace jsonscan slab decode/otlp
 decode/otlp      : trace jsonscan slab
+decode/pieces    :
 render           : trace jsonscan decode decode/otlp
 assemble         : trace jsonscan filter slab
 wire             : trace
@@ -41,7 +42,7 @@ store/memory     : trace assemble store store/facts
 store/storetest  : trace filter store store/answer decode decode/otlp render assemble
 store/storetest/remote: trace store store/memory
 store/local      : trace jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
-store/local/block: trace filter store/local/columnar lru vfs
+store/local/block: trace filter decode/pieces store/local/columnar lru vfs
 store/local/columnar:
 store/local/rollup: trace assemble lru vfs
 lru  :

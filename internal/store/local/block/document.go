@@ -2,43 +2,90 @@ package block
 
 import (
 	"encoding/binary"
-	"encoding/hex"
-	"math/bits"
 	"unicode/utf8"
+
+	"github.com/fluoro-io/fluoro/internal/decode/pieces"
 )
 
-// within says which object of a segment document is being read.
-type within uint8
-
-const (
-	inOther within = iota
-	inSegment
-	inSubsegment
-	inHTTP
-	inRequest
-	inResponse
-	inAnnotations
-	inFixed // aws, service: little of it differs from document to document
-	inCall  // aws of a subsegment: what was called
-)
-
-// maxDepth is how deep a document may be nested; deeper ones are kept raw.
-const maxDepth = 64
-
-// document takes a segment document apart, which need not be a valid one. Only
-// what is written in one way alone leaves the template: a joiner makes the same
-// bytes.
+// document splits a segment document into columns and a template. It returns false for
+// text that is not UTF-8, not a JSON object, or nests too deep. Only values that have one
+// spelling leave the template, so that the joiner writes the same bytes.
 func (s *splitter) document() bool {
 	if !utf8.Valid(s.from) {
 		return false
 	}
-	s.row.InProgress = true
-	i := s.blank(0)
-	if i, ok := s.value(i, nil, inOther, 0); !ok || s.blank(i) != len(s.from) {
+	r, d := s.row, &s.doc
+	r.InProgress = true
+	for d.Reset(s.from); d.Next(); {
+		start, end := d.Start, d.End
+		b, taken := s.from[start:end], false
+		switch d.Field {
+		case pieces.Subsegment:
+			s.cut(start)
+			continue
+		case pieces.Annotation:
+			s.annotation(d)
+			continue
+		case pieces.CallDetail:
+			taken = len(b) < asideCall // by the template
+		case pieces.ID:
+			if id, ok := idOf(b); ok && !s.hasID {
+				s.hasID, taken = true, true
+				binary.BigEndian.PutUint64(r.SpanID[:], id)
+				s.hole(start, end, opSpanHex)
+			}
+		case pieces.ParentID:
+			if id, ok := idOf(b); ok && r.ParentID == nil {
+				taken = true
+				r.ParentID = s.made(binary.BigEndian.AppendUint64(s.space, id))
+				s.hole(start, end, opParentHex)
+			}
+		case pieces.TraceID:
+			taken = s.traceID(start, end)
+		case pieces.StartTime, pieces.EndTime:
+			taken = s.time(start, end)
+		case pieces.Name:
+			taken = s.text(colName, start, end)
+		case pieces.User:
+			taken = s.text(colUser, start, end)
+		case pieces.URL:
+			taken = s.text(colURL, start, end)
+		case pieces.Method: // few values, as of status: the template may keep one
+			s.text(colMethod, start, end)
+			continue
+		case pieces.Status:
+			s.text(colStatus, start, end)
+			continue
+		case pieces.Origin:
+			r.Origin = stringOf(b)
+			continue
+		case pieces.SubsegmentID:
+			if id, ok := idOf(b); ok {
+				taken = true
+				s.hole(start, end, opRestID)
+				s.idBytes = binary.BigEndian.AppendUint64(s.idBytes, id)
+				s.ids = append(s.ids, id)
+			}
+		case pieces.SubsegmentStart, pieces.SubsegmentEnd:
+			taken = s.subsegmentTime(start, end)
+		case pieces.Error:
+			r.Error = true
+			continue
+		case pieces.Fault:
+			r.Fault = true
+			continue
+		case pieces.Throttle:
+			r.Throttle = true
+			continue
+		}
+		if !taken {
+			s.aside(start, end, kindOf(d.Key))
+		}
+	}
+	if !d.Whole() {
 		return false
 	}
 	s.finish()
-	r := s.row
 	r.Throttle = r.Throttle || r.Status == 429
 	r.Fault = r.Fault || r.Status >= 500 && r.Status < 600
 	r.Error = (r.Error || r.Status >= 400 && r.Status < 500) && !r.Throttle
@@ -48,352 +95,87 @@ func (s *splitter) document() bool {
 	return true
 }
 
-func (s *splitter) blank(i int) int {
-	for i < len(s.from) && s.from[i] <= ' ' && (s.from[i] == ' ' || s.from[i] == '\n' || s.from[i] == '\t' || s.from[i] == '\r') {
-		i++
-	}
-	return i
-}
-
-// text is where the string ends that begins at i, and whether it has escapes.
-func (s *splitter) text(i int) (end int, escaped, ok bool) {
-	for i++; i < len(s.from); i++ {
-		for i+8 <= len(s.from) { // eight bytes at once, up to the first that counts
-			m := quoteOrBackslash(binary.LittleEndian.Uint64(s.from[i:]))
-			if m != 0 {
-				i += bits.TrailingZeros64(m) / 8
-				break
-			}
-			i += 8
-		}
-		if i == len(s.from) {
-			break
-		}
-		switch s.from[i] {
-		case '"':
-			return i + 1, escaped, true
-		case '\\':
-			escaped = true
-			i++
-		}
-	}
-	return 0, false, false
-}
-
-// quoteOrBackslash has the high bit of the first byte set that is one of them.
-// Bits above that one mean nothing.
-func quoteOrBackslash(word uint64) uint64 {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	quote, backslash := word^(ones*'"'), word^(ones*'\\')
-	return ((quote-ones)&^quote | (backslash-ones)&^backslash) & highs
-}
-
-// value reads the value at i, a member of in with a key, and is where it ends.
-func (s *splitter) value(i int, key []byte, in within, depth int) (int, bool) {
-	if i >= len(s.from) || depth > maxDepth {
-		return 0, false
-	}
-	switch c := s.from[i]; c {
-	case '{':
-		to := objectIn(key, in, depth)
-		if to == inSubsegment {
-			s.cut(i)
-		}
-		return s.object(i, to, depth)
-	case '[':
-		return s.array(i, key, in, depth)
-	case '"':
-		end, escaped, ok := s.text(i)
-		if ok && !escaped {
-			s.scalar(i+1, end-1, key, in, true)
-		} else if ok && in != inFixed {
-			s.aside(i, end, kindOf(key))
-		}
-		return end, ok
-	default:
-		end := i
-		for end < len(s.from) && s.from[end] > ' ' && s.from[end] != ',' && s.from[end] != '}' && s.from[end] != ']' {
-			end++
-		}
-		if c == '-' || c >= '0' && c <= '9' {
-			s.scalar(i, end, key, in, false)
-		} else if in == inSegment && string(s.from[i:end]) == "true" {
-			s.flag(key)
-		}
-		return end, end > i
-	}
-}
-
-func (s *splitter) flag(key []byte) {
-	switch string(key) {
-	case "error":
-		s.row.Error = true
-	case "fault":
-		s.row.Fault = true
-	case "throttle":
-		s.row.Throttle = true
-	}
-}
-
-// objectIn says what an object is that is a member of another.
-func objectIn(key []byte, in within, depth int) within {
-	if depth == 0 {
-		return inSegment
-	}
-	switch {
-	case in == inFixed || in == inCall:
-		return in
-	case in == inSegment || in == inSubsegment:
-		switch string(key) {
-		case "aws":
-			if in == inSubsegment {
-				return inCall
-			}
-			return inFixed
-		case "service":
-			return inFixed
-		case "subsegments":
-			return inSubsegment
-		}
-		if in == inSegment {
-			switch string(key) {
-			case "http":
-				return inHTTP
-			case "annotations":
-				return inAnnotations
-			}
-		}
-	case in == inHTTP:
-		switch string(key) {
-		case "request":
-			return inRequest
-		case "response":
-			return inResponse
-		}
-	}
-	return inOther
-}
-
-func (s *splitter) object(i int, in within, depth int) (int, bool) {
-	i = s.blank(i + 1)
-	if i < len(s.from) && s.from[i] == '}' {
-		return i + 1, true
-	}
-	for i < len(s.from) && s.from[i] == '"' {
-		end, escaped, ok := s.text(i)
-		if !ok {
-			return 0, false
-		}
-		key, at := s.from[i+1:end-1], s.blank(end)
-		if at >= len(s.from) || s.from[at] != ':' {
-			return 0, false
-		}
-		at = s.blank(at + 1)
-		if in == inAnnotations && !escaped && s.annotation(i, end, at, key, &at) {
-			// taken
-		} else if at, ok = s.value(at, key, in, depth+1); !ok {
-			return 0, false
-		}
-		at = s.blank(at)
-		if at >= len(s.from) {
-			return 0, false
-		}
-		if s.from[at] == '}' {
-			return at + 1, true
-		}
-		if s.from[at] != ',' {
-			return 0, false
-		}
-		i = s.blank(at + 1)
-	}
-	return 0, false
-}
-
-func (s *splitter) array(i int, key []byte, in within, depth int) (int, bool) {
-	i = s.blank(i + 1)
-	if i < len(s.from) && s.from[i] == ']' {
-		return i + 1, true
-	}
-	for {
-		at, ok := s.value(i, key, in, depth+1)
-		if !ok {
-			return 0, false
-		}
-		if at = s.blank(at); at >= len(s.from) {
-			return 0, false
-		}
-		if s.from[at] == ']' {
-			return at + 1, true
-		}
-		if s.from[at] != ',' {
-			return 0, false
-		}
-		i = s.blank(at + 1)
-	}
-}
-
-// annotation takes an annotation whose name begins at i, ends at end and has
-// its value at the place at: text without escapes, a number or a boolean.
-func (s *splitter) annotation(i, end, at int, key []byte, after *int) bool {
-	if at != end+1 || at >= len(s.from) {
-		return false // white space
-	}
-	to, operation := at, opNumberPair
-	switch c := s.from[at]; {
-	case c == '"':
-		e, escaped, ok := s.text(at)
-		if !ok || escaped {
-			return false
-		}
-		s.hole(i, e, opTextPair)
-		s.pairs = append(s.pairs, pair{stringOf(key), stringOf(s.from[at+1 : e-1])})
-		*after = e
-		return true
-	case c == '{' || c == '[':
+// text moves a piece into a column that is free.
+func (s *splitter) text(column byte, start, end int) bool {
+	if !s.put(column, s.from[start:end]) {
 		return false
 	}
-	for to < len(s.from) && s.from[to] > ' ' && s.from[to] != ',' && s.from[to] != '}' && s.from[to] != ']' {
-		to++
-	}
-	s.hole(i, to, operation)
-	s.pairs = append(s.pairs, pair{stringOf(key), stringOf(s.from[at:to])})
-	*after = to
+	s.hole(start, end, opText, column)
 	return true
 }
 
-// scalar takes a number or the text of a string, from[i:end].
-func (s *splitter) scalar(i, end int, key []byte, in within, quoted bool) {
-	b := s.from[i:end]
+// annotation moves an annotation, with its key, into the next pair.
+func (s *splitter) annotation(d *pieces.Document) {
+	s.pairs = append(s.pairs, pair{stringOf(d.Key), stringOf(s.from[d.Start:d.End])})
+	if d.Quoted {
+		s.hole(d.Start-len(d.Key)-len(`"":"`), d.End+len(`"`), opTextPair)
+	} else {
+		s.hole(d.Start-len(d.Key)-len(`"":`), d.End, opNumberPair)
+	}
+}
+
+// traceID replaces the row's trace id, in X-Ray's form or in 32 digits.
+func (s *splitter) traceID(start, end int) bool {
+	b, id := s.from[start:end], s.row.TraceID[:]
 	switch {
-	case in == inSegment && s.ofSegment(i, end, key, quoted):
-		return
-	case in == inSubsegment && s.ofSubsegment(i, end, key, quoted):
-		return
-	case in == inRequest && quoted && string(key) == "method" && s.put(colMethod, b):
-		s.hole(i, end, opText, colMethod)
-		return
-	case in == inRequest && quoted && string(key) == "url" && s.put(colURL, b):
-		s.hole(i, end, opText, colURL)
-		return
-	case in == inResponse && !quoted && string(key) == "status" && s.put(colStatus, b):
-		s.hole(i, end, opText, colStatus)
-		return
-	case in == inFixed && string(key) != "request_id" && string(key) != "message_id":
-		return
-	case in == inCall && (len(b) < asideCall || fewOf(key)):
-		return
+	case len(b) == 35 && string(b[:2]) == "1-" && b[10] == '-' && isHexOf(b[2:10], id[:4]) && isHexOf(b[11:], id[4:]):
+		s.hole(start, end, opTraceText)
+	case isHexOf(b, id):
+		s.hole(start, end, opTraceHex)
+	default:
+		return false
 	}
-	switch string(key) {
-	case "namespace", "type", "origin", "method", "status":
-		return
-	}
-	s.aside(i, end, kindOf(key))
+	return true
 }
 
-func (s *splitter) ofSegment(i, end int, key []byte, quoted bool) bool {
-	b, r := s.from[i:end], s.row
-	switch string(key) {
-	case "name":
-		if ok := quoted && s.put(colName, b); ok {
-			s.hole(i, end, opText, colName)
-			return true
+// time moves the segment's first start or first end into its column.
+func (s *splitter) time(start, end int) bool {
+	r := s.row
+	at, decimals, ok := seconds(s.from[start:end])
+	switch {
+	case !ok:
+		return false
+	case s.doc.Field == pieces.StartTime && r.Start == 0:
+		if !r.InProgress { // the end came first: it is in Duration
+			r.Duration -= at
 		}
-	case "user":
-		if ok := quoted && s.put(colUser, b); ok {
-			s.hole(i, end, opText, colUser)
-			return true
-		}
-	case "origin":
-		if quoted {
-			r.Origin = stringOf(b)
-		}
-	case "id":
-		if id, ok := idOf(b); ok && quoted && !s.hasID {
-			s.hasID = true
-			binary.BigEndian.PutUint64(r.SpanID[:], id)
-			s.hole(i, end, opSpanHex)
-			return true
-		}
-	case "parent_id":
-		if id, ok := idOf(b); ok && quoted && r.ParentID == nil {
-			r.ParentID = s.made(binary.BigEndian.AppendUint64(s.space, id))
-			s.hole(i, end, opParentHex)
-			return true
-		}
-	case "trace_id":
-		if quoted && len(b) == 35 && string(b[:2]) == "1-" && b[10] == '-' && isHexOf(b[2:10], r.TraceID[:4]) && isHexOf(b[11:], r.TraceID[4:]) {
-			s.hole(i, end, opTraceText)
-			return true
-		}
-		if quoted && isHexOf(b, r.TraceID[:]) {
-			s.hole(i, end, opTraceHex)
-			return true
-		}
-	case "start_time":
-		if at, decimals, ok := seconds(b); ok && !quoted && r.Start == 0 {
-			if !r.InProgress { // the end came first: it is in Duration
-				r.Duration -= at
-			}
-			r.Start, s.start = at, at
-			s.hole(i, end, opStartText, decimals)
-			return true
-		}
-	case "end_time":
-		if at, decimals, ok := seconds(b); ok && !quoted && r.InProgress {
-			r.Duration, r.InProgress = at-r.Start, false
-			s.hole(i, end, opEndText, decimals)
-			return true
-		}
+		r.Start, s.start = at, at
+		s.hole(start, end, opStartText, decimals)
+	case s.doc.Field == pieces.EndTime && r.InProgress:
+		r.Duration, r.InProgress = at-r.Start, false
+		s.hole(start, end, opEndText, decimals)
+	default:
+		return false
 	}
-	return false
+	return true
 }
 
-func (s *splitter) ofSubsegment(i, end int, key []byte, quoted bool) bool {
-	b := s.from[i:end]
-	switch string(key) {
-	case "id":
-		if id, ok := idOf(b); ok && quoted {
-			s.hole(i, end, opRestID)
-			s.idBytes = binary.BigEndian.AppendUint64(s.idBytes, id)
-			s.ids = append(s.ids, id)
-			return true
-		}
-	case "start_time", "end_time":
-		at, decimals, ok := seconds(b)
-		if unit := powers[9-decimals]; ok && !quoted && (at-s.start)%unit == 0 {
-			operation := opRestEnd
-			if key[0] == 's' {
-				operation = opRestStart
-			}
-			s.hole(i, end, operation, decimals)
-			s.times = binary.AppendVarint(s.times, (at-s.start)/unit)
-			if key[0] == 's' {
-				s.start = at
-			}
-			return true
-		}
+// subsegmentTime stores a time as its difference to the previous start.
+func (s *splitter) subsegmentTime(start, end int) bool {
+	at, decimals, ok := seconds(s.from[start:end])
+	unit := powers[9-decimals]
+	if !ok || (at-s.start)%unit != 0 {
+		return false
 	}
-	return false
-}
-
-// powers are those of ten.
-var powers = [...]int64{1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000}
-
-// asideCall is from which length on what was called leaves the template: keys of
-// objects, ids of requests.
-const asideCall = 16
-
-// fewOf says that a member of what was called has few values, though long ones.
-func fewOf(key []byte) bool {
-	switch string(key) {
-	case "operation", "region", "table_name", "bucket_name", "queue_url", "topic_arn", "function_name":
+	s.times = binary.AppendVarint(s.times, (at-s.start)/unit)
+	if s.doc.Field == pieces.SubsegmentEnd {
+		s.hole(start, end, opRestEnd, decimals)
 		return true
 	}
-	return false
+	s.hole(start, end, opRestStart, decimals)
+	s.start = at
+	return true
 }
 
-// kindOf is a number of what has a key: the same for the same key, and for most
-// others another one.
+// powers holds the powers of ten.
+var powers = [...]int64{1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000}
+
+// asideCall is the length from which a detail of a call leaves the template: keys of
+// objects and ids of requests are longer.
+const asideCall = 16
+
+// kindOf numbers keys, so that the dictionary keeps values of one key together. Two keys
+// may share a number.
 func kindOf(key []byte) byte {
 	n := byte(len(key))
 	for _, c := range key {
@@ -402,7 +184,7 @@ func kindOf(key []byte) byte {
 	return n % kinds
 }
 
-// idOf reads 16 hexadecimal digits in lower case.
+// idOf reads 16 lower-case hexadecimal digits.
 func idOf(b []byte) (id uint64, ok bool) {
 	if len(b) != 16 {
 		return 0, false
@@ -420,8 +202,16 @@ func idOf(b []byte) (id uint64, ok bool) {
 	return id, true
 }
 
-// isHexOf says whether text is id in digits.
+// isHexOf says whether text is id in lower-case hexadecimal digits.
 func isHexOf(text, id []byte) bool {
-	var space [32]byte
-	return len(text) == 2*len(id) && string(text) == string(hex.AppendEncode(space[:0], id))
+	const digits = "0123456789abcdef"
+	if len(text) != 2*len(id) {
+		return false
+	}
+	for i, c := range id {
+		if text[2*i] != digits[c>>4] || text[2*i+1] != digits[c&15] {
+			return false
+		}
+	}
+	return true
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"unsafe"
 
+	"github.com/fluoro-io/fluoro/internal/decode/pieces"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -127,6 +128,7 @@ type splitter struct {
 	start    int64    // the last one met
 	hasID    bool     // the row has its own id
 	space    []byte   // texts that are not there as such in what was received
+	doc      pieces.Document
 }
 
 func (s *splitter) reset(r *row, from []byte) {
