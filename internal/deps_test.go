@@ -23,7 +23,7 @@ room             : trace
 filter           : trace
 decode           : trace jsonscan slab decode/otlp
 decode/otlp      : trace jsonscan slab
-decode/pieces    :
+decode/pieces    : decode/otlp
 render           : trace jsonscan decode decode/otlp
 assemble         : trace jsonscan filter slab
 wire             : trace

@@ -52,6 +52,9 @@ func FieldsOf(message []byte) Fields { return Fields{message: message} }
 // Is says whether the current field has this number and wire type.
 func (f *Fields) Is(number, typ uint32) bool { return f.Tag == number<<3|typ }
 
+// Pos returns the offset in the message after the current field.
+func (f *Fields) Pos() int { return f.at }
+
 // Err returns the error in the message; nil if Next read the message to its end.
 func (f *Fields) Err() error { return f.err }
 

@@ -1,5 +1,6 @@
-// Package pieces says what the values of a segment document mean to a store that keeps it
-// in columns. It finds them without decoding the document again.
+// Package pieces finds the values of an accepted segment document or span by their
+// meaning, without decoding it again, for a store that keeps them in columns. All bytes
+// between the values repeat from document to document.
 package pieces
 
 import (
@@ -7,8 +8,8 @@ import (
 	"math/bits"
 )
 
-// Field says which value of a segment document a piece holds, see "Segment documents" in
-// the X-Ray developer guide.
+// Field says which value of a segment document (X-Ray developer guide, "Segment
+// documents") or span a piece holds.
 type Field uint8
 
 // The fields of pieces. The segment is the outermost entity, which may be an independent
@@ -45,6 +46,12 @@ const (
 	SubsegmentID
 	SubsegmentStart
 	SubsegmentEnd
+
+	// Fields that only spans have.
+	Kind
+	Attribute // with a value of a basic type
+	Failed    // a status with the code of an error
+	Route     // the attribute http.route
 )
 
 // maxDepth is how deep values may be nested.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 
+	"github.com/fluoro-io/fluoro/internal/decode/pieces"
 	"github.com/fluoro-io/fluoro/internal/store/local/columnar"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -327,7 +328,7 @@ func (m *rowMaker) scope(s *trace.OTLPScope) *scopeColumns {
 	}
 	hash := maphash.Bytes(seed, s.Resource) + 3*maphash.Bytes(seed, s.Scope)
 	if c = m.alike[hash]; c == nil || !alike(c.of, s) {
-		c = &scopeColumns{of: s, encoded: appendScope(nil, s), service: serviceOf(s.Resource)}
+		c = &scopeColumns{of: s, encoded: appendScope(nil, s), service: pieces.Service(s.Resource)}
 		m.alike[hash] = c
 	}
 	m.scopes[s] = c

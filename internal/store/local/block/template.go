@@ -129,6 +129,7 @@ type splitter struct {
 	hasID    bool     // the row has its own id
 	space    []byte   // texts that are not there as such in what was received
 	doc      pieces.Document
+	spans    pieces.Span
 }
 
 func (s *splitter) reset(r *row, from []byte) {
