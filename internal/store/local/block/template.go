@@ -13,15 +13,14 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// A template is what was received without what differs from one document or
-// span to the next: literal bytes and, between them, what to put there from the
-// row's columns. Rows of one kind of document have the same template, so that
-// it costs next to nothing. It is
+// A template holds the bytes that many documents or spans share, and between them
+// operations that insert values from the row's columns. Rows of one kind share one
+// template in the dictionary, so it takes little space. Its form is
 //
-//	uvarint length, literal bytes, an operation with its operands, and again
+//	uvarint length, literal bytes, an operation with its operands, and so on
 //
-// and ends with a literal. It is cut before each embedded subsegment: of these
-// there are few kinds, of documents many.
+// and it ends with a literal. It is cut before each embedded subsegment, because there are
+// few kinds of subsegments, but many combinations of them.
 type op byte
 
 // The operations. Their numbers are part of the format.
@@ -31,28 +30,28 @@ const (
 	opTraceHex                  // 32 digits
 	opSpanRaw                   // span_id, 8 bytes
 	opSpanHex                   // 16 digits
-	opParentRaw                 // parent_span_id or the id that parent and parent_entity say
-	opParentHex                 //
+	opParentRaw                 // 8 bytes: parent_span_id, or the id that parent and parent_entity refer to
+	opParentHex                 // 16 digits
 	opStartFixed                // start, 8 bytes
 	opEndFixed                  // start + duration, 8 bytes
 	opStartText                 // decimals: start in seconds
 	opEndText                   // decimals
 	opMessageText               // column: uvarint length and text
 	opText                      // column: text, or the number of http_status
-	opSpanColumn                // type, column, uvarint length, key: an attribute of a span whose value is in a column
-	opSpanPair                  // type: an attribute of a span, the next of attributes
-	opTextPair                  // an annotation of a document, the next of attributes: "key":"value"
+	opSpanColumn                // type, column, uvarint length, key: an attribute of a span, its value is in a column
+	opSpanPair                  // type: an attribute of a span, the next pair of the attributes column
+	opTextPair                  // an annotation, the next pair of the attributes column: "key":"value"
 	opNumberPair                // "key":value
-	opRest                      // kind: the next of rest; the kind says what lies together in the dictionary
-	opRestID                    // the next 8 bytes of rest_ids, as 16 digits: the id of an embedded subsegment
-	opRestStart                 // decimals; the next varint of rest_times: difference to the start before (the first: received), in units of the last decimal
-	opRestEnd                   // the same, for an end
+	opRest                      // kind: the next value of rest; values of one kind lie together in the dictionary
+	opRestID                    // the next 8 bytes of rest_ids as 16 digits: the id of an embedded subsegment
+	opRestStart                 // decimals; the next varint of rest_times: the difference to the previous start (to received for the first one) in units of the last decimal
+	opRestEnd                   // the same for an end
 )
 
-// kinds is how many kinds of what is aside there are at most.
+// kinds is the number of kinds of rest.
 const kinds = 64
 
-// Columns that hold text of a template, as operands.
+// Columns whose text a template inserts, as operands.
 const (
 	colName = iota
 	colMethod
@@ -63,7 +62,7 @@ const (
 	textColumns
 )
 
-// column is the place of a column's text; colStatus has none.
+// column returns where a row keeps a column's text; nil for colStatus.
 func (r *row) column(c byte) *string {
 	switch c {
 	case colName:
@@ -80,7 +79,8 @@ func (r *row) column(c byte) *string {
 	return nil
 }
 
-// put takes a value out into a column that is free.
+// put moves a value into a column. It returns false if the column already has one or
+// cannot restore the text.
 func (s *splitter) put(c byte, text []byte) bool {
 	if c == colStatus {
 		n, ok := smallNumber(text)
@@ -97,7 +97,7 @@ func (s *splitter) put(c byte, text []byte) bool {
 	return true
 }
 
-// smallNumber reads a number of up to four digits, written the usual way.
+// smallNumber reads a number of up to four digits without leading zeros.
 func smallNumber(s []byte) (n int32, ok bool) {
 	if len(s) == 0 || len(s) > 4 || s[0] == '0' && len(s) > 1 {
 		return 0, false
@@ -111,23 +111,23 @@ func smallNumber(s []byte) (n int32, ok bool) {
 	return n, true
 }
 
-// splitter makes a row's template and what belongs to it. Its buffers are used again.
+// splitter splits a record into a template and the row's columns. It reuses its buffers.
 type splitter struct {
 	row      *row
 	template []byte
-	cuts     []int // of template: where a piece begins
+	cuts     []int // offsets in template where a piece begins
 	pieces   [][]byte
 	idBytes  []byte
 	times    []byte
 	rest     [][]byte
-	kinds    []byte // of each of rest
+	kinds    []byte // of the values of rest
 	pairs    []pair
 	ids      []uint64 // of embedded subsegments
-	from     []byte   // what was received
-	done     int      // of from: in the template
-	start    int64    // the last one met
+	from     []byte   // the received record
+	done     int      // from[:done] is in the template
+	start    int64    // the previous start, of the segment or a subsegment
 	hasID    bool     // the row has its own id
-	space    []byte   // texts that are not there as such in what was received
+	space    []byte   // memory of values that from does not contain as such
 	doc      pieces.Document
 	spans    pieces.Span
 }
@@ -138,17 +138,17 @@ func (s *splitter) reset(r *row, from []byte) {
 	s.template, s.idBytes, s.times, s.rest, s.kinds, s.pairs, s.ids, s.space = s.template[:0], s.idBytes[:0], s.times[:0], s.rest[:0], s.kinds[:0], s.pairs[:0], s.ids[:0], s.space[:0]
 }
 
-// made is what was appended to the space, which stays as it is until reset.
+// made returns the bytes that were appended to s.space. They are valid until reset.
 func (s *splitter) made(space []byte) []byte {
 	at := len(s.space)
 	s.space = space
 	return space[at:len(space):len(space)]
 }
 
-// stringOf shares the memory of b, which nobody may change.
+// stringOf returns a string that shares the memory of b, which nobody may change.
 func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// hole puts an operation in place of from[start:end].
+// hole replaces from[start:end] by an operation.
 func (s *splitter) hole(start, end int, operation op, operands ...byte) {
 	s.literal(start)
 	s.template = append(append(s.template, byte(operation)), operands...)
@@ -167,7 +167,7 @@ func (s *splitter) aside(start, end int, kind byte) {
 	s.rest, s.kinds = append(s.rest, s.from[start:end]), append(s.kinds, kind)
 }
 
-// restKinds are the kinds that a template gives the first n pieces of the rest.
+// restKinds appends the kinds that a template gives to the first n values of rest.
 func restKinds(to []byte, template [][]byte, n int) []byte {
 	for _, piece := range template {
 		for t := (cursor{b: piece}); n > 0; {
@@ -190,7 +190,7 @@ func restKinds(to []byte, template [][]byte, n int) []byte {
 	return append(to, make([]byte, n)...)
 }
 
-// cut begins a new piece of the template at a place of from.
+// cut begins a new piece of the template at an offset of from.
 func (s *splitter) cut(at int) {
 	s.literal(at)
 	s.cuts = append(s.cuts, len(s.template))
@@ -208,23 +208,23 @@ func (s *splitter) finish() {
 
 var errTemplate = errors.New("a template does not fit its row")
 
-// joiner puts rows of one trace together again.
+// joiner restores the records of one trace from their rows.
 type joiner struct {
 	out     []byte
-	bounds  []int      // of out, where each row ends
-	ids     [][]uint64 // by row: its own, then those of embedded subsegments
+	bounds  []int      // offsets in out where each row ends
+	ids     [][]uint64 // by row: its own id, then the ids of embedded subsegments
 	idSpace []uint64
 	parents []hole
 	number  []byte
 }
 
-// hole is where the id of an entity of another row belongs.
+// hole is a place in the output for the id of an entity of another row.
 type hole struct {
 	at, row, entity int
 	hex             bool
 }
 
-// add joins the next row of a trace.
+// add restores the next row of a trace.
 func (j *joiner) add(r *row) error {
 	at := len(j.idSpace)
 	j.idSpace = append(j.idSpace, binary.BigEndian.Uint64(r.SpanID[:]))
@@ -238,7 +238,7 @@ func (j *joiner) add(r *row) error {
 	return nil
 }
 
-// finish fills in the ids of parents that are in other rows.
+// finish fills in the ids of parents in other rows.
 func (j *joiner) finish() error {
 	for _, h := range j.parents {
 		if h.row < 0 || h.row >= len(j.ids) || h.entity < 0 || h.entity >= len(j.ids[h.row]) {
@@ -255,7 +255,7 @@ func (j *joiner) finish() error {
 	return nil
 }
 
-// raw is what was received of a row, after finish.
+// raw returns the record of row n. Call finish before.
 func (j *joiner) raw(n int) []byte {
 	from := 0
 	if n > 0 {
@@ -364,7 +364,7 @@ func (j *joiner) fill(r *row) error {
 	return nil
 }
 
-// cursor reads a template, ids or times. What is missing is zero and short is set.
+// cursor reads a template, ids or times. After the end it returns zeros and sets short.
 type cursor struct {
 	b     []byte
 	short bool
@@ -415,7 +415,7 @@ func (c *cursor) varint() int64 {
 	return n
 }
 
-// text is what a row has in a column, valid until the next call.
+// text returns the text of a column, valid until the next call.
 func (j *joiner) text(r *row, c byte) string {
 	if p := r.column(c); p != nil {
 		return *p
@@ -440,10 +440,10 @@ func (j *joiner) parent(r *row, asHex bool) {
 	j.out = append(j.out, r.ParentID...)
 }
 
-// appendSeconds writes a time as seconds with some decimals.
+// appendSeconds appends a time in nanoseconds as seconds with this number of decimals.
 func appendSeconds(b []byte, at int64, decimals byte) []byte {
 	if at < 0 || decimals > 9 {
-		return append(b, '?') // no template that was made of a row has it
+		return append(b, '?') // a damaged template: the splitter never writes one
 	}
 	b = strconv.AppendInt(b, at/1e9, 10)
 	if decimals == 0 {
@@ -457,7 +457,8 @@ func appendSeconds(b []byte, at int64, decimals byte) []byte {
 	return b
 }
 
-// seconds reads what appendSeconds wrote.
+// seconds reads a number of seconds that appendSeconds can write with the same digits. at
+// is in nanoseconds.
 func seconds(b []byte) (at int64, decimals byte, ok bool) {
 	i := 0
 	for ; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {
