@@ -53,11 +53,11 @@ func FuzzRow(f *testing.F) {
 			later[i]++
 		}
 	}
-	for _, raw := range [][]byte{span, span[:len(span)-3], append([]byte{0x2a, 0x81, 0x00}, span...), append(span[:len(span):len(span)], later...)} {
+	for _, raw := range [][]byte{span, span[:len(span)-3], append([]byte{0x2a, 0x81, 0x00}, span...), append(span[:len(span):len(span)], later...), append([]byte("\x5b\x08\x01\x5c\xca\x00\x00"), span...)} {
 		f.Add(uint8(trace.SourceOTLP), raw, []byte{})
 		f.Add(uint8(trace.SourceCollector), raw, []byte{})
 	}
-	for _, raw := range []string{segmentText, childText, `{"id":"\ud800"}`, "\xff", `{"name":"a","name":"b","annotations":{"a" :1}}`, `{"start_time":1e9,"end_time":01.5}`} {
+	for _, raw := range []string{segmentText, childText, callsText, `{"id":"\ud800"}`, "\xff", `{"name":"a","name":"b","annotations":{"a" :1}}`, `{"start_time":1e9,"end_time":01.5}`} {
 		f.Add(uint8(trace.SourceDocument), []byte(raw), []byte(childText))
 	}
 	f.Fuzz(func(t *testing.T, source uint8, one, two []byte) {

@@ -27,7 +27,7 @@ func (s *splitter) document() bool {
 			s.annotation(d)
 			continue
 		case pieces.CallDetail:
-			taken = len(b) < asideCall // by the template
+			taken = len(b) < asideCall // it stays in the template
 		case pieces.ID:
 			if id, ok := idOf(b); ok && !s.hasID {
 				s.hasID, taken = true, true
@@ -50,7 +50,7 @@ func (s *splitter) document() bool {
 			taken = s.text(colUser, start, end)
 		case pieces.URL:
 			taken = s.text(colURL, start, end)
-		case pieces.Method: // few values, as of status: the template may keep one
+		case pieces.Method: // methods and statuses have few values: the template may keep them
 			s.text(colMethod, start, end)
 			continue
 		case pieces.Status:
