@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -82,15 +84,28 @@ func Binary(t testing.TB) string {
 	return bin
 }
 
-// FreePort returns a TCP and UDP port of 127.0.0.1 that was free a moment ago.
+// Tests that run at the same time make many outgoing connections. Systems take their
+// ports from a range above this one.
+const (
+	firstPort = 15_000
+	ports     = 17_000
+)
+
+// lastPort counts the ports that this process tried; it begins anywhere.
+var lastPort atomic.Uint32
+
+func init() { lastPort.Store(rand.Uint32N(ports)) }
+
+// FreePort returns a TCP and UDP port of 127.0.0.1 that was free a moment ago. No other
+// call in this process returns it, and no outgoing connection takes it.
 func FreePort(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", firstPort+lastPort.Add(1)%ports)
+		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		addr := l.Addr().String()
 		u, err := net.ListenPacket("udp", addr)
 		l.Close()
 		if err == nil {
