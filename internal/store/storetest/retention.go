@@ -97,6 +97,37 @@ func retentionByAge(t *testing.T, e Engine) {
 	}
 }
 
+// seriesAtTheHorizon holds series to the horizon inside a minute: a bucket counts what
+// was received since, of traces that go on as well.
+func seriesAtTheHorizon(t *testing.T, e Engine) {
+	c := newClocked(t, e, answer.Options{Retention: 100 * time.Second})
+	c.set(10)
+	for n := range 4 {
+		c.received(n, 10+float64(2*n), home, nil) // 10, 12, 14, 16
+	}
+	c.settle()
+	c.received(0, 40, home, doc{"id": segmentID(50)}) // trace 0 goes on
+	for range 2 {
+		for at, want := range map[float64]int64{100: 5, 111: 4, 113: 3, 115: 2, 117: 1} {
+			c.set(at)
+			s, err := c.store.Series(c.ctx, home, answer.SeriesQuery{Window: everything(), Period: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			total := int64(0)
+			for _, p := range s.Points {
+				if p.Statistics != nil {
+					total += p.Statistics.Total()
+				}
+			}
+			if total != want {
+				t.Errorf("at %v: the series counts %d, want %d", at, total, want)
+			}
+		}
+		c.settle()
+	}
+}
+
 func retentionOfAccountsAndGroups(t *testing.T, e Engine) {
 	const others trace.Account = "111111111111"
 	slow := &answer.Group{Versions: []answer.GroupVersion{{Filter: parse(t, `annotation.tier = "gold"`), Received: everything()}}}

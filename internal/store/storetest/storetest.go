@@ -81,6 +81,7 @@ func Run(t *testing.T, e Engine) {
 		{"a tombstone may have a condition", conditionalTombstones},
 		{"a shelf does what it says it is capable of", capabilities},
 		{"what is over its age is part of no answer", retentionByAge},
+		{"a series counts what was received since the horizon", seriesAtTheHorizon},
 		{"accounts and groups have ages of their own", retentionOfAccountsAndGroups},
 		{"the oldest traces are dropped when the shelf is too large", retentionByBytes},
 		{"closing twice does nothing, and calls after it say so", closeTwice},
