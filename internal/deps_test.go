@@ -18,7 +18,9 @@ slab             : trace
 lru              :
 vfs              :
 wal              : trace vfs
-identity         : trace
+sight            :
+seal             : trace
+identity         : trace sight
 room             : trace
 filter           : trace
 decode           : trace jsonscan slab decode/otlp

@@ -1,12 +1,16 @@
-// Package identity tells who makes a request. A door asks an [Authenticator] once,
-// before it reads the body, and puts the [Principal] into the request's context;
-// handlers take account and region from there. No long-lived part holds an account.
+// Package identity tells who makes a request and what they may do. A door asks an
+// [Authenticator] once, before it reads the body, then an [Authorizer], and puts the
+// [Principal] into the request's context; handlers take account, region and sight from
+// there. No long-lived part holds an account.
 package identity
 
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
+	"time"
 
+	"github.com/fluoro-io/fluoro/internal/sight"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -15,18 +19,59 @@ type Principal struct {
 	// Owner holds the account whose data the request reads and writes, and the region
 	// in its ARNs.
 	trace.Owner
-	Name  string // for logs: an identifier of the caller, such as an access key's id
-	Proof string // how the identity was proved, such as ProofNone
+	Type  Type
+	ARN   string            // arn:aws:iam::ACCOUNT:user/NAME, arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION …
+	ID    string            // unique id as in aws:userid: AIDA…, AROA…:SESSION, the account of a root user
+	Name  string            // user name or ROLE/SESSION, for logs and aws:username
+	Proof string            // how the identity was proved, such as ProofNone
+	KeyID string            // id of the access key, token, certificate or console session; "" for none
+	Tags  map[string]string // aws:PrincipalTag/KEY; those of a session win over those of its role
+	// Session describes temporary credentials; nil for long-term ones.
+	Session *Session
+	// Sight limits what the principal may read in this request; nil: no limit. The door
+	// sets it.
+	Sight sight.Sight
 }
 
-// ProofNone is the Proof of a principal without any proof.
-const ProofNone = "none"
+// Type is the kind of a principal, in the words of aws:PrincipalType.
+type Type string
+
+// The types of principals.
+const (
+	TypeAnonymous Type = "Anonymous"
+	TypeRoot      Type = "Account" // the root user of an account
+	TypeUser      Type = "User"
+	TypeRole      Type = "AssumedRole"
+	TypeService   Type = "Service"
+)
+
+// Session describes temporary credentials (AWS STS API reference).
+type Session struct {
+	Issued, Expires time.Time
+	RoleARN         string   // with path; "" if no role was assumed
+	Policies        []string // session policies, as JSON documents; nil: none were given
+	MFA             bool
+	Provider        string // of a web identity: the issuer
+	SourceIdentity  string
+}
+
+// The values of Principal.Proof.
+const (
+	ProofNone      = "none"
+	ProofSignature = "sigv4"
+	ProofToken     = "bearer"
+	ProofTLS       = "mtls"
+	ProofSession   = "console-session"
+	ProofSocket    = "admin-socket" // a process of the operator on this machine
+)
 
 // Call holds everything that an Authenticator may use.
 type Call struct {
 	// Action is the name of the action in the route table, such as
 	// "xray:GetTraceSummaries" or "fluoro:DeleteTraces".
 	Action string
+	// Listener is the name of the listener: http, otlp-http, otlp-grpc or udp.
+	Listener string
 	// Request is the HTTP or gRPC request, nil for a datagram. An Authenticator must
 	// not read its body, but may replace it with a reader that checks the bytes while
 	// they are read.
@@ -36,11 +81,27 @@ type Call struct {
 }
 
 // Authenticator determines who makes a call. Its errors are trace.KindErrors, which the
-// door answers in the words of the call's protocol: KindDenied for unknown callers and
-// for callers that may not do this, KindUnavailable if it cannot decide now. Many
-// goroutines may call it at once.
+// door answers in the words of the call's protocol: KindDenied for unknown callers,
+// KindUnavailable if it cannot decide now. Many goroutines may call it at once.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c Call) (Principal, error)
+}
+
+// Question asks whether a principal may do something.
+type Question struct {
+	Action   string // such as "xray:GetGroup"
+	Resource string // ARN, or "*" for actions without resource types
+	// Keys are the condition keys that only the handler of the request knows, such as
+	// aws:ResourceTag/KEY, aws:RequestTag/KEY, aws:TagKeys or xray:ResourcePolicyName.
+	Keys map[string][]string
+}
+
+// Authorizer decides what principals may do. Many goroutines may call it at once.
+type Authorizer interface {
+	// Authorize returns nil if the principal may, and a limit to what it may read (nil:
+	// everything). Errors: KindDenied with the text of AWS's AccessDeniedException,
+	// KindUnavailable if it cannot decide now.
+	Authorize(ctx context.Context, p Principal, c Call, q Question) (sight.Sight, error)
 }
 
 // Anonymous is an Authenticator that requires no proof: every caller is the same
@@ -49,21 +110,59 @@ type Anonymous trace.Owner
 
 // Authenticate returns the principal of every caller.
 func (a Anonymous) Authenticate(context.Context, Call) (Principal, error) {
-	return Principal{Owner: trace.Owner(a), Name: "anonymous", Proof: ProofNone}, nil
+	return Principal{Owner: trace.Owner(a), Type: TypeAnonymous, Name: "anonymous", Proof: ProofNone}, nil
 }
 
-type key struct{}
+// Everything is an Authorizer that allows everything.
+type Everything struct{}
+
+// Authorize allows everything.
+func (Everything) Authorize(context.Context, Principal, Call, Question) (sight.Sight, error) {
+	return nil, nil
+}
+
+type (
+	principalKey struct{}
+	guardKey     struct{}
+)
 
 // With returns a context that carries a principal.
 func With(ctx context.Context, p Principal) context.Context {
-	return context.WithValue(ctx, key{}, &p)
+	return context.WithValue(ctx, principalKey{}, &p)
 }
 
 // From returns the principal in a context. It fails if there is none: a handler that is
 // reached without a door must not guess whose data to use.
 func From(ctx context.Context) (Principal, error) {
-	if p, ok := ctx.Value(key{}).(*Principal); ok {
+	if p, ok := ctx.Value(principalKey{}).(*Principal); ok {
 		return *p, nil
 	}
 	return Principal{}, trace.Errorf(trace.KindInternal, "the request carries no identity: it did not come through a door")
+}
+
+// Guard answers the questions of the handler of one request. The handlers of routes with
+// resources ask, because only they know the resource.
+type Guard struct {
+	asked atomic.Bool
+	ask   func(context.Context, Question) error
+}
+
+// WithGuard returns a context whose handler can Ask.
+func WithGuard(ctx context.Context, ask func(context.Context, Question) error) (context.Context, *Guard) {
+	g := &Guard{ask: ask}
+	return context.WithValue(ctx, guardKey{}, g), g
+}
+
+// Asked reports whether the handler has asked.
+func (g *Guard) Asked() bool { return g.asked.Load() }
+
+// Ask returns nil if the principal in a context may do something, and a KindDenied error
+// with the reason otherwise. It fails if there is no Guard.
+func Ask(ctx context.Context, q Question) error {
+	g, ok := ctx.Value(guardKey{}).(*Guard)
+	if !ok {
+		return trace.Errorf(trace.KindInternal, "nobody can decide about %s: the request did not come through a door", q.Action)
+	}
+	g.asked.Store(true)
+	return g.ask(ctx, q)
 }

@@ -48,11 +48,11 @@ type served struct {
 	busy *sync.Mutex // held while a request of class admitAlone is served
 }
 
-// identify asks the authenticator who makes a call. Calls about the whole server are
-// only for the server's own account: until there are policies, that is the account of
-// the operator.
+// identify asks the authenticator who makes a call, and the authorizer whether they may,
+// unless the row's handler asks itself. Calls about the whole server are only for the
+// server's own account, the account of the operator.
 func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (identity.Principal, error) {
-	c.Action = rt.action
+	c.Action, c.Listener = rt.action, rt.on.String()
 	p, err := s.authenticator.Authenticate(ctx, c)
 	switch {
 	case err != nil:
@@ -62,8 +62,61 @@ func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (iden
 	case rt.whole && p.Account != s.own():
 		return identity.Principal{}, trace.Errorf(trace.KindDenied, "%s is about all accounts of this server; only account %s may use it", rt.action, s.own())
 	}
-	return p, nil
+	if !rt.asks {
+		p.Sight, err = s.authorizer.Authorize(ctx, p, c, identity.Question{Action: rt.action, Resource: "*"})
+	}
+	return p, err
 }
+
+// guarded serves a row whose handler asks the authorizer itself. An answer of a handler
+// that did not ask does not leave the server.
+func (d *door) guarded(w http.ResponseWriter, r *http.Request, row served, p identity.Principal) {
+	c := identity.Call{Action: row.action, Listener: row.on.String(), Request: r, Source: r.RemoteAddr}
+	ctx, guard := identity.WithGuard(r.Context(), func(ctx context.Context, q identity.Question) error {
+		_, err := d.server.authorizer.Authorize(ctx, p, c, q)
+		if err != nil {
+			d.count(r, row.route, "identity", err.Error())
+		}
+		return err
+	})
+	row.ServeHTTP(&asking{ResponseWriter: w, guard: guard}, r.WithContext(ctx))
+}
+
+// asking is a ResponseWriter that replaces successful answers by a failure unless the
+// handler asked the authorizer.
+type asking struct {
+	http.ResponseWriter
+	guard   *identity.Guard
+	decided bool
+	refused bool
+}
+
+// WriteHeader checks that a successful answer was allowed.
+func (a *asking) WriteHeader(status int) {
+	if !a.decided {
+		a.decided = true
+		if status < http.StatusBadRequest && !a.guard.Asked() {
+			a.refused = true
+			a.ResponseWriter.Header().Del("Content-Length")
+			status = http.StatusInternalServerError
+		}
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write drops the body of an answer that was not allowed.
+func (a *asking) Write(b []byte) (int, error) {
+	if !a.decided {
+		a.WriteHeader(http.StatusOK)
+	}
+	if a.refused {
+		return len(b), nil
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap gives http.ResponseController the connection.
+func (a *asking) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // own returns the server's own account, --account: that of its operator and of unsigned
 // requests.
@@ -202,6 +255,10 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 			return
 		}
 		defer row.busy.Unlock()
+	}
+	if row.asks {
+		d.guarded(w, r.WithContext(ctx), row, who)
+		return
 	}
 	row.ServeHTTP(w, r.WithContext(ctx))
 }

@@ -91,7 +91,7 @@ func (in) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 // testServer has all that doors need, and no store.
 func testServer(c *config.Config) *server {
 	s := &server{config: c, registry: prometheus.NewRegistry(), refused: newRefused(), log: slog.New(slog.DiscardHandler)}
-	s.authenticator = identity.Anonymous{Account: "000000000000", Region: "us-east-1"}
+	s.authenticator, s.authorizer = identity.Anonymous{Account: "000000000000", Region: "us-east-1"}, identity.Everything{}
 	s.tally = receive.NewTally(s.registry, time.Now, nil)
 	return s
 }
@@ -103,6 +103,7 @@ func through() []route {
 		if table[i].class == admitScan {
 			table[i].class = admitAlways
 		}
+		table[i].asks = false
 		table[i].handler = func(*server, *route) endpoint { return in{} }
 	}
 	return table

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/wire"
@@ -65,6 +66,9 @@ type route struct {
 	brings string
 	// crossOrigin routes may be used by web pages of --cors-origins.
 	crossOrigin bool
+	// asks tells that the handler asks the authorizer itself, because only it knows the
+	// resource (identity.Ask).
+	asks bool
 	// whole routes are about all accounts of the server. Only its own account may use them.
 	whole bool
 	// handler makes the handler of the route for one listener; nil for datagrams.
@@ -125,6 +129,7 @@ func routes() []route {
 		if op.Name == "PutTraceSegments" {
 			rt.class, rt.limit, rt.brings = admitIngest, maxSegments, receive.ProtocolXRay
 		}
+		rt.asks = api.Asks(op.Name)
 		rt.handler = func(s *server, rt *route) endpoint { return s.api.Endpoint(op, rt.limit, rt.class == admitIngest) }
 		list = append(list, rt)
 	}

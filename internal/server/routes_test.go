@@ -213,3 +213,17 @@ func TestRoutes_areWhatTheDocsSay(t *testing.T) {
 		}
 	}
 }
+
+// A handler that forgets to ask must not answer.
+func TestDoor_answersNothingThatNobodyAllowed(t *testing.T) {
+	s := testServer(&config.Config{Account: "000000000000"})
+	table := through()
+	for i := range table {
+		table[i].asks = table[i].path == "/CreateGroup"
+	}
+	w := httptest.NewRecorder()
+	s.newDoor(onHTTP, table, in{}).ServeHTTP(w, httptest.NewRequest("POST", "http://127.0.0.1/CreateGroup", nil))
+	if w.Code != http.StatusInternalServerError || w.Body.Len() != 0 {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+}

@@ -49,6 +49,7 @@ type server struct {
 	log           *slog.Logger
 	started       time.Time
 	authenticator identity.Authenticator
+	authorizer    identity.Authorizer
 	registry      *prometheus.Registry
 	shelf         *local.Shelf
 	store         *answer.Store // answers from the shelf
@@ -87,12 +88,18 @@ func WithAuthenticator(a identity.Authenticator) Option {
 	return func(s *server) { s.authenticator = a }
 }
 
+// WithAuthorizer sets the authorizer. Without this option every principal may do
+// everything in its account.
+func WithAuthorizer(a identity.Authorizer) Option {
+	return func(s *server) { s.authorizer = a }
+}
+
 // Run serves until ctx ends, then drains and returns nil. It prints the addresses that
 // it listens on to out, and logs to logs. Its errors are written for people: a busy
 // port, a directory that cannot be used.
 func Run(ctx context.Context, c *config.Config, out, logs io.Writer, options ...Option) (err error) {
 	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry(), refused: newRefused()}
-	s.authenticator = identity.Anonymous{Account: s.own(), Region: c.Region}
+	s.authenticator, s.authorizer = identity.Anonymous{Account: s.own(), Region: c.Region}, identity.Everything{}
 	for _, o := range options {
 		o(s)
 	}

@@ -106,12 +106,18 @@ func tags(list []wire.Tag) []tag.Tag {
 
 func (a *API) tagResource(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.TagResourceRequest) (any, error) {
+		if err := a.mayTag(ctx, r, "xray:TagResource", value(q.ResourceARN), tags(q.Tags), nil); err != nil {
+			return nil, err
+		}
 		return struct{}{}, a.Tags.Add(ctx, r.owner, value(q.ResourceARN), tags(q.Tags))
 	})
 }
 
 func (a *API) untagResource(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.UntagResourceRequest) (any, error) {
+		if err := a.mayTag(ctx, r, "xray:UntagResource", value(q.ResourceARN), nil, q.TagKeys); err != nil {
+			return nil, err
+		}
 		return struct{}{}, a.Tags.Remove(ctx, r.owner, value(q.ResourceARN), q.TagKeys)
 	})
 }
@@ -120,6 +126,9 @@ func (a *API) untagResource(ctx context.Context, r *request) (any, error) {
 // page.
 func (a *API) listTagsForResource(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.ListTagsForResourceRequest) (any, error) {
+		if err := a.mayUse(ctx, r, "xray:ListTagsForResource", value(q.ResourceARN)); err != nil {
+			return nil, err
+		}
 		list, err := a.Tags.List(ctx, r.owner, value(q.ResourceARN))
 		if err != nil {
 			return nil, err

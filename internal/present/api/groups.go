@@ -10,6 +10,9 @@ import (
 
 func (a *API) createGroup(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.CreateGroupRequest) (any, error) {
+		if err := a.mayCreate(ctx, "xray:CreateGroup", r.owner.ARN("group/"+value(q.GroupName)+"/*"), tags(q.Tags)); err != nil {
+			return nil, err
+		}
 		g, err := a.Groups.Create(ctx, r.owner, value(q.GroupName), change(q.FilterExpression, q.InsightsConfiguration), tags(q.Tags), trace.TimeOf(a.Now()))
 		return wire.GroupResult{Group: shownGroup(g)}, err
 	})
@@ -17,6 +20,9 @@ func (a *API) createGroup(ctx context.Context, r *request) (any, error) {
 
 func (a *API) getGroup(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.GroupRequest) (any, error) {
+		if err := a.mayUseGroup(ctx, r, "xray:GetGroup", value(q.GroupName), value(q.GroupARN)); err != nil {
+			return nil, err
+		}
 		g, err := a.Groups.Get(ctx, r.owner, value(q.GroupName), value(q.GroupARN))
 		return wire.GroupResult{Group: shownGroup(g)}, err
 	})
@@ -41,6 +47,9 @@ func (a *API) getGroups(ctx context.Context, r *request) (any, error) {
 
 func (a *API) updateGroup(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.UpdateGroupRequest) (any, error) {
+		if err := a.mayUseGroup(ctx, r, "xray:UpdateGroup", value(q.GroupName), value(q.GroupARN)); err != nil {
+			return nil, err
+		}
 		g, err := a.Groups.Update(ctx, r.owner, value(q.GroupName), value(q.GroupARN), change(q.FilterExpression, q.InsightsConfiguration), trace.TimeOf(a.Now()))
 		return wire.GroupResult{Group: shownGroup(g)}, err
 	})
@@ -48,6 +57,9 @@ func (a *API) updateGroup(ctx context.Context, r *request) (any, error) {
 
 func (a *API) deleteGroup(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.GroupRequest) (any, error) {
+		if err := a.mayUseGroup(ctx, r, "xray:DeleteGroup", value(q.GroupName), value(q.GroupARN)); err != nil {
+			return nil, err
+		}
 		return struct{}{}, a.Groups.Delete(ctx, r.owner, value(q.GroupName), value(q.GroupARN), trace.TimeOf(a.Now()))
 	})
 }

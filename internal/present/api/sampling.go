@@ -22,6 +22,9 @@ func (a *API) createSamplingRule(ctx context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	c := q.SamplingRule
+	if err := a.mayCreate(ctx, "xray:CreateSamplingRule", r.owner.ARN("sampling-rule/"+given(c.RuleName)), tags(q.Tags)); err != nil {
+		return nil, err
+	}
 	rule, err := a.Sampler.Create(ctx, r.owner, sample.Rule{
 		RuleName: given(c.RuleName), RuleARN: given(c.RuleARN), Priority: int(given(c.Priority)), FixedRate: given(c.FixedRate), ReservoirSize: int(given(c.ReservoirSize)),
 		ServiceName: given(c.ServiceName), ServiceType: given(c.ServiceType), Host: given(c.Host), HTTPMethod: given(c.HTTPMethod),
@@ -36,6 +39,9 @@ func (a *API) updateSamplingRule(ctx context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	c := q.SamplingRuleUpdate
+	if err := a.mayUseRule(ctx, r, "xray:UpdateSamplingRule", given(c.RuleName), given(c.RuleARN)); err != nil {
+		return nil, err
+	}
 	rule, err := a.Sampler.Update(ctx, r.owner, sample.Update{
 		Selector: sample.Selector{RuleName: given(c.RuleName), RuleARN: given(c.RuleARN)},
 		Priority: number(c.Priority), ReservoirSize: number(c.ReservoirSize), FixedRate: c.FixedRate,
@@ -48,6 +54,9 @@ func (a *API) updateSamplingRule(ctx context.Context, r *request) (any, error) {
 func (a *API) deleteSamplingRule(ctx context.Context, r *request) (any, error) {
 	var q wire.DeleteSamplingRuleRequest
 	if err := parse(r.body, &q); err != nil {
+		return nil, err
+	}
+	if err := a.mayUseRule(ctx, r, "xray:DeleteSamplingRule", given(q.RuleName), given(q.RuleARN)); err != nil {
 		return nil, err
 	}
 	rule, err := a.Sampler.Delete(ctx, r.owner, sample.Selector{RuleName: given(q.RuleName), RuleARN: given(q.RuleARN)}, a.Now())

@@ -12,6 +12,9 @@ import (
 
 func (a *API) putResourcePolicy(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.PutResourcePolicyRequest) (any, error) {
+		if err := mayWith(ctx, "xray:PutResourcePolicy", "xray:ResourcePolicyName", value(q.PolicyName)); err != nil {
+			return nil, err
+		}
 		p, err := a.Policies.Put(ctx, r.owner.Account, policy.Request{
 			Name: value(q.PolicyName), Document: value(q.PolicyDocument), Revision: q.PolicyRevisionId, Bypass: q.BypassPolicyLockoutCheck != nil && *q.BypassPolicyLockoutCheck,
 		}, trace.TimeOf(a.Now()))
@@ -38,6 +41,9 @@ func (a *API) listResourcePolicies(ctx context.Context, r *request) (any, error)
 
 func (a *API) deleteResourcePolicy(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.DeleteResourcePolicyRequest) (any, error) {
+		if err := mayWith(ctx, "xray:DeleteResourcePolicy", "xray:ResourcePolicyName", value(q.PolicyName)); err != nil {
+			return nil, err
+		}
 		return struct{}{}, a.Policies.Delete(ctx, r.owner.Account, value(q.PolicyName), q.PolicyRevisionId)
 	})
 }
@@ -77,6 +83,9 @@ func (a *API) getTraceSegmentDestination(ctx context.Context, r *request) (any, 
 // answers ACTIVE.
 func (a *API) updateTraceSegmentDestination(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.UpdateTraceSegmentDestinationRequest) (any, error) {
+		if err := mayWith(ctx, "xray:UpdateTraceSegmentDestination", "xray:TraceSegmentDestination", value(q.Destination)); err != nil {
+			return nil, err
+		}
 		if q.Destination == nil {
 			return a.getTraceSegmentDestination(ctx, r)
 		}

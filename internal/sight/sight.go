@@ -1,0 +1,26 @@
+// Package sight limits what a principal may read to segments of some services, groups,
+// environments or annotations. Policies make a [Sight] (package policy); everything that
+// reads traces applies it to each segment before it counts or shows anything.
+package sight
+
+// Segment describes a segment as policies see it. Subsegments belong to their segment;
+// inferred segments belong to the segment that made the call.
+type Segment struct {
+	Service     string   // name of the segment: condition key fluoro:Service
+	Environment string   // deployment environment, "" if unknown: fluoro:Environment
+	Groups      []string // names of the groups that contain its trace: fluoro:Group
+	// Annotation returns the values of an annotation of the segment or of its
+	// subsegments as text: fluoro:Annotation/KEY. Nil for none.
+	Annotation func(key string) []string
+}
+
+// Sight tells what one principal may see. A nil Sight sees everything. Many goroutines
+// may use it at once.
+type Sight interface {
+	// Sees reports whether the principal may see a segment.
+	Sees(s *Segment) bool
+	// NeedsGroups tells that Sees uses Segment.Groups.
+	NeedsGroups() bool
+	// Fingerprint is the same for sights that see the same, for keys of caches.
+	Fingerprint() string
+}
