@@ -52,6 +52,7 @@ query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
+present/manage   : trace
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
