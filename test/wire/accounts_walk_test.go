@@ -123,7 +123,7 @@ func (s *walk) reads() []visit {
 		{route: "GET /console/api/histogram", query: question("histogram", s.at, "group", "service"), seen: "secrethttp"},
 		{route: "GET /console/api/facets", query: question("facets", s.at, "of", "annotation.key"), seen: "secretvalue"},
 		{route: "GET /console/api/compare", query: question("compare", s.at, "filter", `annotation.key = "secretvalue"`), seen: "secretuser"},
-		{route: "POST /api/quota/Get", body: m{}, seen: `"limits"`},
+		{route: "POST /api/quota/Get", body: m{}},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
 	}
 }
