@@ -21,6 +21,7 @@ wal              : trace vfs
 sight            :
 seal             : trace
 identity         : trace sight
+quota            : trace meta
 room             : trace
 filter           : trace
 decode           : trace jsonscan slab decode/otlp
@@ -36,6 +37,7 @@ tag              : trace meta
 group            : trace meta filter tag
 policy           : jsonscan sight
 policy/resource  : trace meta jsonscan policy
+access           : trace identity sight policy lru
 setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
@@ -53,11 +55,12 @@ query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
+present/manage   : trace
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource setting
+server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room
 `
 
 // owners names the only package that may import each third-party library.

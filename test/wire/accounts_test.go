@@ -247,7 +247,7 @@ func TestAccounts_whoIsNobodyIsRefused(t *testing.T) {
 	for _, r := range serving.Routes() {
 		name := r.Method + " " + r.Path
 		if r.Listeners == "otlp-grpc" {
-			if err := s.export(nobody, s.spans("x", 1)); !strings.Contains(fmt.Sprint(err), "PermissionDenied desc = nobody knows who asks for fluoro:PutSpans") {
+			if err := s.export(nobody, s.spans("x", 1)); !strings.Contains(fmt.Sprint(err), "PermissionDenied desc = nobody knows who asks for xray:PutSpans") {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue
