@@ -110,7 +110,7 @@ type operand struct {
 	bytes   string
 	prefix  netip.Prefix
 	arn     [6]pattern
-	partial bool // ARN: has variables, so arn is not set
+	partial bool // ARN: has variables or escapes, so arn is not set
 }
 
 // newOperand compiles a value for an operator.
@@ -135,7 +135,7 @@ func newOperand(o *operator, text string, variables bool) (operand, error) {
 	case familyAddress:
 		v.prefix, v.valid = parsePrefix(text)
 	case familyARN:
-		v.partial = t.parts != nil || t.wild.form == formEscaped
+		v.partial = t.parts != nil || t.wild.tokens != nil && t.plain != text
 		v.valid = v.partial
 		if !v.partial {
 			var parts [6]string

@@ -275,8 +275,8 @@ func (o *openStatement) canonical() string {
 		var values []string
 		for j := range c.values {
 			v := &c.values[j]
-			values = append(values, fmt.Sprintf("%q%v%v", v.plain, v.wild.form == formEscaped, v.parts))
-			if v.wild.form == formEscaped {
+			values = append(values, fmt.Sprintf("%q%v", v.plain, v.parts))
+			if v.wild.form == formEscaped && (c.like || c.family == familyARN) {
 				values[j] += fmt.Sprint(v.wild.tokens)
 			}
 		}

@@ -48,12 +48,18 @@ func newTemplate(text string, variables bool) (template, error) {
 func (t *template) fix(parts []part) {
 	var plain strings.Builder
 	var tokens []token
+	escaped := false
 	for _, p := range parts {
 		plain.WriteString(p.text + p.literal)
 		tokens = appendLiteral(appendWild(tokens, p.text), p.literal)
+		escaped = escaped || strings.ContainsAny(p.literal, "*?")
 	}
 	t.plain, t.parts = plain.String(), nil
-	t.wild = pattern{text: t.text, form: formEscaped, tokens: tokens}
+	t.wild = pattern{form: formEscaped}
+	if !escaped {
+		t.wild = newPattern(t.plain)
+	}
+	t.wild.tokens = tokens
 }
 
 // splitVariables splits a text at its variables: ${key}, ${key, 'default'}, and the
