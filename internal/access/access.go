@@ -72,6 +72,9 @@ func (a *Access) Authorize(ctx context.Context, p identity.Principal, c identity
 		return nil, a.proposed(p, c, q)
 	case p.Proof == identity.ProofSocket, a.Open && p.Type == identity.TypeAnonymous:
 		return nil, nil
+	case principal(&p).Kind == policy.PrincipalAnonymous:
+		// A resource policy may allow everybody, but X-Ray takes no unsigned requests.
+		return nil, refusal(&p, &policy.Request{Resource: "*"}, policy.Decision{Action: q.Action, By: policy.LayerIdentity})
 	}
 	set, err := a.set(ctx, p, q)
 	if err != nil {
@@ -245,14 +248,18 @@ func (a *Access) Assume(q Assumption) error {
 	set.Resource, set.Trust = []policy.Policy{q.Trust}, true
 	r := a.request(&q.Caller, &q.Call, &q.Question, &set)
 	if q.Provider != "" {
-		r.Principal = policy.Principal{Kind: policy.PrincipalWebIdentity, Service: q.Provider}
+		r.Principal = policy.Principal{Kind: policy.PrincipalWebIdentity, Service: q.Provider, Account: r.ResourceAccount}
+		if !set.Decide(r).Allowed {
+			return trace.Errorf(trace.KindDenied, "Not authorized to perform %s", q.Question.Action)
+		}
+		return nil
 	}
 	return refusal(&q.Caller, r, set.Decide(r))
 }
 
 // refusal returns the error for a decision, with the text of AWS's AccessDeniedException;
-// nil if the decision allows. Across accounts, resource policies give no reason outside
-// of the organization.
+// nil if the decision allows. Across accounts, resource and trust policies give no reason:
+// it would tell others what they contain.
 func refusal(p *identity.Principal, r *policy.Request, d policy.Decision) error {
 	if d.Allowed {
 		return nil
@@ -266,7 +273,7 @@ func refusal(p *identity.Principal, r *policy.Request, d policy.Decision) error 
 	if r.Resource != "*" {
 		b.WriteString(" on resource: " + r.Resource)
 	}
-	if !d.CrossAccount || d.By != policy.LayerResource {
+	if !d.CrossAccount || d.By != policy.LayerResource && d.By != policy.LayerTrust {
 		b.WriteString(" " + d.Cause())
 	}
 	return trace.Errorf(trace.KindDenied, "%s", b.String())

@@ -77,6 +77,17 @@ var operators = func() map[string]*operator {
 // variables reports whether the values of an operator may have policy variables.
 func (o *operator) variables() bool { return o.family == familyString || o.family == familyARN }
 
+// cost compares operators by the time that they take.
+func (o *operator) cost() int {
+	switch o.family {
+	case familyString, familyBool, familyNull:
+		return 0
+	case familyARN:
+		return 1
+	}
+	return 2
+}
+
 // setForm is the prefix of an operator.
 type setForm uint8
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"regexp"
@@ -295,6 +296,8 @@ func parseConditions(v jsonscan.Value, variables bool) (out []condition, err err
 			out = append(out, c)
 		}
 	}
+	// All must hold, so those that are compared faster come first.
+	slices.SortStableFunc(out, func(a, b condition) int { return cmp.Compare(a.cost(), b.cost()) })
 	return out, nil
 }
 

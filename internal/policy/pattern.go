@@ -88,7 +88,12 @@ func globBytes(pattern, text string) bool {
 			return false
 		}
 	}
-	return strings.Trim(pattern[p:], "*") == ""
+	for ; p < len(pattern); p++ {
+		if pattern[p] != '*' {
+			return false
+		}
+	}
+	return true
 }
 
 // matchTokens is globBytes in UTF-16 units.

@@ -186,12 +186,12 @@ func (s *Statement) validateElements(kind Kind) error {
 		return fmt.Errorf("an Allow with NotPrincipal would include everybody else, unknown callers too")
 	case kind == KindTrust && s.actions.not:
 		return fmt.Errorf("AssumeRole policy may only specify STS AssumeRole actions.") //nolint:staticcheck // AWS's text
+	case kind != KindTrust && kind != KindResource && s.principals.there:
+		return fmt.Errorf("Policy document should not specify a principal.") //nolint:staticcheck // AWS's text
 	case kind != KindTrust && !s.resources.there:
 		return fmt.Errorf("Policy statement must contain resources.") //nolint:staticcheck // AWS's text
 	case (kind == KindTrust || kind == KindResource) && !s.principals.there:
 		return fmt.Errorf("one of Principal and NotPrincipal is required, and not both")
-	case kind != KindTrust && kind != KindResource && s.principals.there:
-		return fmt.Errorf("Policy document should not specify a principal.") //nolint:staticcheck // AWS's text
 	}
 	return nil
 }
