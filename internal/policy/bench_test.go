@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkDecide decides about a request of a user with 20 policies of four statements,
-// most of which are about other things. The budget is 10 µs.
+// BenchmarkDecide decides about a request of a user with 20 policies of four statements each;
+// most of them are about other things. The budget is 10 µs.
 func BenchmarkDecide(b *testing.B) {
 	set := &Set{}
 	for i := range 20 {

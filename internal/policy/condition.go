@@ -125,12 +125,9 @@ type operand struct {
 }
 
 // newOperand compiles a value for an operator.
-func newOperand(o *operator, text string, variables bool) (operand, error) {
-	t, err := newTemplate(text, variables && o.variables())
+func newOperand(o *operator, text string, variables bool) operand {
+	t := newTemplate(text, variables && o.variables())
 	v := operand{template: t}
-	if err != nil {
-		return v, err
-	}
 	switch o.family {
 	case familyString:
 		v.valid, v.folded = true, fold(t.plain)
@@ -157,7 +154,7 @@ func newOperand(o *operator, text string, variables bool) (operand, error) {
 			}
 		}
 	}
-	return v, nil
+	return v
 }
 
 // splitARN splits an ARN at its first five colons.

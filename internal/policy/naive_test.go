@@ -37,8 +37,8 @@ func list(v any) (out []string) {
 	return out
 }
 
-// wild matches with a regular expression over UTF-16 units, each of which is a rune in a
-// private range if it is a surrogate.
+// wild matches with a regular expression over UTF-16 units. A surrogate becomes a rune in a
+// private range.
 func wild(pattern, text string, literal map[int]bool) bool {
 	units := func(s string) string {
 		var b strings.Builder

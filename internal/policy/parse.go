@@ -6,7 +6,6 @@ import (
 	"iter"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
 )
@@ -169,11 +168,7 @@ func parseMatchers(m map[string]jsonscan.Value, name string, variables bool) (ou
 	}
 	out.there, out.not = true, not
 	for _, text := range list {
-		t, err := newTemplate(text, variables)
-		if err != nil {
-			return out, fmt.Errorf("%s %.100q: %w", name, text, err)
-		}
-		out.list = append(out.list, t)
+		out.list = append(out.list, newTemplate(text, variables))
 	}
 	return out, nil
 }
@@ -303,10 +298,7 @@ func parseConditions(v jsonscan.Value, variables bool) (out []condition, err err
 
 // with returns the condition with a key and its values.
 func (c condition) with(key string, v jsonscan.Value, variables bool) (condition, error) {
-	if i := strings.IndexByte(key, ':'); i < 1 || i == len(key)-1 {
-		return c, fmt.Errorf("it must be service:name")
-	}
-	c.key, c.written, c.values = lower(key), key, nil
+	c.key, c.written, c.values = keyName(key), key, nil
 	c.later = isLater(c.key)
 	list := []jsonscan.Value{v}
 	if v.Kind() == jsonscan.Array {
@@ -321,10 +313,7 @@ func (c condition) with(key string, v jsonscan.Value, variables bool) (condition
 		default:
 			return c, fmt.Errorf("a value must be a string, a number, a boolean or a list of them")
 		}
-		o, err := newOperand(c.operator, text, variables)
-		if err != nil {
-			return c, err
-		}
+		o := newOperand(c.operator, text, variables)
 		c.values = append(c.values, o)
 		c.later = c.later || o.later()
 	}

@@ -205,6 +205,8 @@ func checkResource(t *template) error {
 	text := withoutVariables(t)
 	parts, ok := splitARN(text)
 	switch {
+	case t.bad != nil:
+		return fmt.Errorf("Resource %.100q: %w", t.text, t.bad)
 	case strings.HasPrefix(t.text, "${") && strings.HasSuffix(t.text, "}"): // the whole ARN
 		return nil
 	case !ok:
@@ -239,8 +241,15 @@ var wants = map[family]string{
 }
 
 func (c *condition) validate() error {
+	if i := strings.IndexByte(c.written, ':'); i < 1 || i == len(c.written)-1 {
+		return fmt.Errorf("condition key %.100q of %s: it must be service:name", c.written, c.name)
+	}
 	for i := range c.values {
-		if o := &c.values[i]; !o.valid {
+		o := &c.values[i]
+		if o.bad != nil {
+			return fmt.Errorf("condition key %.100q of %s: %w", c.written, c.name, o.bad)
+		}
+		if !o.valid {
 			return fmt.Errorf("condition key %.100q of %s: %.100q is no %s", c.written, c.name, o.text, wants[c.family])
 		}
 	}
