@@ -123,7 +123,7 @@ func parseStatement(v jsonscan.Value, variables bool) (s Statement, err error) {
 		return s, err
 	}
 	if !s.actions.there {
-		return s, fmt.Errorf("Policy statement must contain actions.") //nolint:staticcheck // AWS's text
+		return s, errActions
 	}
 	for i, a := range s.actions.list {
 		s.actions.list[i].wild = newPattern(lower(a.text))

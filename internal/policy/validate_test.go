@@ -173,8 +173,8 @@ func TestWarnings(t *testing.T) {
 		"A not iam:*": "NotAction allows",
 		"A xray:* if StringEquals aws:PrincipalTag/a=b*":  "StringLike has wildcards",
 		"(Version none) A xray:* @ …:group/${aws:user}/*": "no variables",
-		"D NP(ACC) xray:*":                                "not completely listed",
-		"A NP(ACC) xray:*":                                "unknown callers",
+		"D NP(ACC) xray:*": "not completely listed",
+		"A NP(ACC) xray:*": "unknown callers",
 	} {
 		d, err := Parse(notationDocument(t, policy))
 		if err != nil {
