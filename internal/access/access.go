@@ -81,8 +81,11 @@ func (a *Access) Authorize(ctx context.Context, p identity.Principal, c identity
 		return nil, err
 	}
 	r := a.request(&p, &c, &q, set)
-	if reads(q.Action) {
+	if scope := scopeOf(q.Action); scope != noSegments {
 		d, limit := set.DecidePartly(r)
+		if limit != nil && scope == allSegments {
+			return nil, trace.Errorf(trace.KindDenied, "User: %s is not authorized to perform: %s because the action is about all segments, and policies allow only some of them", name(&p), q.Action) // our own text
+		}
 		return a.shared(limit), refusal(&p, r, d)
 	}
 	d := set.Decide(r)
@@ -264,12 +267,8 @@ func refusal(p *identity.Principal, r *policy.Request, d policy.Decision) error 
 	if d.Allowed {
 		return nil
 	}
-	who := p.ARN
-	if who == "" {
-		who = p.Name
-	}
 	var b strings.Builder
-	b.WriteString("User: " + who + " is not authorized to perform: " + d.Action)
+	b.WriteString("User: " + name(p) + " is not authorized to perform: " + d.Action)
 	if r.Resource != "*" {
 		b.WriteString(" on resource: " + r.Resource)
 	}
@@ -277,4 +276,12 @@ func refusal(p *identity.Principal, r *policy.Request, d policy.Decision) error 
 		b.WriteString(" " + d.Cause())
 	}
 	return trace.Errorf(trace.KindDenied, "%s", b.String())
+}
+
+// name returns the name of a principal for refusals.
+func name(p *identity.Principal) string {
+	if p.ARN == "" {
+		return p.Name
+	}
+	return p.ARN
 }

@@ -178,8 +178,20 @@ func TestAuthorize_sights(t *testing.T) {
 	if err != nil || s == nil || !s.Sees(&sight.Segment{Service: "web"}) || s.Sees(&sight.Segment{Service: "db"}) {
 		t.Errorf("%v %v", s, err)
 	}
-	if again, err := ask(a, alice, "fluoro:SomethingNew", "*", nil); err != nil || again != s {
-		t.Errorf("an action that is not listed: %v %v, want the same sight", again, err)
+	if again, err := ask(a, alice, "fluoro:GetTrace", "*", nil); err != nil || again != s {
+		t.Errorf("another action: %v %v, want the same sight", again, err)
+	}
+	if s, err := ask(a, alice, "fluoro:SomethingNew", "*", nil); err == nil || s != nil || !strings.Contains(err.Error(), "about all segments") {
+		t.Errorf("an action that is not listed, with a limited Allow: %v %v", s, err)
+	}
+	denied := newAccess(&directory{set: policy.Set{Identity: documents(t, `{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"fluoro:Service":"db"}}}`)}}, nil)
+	for action, want := range map[string]bool{"fluoro:SomethingNew": false, "fluoro:CreateToken": true, "xray:GetGroups": true, "iam:CreateUser": true, "fluoro:GetTrace": true} {
+		if _, err := ask(denied, alice, action, "*", nil); (err == nil) != want {
+			t.Errorf("%s with a Deny for a service: %v", action, err)
+		}
+	}
+	if _, err := ask(a, alice, "fluoro:CreateToken", "*", nil); err == nil {
+		t.Error("a limited Allow must not allow an action about no segments")
 	}
 	if s, err := ask(a, alice, "xray:GetGroups", "*", nil); err != nil || s != nil {
 		t.Errorf("an action about no segments: %v %v", s, err)
