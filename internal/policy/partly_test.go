@@ -155,6 +155,25 @@ func TestDecidePartly_fingerprint(t *testing.T) {
 	}
 }
 
+// An organization with many levels must not cost the time of all their combinations.
+func TestDecidePartly_manyLevels(t *testing.T) {
+	limits := map[string]bool{}
+	for levels := 1; levels <= maxLevels; levels++ {
+		set := &Set{Identity: parsed(t, "A *")}
+		for i := range levels {
+			set.SCP = append(set.SCP, parsed(t, fmt.Sprintf("A * if StringLike fluoro:Service=a*|b%d", i)))
+		}
+		_, s := set.DecidePartly(alice(Context{}))
+		if s == nil || !s.Sees(&sight.Segment{Service: "a1"}) || s.Sees(&sight.Segment{Service: "c"}) || s.Sees(&sight.Segment{Service: "b0"}) != (levels == 1) {
+			t.Fatalf("%d levels: %v", levels, s)
+		}
+		if limits[s.Fingerprint()] {
+			t.Errorf("%d levels have the fingerprint of others", levels)
+		}
+		limits[s.Fingerprint()] = true
+	}
+}
+
 func TestSees_remembersOnlySomeServices(t *testing.T) {
 	_, s := (&Set{Identity: parsed(t, "A * if StringLike fluoro:Service=a*")}).DecidePartly(alice(Context{}))
 	for i := range 3 * maxSeen {
@@ -274,5 +293,15 @@ func BenchmarkSees(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Sees(one)
+	}
+}
+
+func BenchmarkDecidePartly(b *testing.B) {
+	set := &Set{Identity: parsed(b, "A xray:Get*|xray:BatchGet* if StringLike fluoro:Service=checkout-*|payment-*|${aws:PrincipalTag/team}-*", "D * if ForAnyValue:StringEquals fluoro:Annotation/confidential=yes")}
+	r := alice(Context{"aws:principaltag/team": Single("web")})
+	b.ReportAllocs()
+	for b.Loop() {
+		_, s := set.DecidePartly(r)
+		s.Fingerprint()
 	}
 }
