@@ -150,11 +150,11 @@ func (q *CaseRequest) request() (*Request, error) {
 		p.Account = q.Principal.Account
 	}
 	p.ID = keys.Key("aws:userid").one
-	switch kind := q.Principal.Type; {
+	switch kind := PrincipalKind(q.Principal.Type); {
 	case q.Principal.Service != "":
 		p.Kind, p.Service = PrincipalService, q.Principal.Service
-	case kind == string(PrincipalRoot), kind == string(PrincipalAnonymous), kind == string(PrincipalFederated):
-		p.Kind = PrincipalKind(kind)
+	case kind == PrincipalRoot, kind == PrincipalAnonymous, kind == PrincipalFederated, kind == PrincipalService, p.ARN == "" && kind == PrincipalUser:
+		p.Kind = kind
 	}
 	return &Request{Principal: p, Action: q.Action, Resource: q.Resource, ResourceAccount: q.ResourceAccount, Keys: keys, Also: q.Also}, nil
 }

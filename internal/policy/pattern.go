@@ -12,7 +12,7 @@ import (
 type pattern struct {
 	text string
 	form form
-	// tokens is the pattern in UTF-16, for texts that are not ASCII; nil without ?.
+	// tokens is the pattern in UTF-16, for texts that are not ASCII; nil if bytes are enough.
 	tokens []token
 }
 
