@@ -71,7 +71,7 @@ func TestPolicies_decideOverTheWire(t *testing.T) {
 	c.user(t, "web", statement(`{"Effect":"Allow","Action":"xray:*Group","Resource":"arn:aws:xray:*:*:group/${aws:PrincipalTag/team}/*","Condition":{"StringEqualsIfExists":{"aws:ResourceTag/team":"${aws:PrincipalTag/team}"}}}`))
 	c.user(t, "careful", "AWSXrayFullAccess", statement(`{"Effect":"Deny","Action":"xray:Delete*","Resource":"*"},{"Effect":"Deny","Action":"xray:GetTraceSummaries","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}`))
 	c.user(t, "nobody")
-	s := startWith(t, []serving.Option{serving.WithAuthenticator(c), serving.WithGrants(c, false)}, "--udp", "off", "--otlp-grpc", "off")
+	s := startSharedWith(t, []serving.Option{serving.WithAuthenticator(c), serving.WithGrants(c, false)}, "--udp", "off", "--otlp-grpc", "off")
 
 	window := map[string]any{"StartTime": 1, "EndTime": 2}
 	group := map[string]any{"GroupName": "web"}
