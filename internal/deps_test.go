@@ -21,6 +21,8 @@ wal              : trace vfs
 sight            :
 seal             : trace
 identity         : trace sight
+authn            : trace identity lru
+transport        : trace seal
 room             : trace
 filter           : trace
 decode           : trace jsonscan slab decode/otlp
@@ -56,7 +58,7 @@ present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
 `
 
 // owners names the only package that may import each third-party library.
@@ -72,6 +74,7 @@ github.com/klauspost/compress  : receive store/local wal store/local/block store
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo
+golang.org/x/crypto/acme       : transport
 `
 
 const module = "github.com/fluoro-io/fluoro/"

@@ -69,6 +69,9 @@ type route struct {
 	// asks tells that the handler asks the authorizer itself, because only it knows the
 	// resource (identity.Ask).
 	asks bool
+	// streams tells that the handler reads the whole body through the Intake before it acts.
+	// For other routes the door does, if the body is needed to prove the identity.
+	streams bool
 	// whole routes are about all accounts of the server. Only its own account may use them.
 	whole bool
 	// handler makes the handler of the route for one listener; nil for datagrams.
@@ -95,9 +98,9 @@ const (
 func routes() []route {
 	list := []route{
 		{on: onUDP, method: "UDP", action: "xray:PutTraceSegments", class: admitIngest, limit: receive.MaxDatagram, brings: receive.ProtocolUDP},
-		{on: onHTTP | onOTLPHTTP, method: http.MethodPost, path: "/v1/traces", action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPHTTP, crossOrigin: true, ownMethods: true,
+		{on: onHTTP | onOTLPHTTP, method: http.MethodPost, path: "/v1/traces", action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPHTTP, streams: true, crossOrigin: true, ownMethods: true,
 			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPHTTP(s.intake, rt.limit) }},
-		{on: onOTLPGRPC, method: http.MethodPost, path: receive.ExportPath, action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPGRPC,
+		{on: onOTLPGRPC, method: http.MethodPost, path: receive.ExportPath, action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPGRPC, streams: true,
 			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPGRPC(s.intake, rt.limit) }},
 		{on: onHTTP, method: http.MethodGet, path: "/healthz", action: public, class: admitAlways, handler: plain(func(*server) http.Handler { return http.HandlerFunc(healthy) })},
 		{on: onHTTP, method: http.MethodGet, path: "/readyz", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.ready) })},
@@ -125,7 +128,7 @@ func routes() []route {
 			handler: func(s *server, _ *route) endpoint { return page{q.handler(s.console)} }})
 	}
 	for _, op := range wire.Operations {
-		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}
+		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest, streams: true}
 		if op.Name == "PutTraceSegments" {
 			rt.class, rt.limit, rt.brings = admitIngest, maxSegments, receive.ProtocolXRay
 		}
