@@ -22,7 +22,8 @@ sight            :
 seal             : trace
 identity         : trace sight
 authn            : trace identity lru
-transport        : trace seal
+transport        : seal
+quota            : trace meta
 room             : trace
 filter           : trace
 decode           : trace jsonscan slab decode/otlp
@@ -54,11 +55,12 @@ query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
+present/manage   : trace identity
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage
 `
 
 // owners names the only package that may import each third-party library.

@@ -266,7 +266,8 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	ctx := identity.With(r.Context(), who)
 	// Who only knows the id of a key must not learn what its owner may: the answer "denied"
 	// needs the proof, too.
-	if body, ok := r.Body.(unproved); ok && body.Unproved() && (!row.streams || err != nil) {
+	// Bodies that bring segments are large; the Intake reads them to their end before it acts.
+	if body, ok := r.Body.(unproved); ok && body.Unproved() && (row.brings == "" || err != nil) {
 		r = r.WithContext(ctx)
 		release, err := d.server.intake.Hold(w, r, row.limit)
 		if err != nil {
@@ -280,6 +281,17 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 		row.Refuse(w, r, err)
 		return
 	}
+	done, err := d.server.within(ctx, who.Account, row.class)
+	if err != nil {
+		if row.brings != "" {
+			d.server.tally.Throttle(receive.Sender{Account: who.Account, Protocol: row.brings, Source: r.RemoteAddr}, 1, err)
+		}
+		if r.Context().Err() == nil { // else the client is gone
+			row.Refuse(w, r, err)
+		}
+		return
+	}
+	defer done()
 	switch row.class {
 	case admitScan:
 		var done context.CancelFunc

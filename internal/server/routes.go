@@ -69,9 +69,6 @@ type route struct {
 	// asks tells that the handler asks the authorizer itself, because only it knows the
 	// resource (identity.Ask).
 	asks bool
-	// streams tells that the handler reads the whole body through the Intake before it acts.
-	// For other routes the door does, if the body is needed to prove the identity.
-	streams bool
 	// whole routes are about all accounts of the server. Only its own account may use them.
 	whole bool
 	// handler makes the handler of the route for one listener; nil for datagrams.
@@ -98,9 +95,9 @@ const (
 func routes() []route {
 	list := []route{
 		{on: onUDP, method: "UDP", action: "xray:PutTraceSegments", class: admitIngest, limit: receive.MaxDatagram, brings: receive.ProtocolUDP},
-		{on: onHTTP | onOTLPHTTP, method: http.MethodPost, path: "/v1/traces", action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPHTTP, streams: true, crossOrigin: true, ownMethods: true,
+		{on: onHTTP | onOTLPHTTP, method: http.MethodPost, path: "/v1/traces", action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPHTTP, crossOrigin: true, ownMethods: true,
 			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPHTTP(s.intake, rt.limit) }},
-		{on: onOTLPGRPC, method: http.MethodPost, path: receive.ExportPath, action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPGRPC, streams: true,
+		{on: onOTLPGRPC, method: http.MethodPost, path: receive.ExportPath, action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPGRPC,
 			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPGRPC(s.intake, rt.limit) }},
 		{on: onHTTP, method: http.MethodGet, path: "/healthz", action: public, class: admitAlways, handler: plain(func(*server) http.Handler { return http.HandlerFunc(healthy) })},
 		{on: onHTTP, method: http.MethodGet, path: "/readyz", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.ready) })},
@@ -127,8 +124,9 @@ func routes() []route {
 		list = append(list, route{on: onHTTP, method: http.MethodGet, path: "/console/api/" + q.name, action: q.action, class: q.class,
 			handler: func(s *server, _ *route) endpoint { return page{q.handler(s.console)} }})
 	}
+	list = append(list, quotaRoutes()...)
 	for _, op := range wire.Operations {
-		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest, streams: true}
+		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}
 		if op.Name == "PutTraceSegments" {
 			rt.class, rt.limit, rt.brings = admitIngest, maxSegments, receive.ProtocolXRay
 		}
