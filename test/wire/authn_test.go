@@ -142,8 +142,7 @@ func (c call) sign(t *testing.T, s *inside.Server) *http.Request {
 	if c.before != nil {
 		c.before(r)
 	}
-	sum := sha256.Sum256([]byte(c.body))
-	hash := hex.EncodeToString(sum[:])
+	hash := sha256Hex(c.body)
 	if claim := r.Header.Get("X-Amz-Content-Sha256"); claim != "" {
 		hash = claim
 	}
@@ -157,6 +156,11 @@ func (c call) sign(t *testing.T, s *inside.Server) *http.Request {
 		t.Fatal(err)
 	}
 	return r
+}
+
+func sha256Hex(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 // send makes a request and returns status, exception and body.
