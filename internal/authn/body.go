@@ -7,8 +7,9 @@ import (
 	"io"
 )
 
-// body hashes a request body while it is read. It gives its last bytes away only if
-// check accepts the hash of all bytes; else Read fails, now and later.
+// body hashes a request body while it is read. If check does not accept the hash of all
+// bytes, the last Read fails, and all later ones: instead of returning the last bytes of a
+// body of announced length, or at the end of another.
 type body struct {
 	io.ReadCloser
 	left  int64 // bytes until the announced end, negative if none was announced
