@@ -66,12 +66,12 @@ func (s *server) openTLS() (err error) {
 	case config.TLSSelfSigned:
 		s.tls, err = transport.SelfSigned(s.selfNames(), files, filepath.Join(s.config.Data, "self-signed.pem"), s.log)
 	case config.TLSACME:
-		o := transport.ACMEOptions{Hosts: c.ACMEHosts, Email: c.ACMEEmail, Directory: c.ACMEDirectory, Cache: transport.Cache{Dir: filepath.Join(s.config.Data, "acme")}}
+		o := transport.ACMEOptions{Hosts: c.ACMEHosts, Email: c.ACMEEmail, Directory: c.ACMEDirectory, Cache: transport.Cache{Dir: filepath.Join(s.config.Data, "acme")}, HTTP: c.ACMEHTTP != config.Off}
 		var challenges http.Handler
 		if s.tls, challenges, err = transport.ACME(o, files, s.log); err != nil {
 			return err
 		}
-		if c.ACMEHTTP != config.Off {
+		if challenges != nil {
 			if s.acmeAt, err = receive.ListenTCP("ACME challenges", c.ACMEHTTP); err != nil {
 				return busy(err, "--acme-http")
 			}

@@ -22,11 +22,13 @@ type ACMEOptions struct {
 	Email     string   // "" for none
 	Directory string   // URL of the authority
 	Cache     Cache
+	// HTTP answers challenges by HTTP too; else only by TLS-ALPN.
+	HTTP bool
 }
 
 // ACME gets certificates when the first connection asks for them, and renews them before
-// they expire. Challenges are answered by TLS-ALPN on the listeners themselves, and by
-// HTTP if something serves the handler.
+// they expire. Challenges are answered by TLS-ALPN on the listeners themselves, and with
+// o.HTTP by the handler challenges, which is nil otherwise.
 func ACME(o ACMEOptions, f Files, log *slog.Logger) (s *Server, challenges http.Handler, err error) {
 	m := &autocert.Manager{
 		Prompt: autocert.AcceptTOS, Cache: o.Cache, HostPolicy: autocert.HostWhitelist(o.Hosts...), Email: o.Email,
@@ -43,6 +45,9 @@ func ACME(o ACMEOptions, f Files, log *slog.Logger) (s *Server, challenges http.
 			log.Error("no certificate from the authority", "host", hello.ServerName, "error", err)
 		}
 		return cert, err
+	}
+	if !o.HTTP {
+		return s, nil, nil
 	}
 	// Other requests to the challenge's address get no redirect: clients must learn that
 	// they sent something in the clear.
