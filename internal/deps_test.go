@@ -23,6 +23,7 @@ seal             : trace
 identity         : trace sight
 authn            : trace identity lru
 transport        : seal
+finding          : trace meta sight
 quota            : trace meta
 room             : trace
 filter           : trace
@@ -60,7 +61,7 @@ present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room finding
 `
 
 // owners names the only package that may import each third-party library.
