@@ -313,7 +313,7 @@ func TestSigV4_smuggling(t *testing.T) {
 	}
 }
 
-// Failures are told in the words of each protocol, and told apart from those of callers who
+// Failures are told in the words of each protocol, and differ from those of callers who
 // are known.
 func TestAuthn_wordsOfEachProtocol(t *testing.T) {
 	s, _ := startRequired(t)
