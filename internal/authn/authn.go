@@ -49,7 +49,8 @@ type Options struct {
 // Authenticator is the identity.Authenticator of a server.
 type Authenticator struct {
 	Options
-	keys *lru.Cache[keyName, *signingKey]
+	crossOrigin http.CrossOriginProtection
+	keys        *lru.Cache[keyName, *signingKey]
 }
 
 // New makes an Authenticator.
@@ -96,7 +97,8 @@ func (a *Authenticator) prove(ctx context.Context, c identity.Call) (identity.Pr
 	case len(headers) == 1 && headers[0] != "":
 		return a.header(ctx, c, headers[0])
 	}
-	if a.Session != nil && a.takes(c.Listener, Session) {
+	// Browsers add cookies to requests of foreign pages, too. Those have no session.
+	if a.Session != nil && a.takes(c.Listener, Session) && a.crossOrigin.Check(r) == nil {
 		if p, present, err := a.Session(ctx, c); present {
 			if err == nil && a.exposed(c) {
 				err = plaintext("console sessions")

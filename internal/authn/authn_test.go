@@ -259,6 +259,7 @@ func TestAuthenticate_order(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, header, cookie string
+		origin               string
 		tls                  *tls.ConnectionState
 		takes                authn.Kinds
 		proof, want          string
@@ -268,6 +269,8 @@ func TestAuthenticate_order(t *testing.T) {
 		{name: "an unknown certificate", tls: cert("nobody", noon.Add(time.Hour)), want: "unknown"},
 		{name: "a certificate that expired since the connection was made", tls: cert("checkout", noon.Add(-time.Second)), want: "expired"},
 		{name: "a certificate that was not verified", tls: &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: "checkout"}}}}, want: "unsigned"},
+		{name: "a session of a foreign page", cookie: "ok", origin: "https://evil.example", want: "unsigned"},
+		{name: "a session of an own page", cookie: "ok", origin: "http://h", proof: "console-session"},
 		{name: "a session", cookie: "ok", proof: "console-session"},
 		{name: "a session and a certificate", cookie: "ok", tls: cert("checkout", noon.Add(time.Hour)), proof: "console-session"},
 		{name: "an ended session and a certificate", cookie: "old", tls: cert("checkout", noon.Add(time.Hour)), want: "expired"},
@@ -282,8 +285,11 @@ func TestAuthenticate_order(t *testing.T) {
 			o.Takes = map[string]authn.Kinds{"http": c.takes}
 		}
 		a, _ := required(o)
-		r := httptest.NewRequest("GET", "http://h/", nil)
+		r := httptest.NewRequest("POST", "http://h/", nil)
 		r.TLS = c.tls
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
 		if c.header != "" {
 			r.Header.Set("Authorization", c.header)
 		}
