@@ -91,7 +91,7 @@ func (a *Authenticator) signed(ctx context.Context, c identity.Call, header stri
 		return p, nil
 	}
 	r.Body = newBody(r.Body, r.ContentLength, func(sum []byte) error {
-		err := error(nil)
+		var err error
 		switch {
 		case claim == nil:
 			err = proven(sum)

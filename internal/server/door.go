@@ -264,9 +264,9 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	}
 	who, reason, err := d.server.identify(r.Context(), row.route, d.call(r))
 	ctx := identity.With(r.Context(), who)
-	// Who only knows the id of a key must not learn what its owner may: the answer "denied"
-	// needs the proof, too.
-	// Bodies that bring segments are large; the Intake reads them to their end before it acts.
+	// Bodies that bring segments are large: the Intake reads them to their end before it acts.
+	// But who only knows the id of a key must not learn what its owner may, so the answer
+	// "denied" needs the proof, too.
 	if body, ok := r.Body.(unproved); ok && body.Unproved() && (row.brings == "" || err != nil) {
 		r = r.WithContext(ctx)
 		release, err := d.server.intake.Hold(w, r, row.limit)
