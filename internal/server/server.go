@@ -56,6 +56,7 @@ type server struct {
 	authenticator identity.Authenticator
 	credentials   identity.Credentials // nil: there are none
 	authorizer    identity.Authorizer
+	grants        *grants // policies decide; nil: the authorizer does
 	registry      *prometheus.Registry
 	shelf         *local.Shelf
 	store         *answer.Store // answers from the shelf
