@@ -305,6 +305,23 @@ func TestAuthenticate_order(t *testing.T) {
 	}
 }
 
+// In an open server an ended session is no reason to refuse; a live one counts.
+func TestAuthenticate_openSession(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		proof string
+	}{{nil, identity.ProofSession}, {&identity.Failure{Reason: authn.ReasonExpired}, identity.ProofNone}} {
+		a, _ := required(authn.Options{Open: true, Session: func(context.Context, identity.Call) (identity.Principal, bool, error) {
+			return identity.Principal{Owner: owner}, true, c.err
+		}})
+		call := callOf(httptest.NewRequest("GET", "http://h/", nil))
+		call.Secure = true
+		if p, err := a.Authenticate(t.Context(), call); err != nil || p.Proof != c.proof {
+			t.Errorf("session error %v: %+v, %v", c.err, p, err)
+		}
+	}
+}
+
 // A rotated secret must not live on in the cache of signing keys.
 func TestSigned_keyCache(t *testing.T) {
 	a, _ := required(authn.Options{})
