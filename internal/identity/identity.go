@@ -53,6 +53,9 @@ type Session struct {
 	MFA             bool
 	Provider        string // of a web identity: the issuer
 	SourceIdentity  string
+	// TransitiveTags are those of the session's tags that pass on to roles which are
+	// assumed with it.
+	TransitiveTags map[string]string
 }
 
 // The values of Principal.Proof.
@@ -155,6 +158,14 @@ func WithGuard(ctx context.Context, ask func(context.Context, Question) error) (
 
 // Asked reports whether the handler has asked.
 func (g *Guard) Asked() bool { return g.asked.Load() }
+
+// Exempt notes that a request needs no permission: its action never does, or its handler
+// found out in another way that the caller may make it.
+func Exempt(ctx context.Context) {
+	if g, ok := ctx.Value(guardKey{}).(*Guard); ok {
+		g.asked.Store(true)
+	}
+}
 
 // Ask returns nil if the principal in a context may do something, and a KindDenied error
 // with the reason otherwise. It fails if there is no Guard.
