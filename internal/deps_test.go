@@ -19,7 +19,7 @@ lru              :
 vfs              :
 wal              : trace vfs
 sight            :
-seal             : trace
+seal             : trace vfs
 identity         : trace sight
 quota            : trace meta
 room             : trace
