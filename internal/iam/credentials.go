@@ -44,7 +44,7 @@ func (d *Directory) AccessKey(ctx context.Context, id, token string) (string, id
 	if r == nil {
 		return "", identity.Principal{}, errInvalid
 	}
-	secret, err := d.Sealer.Open(ctx, account, id, k.Sealed)
+	secret, err := d.unsealed(ctx, purposeKey, keyBinding(account, id), k.Sealed)
 	if err != nil {
 		return "", identity.Principal{}, unreadable(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -55,11 +56,11 @@ const (
 
 // typed describes a type of entities.
 type typed struct {
-	kind      meta.Kind
-	prefix    string
-	mostName  int
-	mostAll   int // inline policies together, in characters without blanks
-	title     string
+	kind     meta.Kind
+	prefix   string
+	mostName int
+	mostAll  int // inline policies together, in characters without blanks
+	title    string
 }
 
 // types holds the limits of each type (IAM user guide, "IAM and STS quotas").
@@ -185,15 +186,15 @@ func (d *Directory) CreateRole(ctx context.Context, account trace.Account, n New
 		n.MaxSession = leastSession
 	}
 	r := Role{Trust: n.Trust, Description: n.Description, MaxSession: n.MaxSession}
-	if err := d.checkRole(n.Trust, n.Description, n.MaxSession); err != nil {
+	if err := checkRole(n.Trust, n.Description, n.MaxSession); err != nil {
 		return Role{}, err
 	}
 	err := d.create(ctx, account, TypeRole, n.NewEntity, &r)
 	return r, err
 }
 
-func (d *Directory) checkRole(trust, description string, session int) error {
-	if err := d.validate(KindTrust, trust); err != nil {
+func checkRole(trust, description string, session int) error {
+	if err := validate(policy.KindTrust, trust); err != nil {
 		return err
 	}
 	if session < leastSession || session > mostSession {
@@ -218,7 +219,7 @@ func (d *Directory) UpdateRole(ctx context.Context, account trace.Account, name 
 		if session != nil {
 			role.MaxSession = *session
 		}
-		return d.checkRole(role.Trust, role.Description, role.MaxSession)
+		return checkRole(role.Trust, role.Description, role.MaxSession)
 	})
 }
 

@@ -17,8 +17,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/lru"
 	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/policy"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -42,7 +45,7 @@ const (
 )
 
 // system is the owner of the records that belong to the whole server.
-const system trace.Account = "system"
+const system = seal.System
 
 // Code is the name of an error, as in AWS's IAM and STS APIs. Codes are the causes of
 // KindErrors.
@@ -50,6 +53,9 @@ type Code string
 
 // Error returns the name.
 func (c Code) Error() string { return string(c) }
+
+// Code returns the name.
+func (c Code) Code() string { return string(c) }
 
 // The codes of errors (IAM and STS API references).
 const (
@@ -87,25 +93,21 @@ func fail(c Code, format string, args ...any) error {
 	return e
 }
 
-// Sealer encrypts small secrets before they are stored, and decrypts them. binding is
-// stored beside the secret in clear: a sealed secret opens only with the binding that it
-// was sealed with, so that nobody can exchange two of them.
-type Sealer interface {
-	Seal(ctx context.Context, account trace.Account, binding string, secret []byte) ([]byte, error)
-	Open(ctx context.Context, account trace.Account, binding string, sealed []byte) ([]byte, error)
-}
-
 // Options are the parts of a Directory.
 type Options struct {
 	Records meta.Store
-	Sealer  Sealer
-	Rules   Language
+	// Secrets seals secrets, under keys of the whole server: the credentials of an account must
+	// work even if the account's own key is disabled, to choose another one.
+	Secrets seal.Keys
 	// Region is the region of every principal's data.
 	Region string
 	// Management is the server's own account, --account.
 	Management trace.Account
 	Now        func() time.Time // time.Now if nil
 	Logger     *slog.Logger     // none if nil
+	// Facts returns the condition keys of a request, except those that are only in its
+	// body.
+	Facts func(p identity.Principal, c identity.Call) policy.Context
 	// Transport reaches the issuers of web identities; http.DefaultTransport if nil.
 	Transport http.RoundTripper
 }
@@ -151,6 +153,22 @@ func New(o Options) *Directory {
 	d.issuers.transport = o.Transport
 	return d
 }
+
+// sealed encrypts a secret for its record. binding says which record: no other opens it.
+func (d *Directory) sealed(ctx context.Context, purpose, binding string, secret []byte) ([]byte, error) {
+	return seal.SealRecord(ctx, d.Secrets, seal.System, purpose, []byte(binding), secret)
+}
+
+// unsealed decrypts a secret.
+func (d *Directory) unsealed(ctx context.Context, purpose, binding string, sealed []byte) ([]byte, error) {
+	return seal.OpenRecord(ctx, d.Secrets, seal.System, purpose, []byte(binding), sealed)
+}
+
+// The purposes of sealed secrets.
+const (
+	purposeKey     = "access key"
+	purposeSession = "session key"
+)
 
 // ARN names a resource of IAM, such as "user/alice" or "role/ci/deploy".
 func ARN(account trace.Account, resource string) string {

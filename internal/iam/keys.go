@@ -57,7 +57,7 @@ func (d *Directory) CreateKey(ctx context.Context, account trace.Account, q KeyR
 		return NewKey{}, fail(ValidationError, "A key needs a user, or a policy for a new user")
 	}
 	k := NewKey{Key: Key{ID: newKeyID(prefixKey, account), Status: Active, Created: d.Now().UTC().Truncate(time.Second)}, Secret: newSecret()}
-	sealed, err := d.Sealer.Seal(ctx, account, k.ID, []byte(k.Secret))
+	sealed, err := d.sealed(ctx, purposeKey, keyBinding(account, k.ID), []byte(k.Secret))
 	if err != nil {
 		return NewKey{}, err
 	}
@@ -99,6 +99,8 @@ func (d *Directory) CreateKey(ctx context.Context, account trace.Account, q KeyR
 	}
 	return k, nil
 }
+
+func keyBinding(account trace.Account, id string) string { return string(account) + " " + id }
 
 // userFor finds the user of a new key, or makes one.
 func (d *Directory) userFor(tx meta.Tx, account trace.Account, q KeyRequest) (*User, error) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -75,7 +76,7 @@ func (d *Directory) PutOrganization(ctx context.Context, o Organization) (*Organ
 			_, _ = rand.Read(b[:])
 			o.ID = "o-" + hex.EncodeToString(b[:])[:10]
 		}
-		c := checkedOrganization{d: d, o: &o, seen: map[trace.Account]bool{}}
+		c := checkedOrganization{o: &o, seen: map[trace.Account]bool{}}
 		if err := c.unit(&o.Root, "r-"+digest(o.ID)[:4], "", 0); err != nil {
 			return err
 		}
@@ -105,7 +106,6 @@ func digest(text string) string {
 
 // checkedOrganization checks an organization and fills in its ids.
 type checkedOrganization struct {
-	d     *Directory
 	o     *Organization
 	seen  map[trace.Account]bool
 	units int
@@ -173,7 +173,7 @@ func (c *checkedOrganization) policies(where string, list []Document) error {
 		if len(p.Text) > maxSCP {
 			return fail(LimitExceeded, "%s: policy %s has %d bytes, the limit is %d", where, p.Name, len(p.Text), maxSCP)
 		}
-		if err := c.d.Rules.Validate(KindSCP, p.Text); err != nil {
+		if _, err := policy.Validate(policy.KindSCP, p.Text); err != nil {
 			return fail(MalformedPolicyDocument, "%s: policy %s: %v", where, p.Name, err)
 		}
 		p.ARN = "arn:aws:organizations::" + string(c.o.Management) + ":policy/" + c.o.ID + "/service_control_policy/p-" + digest(p.Name)[:8]
@@ -182,23 +182,35 @@ func (c *checkedOrganization) policies(where string, list []Document) error {
 }
 
 // applyTo adds the facts and policies of an organization that apply to an account.
-func (o *Organization) applyTo(g *Grants, account trace.Account) {
-	g.org = o
+func (o *Organization) applyTo(g *policy.Set, account trace.Account) error {
 	if o == nil {
-		return
+		return nil
 	}
 	levels, path := o.Root.levels(account)
 	if account == o.Management {
-		g.Management, g.Organization = true, o.ID
+		g.Manages, g.OrgID = true, o.ID
 		if path == "" {
 			path = o.Root.ID + "/"
 		}
-		g.Path = o.ID + "/" + path
-		return
+		g.OrgPaths = []string{o.ID + "/" + path}
+		return nil
 	}
-	if levels != nil {
-		g.SCP, g.Organization, g.Path = levels, o.ID, o.ID+"/"+path
+	if levels == nil {
+		return nil
 	}
+	g.OrgID, g.OrgPaths = o.ID, []string{o.ID + "/" + path}
+	for _, level := range levels {
+		list := []policy.Policy{}
+		for _, doc := range level {
+			p, err := doc.parsed()
+			if err != nil {
+				return err
+			}
+			list = append(list, p)
+		}
+		g.SCP = append(g.SCP, list)
+	}
+	return nil
 }
 
 // levels returns the policies of each level down to an account, and the ids of the units

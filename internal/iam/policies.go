@@ -9,39 +9,15 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// PolicyKind says where a policy document is used: what it may contain depends on it.
-type PolicyKind string
-
-// The kinds of documents.
 const (
-	KindIdentity PolicyKind = "identity" // managed or inline policy of a user, group or role
-	KindSession  PolicyKind = "session"
-	KindTrust    PolicyKind = "trust"
-	KindSCP      PolicyKind = "scp"
+	maxVersions = 5 // of a managed policy (IAM user guide, quotas)
+	// maxText bounds a document before it is parsed.
+	maxText = 64 << 10 // bytes
 )
-
-// Limits of documents in characters without blanks (IAM user guide, quotas).
-const (
-	maxManaged  = 6144
-	maxTrust    = 2048
-	maxVersions = 5
-	// maxInlineDocument bounds one document before it is parsed.
-	maxInlineDocument = 64 << 10 // bytes
-)
-
-// Language is the language of policies. Package policy implements it.
-type Language interface {
-	// Validate checks a document that is going to be stored.
-	Validate(kind PolicyKind, text string) error
-	// Managed returns one of the policies that AWS or Fluoro itself maintain, by name or
-	// ARN.
-	Managed(name string) (p Document, found bool)
-	// Assume decides whether a role may be assumed: nil, or a KindDenied error.
-	Assume(ctx context.Context, q AssumeQuestion) error
-}
 
 // Document is a policy document and its name for reasons of decisions.
 type Document struct {
@@ -49,33 +25,28 @@ type Document struct {
 	Text      string
 }
 
-// validate checks a document.
-func (d *Directory) validate(kind PolicyKind, text string) error {
-	if len(text) > maxInlineDocument {
+// validate checks a document that is going to be stored.
+func validate(kind policy.Kind, text string) error {
+	if len(text) > maxText {
 		return fail(MalformedPolicyDocument, "The policy has %d bytes, more than any policy may have", len(text))
 	}
-	if err := d.Rules.Validate(kind, text); err != nil {
+	_, err := policy.Validate(kind, text)
+	switch {
+	case errors.Is(err, policy.ErrTooLarge):
+		return fail(LimitExceeded, "%v", err)
+	case err != nil:
 		return fail(MalformedPolicyDocument, "%v", err)
-	}
-	most := maxManaged
-	if kind == KindTrust {
-		most = maxTrust
-	}
-	if n := weight(text); n > most {
-		return fail(LimitExceeded, "Cannot exceed quota for PolicySize: %d", most)
 	}
 	return nil
 }
 
-// weight is the number of characters of a document without blanks.
-func weight(text string) int {
-	n := 0
-	for _, r := range text {
-		if r != ' ' && r != '\t' && r != '\n' && r != '\r' {
-			n++
-		}
+// builtIn returns a policy of AWS or Fluoro by name or ARN.
+func builtIn(name string) (Document, bool) {
+	m, found := policy.FindManaged(name)
+	if !found {
+		return Document{}, false
 	}
-	return n
+	return Document{m.Name, m.ARN, m.Text}, true
 }
 
 // Policy is a managed policy of an account.
@@ -131,7 +102,7 @@ func (d *Directory) CreatePolicy(ctx context.Context, account trace.Account, n N
 	if len(n.Description) > 1000 {
 		return Policy{}, fail(ValidationError, "The description of a policy must have at most 1000 characters")
 	}
-	if err := errors.Join(checkTags(n.Tags), d.validate(KindIdentity, n.Text)); err != nil {
+	if err := errors.Join(checkTags(n.Tags), validate(policy.KindIdentity, n.Text)); err != nil {
 		return Policy{}, err
 	}
 	var p Policy
@@ -187,7 +158,7 @@ func (d *Directory) managed(tx meta.Tx, account trace.Account, name string) (Doc
 	if err == nil {
 		return Document{p.Name, p.ARN, p.text()}, nil
 	}
-	if doc, found := d.Rules.Managed(name); found && trace.KindOf(err) == trace.KindNotFound {
+	if doc, found := builtIn(name); found && trace.KindOf(err) == trace.KindNotFound {
 		return doc, nil
 	}
 	return Document{}, err
@@ -200,7 +171,7 @@ func (d *Directory) Policy(ctx context.Context, account trace.Account, name stri
 		if out, err = own(tx, account, name); err == nil {
 			return nil
 		}
-		doc, found := d.Rules.Managed(name)
+		doc, found := builtIn(name)
 		if !found || trace.KindOf(err) != trace.KindNotFound {
 			return err
 		}
@@ -235,7 +206,7 @@ func (d *Directory) changePolicy(ctx context.Context, account trace.Account, nam
 
 // CreateVersion adds a version to a policy and puts it in force if asked to.
 func (d *Directory) CreateVersion(ctx context.Context, account trace.Account, name, text string, inForce bool) (v Version, err error) {
-	if err := d.validate(KindIdentity, text); err != nil {
+	if err := validate(policy.KindIdentity, text); err != nil {
 		return Version{}, err
 	}
 	err = d.changePolicy(ctx, account, name, func(p *Policy) error {
@@ -350,16 +321,16 @@ func (d *Directory) Uses(ctx context.Context, account trace.Account, name string
 }
 
 // Attach attaches a managed policy to an entity and returns its ARN.
-func (d *Directory) Attach(ctx context.Context, account trace.Account, t Type, name, policy string) (arn string, err error) {
+func (d *Directory) Attach(ctx context.Context, account trace.Account, t Type, name, attached string) (arn string, err error) {
 	err = d.change(ctx, account, t, name, func(tx meta.Tx, r record) error {
-		arn, err = d.attach(tx, account, r.entity(), policy)
+		arn, err = d.attach(tx, account, r.entity(), attached)
 		return err
 	})
 	return arn, err
 }
 
-func (d *Directory) attach(tx meta.Tx, account trace.Account, e *Entity, policy string) (arn string, err error) {
-	doc, err := d.managed(tx, account, policy)
+func (d *Directory) attach(tx meta.Tx, account trace.Account, e *Entity, name string) (arn string, err error) {
+	doc, err := d.managed(tx, account, name)
 	if err != nil {
 		return "", err
 	}
@@ -374,14 +345,14 @@ func (d *Directory) attach(tx meta.Tx, account trace.Account, e *Entity, policy 
 }
 
 // Detach detaches a managed policy.
-func (d *Directory) Detach(ctx context.Context, account trace.Account, t Type, name, policy string) error {
+func (d *Directory) Detach(ctx context.Context, account trace.Account, t Type, name, attached string) error {
 	return d.change(ctx, account, t, name, func(tx meta.Tx, r record) error {
 		e := r.entity()
 		at := slices.IndexFunc(e.Attached, func(arn string) bool {
-			return arn == policy || !strings.HasPrefix(policy, "arn:") && strings.HasSuffix(arn, "/"+policy)
+			return arn == attached || !strings.HasPrefix(attached, "arn:") && strings.HasSuffix(arn, "/"+attached)
 		})
 		if at < 0 {
-			return fail(NoSuchEntity, "Policy %.600s was not found.", policy)
+			return fail(NoSuchEntity, "Policy %.600s was not found.", attached)
 		}
 		e.Attached = slices.Delete(e.Attached, at, at+1)
 		return nil
@@ -393,7 +364,7 @@ func (d *Directory) PutInline(ctx context.Context, account trace.Account, t Type
 	if err := checkName("policyName", doc.Name, maxPolicyName); err != nil {
 		return err
 	}
-	if err := d.validate(KindIdentity, doc.Text); err != nil {
+	if err := validate(policy.KindInline, doc.Text); err != nil {
 		return err
 	}
 	return d.change(ctx, account, t, name, func(_ meta.Tx, r record) error {
@@ -405,7 +376,7 @@ func (d *Directory) PutInline(ctx context.Context, account trace.Account, t Type
 		e.Inline[doc.Name] = doc.Text
 		sum := 0
 		for _, text := range e.Inline {
-			sum += weight(text)
+			sum += policy.Size(text)
 		}
 		if sum > types[t].mostAll {
 			return fail(LimitExceeded, "Maximum policy size of %d bytes exceeded for %s %s", types[t].mostAll, t, e.Name)
@@ -415,42 +386,42 @@ func (d *Directory) PutInline(ctx context.Context, account trace.Account, t Type
 }
 
 // Inline returns an inline policy of an entity.
-func (d *Directory) Inline(ctx context.Context, account trace.Account, t Type, name, policy string) (string, error) {
+func (d *Directory) Inline(ctx context.Context, account trace.Account, t Type, name, inline string) (string, error) {
 	r, err := d.Find(ctx, account, t, name)
 	if err != nil {
 		return "", err
 	}
-	text, there := r.(record).entity().Inline[policy]
+	text, there := r.(record).entity().Inline[inline]
 	if !there {
-		return "", noInline(t, policy)
+		return "", noInline(t, inline)
 	}
 	return text, nil
 }
 
 // DeleteInline deletes an inline policy of an entity.
-func (d *Directory) DeleteInline(ctx context.Context, account trace.Account, t Type, name, policy string) error {
+func (d *Directory) DeleteInline(ctx context.Context, account trace.Account, t Type, name, inline string) error {
 	return d.change(ctx, account, t, name, func(_ meta.Tx, r record) error {
 		e := r.entity()
-		if _, there := e.Inline[policy]; !there {
-			return noInline(t, policy)
+		if _, there := e.Inline[inline]; !there {
+			return noInline(t, inline)
 		}
-		delete(e.Inline, policy)
+		delete(e.Inline, inline)
 		return nil
 	})
 }
 
-func noInline(t Type, policy string) error {
-	return fail(NoSuchEntity, "The %s policy with name %.140s cannot be found.", t, policy)
+func noInline(t Type, name string) error {
+	return fail(NoSuchEntity, "The %s policy with name %.140s cannot be found.", t, name)
 }
 
 // SetBoundary sets the permissions boundary of a user or role; "" removes it.
-func (d *Directory) SetBoundary(ctx context.Context, account trace.Account, t Type, name, policy string) error {
+func (d *Directory) SetBoundary(ctx context.Context, account trace.Account, t Type, name, boundary string) error {
 	return d.change(ctx, account, t, name, func(tx meta.Tx, r record) error {
-		if policy == "" {
+		if boundary == "" {
 			r.entity().Boundary = ""
 			return nil
 		}
-		doc, err := d.managed(tx, account, policy)
+		doc, err := d.managed(tx, account, boundary)
 		r.entity().Boundary = doc.ARN
 		return err
 	})

@@ -91,7 +91,7 @@ func (d *Directory) open(ctx context.Context, k signingKey) (*sessionKey, error)
 	if out := d.signing.keys[k.ID]; out != nil {
 		return out, nil
 	}
-	b, err := d.Sealer.Open(ctx, system, signingBinding(k.ID), k.Sealed)
+	b, err := d.unsealed(ctx, purposeSession, decimal(int(k.ID)), k.Sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +106,6 @@ func (d *Directory) open(ctx context.Context, k signingKey) (*sessionKey, error)
 	d.signing.keys[k.ID] = out
 	return out, nil
 }
-
-func signingBinding(id uint32) string { return "session-key " + decimal(int(id)) }
 
 // newest returns the session key for new tokens. It makes one if there is none or the
 // last is old, and deletes keys that no session needs.
@@ -131,9 +129,10 @@ func (d *Directory) newest(ctx context.Context) (*sessionKey, error) {
 	var secret [seal.KeyBytes]byte
 	_, _ = rand.Read(secret[:])
 	var made signingKey
-	sealedFor := map[uint32][]byte{} // sealing may need the network; an update must not wait for it
 	next := last(s.signing).ID + 1
-	if sealedFor[next], err = d.Sealer.Seal(ctx, system, signingBinding(next), secret[:]); err != nil {
+	// Sealing may need the network, and an update must not wait for that.
+	sealed, err := d.sealed(ctx, purposeSession, decimal(int(next)), secret[:])
+	if err != nil {
 		return nil, err
 	}
 	err = d.update(ctx, system, func(tx meta.Tx) error {
@@ -151,7 +150,7 @@ func (d *Directory) newest(ctx context.Context) (*sessionKey, error) {
 				}
 			}
 		}
-		made = signingKey{next, now, sealedFor[next]}
+		made = signingKey{next, now, sealed}
 		return tx.Put(kindSessionKey, decimal(int(next)), made)
 	})
 	if err != nil {
@@ -315,7 +314,8 @@ func (d *Directory) resolve(ctx context.Context, s *session) (identity.Principal
 		p.ID, p.Name = e.ID+":"+s.Name, e.Name+"/"+s.Name
 	}
 	p.Tags = sessionTags(e.Tags, s.Tags)
-	return p, d.sessionPolicies(of, s, &p)
+	sessionPolicies(of, s, &p)
+	return p, nil
 }
 
 // sessionTags merges the tags of a role with those of a session, which win. Keys are not
@@ -334,9 +334,9 @@ func sessionTags(tags []Tag, session map[string]string) map[string]string {
 
 // sessionPolicies sets the session policies of a principal: the inline one, and the
 // present texts of the managed ones.
-func (d *Directory) sessionPolicies(of *snapshot, s *session, p *identity.Principal) error {
+func sessionPolicies(of *snapshot, s *session, p *identity.Principal) {
 	if s.Policy == "" && len(s.ARNs) == 0 {
-		return nil
+		return
 	}
 	p.Session.Policies = []string{}
 	if s.Policy != "" {
@@ -345,9 +345,8 @@ func (d *Directory) sessionPolicies(of *snapshot, s *session, p *identity.Princi
 	for _, arn := range s.ARNs {
 		if own := of.policies[arn]; own != nil {
 			p.Session.Policies = append(p.Session.Policies, own.text())
-		} else if doc, found := d.Rules.Managed(arn); found {
+		} else if doc, found := builtIn(arn); found {
 			p.Session.Policies = append(p.Session.Policies, doc.Text)
 		} // a deleted policy grants nothing
 	}
-	return nil
 }

@@ -32,7 +32,7 @@ type snapshot struct {
 	org      *Organization                 // in the snapshot of system; nil for none
 	signing  []signingKey                  // in the snapshot of system
 
-	grants sync.Map // *Grants by the ARN of a user or role
+	grants sync.Map // granted by the ARN of a user or role
 
 	mu       sync.Mutex
 	checked  time.Time           // when its version was last compared

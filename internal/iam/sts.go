@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -43,20 +44,6 @@ type AssumeRequest struct {
 	Token string
 	// Call is the request, for condition keys.
 	Call identity.Call
-}
-
-// AssumeQuestion asks whether a role may be assumed: whether its trust policy and, for a
-// caller of the role's account or another, the caller's own policies allow it.
-type AssumeQuestion struct {
-	Action    string // sts:AssumeRole, sts:TagSession …
-	Caller    identity.Principal
-	Grants    *Grants
-	Federated string // ARN of the provider of a web identity; then there is no caller
-	RoleARN   string
-	Account   trace.Account // of the role
-	Trust     Document
-	Call      identity.Call
-	Keys      map[string][]string
 }
 
 // Limits of requests (STS API reference).
@@ -106,7 +93,7 @@ func (q *AssumeRequest) check() error {
 	case len(q.PolicyARNs) > maxSessionARNs:
 		return fail(ValidationError, "1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to %d", maxSessionARNs)
 	}
-	size := weight(q.Policy)
+	size := policy.Size(q.Policy)
 	for _, arn := range q.PolicyARNs {
 		size += len(arn)
 	}
@@ -147,9 +134,12 @@ func (d *Directory) AssumeRole(ctx context.Context, caller identity.Principal, q
 		if err != nil {
 			return Assumed{}, err
 		}
-		ask := AssumeQuestion{Caller: caller, Grants: g, RoleARN: role.ARN, Account: account, Trust: role.trust(), Call: q.Call, Keys: q.keys(&s)}
-		if err := d.mayAssume(ctx, ask, "sts:AssumeRole", &s, len(q.Tags) > 0); err != nil {
+		keys := d.facts(caller, q.Call)
+		q.keys(&s, keys)
+		if cause, err := role.decide(*g, principalOf(caller), "sts:AssumeRole", q.also(&s), keys); err != nil {
 			return Assumed{}, err
+		} else if cause != "" {
+			return Assumed{}, fail(AccessDenied, "User: %s is not authorized to perform: %s", caller.ARN, cause)
 		}
 	}
 	most := role.MaxSession
@@ -162,8 +152,52 @@ func (d *Directory) AssumeRole(ctx context.Context, caller identity.Principal, q
 	return d.assume(ctx, role, account, &q, s, most)
 }
 
-func (r *Role) trust() Document {
-	return Document{Name: "trust policy", ARN: r.ARN, Text: r.Trust}
+// decide asks whether a role may be assumed: its trust policy must allow it, and the
+// caller's own policies, unless the trust policy names the caller itself. It returns why
+// not, "" if it may.
+func (r *Role) decide(set policy.Set, p policy.Principal, action string, also []string, keys policy.Context) (cause string, err error) {
+	trust, err := Document{Name: "trust policy of role " + r.Name, Text: r.Trust}.parsed()
+	if err != nil {
+		return "", err
+	}
+	set.Resource, set.Trust = []policy.Policy{trust}, true
+	d := set.Decide(&policy.Request{Principal: p, Action: action, Also: also, Resource: r.ARN, ResourceAccount: accountOf(r.ARN), Keys: keys})
+	if d.Allowed {
+		return "", nil
+	}
+	cause = d.Action + " on resource: " + r.ARN
+	if !d.CrossAccount { // across accounts AWS gives no reasons
+		cause += " " + d.Cause()
+	}
+	return cause, nil
+}
+
+// accountOf returns the account in an ARN.
+func accountOf(arn string) string {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 {
+		return ""
+	}
+	return parts[4]
+}
+
+// principalOf converts a principal for policies.
+func principalOf(p identity.Principal) policy.Principal {
+	out := policy.Principal{ARN: p.ARN, ID: p.ID, Account: string(p.Account)}
+	switch p.Type {
+	case identity.TypeRoot:
+		out.Kind = policy.PrincipalRoot
+	case identity.TypeUser:
+		out.Kind = policy.PrincipalUser
+	case identity.TypeRole:
+		out.Kind = policy.PrincipalSession
+		if p.Session != nil {
+			out.RoleARN = p.Session.RoleARN
+		}
+	default:
+		out.Kind = policy.PrincipalAnonymous
+	}
+	return out
 }
 
 // roleOf finds a role by its ARN, nil if there is none.
@@ -218,49 +252,46 @@ func (s *session) tag(q *AssumeRequest) error {
 	return nil
 }
 
-// keys returns the condition keys of a request.
-func (q *AssumeRequest) keys(s *session) map[string][]string {
-	out := map[string][]string{"sts:RoleSessionName": {q.Session}}
-	if q.ExternalID != "" {
-		out["sts:ExternalId"] = []string{q.ExternalID}
+// keys adds the condition keys of a request.
+func (q *AssumeRequest) keys(s *session, into policy.Context) {
+	set := func(name, value string) {
+		if value != "" {
+			into.Set(name, policy.Single(value))
+		}
 	}
-	if s.Source != "" {
-		out["sts:SourceIdentity"] = []string{s.Source}
-	}
+	set("sts:RoleSessionName", q.Session)
+	set("sts:ExternalId", q.ExternalID)
+	set("sts:SourceIdentity", s.Source)
 	if q.Duration != 0 {
-		out["sts:DurationSeconds"] = []string{decimal(q.Duration)}
+		set("sts:DurationSeconds", decimal(q.Duration))
 	}
+	var names []string
 	for _, t := range q.Tags {
-		out["aws:RequestTag/"+t.Key] = []string{t.Value}
-		out["aws:TagKeys"] = append(out["aws:TagKeys"], t.Key)
+		into.Set("aws:RequestTag/"+t.Key, policy.Single(t.Value))
+		names = append(names, t.Key)
 	}
-	if len(q.Transitive) > 0 {
-		out["sts:TransitiveTagKeys"] = q.Transitive
-	}
-	return out
+	into.Set("aws:TagKeys", policy.Several(names...))
+	into.Set("sts:TransitiveTagKeys", policy.Several(q.Transitive...))
 }
 
-// mayAssume asks for each permission that a request needs.
-func (d *Directory) mayAssume(ctx context.Context, q AssumeQuestion, action string, s *session, tagged bool) error {
-	actions := []string{action}
-	if tagged {
+// also lists the further permissions that a request needs.
+func (q *AssumeRequest) also(s *session) (actions []string) {
+	if len(q.Tags) > 0 {
 		actions = append(actions, "sts:TagSession")
 	}
 	if s.Source != "" {
 		actions = append(actions, "sts:SetSourceIdentity")
 	}
-	for _, q.Action = range actions {
-		if err := d.Rules.Assume(ctx, q); err != nil {
-			if trace.KindOf(err) != trace.KindDenied {
-				return err
-			}
-			if q.Federated != "" {
-				return fail(AccessDenied, "Not authorized to perform %s", q.Action)
-			}
-			return fail(AccessDenied, "%v", err)
-		}
+	return actions
+}
+
+// facts returns the condition keys that every request has.
+func (d *Directory) facts(p identity.Principal, c identity.Call) policy.Context {
+	out := policy.Context{}
+	if d.Facts != nil {
+		out = d.Facts(p, c)
 	}
-	return nil
+	return out
 }
 
 // assume makes the session. most is the longest duration in seconds.
@@ -273,8 +304,8 @@ func (d *Directory) assume(ctx context.Context, r *Role, account trace.Account, 
 		return Assumed{}, fail(ValidationError, "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
 	if q.Policy != "" {
-		if err := d.Rules.Validate(KindSession, q.Policy); err != nil {
-			return Assumed{}, fail(MalformedPolicyDocument, "%v", err)
+		if err := validate(policy.KindSession, q.Policy); err != nil {
+			return Assumed{}, err
 		}
 	}
 	of, err := d.of(ctx, account)
@@ -283,7 +314,7 @@ func (d *Directory) assume(ctx context.Context, r *Role, account trace.Account, 
 	}
 	for _, arn := range q.PolicyARNs {
 		if of == nil || of.policies[arn] == nil {
-			if doc, found := d.Rules.Managed(arn); !found || doc.ARN != arn {
+			if doc, found := builtIn(arn); !found || doc.ARN != arn {
 				return Assumed{}, fail(ValidationError, "The policy %.200s does not exist, or belongs to another account than the role", arn) // not recorded
 			}
 		}

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -64,7 +66,7 @@ func (d *Directory) CreateProvider(ctx context.Context, account trace.Account, n
 	if _, err := poolOf(n.Authorities); err != nil {
 		return Provider{}, fail(InvalidInput, "%v", err)
 	}
-	p := Provider{ARN: ARN(account, "oidc-provider/"+hostPath(n.URL)), URL: n.URL, Clients: n.Clients, Authorities: n.Authorities, Created: d.Now().UTC().Truncate(time.Second)}
+	p := Provider{ARN: ProviderARN(account, n.URL), URL: n.URL, Clients: n.Clients, Authorities: n.Authorities, Created: d.Now().UTC().Truncate(time.Second)}
 	err := d.update(ctx, account, func(tx meta.Tx) error {
 		if there, err := tx.Get(kindProvider, hostPath(n.URL), &Provider{}); err != nil {
 			return err
@@ -114,6 +116,20 @@ func (d *Directory) Providers(ctx context.Context, account trace.Account) (out [
 		return list(tx, kindProvider, func(_ string, p Provider) error { out = append(out, p); return nil })
 	})
 	return out, err
+}
+
+// ProviderARN returns the ARN of the provider of an issuer.
+func ProviderARN(account trace.Account, issuer string) string {
+	return ARN(account, "oidc-provider/"+hostPath(issuer))
+}
+
+// Provider returns the provider with an ARN.
+func (d *Directory) Provider(ctx context.Context, account trace.Account, arn string) (p Provider, err error) {
+	err = d.Records.View(ctx, account, func(tx meta.Tx) error {
+		p, err = provider(tx, account, arn)
+		return err
+	})
+	return p, err
 }
 
 // SetClients replaces the audiences of a provider.
@@ -236,10 +252,17 @@ func (d *Directory) AssumeRoleWithWebIdentity(ctx context.Context, q AssumeReque
 	if err := s.tag(&q); err != nil {
 		return Assumed{}, err
 	}
-	ask := AssumeQuestion{Federated: p.ARN, RoleARN: role.ARN, Account: account, Trust: role.trust(), Call: q.Call, Keys: q.keys(&s)}
-	c.keys(ask.Keys, p)
-	if err := d.mayAssume(ctx, ask, "sts:AssumeRoleWithWebIdentity", &s, len(q.Tags) > 0); err != nil {
+	who := policy.Principal{Kind: policy.PrincipalWebIdentity, Service: p.ARN, Account: string(account)}
+	keys := d.facts(identity.Principal{Owner: trace.Owner{Account: account, Region: d.Region}}, q.Call)
+	q.keys(&s, keys)
+	c.keys(keys, p)
+	cause, err := role.decide(policy.Set{}, who, "sts:AssumeRoleWithWebIdentity", q.also(&s), keys)
+	if err != nil {
 		return Assumed{}, err
+	}
+	if cause != "" {
+		action, _, _ := strings.Cut(cause, " ")
+		return Assumed{}, fail(AccessDenied, "Not authorized to perform %s", action)
 	}
 	out, err := d.assume(ctx, role, account, &q, s, role.MaxSession)
 	out.Subject, out.Audience, out.Provider = c.Subject, c.audienceFor(p), p.ARN
@@ -248,21 +271,21 @@ func (d *Directory) AssumeRoleWithWebIdentity(ctx context.Context, q AssumeReque
 
 // keys adds the condition keys of a token: the issuer's host and path, a colon and a
 // claim (IAM user guide, "Available keys for AWS web identity federation").
-func (c *claims) keys(into map[string][]string, p *Provider) {
+func (c *claims) keys(into policy.Context, p *Provider) {
 	name := hostPath(p.URL)
-	into[name+":sub"] = []string{c.Subject}
-	into[name+":aud"] = []string{c.audienceFor(p)}
-	if c.Party != "" {
-		into[name+":aud"], into[name+":azp"] = []string{c.Party}, []string{c.Party}
+	set := func(key, value string) {
+		if value != "" {
+			into.Set(key, policy.Single(value))
+		}
 	}
-	into[name+":oaud"] = []string{c.audienceFor(p)}
-	if len(c.AMR) > 0 {
-		into[name+":amr"] = c.AMR
-	}
-	if c.Email != "" {
-		into[name+":email"] = []string{c.Email}
-	}
-	into["aws:FederatedProvider"] = []string{p.ARN}
+	set(name+":sub", c.Subject)
+	set(name+":aud", c.audienceFor(p))
+	set(name+":oaud", c.audienceFor(p))
+	set(name+":azp", c.Party)
+	set(name+":aud", c.Party) // it wins over the audience
+	set(name+":email", c.Email)
+	into.Set(name+":amr", policy.Several(c.AMR...))
+	set("aws:FederatedProvider", p.ARN)
 }
 
 // audienceFor returns the audience of a token that its provider lists.

@@ -66,6 +66,7 @@ const (
 	ProofTLS       = "mtls"
 	ProofSession   = "console-session"
 	ProofSocket    = "admin-socket" // a process of the operator on this machine
+	ProofLater     = "later"        // the handler of the route finds out who the caller is
 )
 
 // Call holds everything that an Authenticator may use.
