@@ -21,6 +21,7 @@ wal              : trace vfs
 sight            :
 seal             : trace vfs
 identity         : trace sight
+iam              : trace identity meta seal lru policy
 quota            : trace meta
 room             : trace
 filter           : trace
@@ -55,11 +56,13 @@ query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
 present/manage   : trace
+present/admin    : trace identity jsonscan iam present/manage
+present/sts      : trace identity iam
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource setting quota present/manage
+server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource setting quota present/manage iam seal present/admin present/sts
 `
 
 // owners names the only package that may import each third-party library.
@@ -75,6 +78,7 @@ github.com/klauspost/compress  : receive store/local wal store/local/block store
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo
+github.com/coreos/go-oidc      : iam
 `
 
 const module = "github.com/fluoro-io/fluoro/"

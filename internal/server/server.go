@@ -18,6 +18,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
@@ -58,6 +59,7 @@ type server struct {
 	records       meta.Store    // meta, or a store that answers why it cannot be opened
 	recordsLost   string
 	leftovers     []string // found at start
+	directory     *iam.Directory
 	groups        *group.Groups
 	intake        *receive.Intake
 	questions     *query.Query
@@ -78,6 +80,8 @@ type server struct {
 	mainAt    net.Listener
 	otlp      *http.Server
 	otlpAt    net.Listener
+	admin     *http.Server
+	adminAt   net.Listener
 	listeners []console.Listener
 }
 
@@ -165,6 +169,9 @@ func (s *server) open() (err error) {
 		return err
 	}
 	s.openRecords()
+	if err := s.openDirectory(); err != nil {
+		return err
+	}
 	limits, err := quota.Parse(c.Quota)
 	if err != nil {
 		return fmt.Errorf("--quota: %w", err)
@@ -214,6 +221,7 @@ func (s *server) open() (err error) {
 		s.grpc = receive.GRPCServer(s.newDoor(onOTLPGRPC, routes(), nil))
 		s.grpc.ErrorLog = s.main.ErrorLog
 	}
+	s.openSocket()
 	s.measure()
 	return nil
 }
@@ -259,7 +267,7 @@ func (s *server) serve(ctx context.Context) error {
 	for _, h := range []struct {
 		server *http.Server
 		at     net.Listener
-	}{{s.main, s.mainAt}, {s.otlp, s.otlpAt}, {s.grpc, s.grpcAt}} {
+	}{{s.main, s.mainAt}, {s.otlp, s.otlpAt}, {s.grpc, s.grpcAt}, {s.admin, s.adminAt}} {
 		if h.server != nil {
 			group.Go(func() error {
 				if err := h.server.Serve(h.at); !errors.Is(err, http.ErrServerClosed) {
@@ -270,6 +278,7 @@ func (s *server) serve(ctx context.Context) error {
 		}
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
+	group.Go(func() error { return s.directory.Run(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: running requests may finish")
@@ -287,7 +296,7 @@ func (s *server) drain() {
 	if s.udp != nil {
 		group.Go(s.udp.Close)
 	}
-	for _, h := range []*http.Server{s.main, s.otlp, s.grpc} {
+	for _, h := range []*http.Server{s.main, s.otlp, s.grpc, s.admin} {
 		if h != nil {
 			group.Go(func() error {
 				if err := h.Shutdown(ctx); err != nil {
@@ -315,12 +324,12 @@ func (s *server) close() error {
 	if s.retrievals != nil {
 		s.retrievals.Close() // they read the store
 	}
-	var failed error
+	failed := s.closeSocket()
 	// Close the store before the records: it asks them for the groups while it writes its
 	// last blocks. It also releases the lock of the directory; SQLite has its own lock.
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {
-			failed = fmt.Errorf("close the store: %w", err)
+			failed = errors.Join(failed, fmt.Errorf("close the store: %w", err))
 		}
 	}
 	if s.meta != nil {
