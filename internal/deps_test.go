@@ -21,7 +21,7 @@ wal              : trace vfs
 sight            :
 seal             : trace vfs
 identity         : trace sight
-iam              : trace identity meta seal lru policy
+iam              : trace identity meta seal lru policy access
 quota            : trace meta
 room             : trace
 filter           : trace
@@ -38,6 +38,7 @@ tag              : trace meta
 group            : trace meta filter tag
 policy           : jsonscan sight
 policy/resource  : trace meta jsonscan policy
+access           : trace identity sight policy lru
 setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
@@ -62,7 +63,7 @@ present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource setting quota present/manage iam seal present/admin present/sts
+server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource setting quota present/manage iam seal present/admin present/sts access room
 `
 
 // owners names the only package that may import each third-party library.

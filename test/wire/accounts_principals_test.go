@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// principals are what first made in its directory of principals.
+// principals holds ids and ARNs of principals that first made.
 type principals struct{ key, token, policy, provider string }
 
 const trustAnybody = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/policy/resource"
 	"github.com/fluoro-io/fluoro/internal/setting"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -17,6 +18,9 @@ func (a *API) putResourcePolicy(ctx context.Context, r *request) (any, error) {
 		}
 		p, err := a.Policies.Put(ctx, r.owner.Account, resource.Request{
 			Name: value(q.PolicyName), Document: value(q.PolicyDocument), Revision: q.PolicyRevisionId, Bypass: q.BypassPolicyLockoutCheck != nil && *q.BypassPolicyLockoutCheck,
+			Caller: func(document string) error {
+				return identity.Ask(ctx, identity.Question{Action: "xray:PutResourcePolicy", Resource: "*", Proposed: document, Keys: map[string][]string{"xray:ResourcePolicyName": {value(q.PolicyName)}}})
+			},
 		}, trace.TimeOf(a.Now()))
 		return wire.PutResourcePolicyResult{ResourcePolicy: shownPolicy(p)}, err
 	})
