@@ -22,6 +22,8 @@ sight            :
 seal             : trace vfs
 identity         : trace sight
 iam              : trace identity meta seal lru policy access
+authn            : trace identity lru
+transport        : seal
 quota            : trace meta
 room             : trace
 filter           : trace
@@ -56,14 +58,14 @@ query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
-present/manage   : trace
+present/manage   : trace identity
 present/admin    : trace identity jsonscan iam present/manage
 present/sts      : trace identity iam
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource setting quota present/manage iam seal present/admin present/sts access room
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy/resource access setting quota present/manage present/admin present/sts iam seal room policy
 `
 
 // owners names the only package that may import each third-party library.
@@ -80,6 +82,7 @@ github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo
 github.com/coreos/go-oidc      : iam
+golang.org/x/crypto/acme       : transport
 `
 
 const module = "github.com/fluoro-io/fluoro/"

@@ -17,10 +17,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/access"
 	"github.com/fluoro-io/fluoro/internal/lru"
 	"github.com/fluoro-io/fluoro/internal/meta"
-	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -105,9 +104,8 @@ type Options struct {
 	Management trace.Account
 	Now        func() time.Time // time.Now if nil
 	Logger     *slog.Logger     // none if nil
-	// Facts returns the condition keys of a request, except those that are only in its
-	// body.
-	Facts func(p identity.Principal, c identity.Call) policy.Context
+	// Assume decides whether a role may be assumed (access.Access.Assume).
+	Assume func(access.Assumption) error
 	// Transport reaches the issuers of web identities; http.DefaultTransport if nil.
 	Transport http.RoundTripper
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/access"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -134,12 +135,10 @@ func (d *Directory) AssumeRole(ctx context.Context, caller identity.Principal, q
 		if err != nil {
 			return Assumed{}, err
 		}
-		keys := d.facts(caller, q.Call)
-		q.keys(&s, keys)
-		if cause, err := role.decide(*g, principalOf(caller), "sts:AssumeRole", q.also(&s), keys); err != nil {
+		ask := access.Assumption{Caller: caller, Call: q.Call, Set: g}
+		ask.Question.Keys = q.keys(&s)
+		if err := d.mayAssume(role, ask, q.actions("sts:AssumeRole", &s)); err != nil {
 			return Assumed{}, err
-		} else if cause != "" {
-			return Assumed{}, fail(AccessDenied, "User: %s is not authorized to perform: %s", caller.ARN, cause)
 		}
 	}
 	most := role.MaxSession
@@ -152,52 +151,25 @@ func (d *Directory) AssumeRole(ctx context.Context, caller identity.Principal, q
 	return d.assume(ctx, role, account, &q, s, most)
 }
 
-// decide asks whether a role may be assumed: its trust policy must allow it, and the
-// caller's own policies, unless the trust policy names the caller itself. It returns why
-// not, "" if it may.
-func (r *Role) decide(set policy.Set, p policy.Principal, action string, also []string, keys policy.Context) (cause string, err error) {
-	trust, err := Document{Name: "trust policy of role " + r.Name, Text: r.Trust}.parsed()
-	if err != nil {
-		return "", err
+// mayAssume asks for each permission that a request needs.
+func (d *Directory) mayAssume(r *Role, ask access.Assumption, actions []string) (err error) {
+	if ask.Trust, err = (Document{Name: "trust policy of role " + r.Name, Text: r.Trust}).parsed(); err != nil {
+		return err
 	}
-	set.Resource, set.Trust = []policy.Policy{trust}, true
-	d := set.Decide(&policy.Request{Principal: p, Action: action, Also: also, Resource: r.ARN, ResourceAccount: accountOf(r.ARN), Keys: keys})
-	if d.Allowed {
-		return "", nil
-	}
-	cause = d.Action + " on resource: " + r.ARN
-	if !d.CrossAccount { // across accounts AWS gives no reasons
-		cause += " " + d.Cause()
-	}
-	return cause, nil
-}
-
-// accountOf returns the account in an ARN.
-func accountOf(arn string) string {
-	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) < 6 {
-		return ""
-	}
-	return parts[4]
-}
-
-// principalOf converts a principal for policies.
-func principalOf(p identity.Principal) policy.Principal {
-	out := policy.Principal{ARN: p.ARN, ID: p.ID, Account: string(p.Account)}
-	switch p.Type {
-	case identity.TypeRoot:
-		out.Kind = policy.PrincipalRoot
-	case identity.TypeUser:
-		out.Kind = policy.PrincipalUser
-	case identity.TypeRole:
-		out.Kind = policy.PrincipalSession
-		if p.Session != nil {
-			out.RoleARN = p.Session.RoleARN
+	ask.Question.Resource = r.ARN
+	for _, ask.Question.Action = range actions {
+		err := d.Assume(ask)
+		switch {
+		case err == nil:
+		case trace.KindOf(err) != trace.KindDenied:
+			return err
+		case ask.Provider != "":
+			return fail(AccessDenied, "Not authorized to perform %s", ask.Question.Action)
+		default:
+			return fail(AccessDenied, "%v", err)
 		}
-	default:
-		out.Kind = policy.PrincipalAnonymous
 	}
-	return out
+	return nil
 }
 
 // roleOf finds a role by its ARN, nil if there is none.
@@ -252,44 +224,37 @@ func (s *session) tag(q *AssumeRequest) error {
 	return nil
 }
 
-// keys adds the condition keys of a request.
-func (q *AssumeRequest) keys(s *session, into policy.Context) {
+// keys returns the condition keys of a request.
+func (q *AssumeRequest) keys(s *session) map[string][]string {
+	out := map[string][]string{"sts:RoleSessionName": {q.Session}}
 	set := func(name, value string) {
 		if value != "" {
-			into.Set(name, policy.Single(value))
+			out[name] = []string{value}
 		}
 	}
-	set("sts:RoleSessionName", q.Session)
 	set("sts:ExternalId", q.ExternalID)
 	set("sts:SourceIdentity", s.Source)
 	if q.Duration != 0 {
 		set("sts:DurationSeconds", decimal(q.Duration))
 	}
-	var names []string
 	for _, t := range q.Tags {
-		into.Set("aws:RequestTag/"+t.Key, policy.Single(t.Value))
-		names = append(names, t.Key)
+		set("aws:RequestTag/"+t.Key, t.Value)
+		out["aws:TagKeys"] = append(out["aws:TagKeys"], t.Key)
 	}
-	into.Set("aws:TagKeys", policy.Several(names...))
-	into.Set("sts:TransitiveTagKeys", policy.Several(q.Transitive...))
+	if len(q.Transitive) > 0 {
+		out["sts:TransitiveTagKeys"] = q.Transitive
+	}
+	return out
 }
 
-// also lists the further permissions that a request needs.
-func (q *AssumeRequest) also(s *session) (actions []string) {
+// actions lists the permissions that a request needs.
+func (q *AssumeRequest) actions(first string, s *session) []string {
+	out := []string{first}
 	if len(q.Tags) > 0 {
-		actions = append(actions, "sts:TagSession")
+		out = append(out, "sts:TagSession")
 	}
 	if s.Source != "" {
-		actions = append(actions, "sts:SetSourceIdentity")
-	}
-	return actions
-}
-
-// facts returns the condition keys that every request has.
-func (d *Directory) facts(p identity.Principal, c identity.Call) policy.Context {
-	out := policy.Context{}
-	if d.Facts != nil {
-		out = d.Facts(p, c)
+		out = append(out, "sts:SetSourceIdentity")
 	}
 	return out
 }

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/fluoro-io/fluoro/internal/access"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
-	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -237,7 +237,7 @@ func (d *Directory) AssumeRoleWithWebIdentity(ctx context.Context, q AssumeReque
 	if err != nil {
 		return Assumed{}, err
 	}
-	s := session{Tags: map[string]string{}, Passed: map[string]string{}, Source: c.Source, Provider: issuer}
+	s := session{Tags: map[string]string{}, Passed: map[string]string{}, Source: c.Source, Provider: p.ARN}
 	q.SourceIdentity = c.Source
 	for _, k := range sorted(c.Attached.Tags) {
 		if len(c.Attached.Tags[k]) != 1 {
@@ -252,17 +252,11 @@ func (d *Directory) AssumeRoleWithWebIdentity(ctx context.Context, q AssumeReque
 	if err := s.tag(&q); err != nil {
 		return Assumed{}, err
 	}
-	who := policy.Principal{Kind: policy.PrincipalWebIdentity, Service: p.ARN, Account: string(account)}
-	keys := d.facts(identity.Principal{Owner: trace.Owner{Account: account, Region: d.Region}}, q.Call)
-	q.keys(&s, keys)
-	c.keys(keys, p)
-	cause, err := role.decide(policy.Set{}, who, "sts:AssumeRoleWithWebIdentity", q.also(&s), keys)
-	if err != nil {
+	ask := access.Assumption{Caller: identity.Principal{Owner: trace.Owner{Account: account, Region: d.Region}}, Provider: p.ARN, Call: q.Call}
+	ask.Question.Keys = q.keys(&s)
+	c.keys(ask.Question.Keys, p)
+	if err := d.mayAssume(role, ask, q.actions("sts:AssumeRoleWithWebIdentity", &s)); err != nil {
 		return Assumed{}, err
-	}
-	if cause != "" {
-		action, _, _ := strings.Cut(cause, " ")
-		return Assumed{}, fail(AccessDenied, "Not authorized to perform %s", action)
 	}
 	out, err := d.assume(ctx, role, account, &q, s, role.MaxSession)
 	out.Subject, out.Audience, out.Provider = c.Subject, c.audienceFor(p), p.ARN
@@ -271,11 +265,11 @@ func (d *Directory) AssumeRoleWithWebIdentity(ctx context.Context, q AssumeReque
 
 // keys adds the condition keys of a token: the issuer's host and path, a colon and a
 // claim (IAM user guide, "Available keys for AWS web identity federation").
-func (c *claims) keys(into policy.Context, p *Provider) {
+func (c *claims) keys(into map[string][]string, p *Provider) {
 	name := hostPath(p.URL)
 	set := func(key, value string) {
 		if value != "" {
-			into.Set(key, policy.Single(value))
+			into[key] = []string{value}
 		}
 	}
 	set(name+":sub", c.Subject)
@@ -284,8 +278,9 @@ func (c *claims) keys(into policy.Context, p *Provider) {
 	set(name+":azp", c.Party)
 	set(name+":aud", c.Party) // it wins over the audience
 	set(name+":email", c.Email)
-	into.Set(name+":amr", policy.Several(c.AMR...))
-	set("aws:FederatedProvider", p.ARN)
+	if len(c.AMR) > 0 {
+		into[name+":amr"] = c.AMR
+	}
 }
 
 // audienceFor returns the audience of a token that its provider lists.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/fluoro-io/fluoro/internal/access"
+	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/present/admin"
@@ -40,13 +42,30 @@ func principalRoutes() []route {
 	return list
 }
 
-// openDirectory opens the principals in the records.
+// openDirectory opens the principals in the records. Unless options say otherwise, they
+// are those that the authenticator knows, and their policies decide.
 func (s *server) openDirectory() error {
 	secrets, err := seal.Secrets(s.config.Data, "")
 	if err != nil {
 		return fmt.Errorf("the keys of credentials: %w", err)
 	}
-	s.directory = iam.New(iam.Options{Records: s.records, Secrets: secrets, Region: s.config.Region, Management: s.own(), Logger: s.log})
+	s.directory = iam.New(iam.Options{
+		Records: s.records, Secrets: secrets, Region: s.config.Region, Management: s.own(), Logger: s.log, Assume: access.New(access.Options{}).Assume,
+	})
+	if s.credentials == nil {
+		s.credentials = s.directory
+	}
+	if s.authenticator == nil {
+		if s.authenticator, err = s.newAuthenticator(); err != nil {
+			return err
+		}
+		if s.grants == nil && s.authorizer == nil {
+			s.grants = &grants{s.directory, s.config.Auth != config.Required}
+		}
+	}
+	if s.authorizer == nil {
+		s.authorizer = identity.Everything{}
+	}
 	s.authenticator = &callers{s.authenticator, s.own(), s.config.Region}
 	return nil
 }
