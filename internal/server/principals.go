@@ -66,7 +66,7 @@ func (s *server) openDirectory() error {
 	if s.authorizer == nil {
 		s.authorizer = identity.Everything{}
 	}
-	s.authenticator = &callers{s.authenticator, s.own(), s.config.Region}
+	s.authenticator = &callers{s.authenticator, s.own(), s.config.Region, s.config.Auth != config.Required}
 	return nil
 }
 
@@ -83,6 +83,7 @@ type callers struct {
 	rest   identity.Authenticator
 	own    trace.Account
 	region string
+	open   bool // no credentials are required
 }
 
 // Authenticate returns who makes a call.
@@ -97,8 +98,10 @@ func (a *callers) Authenticate(ctx context.Context, c identity.Call) (identity.P
 	if unsigned == nil || !unsigned(c.Request) {
 		return a.rest.Authenticate(ctx, c)
 	}
-	if c.Action == "sts:AssumeRole" { // where no credentials are required, everyone is somebody
-		if p, err := a.rest.Authenticate(ctx, c); err == nil {
+	if c.Action == "sts:AssumeRole" {
+		// A certificate or a console session may prove the caller, and where no credentials
+		// are required, everyone is somebody.
+		if p, err := a.rest.Authenticate(ctx, c); err == nil && (a.open || p.Type != identity.TypeAnonymous) {
 			return p, nil
 		}
 	}

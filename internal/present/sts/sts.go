@@ -370,11 +370,24 @@ func (f *Front) fail(w http.ResponseWriter, err error) {
 	write(w, e.status, out.RequestID, out)
 }
 
+// queryNames has the names of the query protocol for exceptions of other protocols, if
+// more than the final "Exception" differs.
+var queryNames = map[string]string{
+	"UnrecognizedClientException": "InvalidClientTokenId", "InvalidSignatureException": "SignatureDoesNotMatch",
+}
+
 // toFailure converts errors to those of the query protocol. For credentials that identify
 // nobody its names differ from those of other protocols.
 func toFailure(err error) *failure {
 	if e, ok := errors.AsType[*failure](err); ok {
 		return e
+	}
+	if f := identity.FailureOf(err); f != nil {
+		name, known := queryNames[f.Exception]
+		if !known {
+			name = strings.TrimSuffix(f.Exception, "Exception")
+		}
+		return &failure{http.StatusForbidden, name, f.Message}
 	}
 	code, coded := errors.AsType[iam.Code](err)
 	ke, ok := errors.AsType[*trace.KindError](err)
