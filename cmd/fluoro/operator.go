@@ -153,7 +153,9 @@ func plain(v any) string {
 		}, v)
 	case object:
 		if at, ok := v["At"]; ok { // a last use
-			return strings.TrimSpace(fmt.Sprintf("%v %v %v", at, or(fmt.Sprint(v["Address"]), ""), v["Action"]))
+			address, _ := v["Address"].(string)
+			action, _ := v["Action"].(string)
+			return strings.TrimSpace(fmt.Sprintf("%v %s %s", at, plain(address), action))
 		}
 	}
 	b, err := json.Marshal(v)

@@ -68,7 +68,7 @@ func newKeyID(prefix string, account trace.Account) string {
 // accountOfID returns the account of the id of an access key or token, without its prefix.
 func accountOfID(id string) (trace.Account, bool) {
 	b, err := base32ID.DecodeString(id)
-	if err != nil || len(b) != 10 || b[0]&0x80 == 0 {
+	if err != nil || len(id) != tokenID || len(b) != 10 || b[0]&0x80 == 0 {
 		return "", false
 	}
 	n := binary.BigEndian.Uint64(append([]byte{0, 0}, b[:6]...)) >> 7 & (1<<40 - 1)

@@ -40,14 +40,8 @@ type uses struct {
 }
 
 // Used notes that a principal's credential was used now.
-func (d *Directory) Used(p identity.Principal, source string) { d.UsedFor(p, source, "") }
-
-// UsedFor notes that a principal's credential was used now, for an action.
-func (d *Directory) UsedFor(p identity.Principal, source, action string) {
-	id := p.KeyID
-	if strings.HasPrefix(id, prefixTemp) {
-		id, _, _ = strings.Cut(p.ID, ":") // of the role or user
-	}
+func (d *Directory) Used(p identity.Principal, source string) {
+	id := usedID(p)
 	if id == "" || p.Account == "" {
 		return
 	}
@@ -61,10 +55,29 @@ func (d *Directory) UsedFor(p identity.Principal, source, action string) {
 	if !there && len(d.uses.pending) >= mostUses {
 		return
 	}
-	if action == "" {
-		action = old.Action
+	d.uses.pending[id] = use{p.Account, LastUsed{now, source, old.Action}}
+}
+
+// usedID returns the id under which a use of a principal is noted: that of its key, token
+// or certificate, and for temporary credentials that of the role or user.
+func usedID(p identity.Principal) string {
+	if strings.HasPrefix(p.KeyID, prefixTemp) {
+		id, _, _ := strings.Cut(p.ID, ":")
+		return id
 	}
-	d.uses.pending[id] = use{p.Account, LastUsed{now, source, action}}
+	return p.KeyID
+}
+
+// UsedFor notes the action of a use. A use that nobody noted with Used stays unknown: its
+// proof may still be missing.
+func (d *Directory) UsedFor(p identity.Principal, action string) {
+	id := usedID(p)
+	d.uses.mu.Lock()
+	defer d.uses.mu.Unlock()
+	if u, there := d.uses.pending[id]; there {
+		u.Action = action
+		d.uses.pending[id] = u
+	}
 }
 
 // Run writes last uses until ctx ends, and then the rest.

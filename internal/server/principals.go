@@ -52,21 +52,21 @@ func (s *server) openDirectory() error {
 	s.directory = iam.New(iam.Options{
 		Records: s.records, Secrets: secrets, Region: s.config.Region, Management: s.own(), Logger: s.log, Assume: access.New(access.Options{}).Assume,
 	})
-	if s.credentials == nil {
+	if s.credentials == nil && s.authenticator == nil {
 		s.credentials = s.directory
+		if s.grants == nil && s.authorizer == nil {
+			s.grants = &grants{s.directory, s.config.Auth != config.Required}
+		}
 	}
 	if s.authenticator == nil {
 		if s.authenticator, err = s.newAuthenticator(); err != nil {
 			return err
 		}
-		if s.grants == nil && s.authorizer == nil {
-			s.grants = &grants{s.directory, s.config.Auth != config.Required}
-		}
 	}
 	if s.authorizer == nil {
 		s.authorizer = identity.Everything{}
 	}
-	s.authenticator = &callers{s.authenticator, s.own(), s.config.Region, s.config.Auth != config.Required}
+	s.authenticator = &callers{s.authenticator, s.directory, s.own(), s.config.Region, s.config.Auth != config.Required}
 	return nil
 }
 
@@ -81,6 +81,7 @@ const accountHeader = "Fluoro-Account"
 // about the rest.
 type callers struct {
 	rest   identity.Authenticator
+	notes  *iam.Directory
 	own    trace.Account
 	region string
 	open   bool // no credentials are required
@@ -96,7 +97,11 @@ func (a *callers) Authenticate(ctx context.Context, c identity.Call) (identity.P
 	}
 	unsigned := unsignedActions[c.Action]
 	if unsigned == nil || !unsigned(c.Request) {
-		return a.rest.Authenticate(ctx, c)
+		p, err := a.rest.Authenticate(ctx, c)
+		if err == nil {
+			a.notes.UsedFor(p, c.Action)
+		}
+		return p, err
 	}
 	if c.Action == "sts:AssumeRole" {
 		// A certificate or a console session may prove the caller, and where no credentials
