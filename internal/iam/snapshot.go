@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -272,3 +274,37 @@ func (s *snapshot) role(arn string) *Role {
 }
 
 func decimal(n int) string { return strconv.Itoa(n) }
+
+// Check decodes all records about principals of an account, and parses their policies, as
+// requests do. It returns what cannot be read.
+func Check(ctx context.Context, records meta.Store, account trace.Account) (failed []error) {
+	err := records.View(ctx, account, func(tx meta.Tx) error {
+		s, _, err := read(tx)
+		if err != nil {
+			return err
+		}
+		note := func(what string, err error) {
+			if err != nil {
+				failed = append(failed, fmt.Errorf("%s: %w", what, err))
+			}
+		}
+		for _, name := range sorted(s.users) {
+			_, err := grantsOf(s, s.users[name])
+			note("user "+name, err)
+		}
+		for _, name := range sorted(s.roles) {
+			_, err := grantsOf(s, s.roles[name])
+			note("role "+name, err)
+			_, err = Document{Name: "trust policy", Text: s.roles[name].Trust}.parsed()
+			note("role "+name, err)
+		}
+		if s.org != nil {
+			note("organization", s.org.applyTo(&policy.Set{}, ""))
+		}
+		return list(tx, kindProvider, func(string, Provider) error { return nil })
+	})
+	if err != nil {
+		failed = append(failed, err)
+	}
+	return failed
+}
