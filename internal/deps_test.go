@@ -24,6 +24,7 @@ identity         : trace sight
 iam              : trace identity meta seal lru policy access
 authn            : trace identity lru
 transport        : seal
+finding          : trace meta sight
 quota            : trace meta
 room             : trace
 filter           : trace
@@ -65,7 +66,7 @@ present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy/resource access setting quota present/manage present/admin present/sts iam seal room policy
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy/resource access setting quota present/manage present/admin present/sts iam seal room policy finding
 `
 
 // owners names the only package that may import each third-party library.

@@ -45,7 +45,8 @@ func TestLoad_defaults(t *testing.T) {
 		SearchAttributes: "*", OTLPMapping: "native", AnnotationKeys: 5000, AnnotationValues: 10_000_000,
 		Access: config.Access{Auth: config.Open, HTTPAuth: []string{"sigv4", "bearer", "mtls", "session"}, OTLPHTTPAuth: []string{"sigv4", "bearer", "mtls"}, OTLPGRPCAuth: []string{"bearer", "mtls"},
 			Skew: 5 * time.Minute, UnsignedSampling: []config.Network{}},
-		TLS: config.TLS{Mode: "auto", ClientAuth: "optional", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", ACMEHTTP: config.Off}}
+		TLS:      config.TLS{Mode: "auto", ClientAuth: "optional", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", ACMEHTTP: config.Off},
+		Findings: true, FindingsLearn: 24 * time.Hour, FindingsEvery: time.Minute}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got %+v\nwant %+v", *c, want)
 	}
