@@ -300,3 +300,36 @@ func TestUsed_isBoundedAndWritten(t *testing.T) {
 		t.Errorf("a deleted key has a use: %+v", l)
 	}
 }
+
+// What a request costs: the secret and principal of a key, a session and a token, with the
+// principal's policies.
+func BenchmarkCredentials(b *testing.B) {
+	f, ctx := newFixture(b), b.Context()
+	k := must[NewKey](b)(f.CreateKey(ctx, acc, KeyRequest{User: "u", Policies: []string{"AWSXrayReadOnlyAccess"}}))
+	c := must[Credentials](b)(f.issue(ctx, session{Account: acc, User: "u", ID: must[any](b)(f.Find(ctx, acc, TypeUser, "u")).(*User).ID, Expires: 1 << 60}))
+	_, text, err := f.CreateToken(ctx, acc, TokenRequest{User: "u"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, find := range map[string]func() (identity.Principal, error){
+		"key": func() (identity.Principal, error) { _, p, err := f.AccessKey(ctx, k.ID, ""); return p, err },
+		"session": func() (identity.Principal, error) {
+			_, p, err := f.AccessKey(ctx, c.AccessKeyID, c.SessionToken)
+			return p, err
+		},
+		"token": func() (identity.Principal, error) { p, _, err := f.Bearer(ctx, text); return p, err },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				p, err := find()
+				if err == nil {
+					_, err = f.Grants(ctx, p)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
