@@ -19,8 +19,9 @@ lru              :
 vfs              :
 wal              : trace vfs
 sight            :
-seal             : trace
+seal             : trace vfs
 identity         : trace sight
+iam              : trace identity meta seal lru policy access
 authn            : trace identity lru
 transport        : seal
 finding          : trace meta sight
@@ -59,11 +60,13 @@ query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
 present/manage   : trace identity
+present/admin    : trace identity jsonscan iam present/manage
+present/sts      : trace identity iam
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal
 `
 
 // owners names the only package that may import each third-party library.
@@ -79,6 +82,7 @@ github.com/klauspost/compress  : receive store/local wal store/local/block store
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo
+github.com/coreos/go-oidc      : iam
 golang.org/x/crypto/acme       : transport
 `
 

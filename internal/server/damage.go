@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/backup"
 	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/policy"
@@ -104,5 +105,5 @@ func readRecords(records meta.Store, account trace.Account) (failed []error) {
 			return nil
 		})
 	}))
-	return failed
+	return append(failed, iam.Check(ctx, records, account)...)
 }
