@@ -20,6 +20,7 @@ vfs              :
 wal              : trace vfs
 sight            :
 seal             : trace vfs
+seal/kms         : seal
 identity         : trace sight
 quota            : trace meta
 room             : trace
@@ -73,7 +74,7 @@ github.com/rs/cors             : server
 github.com/klauspost/compress  : receive store/local wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
-github.com/aws                 : demo
+github.com/aws                 : demo seal/kms
 `
 
 const module = "github.com/fluoro-io/fluoro/"
