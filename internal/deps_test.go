@@ -33,7 +33,7 @@ assemble         : trace jsonscan filter slab
 wire             : trace
 meta             : trace
 meta/metatest    : trace meta
-meta/sqlite      : trace meta
+meta/sqlite      : trace meta seal
 tag              : trace meta
 group            : trace meta filter tag
 policy           : trace meta jsonscan
