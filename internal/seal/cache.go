@@ -3,6 +3,7 @@ package seal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -159,8 +160,8 @@ func (a *owner) lost(s *state, id uint32) error {
 	case a.damage != "":
 		return trace.Errorf(trace.KindUnavailable, "the data of account %s cannot be read: %s", a.account, a.damage)
 	case s.Destroyed != nil && id <= s.Last:
-		return &trace.KindError{Kind: trace.KindUnavailable, Err: ErrDestroyed, Message: "key " + strconv.Itoa(int(id)) + " of account " + string(a.account) +
-			" was destroyed at " + s.Destroyed.Format(time.RFC3339) + ": what is encrypted under it is unreadable for good"}
+		return &trace.KindError{Kind: trace.KindUnavailable, Err: ErrDestroyed,
+			Message: fmt.Sprintf("data of account %s under key %d is unreadable for good since %s", a.account, id, s.Destroyed.Format(time.RFC3339))}
 	}
 	return trace.Errorf(trace.KindUnavailable, "the data of account %s is encrypted under key %d, but its files in the folder %s of the data directory do not have this key: they are missing or older than the data", a.account, id, Folder)
 }
@@ -229,7 +230,7 @@ func (a *owner) explain(err error) error {
 	if e, ok := errors.AsType[*trace.KindError](err); ok && e.Kind == trace.KindUnavailable {
 		return err
 	}
-	return &trace.KindError{Kind: trace.KindUnavailable, Message: "the data keys of account " + string(a.account) + " cannot be used: " + err.Error(), Err: err}
+	return trace.Errorf(trace.KindUnavailable, "the data keys of account %s cannot be used: %v", a.account, err)
 }
 
 // remember keeps a key in memory. If the same key is there already, it stays, because it

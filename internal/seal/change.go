@@ -94,7 +94,7 @@ func (a *owner) write(s *state) error {
 	a.tried++
 	s.Revision = a.tried
 	if err := writeState(a.ring.o.FS, a.ring.o.Dir, s); err != nil {
-		return &trace.KindError{Kind: trace.KindUnavailable, Message: fmt.Sprintf("the data keys of account %s cannot be stored: %v", a.account, err), Err: err}
+		return trace.Errorf(trace.KindUnavailable, "the data keys of account %s cannot be stored: %v", a.account, err)
 	}
 	a.state.Store(s)
 	return nil
@@ -146,10 +146,10 @@ func (r *Ring) usable(ctx context.Context, account trace.Account, key string) (s
 		}
 	}
 	if e, ok := errors.AsType[*RefusedError](err); ok {
-		return "", &trace.KindError{Kind: trace.KindInvalid, Message: fmt.Sprintf("KeyId %s cannot be used: %s", key, e), Err: err}
+		return "", trace.Errorf(trace.KindInvalid, "KeyId %s cannot be used: %v", key, e)
 	}
 	if err != nil {
-		return "", &trace.KindError{Kind: trace.KindThrottled, Message: fmt.Sprintf("the KMS cannot be asked about KeyId %s now, try again later: %v", key, err), Err: err}
+		return "", trace.Errorf(trace.KindThrottled, "the KMS cannot be asked about KeyId %s now, try again later: %v", key, err)
 	}
 	return arn, nil
 }
@@ -158,7 +158,8 @@ func (r *Ring) usable(ctx context.Context, account trace.Account, key string) (s
 // key.
 func (a *owner) maintain(ctx context.Context) {
 	s := a.state.Load()
-	if len(s.Keys) == 0 && !s.Updating || a.damage != "" || !s.Updating && !a.encrypts() {
+	// If encryption is off, only keys of the key file are kept in order.
+	if a.damage != "" || !s.Updating && !(a.encrypts() && len(s.Keys) > 0 || s.local()) {
 		return
 	}
 	if err := a.switchKeys(ctx); err != nil {
@@ -223,8 +224,10 @@ func (a *owner) rewrapAll(ctx context.Context, target string, again bool) (left 
 		batch = nil
 		return err
 	}
-	for _, w := range a.state.Load().Keys {
-		if target == "" || w.Wrapper == target && !again || ctx.Err() != nil {
+	s := a.state.Load()
+	leave := !a.encrypts() && !s.Updating && !again // keys of a KMS: encryption is off
+	for _, w := range s.Keys {
+		if target == "" || w.Wrapper == target && !again || leave && !isLocal(w.Wrapper) || ctx.Err() != nil {
 			continue
 		}
 		var moved wrappedKey

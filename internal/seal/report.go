@@ -81,6 +81,16 @@ func (r *Ring) Problems() []string {
 	return out
 }
 
+// Damage lists the accounts whose files cannot be read.
+func (r *Ring) Damage() (texts []string) {
+	for _, a := range r.list() {
+		if a.damage != "" {
+			texts = append(texts, a.lost(nil, 0).Error())
+		}
+	}
+	return texts
+}
+
 func (a *owner) report() AccountReport {
 	s := a.state.Load()
 	out := AccountReport{

@@ -28,6 +28,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/quota"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/room"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -56,6 +57,8 @@ type server struct {
 	registry      *prometheus.Registry
 	shelf         *local.Shelf
 	store         *answer.Store // answers from the shelf
+	keys          *seal.Ring
+	reseal        chan bool     // see resealSoon
 	meta          *sqlite.Store // nil if it cannot be opened
 	records       meta.Store    // meta, or a store that answers why it cannot be opened
 	recordsLost   string
@@ -167,6 +170,9 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.openKeys(); err != nil {
+		return err
+	}
 	s.openRecords()
 	limits, err := quota.Parse(c.Quota)
 	if err != nil {
@@ -274,6 +280,7 @@ func (s *server) serve(ctx context.Context) error {
 		}
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
+	group.Go(func() error { return s.tendKeys(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: running requests may finish")

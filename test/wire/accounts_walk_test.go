@@ -123,7 +123,7 @@ func (s *walk) reads() []visit {
 		{route: "GET /console/api/histogram", query: question("histogram", s.at, "group", "service"), seen: "secrethttp"},
 		{route: "GET /console/api/facets", query: question("facets", s.at, "of", "annotation.key"), seen: "secretvalue"},
 		{route: "GET /console/api/compare", query: question("compare", s.at, "filter", `annotation.key = "secretvalue"`), seen: "secretuser"},
-		{route: "POST /api/quota/Get", body: m{}},
+		{route: "POST /api/quota/Get", body: m{}}, {route: "POST /api/encryption/Get", body: m{}},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
 	}
 }
@@ -161,6 +161,10 @@ func (s *walk) writes() []visit {
 		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
 		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/List", body: m{}, status: 403},
+		{route: "POST /api/encryption/Rotate", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/Rewrap", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/Forget", body: m{"account": first, "confirm": first}, status: 403},
 		{route: "POST /CancelTraceRetrieval", body: m{"RetrievalToken": s.job}, status: 404},
 		{route: "POST /console/api/delete", body: m{"start": s.at.Unix() - 600, "end": s.at.Unix() + 600, "filter": ""}, status: 200},
 		{route: "POST /console/api/delete", body: m{"ids": []string{sharedID, datagramID}}, status: 200},

@@ -115,9 +115,9 @@ func nameHash(k *seal.Key, kind, name string) []byte {
 }
 
 // sealRecord returns the body of a sealed record: its name and value, bound to its row.
-func sealRecord(k *seal.Key, p place, kind string, hash []byte, name string, value []byte) ([]byte, error) {
-	plain := binary.AppendUvarint(nil, uint64(len(name)))
-	plain = append(append(plain, name...), value...)
+func sealRecord(k *seal.Key, p place, kind string, hash []byte, r record) ([]byte, error) {
+	plain := binary.AppendUvarint(nil, uint64(len(r.name)))
+	plain = append(append(plain, r.name...), r.value...)
 	return k.Seal(valuePurpose, rowOf(p, kind, hash), plain)
 }
 
@@ -202,7 +202,10 @@ type row struct {
 
 // resealSome moves some records of a place, and reports how many.
 func (s *Store) resealSome(ctx context.Context, p place, renew bool) (moved int, err error) {
-	var r *keyring
+	r := s.keyring(ctx, p, true)
+	if r.err == nil && r.target == nil && len(r.all)+len(r.gone) == 0 {
+		return 0, nil // all is clear, and stays so
+	}
 	keys := func() ([]*keyring, error) {
 		if r = s.keyring(ctx, p, true); r.err != nil {
 			return nil, fmt.Errorf("records of account %s stay as they are: %w", p.account, r.err)

@@ -442,7 +442,7 @@ func FuzzOpenRecord(f *testing.F) {
 	k := seal.NewKey(7, [seal.KeyBytes]byte{1})
 	p := place{account, account}
 	hash := nameHash(k, "test", "a")
-	good, err := sealRecord(k, p, "test", hash, "a", []byte(`"x"`))
+	good, err := sealRecord(k, p, "test", hash, record{"a", []byte(`"x"`)})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -264,7 +264,7 @@ func (t *tx) putClear(r *keyring, kind, name string, value []byte) error {
 
 func (t *tx) putSealed(r *keyring, kind, name string, value []byte) error {
 	hash := nameHash(r.target, kind, name)
-	body, err := sealRecord(r.target, r.place, kind, hash, name, value)
+	body, err := sealRecord(r.target, r.place, kind, hash, record{name, value})
 	if err != nil {
 		return err
 	}

@@ -290,6 +290,13 @@ func (d *Directory) sub(name string) string { return filepath.Join(d.path, name)
 
 func (d *Directory) close() error { return d.lock.Close() }
 
+// LockExisting locks a data directory that no server has open, for work on the files of
+// others in it. It changes nothing.
+func LockExisting(path string) (*Directory, error) { return lockExisting(vfs.OS{}, path) }
+
+// Close releases the lock of a directory that Open did not take over.
+func (d *Directory) Close() error { return d.close() }
+
 // missingBeside names the files of others that the manifest has and that are gone.
 func missingBeside(d *Directory) (damage []error) {
 	for _, name := range d.manifest.Beside {
