@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -264,5 +265,12 @@ func (a *owner) sweep(now time.Time) {
 	}
 	if c := a.current.Load(); c != nil && !now.Before(c.until) {
 		a.current.CompareAndSwap(c, nil)
+	}
+	s := a.state.Load()
+	for wrapper := range a.failures {
+		inUse := slices.ContainsFunc(s.Keys, func(k wrappedKey) bool { return k.Wrapper == wrapper })
+		if !inUse && wrapper != a.wrapperName() {
+			delete(a.failures, wrapper)
+		}
 	}
 }

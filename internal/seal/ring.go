@@ -238,6 +238,7 @@ func (r *Ring) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		r.sweep()
+		r.probe(ctx)
 		r.Maintain(ctx)
 		select {
 		case <-ctx.Done():
@@ -261,6 +262,20 @@ func (r *Ring) Maintain(ctx context.Context) {
 		})
 	}
 	all.Wait()
+}
+
+// probe tries the keys of the server itself, and those that failed: so a report is right
+// even if nobody uses the keys.
+func (r *Ring) probe(ctx context.Context) {
+	for _, a := range r.list() {
+		if s := a.state.Load(); len(s.Keys) > 0 && a.encrypts() && (a.account == System || a.problem() != "") {
+			r.background.Go(func() {
+				for _, k := range s.oneOfEach() {
+					_, _ = a.find(ctx, k) // the owner remembers errors
+				}
+			})
+		}
+	}
 }
 
 // sweep forgets keys in memory whose time is over, and looks whether the key file is still
