@@ -112,6 +112,7 @@ func (a *owner) once(ctx context.Context, name string, f func(context.Context) (
 	done := a.flights.DoChan(name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*callTime)
 		defer cancel()
+		defer context.AfterFunc(a.ring.life, cancel)()
 		return f(ctx)
 	})
 	select {

@@ -79,6 +79,8 @@ type Ring struct {
 	lostKey string // why the key file that was read before cannot be read any more
 
 	background sync.WaitGroup
+	life       context.Context // ends with Run; then calls of a KMS are broken off
+	end        context.CancelFunc
 }
 
 var _ Keys = (*Ring)(nil)
@@ -106,6 +108,7 @@ func Open(o Options) (*Ring, error) {
 		return nil, errors.New("--encryption kms needs --kms-key, the key for accounts that chose none")
 	}
 	r := &Ring{o: o, local: &keyFile{fs: o.FS, path: o.KeyFile}, wake: make(chan struct{}, 1), owners: map[trace.Account]*owner{}}
+	r.life, r.end = context.WithCancel(context.Background())
 	return r, r.load()
 }
 
@@ -242,6 +245,7 @@ func (r *Ring) Run(ctx context.Context) error {
 		r.Maintain(ctx)
 		select {
 		case <-ctx.Done():
+			r.end()
 			r.background.Wait()
 			return nil
 		case <-tick.C:

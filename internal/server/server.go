@@ -18,6 +18,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/finding"
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
@@ -71,6 +72,7 @@ type server struct {
 	console       *console.Console
 	tally         *receive.Tally
 	quotas        *quota.Quotas
+	findings      *finding.Findings
 	turns         *room.Turns
 	answers       *query.Room
 	refused       *prometheus.CounterVec // by the doors
@@ -203,7 +205,8 @@ func (s *server) open() (err error) {
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
 	}
-	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, Quota: s.quotas, Turns: s.turns, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
+	observe := s.watch()
+	s.intake = receive.New(receive.Options{Store: s.store, Observe: observe, Mapper: mapper, Quota: s.quotas, Turns: s.turns, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
 	s.present()
 	if c.UDP != config.Off {
 		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, s.datagrams()); err != nil {
@@ -281,6 +284,9 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
 	group.Go(func() error { return s.tendKeys(ctx) })
+	if s.config.Findings {
+		group.Go(func() error { s.findings.Run(ctx); return nil })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: running requests may finish")

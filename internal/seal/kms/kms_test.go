@@ -2,7 +2,10 @@ package kms_test
 
 import (
 	"bytes"
+	"encoding/pem"
 	"errors"
+	"io"
+	"log"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -11,8 +14,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"encoding/pem"
 
 	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/seal/kms"
@@ -116,9 +117,10 @@ func TestService_ownAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewTLSServer(httputil.NewSingleHostReverseProxy(to))
+	front := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(to))
+	front.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes
+	front.StartTLS()
 	defer front.Close()
-	front.Config.ErrorLog = nil
 	bundle := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(bundle, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
@@ -144,7 +146,7 @@ func TestNew_refusesBadOptions(t *testing.T) {
 		"no PEM certificate":     {Endpoint: kms.AWS, CA: empty},
 		"both a certificate":     {Endpoint: kms.AWS, Cert: empty},
 		"failed to find any PEM": {Endpoint: kms.AWS, Cert: empty, Key: empty},
-		"\"https://u:p@x\"":      {Endpoint: "https://u:p@x"},
+		"\"https://u:xxxxx@x\"":  {Endpoint: "https://u:p@x"},
 	} {
 		if _, err := kms.New(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", o, err, want)
