@@ -21,6 +21,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
+// startTime limits how long the start waits for a KMS.
+const startTime = 10 * time.Second
+
 // OpenKeys opens the data keys of a data directory, whose lock the caller holds. log may
 // be nil.
 func OpenKeys(ctx context.Context, c *config.Config, log *slog.Logger) (*seal.Ring, error) {
@@ -67,20 +70,21 @@ func RecordOptions(keys seal.Keys) sqlite.Options {
 	}}
 }
 
-// openKeys opens the data keys, and makes those of the server itself, so that a key that
-// cannot be used is reported at the start.
+// openKeys opens the data keys, and makes those of the server itself: if these cannot be
+// used, the server does not start, because nothing can be read. An account whose keys
+// cannot be used harms no other.
 func (s *server) openKeys() (err error) {
 	if s.keys, err = OpenKeys(context.Background(), s.config, s.log); err != nil {
 		return err
 	}
 	s.reseal = make(chan bool, 1)
-	for _, account := range []trace.Account{seal.System, s.own()} {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		_, err := s.keys.Newest(ctx, account) // the ring logs and reports errors
-		cancel()
-		if err != nil {
-			s.log.Error("the server starts, but data of this account can be neither stored nor read", "account", account, "error", err)
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	if _, err := s.keys.Newest(ctx, seal.System); err != nil {
+		return fmt.Errorf("data directory %s is encrypted: %w", s.config.Data, err)
+	}
+	if _, err := s.keys.Newest(ctx, s.own()); err != nil {
+		s.log.Error("the server starts, but data of this account can be neither stored nor read", "account", s.own(), "error", err)
 	}
 	return nil
 }

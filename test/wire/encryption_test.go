@@ -138,8 +138,8 @@ func TestEncryption_local(t *testing.T) {
 	found(t, s, "a", "b", "c")
 }
 
-// Without its key file the server says which file it needs, changes nothing, and works again
-// when the file is back.
+// Without its key file the server does not start and says which file it needs. It makes no
+// other one, and works again when the file is back.
 func TestEncryption_lostKeyFile(t *testing.T) {
 	s := harness.Start(t, "--encryption", "local")
 	plant(s, "a")
@@ -148,21 +148,7 @@ func TestEncryption_lostKeyFile(t *testing.T) {
 	if err := os.Rename(file, away); err != nil {
 		t.Fatal(err)
 	}
-	s.Restart("--encryption", "local")
-	status, _, b := s.Post("/Groups", m{})
-	if status != http.StatusServiceUnavailable || !bytes.Contains(b, []byte(file)) || !bytes.Contains(b, []byte("000000000000")) {
-		t.Errorf("groups: %d %s", status, b)
-	}
-	if ready := get(t, s.URL("/readyz")); !strings.Contains(ready, file) || !strings.Contains(ready, `"ready":false`) {
-		t.Errorf("readyz: %s", ready)
-	}
-	if !strings.Contains(s.Log(), "--key-file") {
-		t.Errorf("the log does not say what to do: %s", s.Log())
-	}
-	if code, out := run(t, "store", "check", "--data", s.Data); code == 0 {
-		t.Errorf("check of a running server: %s", out)
-	}
-	s.Stop()
+	refuses(t, s.Args("--encryption", "local"), file, "--key-file", "system")
 	if code, out := run(t, "store", "check", "--data", s.Data); code != 1 || !strings.Contains(out, file) {
 		t.Errorf("check without the key file: %d %s", code, out)
 	}
@@ -171,14 +157,19 @@ func TestEncryption_lostKeyFile(t *testing.T) {
 	}
 	s.Restart("--encryption", "local", "--key-file", away)
 	found(t, s, "a")
-	s.Stop()
-	if err := os.Chmod(away, 0o644); err != nil {
+	if err := os.Rename(away, file); err != nil {
 		t.Fatal(err)
 	}
-	s.Restart("--encryption", "local", "--key-file", away)
-	if status, _, b := s.Post("/Groups", m{}); status != http.StatusServiceUnavailable || !bytes.Contains(b, []byte("chmod 600")) {
-		t.Errorf("a key file that everybody can read: %d %s", status, b)
+	s.Stop()
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
 	}
+	refuses(t, s.Args("--encryption", "local"), file, "chmod 600")
+	if err := os.Chmod(file, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	s.Restart("--encryption", "local")
+	found(t, s, "a")
 }
 
 func get(t testing.TB, url string) string {
@@ -275,13 +266,17 @@ func TestEncryption_modeKMS(t *testing.T) {
 	}
 	kms.Stop()
 	harness.Eventually(t, "without the KMS the server is not ready", func() bool { return strings.Contains(get(t, s.URL("/readyz")), `"ready":false`) })
-	s.Kill()
-	s.Restart(flags...) // it starts, and recovers by itself
 	kms.Start()
 	harness.Eventually(t, "the server is ready again", func() bool {
 		status, _, _ := s.Post("/Groups", m{})
 		return status == http.StatusOK && strings.Contains(get(t, s.URL("/readyz")), `"ready":true`)
 	})
+	found(t, s, "a")
+	s.Kill()
+	kms.Stop()
+	refuses(t, s.Args(flags...), key, "connection refused")
+	kms.Start()
+	s.Restart(flags...)
 	found(t, s, "a")
 }
 
@@ -401,4 +396,45 @@ func TestEncryption_forget(t *testing.T) {
 	if code, answer := s.call(operator, "POST", "http://"+s.http+"/api/encryption/Forget", m{"account": "333333333333", "confirm": "333333333333"}); code != http.StatusConflict {
 		t.Errorf("an account without keys: %d %s", code, answer)
 	}
+}
+
+// Two accounts with keys of their own: a disabled key makes one unreadable and is named to
+// it; the other, and the server's own account, notice nothing.
+func TestEncryption_disabledKeyHarmsNoOther(t *testing.T) {
+	kms := harness.StartKMS(t)
+	mine, theirs := kms.Key("alias/mine"), kms.Key("alias/theirs")
+	s := startShared(t, "--encryption", "local", "--kms-endpoint", kms.URL(), "--key-cache", "500ms")
+	for account, key := range map[string]string{first: "alias/mine", second: theirs} {
+		s.must(account, "POST", "/PutEncryptionConfig", m{"Type": "KMS", "KeyId": key})
+		harness.Eventually(t, "the switch is complete", func() bool { return strings.Contains(s.must(account, "POST", "/EncryptionConfig", m{}), "ACTIVE") })
+	}
+	for _, account := range []string{first, second, operator} {
+		s.must(account, "POST", "/CreateGroup", m{"GroupName": "g", "FilterExpression": `service("planted")`})
+	}
+	kms.Enable(mine, false)
+	harness.Eventually(t, "the disabled key takes effect", func() bool {
+		code, answer := s.call(first, "POST", "http://"+s.http+"/Groups", m{})
+		return code == http.StatusServiceUnavailable && strings.Contains(answer, mine) && strings.Contains(answer, first)
+	})
+	for _, account := range []string{second, operator} {
+		if groups := s.must(account, "POST", "/Groups", m{}); !strings.Contains(groups, "planted") {
+			t.Errorf("account %s: %s", account, groups)
+		}
+		s.must(account, "POST", "/TraceSegments", m{"TraceSegmentDocuments": []string{documentFor(time.Now(), sharedID, "others", "0a0a0a0a0a0a0a0a")}})
+		if traces := s.must(account, "POST", "/Traces", m{"TraceIds": []string{sharedID}}); !strings.Contains(traces, "others") {
+			t.Errorf("account %s: %s", account, traces)
+		}
+	}
+	for account, sees := range map[string]bool{first: true, second: false, operator: true} {
+		if status := s.must(account, "GET", "/console/api/status", nil); strings.Contains(status, mine) != sees {
+			t.Errorf("the status page of %s: %s", account, status)
+		}
+	}
+	// Its own users can still choose another key.
+	s.must(first, "POST", "/PutEncryptionConfig", m{"Type": "NONE"})
+	kms.Enable(mine, true)
+	harness.Eventually(t, "the account can be read again", func() bool {
+		code, answer := s.call(first, "POST", "http://"+s.http+"/Groups", m{})
+		return code == http.StatusOK && strings.Contains(answer, "planted")
+	})
 }
