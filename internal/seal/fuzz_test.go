@@ -71,9 +71,9 @@ func FuzzOpen(f *testing.F) {
 	f.Add(good[:headBytes])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		value, err := k.Open("test", []byte("place"), b)
-		if bytes.Equal(b, good) != (err == nil) {
-			t.Errorf("%q, %v from %x", value, err, b)
+		// Only what was sealed opens; another process has sealed it with another salt.
+		if value, err := k.Open("test", []byte("place"), b); err == nil && string(value) != "value" {
+			t.Errorf("%q from %x", value, b)
 		}
 	})
 }

@@ -34,6 +34,22 @@ func (s *server) openRecords() {
 	s.log.Error("control-plane records cannot be read; traces are served without groups, sampling rules and settings", "damage", s.recordsLost)
 }
 
+// keepFiles makes the engine notice when files of others disappear.
+func (s *server) keepFiles() {
+	var names []string
+	if s.meta != nil {
+		names = append(names, sqlite.FileName)
+	}
+	if r, err := s.keys.Account(seal.System); err == nil && r.Keys > 0 {
+		names = append(names, filepath.ToSlash(filepath.Join(seal.Folder, string(seal.System))))
+	}
+	for _, name := range names {
+		if err := s.shelf.Keep(name); err != nil {
+			s.log.Warn("if a file disappears, the server will not notice", "file", name, "error", err)
+		}
+	}
+}
+
 // damage returns descriptions of all known damage, and the number of damaged places.
 func (s *server) damage(st answer.Stats) (texts []string, n int64) {
 	texts, n = slices.Clone(st.Damage), st.Damaged

@@ -196,11 +196,7 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if s.meta != nil {
-		if err := s.shelf.Keep(sqlite.FileName); err != nil {
-			s.log.Warn("if the control-plane records disappear, the server will not notice", "error", err)
-		}
-	}
+	s.keepFiles()
 	s.leftovers = leftovers(c.Data)
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)

@@ -165,6 +165,7 @@ func (s *Service) Describe(ctx context.Context, key string) (string, error) {
 	}
 	arn, spec := *m.Arn, m.KeySpec
 	if spec == "" { // of services with an older form of the API
+		//lint:ignore SA1019 they have only this member
 		spec = types.KeySpec(m.CustomerMasterKeySpec)
 	}
 	switch {
