@@ -31,14 +31,23 @@ var keySettings = []string{"encryption", "key-file", "kms-endpoint", "kms-region
 // keyFlags adds the flags with which a command finds the keys of a data directory.
 func keyFlags(cmd *cobra.Command) { config.RegisterOnly(cmd.Flags(), keySettings...) }
 
-// openKeys opens the data keys of a data directory.
+// openKeys opens the data keys of a data directory that the command only reads.
 func openKeys(cmd *cobra.Command, dir string) (*seal.Ring, error) {
+	c, err := keyConfig(cmd, dir)
+	if err != nil {
+		return nil, err
+	}
+	return server.ReadKeys(cmd.Context(), c)
+}
+
+// keyConfig returns the settings that are needed to use the keys of a data directory.
+func keyConfig(cmd *cobra.Command, dir string) (*config.Config, error) {
 	c, err := config.Load(cmd.Flags(), os.Getenv)
 	if err != nil {
 		return nil, usageError{cmd, err}
 	}
 	c.Data = dir
-	return server.OpenKeys(cmd.Context(), c, nil)
+	return c, nil
 }
 
 func encryptionCommand() *cobra.Command {
@@ -99,7 +108,11 @@ func (c *keyCommand) run(verb string, body map[string]any, offline func(context.
 		return nil, err
 	}
 	defer dir.Close()
-	ring, err := openKeys(c.Command, c.data)
+	settings, err := keyConfig(c.Command, c.data)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := server.OpenKeys(ctx, settings, nil)
 	if err != nil {
 		return nil, err
 	}

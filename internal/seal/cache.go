@@ -29,6 +29,7 @@ type owner struct {
 	ring    *Ring
 	account trace.Account
 	damage  string // why its files cannot be read; then it has no keys
+	repair  string // of a ReadOnly ring: what is wrong with one of its files
 
 	change sync.Mutex            // held while the state changes
 	state  atomic.Pointer[state] // as it is on disk; never nil

@@ -10,6 +10,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
+// maxKeys limits the data keys of an account: one a day for 130 years. Beyond it, the newest
+// one stays in use.
+const maxKeys = 50_000
+
 // rewrapBatch is how many data keys get a new wrapping key between two writes of a file.
 const rewrapBatch = 16
 
@@ -21,7 +25,7 @@ func (a *owner) first(ctx context.Context) (*Key, error) {
 // replaceSoon makes a new key in the background, unless another one replaced the key old
 // already. Until then, and if that fails, the old one stays in use.
 func (a *owner) replaceSoon(old uint32) {
-	if a.paused(a.wrapperName()) != nil || !a.replacing.CompareAndSwap(false, true) {
+	if a.ring.o.ReadOnly || a.paused(a.wrapperName()) != nil || !a.replacing.CompareAndSwap(false, true) {
 		return
 	}
 	a.ring.background.Go(func() {
@@ -44,6 +48,9 @@ func (a *owner) create(ctx context.Context, old uint32) (*Key, error) {
 func (a *owner) createLocked(ctx context.Context) (*Key, error) {
 	if a.damage != "" {
 		return nil, a.lost(nil, 0)
+	}
+	if a.ring.o.ReadOnly {
+		return nil, trace.Errorf(trace.KindUnavailable, "account %s has no data key, and none is made here", a.account)
 	}
 	began := a.ring.o.Now()
 	s := a.state.Load().clone()
@@ -87,8 +94,13 @@ func (a *owner) wrapperName() string {
 
 // write makes a state durable, then valid. The caller holds a.change.
 func (a *owner) write(s *state) error {
-	if a.damage != "" {
+	switch {
+	case a.damage != "":
 		return a.lost(s, 0)
+	case a.ring.o.ReadOnly:
+		return trace.Errorf(trace.KindUnavailable, "the keys of account %s are only read here", a.account)
+	case len(s.Keys) > maxKeys:
+		return trace.Errorf(trace.KindLimit, "account %s has %d data keys already", a.account, maxKeys)
 	}
 	// A failed write may be on disk in one copy: its revision must not be used again.
 	a.tried++

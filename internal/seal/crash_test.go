@@ -185,6 +185,15 @@ func TestRing_damagedFiles(t *testing.T) {
 			if err := m.Damage(path, func([]byte) []byte { return change(bytes.Clone(good)) }); err != nil {
 				t.Fatal(err)
 			}
+			o := onMem(m, f)
+			o.ReadOnly = true
+			r := open(t, o)
+			if d := r.Damage(); len(d) != 1 || !strings.Contains(d[0], string(alice)) {
+				t.Errorf("%s of %s, read only: %q", what, path, d)
+			}
+			if got, err := r.Find(t.Context(), alice, key.ID()); err != nil || got.secret != key.secret || bytes.Equal(file(t, m, path), good) {
+				t.Errorf("%s of %s, read only: %v", what, path, err)
+			}
 			if got, err := open(t, onMem(m, f)).Find(t.Context(), alice, key.ID()); err != nil || got.secret != key.secret {
 				t.Errorf("%s of %s: %v", what, path, err)
 			}

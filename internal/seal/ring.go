@@ -62,8 +62,11 @@ type Options struct {
 	CacheTime time.Duration
 	KeyAge    time.Duration // after it a new data key replaces the newest; 0 for DefaultKeyAge
 	KeyBytes  int64         // the same after so much data, counted from the start; 0 for DefaultKeyBytes
-	Logger    *slog.Logger  // nil for none
-	Now       func() time.Time
+	// ReadOnly leaves all files as they are: damage is reported, not repaired, and no key
+	// is made.
+	ReadOnly bool
+	Logger   *slog.Logger // nil for none
+	Now      func() time.Time
 }
 
 // Ring keeps the data keys of all accounts, wrapped, in the folder keys of the data
@@ -154,7 +157,9 @@ func (r *Ring) load() error {
 			r.o.Logger.Error("the keys of an account are damaged, so its data cannot be read", "account", account, "error", err)
 			continue
 		}
-		if heal != "" {
+		if heal != "" && r.o.ReadOnly {
+			a.repair = heal
+		} else if heal != "" {
 			r.o.Logger.Warn("a file with keys is repaired from its copy", "account", account, "reason", heal)
 			if err := writeState(r.o.FS, r.o.Dir, s); err != nil {
 				r.o.Logger.Error("a file with keys cannot be repaired", "account", account, "error", err)

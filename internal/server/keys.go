@@ -27,10 +27,19 @@ const startTime = 10 * time.Second
 // OpenKeys opens the data keys of a data directory, whose lock the caller holds. log may
 // be nil.
 func OpenKeys(ctx context.Context, c *config.Config, log *slog.Logger) (*seal.Ring, error) {
+	return openRing(ctx, c, log, false)
+}
+
+// ReadKeys opens the data keys of a data directory for commands that only read it.
+func ReadKeys(ctx context.Context, c *config.Config) (*seal.Ring, error) {
+	return openRing(ctx, c, nil, true)
+}
+
+func openRing(ctx context.Context, c *config.Config, log *slog.Logger, readOnly bool) (*seal.Ring, error) {
 	e := c.Encryption
 	o := seal.Options{
 		Dir: c.Data, KeyFile: e.KeyFile, Mode: seal.Mode(e.Encrypt), KMSKey: e.KMSKey,
-		CacheTime: e.KeyCache, KeyAge: e.DataKeyAge, KeyBytes: e.DataKeyBytes, Logger: log,
+		CacheTime: e.KeyCache, KeyAge: e.DataKeyAge, KeyBytes: e.DataKeyBytes, Logger: log, ReadOnly: readOnly,
 	}
 	if o.KeyBytes == 0 {
 		o.KeyBytes = math.MaxInt64
@@ -191,7 +200,7 @@ func (q *oneAccount) accounts(s *server) (list []trace.Account, err error) {
 // account; the rest is for the server's own account.
 func keyRoutes() []route {
 	post := func(verb string, whole bool, call func(*server, context.Context, *oneAccount) (any, error)) route {
-		return route{on: onHTTP, method: "POST", path: "/api/encryption/" + verb, action: "fluoro:" + verb + "Keys", class: admitAlways, limit: maxRequest, whole: whole,
+		return route{on: onHTTP, method: "POST", path: "/api/encryption/" + verb, action: "fluoro:" + verb + "DataKeys", class: admitAlways, limit: maxRequest, whole: whole,
 			handler: func(s *server, rt *route) endpoint {
 				return manage.Verb(rt.limit, func(ctx context.Context, q *oneAccount) (any, error) { return call(s, ctx, q) })
 			}}
