@@ -2,7 +2,10 @@ package wal
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/binary"
+	"errors"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -35,6 +38,27 @@ func seal(b []byte, salt uint32) (small bool) {
 	return true
 }
 
+// vfsKey is a data key.
+type vfsKey struct{}
+
+func (vfsKey) ID() uint32 { return 1 }
+func (vfsKey) AEAD(string, []byte) (cipher.AEAD, error) {
+	b, err := aes.NewCipher(make([]byte, 32))
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(b)
+}
+
+var errNoKey = errors.New("no such key")
+
+func findFuzz(account string, id uint32) (vfs.SealKey, error) {
+	if account != "a" || id != 1 {
+		return nil, errNoKey
+	}
+	return vfsKey{}, nil
+}
+
 // Frames with right checksums and arbitrary content: Open never panics, and returns
 // exactly the entries of the frames that it does not name as damaged.
 func FuzzFrames(f *testing.F) {
@@ -57,6 +81,16 @@ func FuzzFrames(f *testing.F) {
 		bad[at] = value
 		f.Add(bad)
 	}
+	each, _, err := appendEach(nil, nil, header{}, &sealings{number: 1}, 1, []Payload{{Data: []byte("clear")}, {Data: bytes.Repeat([]byte("s"), 300), Account: "a", Key: vfsKey{}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(each)
+	for _, at := range []int{frameBytes, frameBytes + saltBytes, frameBytes + saltBytes + 8, len(each) - 1} {
+		bad := bytes.Clone(each)
+		bad[at] ^= 0xff
+		f.Add(bad)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = bytes.Clone(b)
 		if !seal(b, 0) {
@@ -72,6 +106,25 @@ func FuzzFrames(f *testing.F) {
 					break // torn
 				}
 				at += 1 + skip
+				continue
+			}
+			if frame.kind == kindEntries && frame.codec == codecEach {
+				salt, list, err := frame.splitEach()
+				damaged = damaged || err != nil
+				for i := range list {
+					if err != nil {
+						break
+					}
+					s := sealings{number: 1, salt: salt}
+					e := Entry{LSN: frame.lsn + uint64(i), File: 1, At: int64(fileStart + at)}
+					var bad error
+					if e.Data, e.Locked, bad = s.open(&list[i], e.LSN, findFuzz); bad != nil {
+						damaged = true
+						continue
+					}
+					want = append(want, e)
+				}
+				at += frame.size
 				continue
 			}
 			entries, err := frame.split()
@@ -110,7 +163,7 @@ func FuzzFrames(f *testing.F) {
 			t.Fatal(err)
 		}
 		var got []Entry
-		_, found, err := Open(Options{FS: fs, Dir: "wal", FileBytes: 1 << 20}, func(e Entry) error { got = append(got, e); return nil })
+		_, found, err := Open(Options{FS: fs, Dir: "wal", FileBytes: 1 << 20, Find: findFuzz}, func(e Entry) error { got = append(got, e); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
