@@ -53,6 +53,13 @@ type SealKey interface {
 	AEAD(purpose string, salt []byte) (cipher.AEAD, error)
 }
 
+// Count tells a key how many bytes were sealed under it, if it wants to know.
+func Count(key SealKey, bytes int) {
+	if c, ok := key.(interface{ Count(bytes int64) }); ok {
+		c.Count(int64(bytes))
+	}
+}
+
 // SealHeader is the readable begin of a sealed file.
 type SealHeader struct {
 	Account    string
@@ -178,6 +185,7 @@ func (r *chunkRoom) prepare(s *sealing, chunk uint64, last bool) {
 type sealer struct {
 	File
 	*sealing
+	key   SealKey
 	room  chunkRoom
 	plain []byte // of the chunk that is being filled
 	next  uint64 // its number
@@ -198,7 +206,7 @@ func seal(to File, name string, h *SealHeader, key SealKey) (*sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &sealer{File: to, sealing: s, plain: make([]byte, 0, h.chunk)}
+	w := &sealer{File: to, sealing: s, key: key, plain: make([]byte, 0, h.chunk)}
 	w.room.buf = make([]byte, 0, h.chunk+sealTag)
 	if _, err := to.Write(s.bound[:sealHeader]); err != nil {
 		return nil, err
@@ -230,6 +238,7 @@ func (w *sealer) flush(last bool) {
 		w.err = err // a part of the chunk may be in the file: it cannot go on
 		return
 	}
+	Count(w.key, len(w.plain))
 	w.next++
 	w.plain = w.plain[:0]
 }
@@ -421,8 +430,11 @@ func (s Sealed) Open(name string) (File, error) {
 	}
 	head := make([]byte, sealHeader)
 	n, err := f.ReadAt(head, 0)
-	if err != nil && !errors.Is(err, io.EOF) || !IsSealed(head[:n]) {
-		return f, nil // a file that cannot be read is the matter of its reader
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, errors.Join(err, f.Close()) // nobody knows whether it is sealed
+	}
+	if !IsSealed(head[:n]) {
+		return f, nil
 	}
 	r, err := open(f, name, SealedName(s.Root, name), head[:n], s.Find)
 	if err != nil {

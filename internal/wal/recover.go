@@ -410,9 +410,9 @@ func (r *recovery) each(im *image, info *fileInfo, f *frame, at int) error {
 	return nil
 }
 
-// Read reads the synced entries of one file again, which may be the newest one. damage
-// names places that cannot be read.
-func (l *Log) Read(number uint64, apply func(Entry) error) (damage []error, err error) {
+// Read reads the synced entries of one file again, which may be the newest one, with the
+// keys that find finds. damage names places that cannot be read.
+func (l *Log) Read(number uint64, find vfs.FindKey, apply func(Entry) error) (damage []error, err error) {
 	l.mu.Lock()
 	i := slices.IndexFunc(l.files, func(f fileInfo) bool { return f.number == number })
 	var bytes int64
@@ -423,7 +423,9 @@ func (l *Log) Read(number uint64, apply func(Entry) error) (damage []error, err 
 	if i < 0 {
 		return nil, fmt.Errorf("log file %d is gone", number)
 	}
-	r := recovery{o: l.o, apply: apply, log: &Log{}, synced: map[uint64]synced{}}
+	o := l.o
+	o.Find = find
+	r := recovery{o: o, apply: apply, log: &Log{}, synced: map[uint64]synced{}}
 	im := r.read(number)
 	if im.state != headerGood {
 		return append(r.found.Damage, vfs.Corrupt(im.name, 0, "the log file cannot be read again: %v", im.reason)), nil

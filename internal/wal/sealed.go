@@ -127,6 +127,7 @@ func appendEach(dst, scratch []byte, f header, s *sealings, at uint64, entries [
 		var nonce [12]byte
 		nonce, bound = s.bind(bound, at+uint64(i), head)
 		dst = aead.Seal(dst, nonce[:], data, bound)
+		vfs.Count(e.Key, len(data))
 	}
 	if len(dst)-body > maxPayload {
 		return dst[:start], scratch, fmt.Errorf("log: a group of %d bytes is over the limit of %d", len(dst)-body, maxPayload)

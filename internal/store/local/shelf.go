@@ -12,6 +12,7 @@
 //
 // The parts; each knows only those before it (parts_test.go):
 //
+//	vault               keys, and which accounts cannot be read without theirs
 //	base, ledger        options, directory and lifetime; damage that was found
 //	room, head          memory; open traces
 //	catalog             blocks, newest copies, tombstones, numbers of blocks
@@ -20,6 +21,7 @@
 //	log                 queue and committer: makes changes durable, then applies them
 //	inventory           manifest, tombstones and horizon on disk; removes files
 //	settler, merger     write blocks
+//	keeper              watches the keys of accounts
 //	scanner, summer, estimator, backup
 //	Shelf               opens, closes and wires the parts
 package local
@@ -49,6 +51,7 @@ type Shelf struct {
 	loader    *loader
 	settler   *settler
 	merger    *merger
+	keeper    *keeper
 	scanner   *scanner
 	summer    *summer
 	estimator *estimator
@@ -74,7 +77,12 @@ func Open(o Options) (*Shelf, error) {
 			return nil, err
 		}
 	}
+	v := newVault(&o, dir)
+	if err := v.unseal(dir); err != nil {
+		return nil, errors.Join(err, dir.close())
+	}
 	s := &Shelf{base: &base{Options: o, dir: dir, choice: choiceOf(o.Attributes), damage: newLedger(o.Logger, dir.manifest.accepted())}}
+	s.base.vault = v
 	s.base.closing, s.close = context.WithCancel(context.Background())
 	s.base.working, s.giveUp = context.WithCancel(context.Background())
 	if err := s.open(); err != nil {
@@ -85,6 +93,7 @@ func Open(o Options) (*Shelf, error) {
 	s.committer.Go(s.log.run)
 	s.background.Go(s.settler.run)
 	s.background.Go(s.merger.run)
+	s.background.Go(s.keeper.run)
 	return s, nil
 }
 
@@ -119,10 +128,13 @@ func (s *Shelf) open() (err error) {
 	s.inventory = newInventory(b, s.state, s.log)
 	s.settler = newSettler(b, s.state, s.log, s.inventory, s.loader)
 	s.merger = &merger{base: b, state: s.state, log: s.log, inventory: s.inventory, rollups: rollups, settler: s.settler}
+	s.keeper = &keeper{base: b, state: s.state, log: s.log, inventory: s.inventory, merger: s.merger}
 	s.scanner = &scanner{base: b, state: s.state, loader: s.loader}
 	s.summer = &summer{state: s.state, loader: s.loader, rollups: rollups}
 	s.estimator = &estimator{state: s.state, rollups: rollups}
 	b.damage.leave(damagedAside(b.dir))
+	_, held := s.state.needed()
+	s.log.files.Hold(held)
 	if err := s.inventory.save(); err != nil {
 		b.Logger.Warn("the manifest was not written", "error", err)
 	} else if b.dir.old {
@@ -185,6 +197,15 @@ func (s *Shelf) usable(ctx context.Context) error {
 	return nil
 }
 
+// readable returns the error of a question that cannot be answered: the shelf is closed,
+// or the key of the account is away.
+func (s *Shelf) readable(ctx context.Context, account trace.Account) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return s.base.vault.gate(ctx, account)
+}
+
 // Capabilities tells what blocks and their rollups are good for.
 func (s *Shelf) Capabilities() store.Capabilities {
 	return store.Capabilities{Sums: true, Prunes: true, Drops: true}
@@ -208,7 +229,7 @@ func (s *Shelf) Bury(ctx context.Context, account trace.Account, stones []store.
 
 // Find finds traces, in the order in which blocks have them.
 func (s *Shelf) Find(ctx context.Context, account trace.Account, ids []trace.ID) (found []store.Source, release func(), err error) {
-	if err := s.usable(ctx); err != nil {
+	if err := s.readable(ctx, account); err != nil {
 		return nil, nil, err
 	}
 	found, release = s.loader.find(account, ids)
@@ -218,7 +239,7 @@ func (s *Shelf) Find(ctx context.Context, account trace.Account, ids []trace.ID)
 // Candidates merges the orders of the blocks with that of the open traces.
 func (s *Shelf) Candidates(ctx context.Context, account trace.Account, q *store.Scan) iter.Seq2[*store.Candidate, error] {
 	return func(yield func(*store.Candidate, error) bool) {
-		if err := s.usable(ctx); err != nil {
+		if err := s.readable(ctx, account); err != nil {
 			yield(nil, err)
 			return
 		}
@@ -228,7 +249,7 @@ func (s *Shelf) Candidates(ctx context.Context, account trace.Account, q *store.
 
 // Sum hands over the sums of blocks, and traces where there are none.
 func (s *Shelf) Sum(ctx context.Context, account trace.Account, q *store.SumQuery, begin func() store.Sums) error {
-	if err := s.usable(ctx); err != nil {
+	if err := s.readable(ctx, account); err != nil {
 		return err
 	}
 	return s.summer.sum(ctx, account, q, begin)
@@ -236,7 +257,7 @@ func (s *Shelf) Sum(ctx context.Context, account trace.Account, q *store.SumQuer
 
 // Estimate tells how much memory a question takes.
 func (s *Shelf) Estimate(ctx context.Context, account trace.Account, q store.EstimateQuery) (store.Estimate, error) {
-	switch err := s.usable(ctx); {
+	switch err := s.readable(ctx, account); {
 	case err != nil:
 		return store.Estimate{}, err
 	case q.Sums:
@@ -284,6 +305,7 @@ func (s *Shelf) Status(ctx context.Context) (store.Status, error) {
 	s.state.report(&st)
 	s.log.report(&st)
 	s.base.damage.report(&st)
+	s.reportKeys(&st)
 	st.Keys = s.settler.keys.stats()
 	return st, nil
 }
