@@ -49,8 +49,14 @@ type Mark struct {
 	Newest uint64 // number of the newest file
 	Bytes  int64  // its synced bytes
 	LSN    uint64 // one more than the LSN of the last synced entry
-	// Held are the numbers of older files that are needed, too; those between are not.
-	Held []uint64
+	// Held are older files that are needed, too; those between are not.
+	Held []HeldFile
+}
+
+// HeldFile is a file that is needed although newer ones are not.
+type HeldFile struct {
+	Number uint64 `json:"number"`
+	Bytes  int64  `json:"bytes"` // that are valid
 }
 
 // Log is an open log. Append, Rotate and Close may be called by one goroutine at a
@@ -208,13 +214,13 @@ func (l *Log) MarkBefore(number uint64) Mark {
 		}
 		m.Newest, m.Bytes = f.number, f.bytes
 		if l.isHeld(f.number) && i != len(l.files)-1 {
-			m.Held = append(m.Held, f.number)
+			m.Held = append(m.Held, HeldFile{f.number, f.bytes})
 		} else if m.Oldest == 0 {
 			m.Oldest = f.number
 		}
 	}
 	if m.Oldest == 0 {
-		m.Oldest, m.Held = m.Newest, slices.DeleteFunc(m.Held, func(n uint64) bool { return n == m.Newest })
+		m.Oldest, m.Held = m.Newest, slices.DeleteFunc(m.Held, func(h HeldFile) bool { return h.Number == m.Newest })
 	}
 	return m
 }
@@ -232,7 +238,7 @@ func (l *Log) Append(entries [][]byte) (lsn, file uint64, err error) {
 // AppendSealed is Append for entries that are sealed under the keys of their accounts.
 func (l *Log) AppendSealed(entries []Payload) (lsn, file uint64, err error) {
 	return l.append(len(entries), func(lsn uint64) (err error) {
-		l.frame, l.scratch, err = appendEach(l.frame[:0], l.scratch, l.header, &l.seals, lsn, entries)
+		l.frame, l.scratch, err = appendEach(l.frame[:0], l.scratch, &l.seals, lsn, entries)
 		return err
 	}, func(f *fileInfo) {
 		for i := range entries {
@@ -370,7 +376,7 @@ func (l *Log) Rotate() error {
 	}
 	old := l.file
 	l.file, l.header, l.size = f, h, int64(len(b))
-	l.seals = sealings{number: h.number}
+	l.seals = sealings{number: h.number, start: h.salt}
 	_, _ = crand.Read(l.seals.salt[:]) // never fails
 	l.mu.Lock()
 	l.files = append(l.files, fileInfo{number: h.number, bytes: l.size})

@@ -161,9 +161,9 @@ func (r *recovery) missing(numbers []uint64) {
 		}
 		last = max(last, k.Newest)
 	}
-	for _, number := range r.o.Known.Held { // of older files only these are needed
-		if _, there := slices.BinarySearch(numbers, number); !there {
-			r.gap(number, number)
+	for _, h := range r.o.Known.Held { // of older files only these are needed
+		if _, there := slices.BinarySearch(numbers, h.Number); !there {
+			r.gap(h.Number, h.Number)
 		}
 	}
 	for number := range r.synced {
@@ -285,7 +285,14 @@ func (r *recovery) file(im, next *image, last bool) error {
 		return nil
 	}
 	data, open := im.data, last
-	if next != nil {
+	if i := slices.IndexFunc(r.o.Known.Held, func(h HeldFile) bool { return h.Number == im.number }); i >= 0 && !last {
+		if known := r.o.Known.Held[i].Bytes; known > int64(len(data)) {
+			r.damage(im.name, int64(len(data)), "the file ends here, but %d bytes were acknowledged", known)
+		} else {
+			data = data[:known]
+			info.bytes = known
+		}
+	} else if next != nil {
 		switch {
 		case next.state == headerTorn:
 			open = true
@@ -294,6 +301,7 @@ func (r *recovery) file(im, next *image, last bool) error {
 				r.damage(im.name, int64(len(data)), "the file ends here, but %d bytes were acknowledged", next.header.previous)
 			} else {
 				data = data[:next.header.previous]
+				info.bytes = next.header.previous
 			}
 		}
 	}

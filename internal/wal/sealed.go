@@ -54,6 +54,7 @@ type KeyUse struct {
 // sealings has the derived keys of one file.
 type sealings struct {
 	number uint64
+	start  uint32 // value of the checksums of frames
 	salt   [saltBytes]byte
 	byKey  map[KeyUse]cipher.AEAD
 }
@@ -83,7 +84,7 @@ func (s *sealings) bind(data []byte, lsn uint64, readable []byte) (nonce [12]byt
 
 // appendEach appends a frame whose entries are packed and sealed one by one. scratch is
 // reused.
-func appendEach(dst, scratch []byte, f header, s *sealings, at uint64, entries []Payload) (frame, scratched []byte, err error) {
+func appendEach(dst, scratch []byte, s *sealings, at uint64, entries []Payload) (frame, scratched []byte, err error) {
 	start := len(dst)
 	dst = append(dst, frameMagic...)
 	dst = append(dst, kindEntries, codecEach, 0, 0)
@@ -137,7 +138,7 @@ func appendEach(dst, scratch []byte, f header, s *sealings, at uint64, entries [
 	binary.LittleEndian.PutUint32(head[12:], uint32(len(dst)-body))
 	binary.LittleEndian.PutUint64(head[16:], at)
 	binary.LittleEndian.PutUint32(head[24:], uint32(len(entries)))
-	binary.LittleEndian.PutUint32(head[28:], frameSum(f.salt, head, dst[body:]))
+	binary.LittleEndian.PutUint32(head[28:], frameSum(s.start, head, dst[body:]))
 	return dst, scratch, nil
 }
 

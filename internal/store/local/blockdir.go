@@ -118,8 +118,8 @@ func (c *catalog) tryOpen(number uint64, known listed, isListed bool) *sealed {
 		rolled = name != names[3]
 	}
 	b, err := block.Open(c.vault.files(o.account, nil), c.dir.sub(blockDir), number, c.codec)
-	if _, is := absent(err); is {
-		c.lock(lockedBlock{listed: known, known: isListed, outside: o, err: err}, number)
+	if away, is := absent(err); is {
+		c.lock(lockedBlock{listed: known, known: isListed, outside: o, err: away}, number)
 		return nil
 	}
 	if err != nil {

@@ -152,6 +152,32 @@ func (v *inventory) raise(floor trace.Time) error {
 	return nil
 }
 
+// convert writes the small files anew if they are not sealed and should be, or the other
+// way round.
+func (v *inventory) convert() error {
+	if !v.vault.on {
+		return nil
+	}
+	key, err := v.vault.systemKey()
+	if err != nil {
+		return err
+	}
+	differs := func(name string) bool {
+		use, err := v.vault.headerUse(name)
+		return err == nil && (use.id != 0) != (key != nil)
+	}
+	t := v.state.catalog.tombstones
+	if t.saved && differs(tombstonesName) {
+		t.touch()
+		err = v.saveTombstones()
+	}
+	floor := trace.Time(v.state.catalog.floor.Load())
+	if floor != trace.MinTime && differs(floorName) {
+		err = errors.Join(err, v.raise(floor))
+	}
+	return err
+}
+
 // keep adds a file of others to the manifest: if it is missing at a later start, that
 // is damage.
 func (v *inventory) keep(name string) error {

@@ -20,6 +20,9 @@ type keeper struct {
 	log       *log
 	inventory *inventory
 	merger    *merger
+	// shredded are destroyed keys of log entries that were dropped already. Only run uses
+	// it.
+	shredded map[wal.KeyUse]bool
 }
 
 // run watches until the shelf closes.
@@ -46,11 +49,15 @@ func (k *keeper) look() {
 			return
 		}
 		ctx, cancel := context.WithTimeout(k.closing, keyTime)
-		err := k.vault.available(ctx, account)
+		err := k.available(ctx, account)
 		cancel()
 		was := k.vault.awayError(account)
+		if destroyed(err) && destroyed(was) && !k.has(account) {
+			k.state.evict(account) // it has no new key yet
+			continue
+		}
 		switch {
-		case err == nil && was != nil, destroyed(err) && k.has(account):
+		case err == nil && was != nil, destroyed(err):
 			k.restore(account, err)
 		case err != nil && k.closing.Err() == nil:
 			k.leave(account, err)
@@ -59,10 +66,41 @@ func (k *keeper) look() {
 	}
 }
 
-// has tells whether the directory has something of an account whose key is destroyed.
+// available returns why an account cannot be used now, because of its newest key, those of
+// its blocks or those of its log entries.
+func (k *keeper) available(ctx context.Context, account trace.Account) error {
+	if err := k.vault.available(ctx, account); err != nil {
+		return err
+	}
+	for use := range k.log.files.Keys() {
+		if use.Account != string(account) || k.shredded[use] {
+			continue
+		}
+		if _, err := k.vault.keys.Find(ctx, account, use.Key); err != nil {
+			return &vfs.KeyError{File: "the log", Account: use.Account, Key: use.Key, Err: err}
+		}
+	}
+	return nil
+}
+
+// has tells whether the directory still has something of an account whose key is
+// destroyed.
 func (k *keeper) has(account trace.Account) bool {
 	return len(k.vault.ids(account)) > 0 || len(k.state.heldBy(account)) > 0 ||
 		slices.ContainsFunc(k.state.catalog.lockedNow(), func(l lockedBlock) bool { return l.outside.account == account })
+}
+
+// shreddedNow notes the destroyed keys of an account: nothing in memory was sealed under
+// them any more.
+func (k *keeper) shreddedNow(account trace.Account) {
+	for use := range k.log.files.Keys() {
+		if use.Account != string(account) {
+			continue
+		}
+		if _, err := k.vault.find(use.Account, use.Key); destroyed(err) {
+			k.shredded[use] = true
+		}
+	}
 }
 
 // restore takes an account back: it opens its blocks and replays its log entries. What
@@ -92,8 +130,10 @@ func (k *keeper) restore(account trace.Account, reason error) {
 	k.state.comeBack(account)
 	k.state.catalog.change()
 	if reason != nil {
+		k.shreddedNow(account)
 		if err := k.vault.available(k.working, account); err != nil {
-			return // there is no new key either
+			k.leave(account, err) // there is no new key either
+			return
 		}
 	}
 	k.vault.comeBack(account)

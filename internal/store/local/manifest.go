@@ -81,7 +81,7 @@ type logMark struct {
 	Bytes  int64  `json:"bytes"`
 	LSN    uint64 `json:"lsn"`
 	// Held are older files that are needed, too.
-	Held []uint64 `json:"held,omitempty"`
+	Held []wal.HeldFile `json:"held,omitempty"`
 }
 
 // encode writes one of two equal copies, so that one bad sector costs nothing: each is

@@ -20,18 +20,17 @@ type state struct {
 	head        *head  // catalog.mu guards it, and all below
 	appliedFile uint64 // log file of the newest applied change
 	oldestLog   uint64 // number of the oldest log file that is needed
-	// held are older log files that have entries of accounts whose key is away, with
-	// these accounts. returned are accounts that came back and whose traces in the head
-	// still need such a file.
-	held     map[uint64]map[trace.Account]bool
-	returned map[trace.Account]bool
+	// held are log files that have entries of accounts whose key is away, with these
+	// accounts.
+	held map[uint64]map[trace.Account]bool
 }
 
 func newState(b *base, c *catalog) *state {
-	return &state{
-		base: b, room: newRoom(b.MemoryLimit), catalog: c, head: newHead(),
-		held: map[uint64]map[trace.Account]bool{}, returned: map[trace.Account]bool{},
+	s := &state{base: b, room: newRoom(b.MemoryLimit), catalog: c, head: newHead(), held: map[uint64]map[trace.Account]bool{}}
+	if m := b.dir.manifest; m != nil && len(m.Log.Held) > 0 {
+		s.oldestLog = m.Log.Oldest
 	}
+	return s
 }
 
 // apply shows changes, in the order in which the log has them, from an LSN on.
@@ -118,7 +117,8 @@ func (s *state) rotated(file uint64) {
 }
 
 // needed returns the oldest log file with a segment that no block has, and older files
-// that accounts need whose key is away, or was.
+// that are needed, too: their accounts have no key, or had none when the files between
+// were removed.
 func (s *state) needed() (oldest uint64, held []uint64) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -128,18 +128,15 @@ func (s *state) needed() (oldest uint64, held []uint64) {
 	files := map[uint64]bool{}
 	for o := s.head.first; o != nil; o = o.next {
 		for i := range o.parts {
-			if f := o.parts[i].file; f >= s.oldestLog || !s.returned[o.account] {
-				oldest = min(oldest, f)
-				break // later parts are in newer files
-			} else {
+			if f := o.parts[i].file; f < s.oldestLog {
 				files[f] = true
+				continue
 			}
+			oldest = min(oldest, o.parts[i].file)
+			break // later parts are in newer files
 		}
 	}
 	s.oldestLog = max(s.oldestLog, oldest)
-	if len(files) == 0 {
-		clear(s.returned)
-	}
 	for f := range s.held {
 		if f < s.appliedFile {
 			files[f] = true
@@ -175,8 +172,7 @@ func (s *state) heldBy(account trace.Account) (files []uint64) {
 	return files
 }
 
-// comeBack notes that an account does not need held files any more, except for the traces
-// that the head has of them.
+// comeBack notes that the head has the entries of an account that were in held files.
 func (s *state) comeBack(account trace.Account) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -185,7 +181,6 @@ func (s *state) comeBack(account trace.Account) {
 			delete(s.held, f)
 		}
 	}
-	s.returned[account] = true
 }
 
 // evict removes the open traces of an account whose key is away from the head: the log

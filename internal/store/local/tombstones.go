@@ -23,7 +23,7 @@ type tombstone struct {
 
 // tombstones are the deletions that still matter: some block or log file may hold
 // what was deleted. The log has those since the last save, the file "deleted" the
-// others. unsavedText, save, due and forget take the mutex; the other methods need it
+// others. unsavedText, touch, save, due and forget take the mutex; the other methods need it
 // held.
 type tombstones struct {
 	mu      *sync.RWMutex // the catalog's; guards all below
@@ -175,6 +175,13 @@ func (t *tombstones) unsavedText() []byte {
 	}
 	t.unsaved = false
 	return encodeTombstones(t.byKey)
+}
+
+// touch makes the next save write the file.
+func (t *tombstones) touch() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unsaved = true
 }
 
 // save notes how the file was written.

@@ -205,9 +205,13 @@ func (v *vault) gate(ctx context.Context, account trace.Account) error {
 	return awayError(account, err)
 }
 
-// awayError returns the error of a question about an account whose key is away.
+// awayError returns the error of a question about an account whose key is away. Its text
+// is not recorded from AWS.
 func awayError(account trace.Account, err error) error {
-	return &trace.KindError{Kind: trace.KindUnavailable, Message: fmt.Sprintf("the data of account %s cannot be used now: %s", account, err), Err: err}
+	if k, is := absent(err); is { // without the path of the file
+		return trace.Errorf(trace.KindUnavailable, "the data of account %s is encrypted under key %d, which cannot be used now: %v", account, k.Key, k.Err)
+	}
+	return trace.Errorf(trace.KindUnavailable, "the data of account %s cannot be used now: %v", account, err)
 }
 
 func (v *vault) awayError(account trace.Account) error {
@@ -343,7 +347,7 @@ func (v *vault) open(b []byte, name string) (list []clearCopy, err error) {
 	return list, nil
 }
 
-// outside is what the readable headers of the files of a block tell.
+// outside has the facts in the readable headers of the files of a block.
 type outside struct {
 	dataKey        // the zero value if the block is not sealed
 	mark    string // of all files: the manifest has it
