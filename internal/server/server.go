@@ -170,7 +170,7 @@ func (s *server) open() (err error) {
 	}, func(rules store.Rules) (store.Shelf, error) {
 		s.shelf, err = local.Open(local.Options{
 			Directory: dir, Rules: rules, MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush, SettleAfter: c.Settle,
-			BoundBytes: c.RetentionBytes, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues, Logger: s.log,
+			BoundBytes: c.RetentionBytes, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues, ClearTables: c.Parquet == "clear", Logger: s.log,
 		})
 		return s.shelf, err
 	})

@@ -98,8 +98,10 @@ type Store struct {
 	assembling sync.Mutex
 	followers  followers
 	shrinking  sync.Mutex // one Shrink at a time: the next must see its floor
-	sweeping   sync.Mutex // one Sweep at a time; guards swept
+	sweeping   sync.Mutex // one Sweep at a time; guards swept and behind
 	swept      trace.Time // up to when the last sweep looked
+	// behind has the same for accounts that could not be swept, because their key is away.
+	behind map[trace.Account]trace.Time
 
 	closing context.Context // ends when Close begins
 	stop    context.CancelFunc
@@ -120,7 +122,7 @@ func Open(ctx context.Context, o Options, open func(store.Rules) (store.Shelf, e
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), shelf.Close())
 	}
 	rules.raise(floor)
-	s := &Store{rules: rules, shelf: shelf, views: lru.New[viewKey, *view](rules.o.CacheBytes, rules.o.CacheBytes/4)}
+	s := &Store{rules: rules, shelf: shelf, views: lru.New[viewKey, *view](rules.o.CacheBytes, rules.o.CacheBytes/4), behind: map[trace.Account]trace.Time{}}
 	s.closing, s.stop = context.WithCancel(context.Background())
 	s.tasks.Go(s.retain)
 	return s, nil

@@ -134,6 +134,9 @@ func (s *Shelf) open() (err error) {
 	s.summer = &summer{state: s.state, loader: s.loader, rollups: rollups}
 	s.estimator = &estimator{state: s.state, rollups: rollups}
 	b.damage.leave(damagedAside(b.dir))
+	if key, err := b.vault.systemKey(); b.ClearTables && err == nil && key != nil {
+		b.Logger.Warn("the Parquet tables are not encrypted, as --parquet=clear asks: they have everything that was received")
+	}
 	if err := s.inventory.convert(); err != nil {
 		b.Logger.Warn("small files are not yet as --encryption asks for", "error", err)
 	}
