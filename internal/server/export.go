@@ -51,7 +51,7 @@ func ExportDirectory(ctx context.Context, dir string, keys seal.Keys, q local.Ex
 	if _, err := os.Stat(filepath.Join(dir, "FORMAT")); err != nil {
 		return nil, fmt.Errorf("directory %s holds no Fluoro data: %w", dir, err)
 	}
-	shelf, err := local.Open(local.Options{Dir: dir, Keys: keys, Rules: answer.NewRules(answer.Options{Retention: -1})})
+	shelf, err := local.Open(local.Options{Dir: dir, Keys: keys, Offline: true, Rules: answer.NewRules(answer.Options{Retention: -1})})
 	if err != nil {
 		return nil, err
 	}

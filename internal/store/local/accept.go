@@ -14,6 +14,7 @@ import (
 // stay damage. Nobody may have the directory open.
 func Accept(o Options) (gone []string, err error) {
 	o = o.withDefaults()
+	o.Offline = true
 	d, err := lockExisting(o.FS, o.Dir)
 	if err != nil {
 		return nil, err

@@ -155,7 +155,7 @@ func (v *inventory) raise(floor trace.Time) error {
 // convert writes the small files anew if they are not sealed and should be, or the other
 // way round.
 func (v *inventory) convert() error {
-	if !v.vault.on {
+	if !v.vault.on || v.vault.offline {
 		return nil
 	}
 	key, err := v.vault.systemKey()

@@ -30,7 +30,7 @@ type options struct {
 	Now                                                  func() time.Time
 	Logger                                               *slog.Logger
 	Keys                                                 seal.Keys
-	ClearTables                                          bool
+	ClearTables, Offline                                 bool
 }
 
 func (o *options) answer() answer.Options {
@@ -45,7 +45,7 @@ func (o *options) engine(rules store.Rules) local.Options {
 		o.Keys = everywhere()
 	}
 	return local.Options{
-		Keys: o.Keys, ClearTables: o.ClearTables,
+		Keys: o.Keys, ClearTables: o.ClearTables, Offline: o.Offline,
 		Rules: rules, Dir: o.Dir, FS: o.FS, SettleAfter: o.SettleAfter, FlushAfter: o.FlushAfter, PurgeAfter: o.PurgeAfter, RetryAfter: o.RetryAfter, FlushBytes: o.FlushBytes, BoundBytes: o.RetentionBytes, MemoryLimit: o.MemoryLimit, CacheBytes: o.CacheBytes * 7 / 8,
 		LogFileBytes: o.LogFileBytes, AnnotationKeys: o.AnnotationKeys, AnnotationValues: o.AnnotationValues, MergeBlocks: o.MergeBlocks,
 		Attributes: o.Attributes, Now: o.Now, Logger: o.Logger,

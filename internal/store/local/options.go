@@ -61,6 +61,10 @@ type Options struct {
 	// ClearTables keeps the Parquet tables of blocks readable for other programs: they
 	// hold everything that was received.
 	ClearTables bool
+	// Offline: a command has the directory open, not its server. The settings of the server
+	// are not known, so files that are made are sealed if the manifest is, and no file is
+	// written anew.
+	Offline bool
 	// FS is the file system (the operating system's).
 	FS vfs.FS
 	// Now is the clock (time.Now).

@@ -209,6 +209,49 @@ func TestSwitch_rewritesEverything(t *testing.T) {
 	}
 }
 
+// A command that opens an encrypted directory without the server's settings makes nothing
+// clear.
+func TestOffline_staysEncrypted(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	o := secretOptions(dir)
+	s, err := open(o)
+	must(t, err)
+	fillSecrets(t, s, 0)
+	must(t, s.Close())
+	keys := o.Keys.(*ring)
+	keys.change(func() { keys.off = true })
+	o.Offline = true
+	s, err = open(o)
+	must(t, err)
+	must(t, s.Flush(t.Context()))
+	if _, _, done := exported(t, s, local.ExportQuery{Since: trace.MinTime}); done.Traces == 0 {
+		t.Error("nothing is exported")
+	}
+	must(t, s.Close())
+	must(t, os.Remove(filepath.Join(dir, "blocks", blockNames(t, dir)[0])))
+	if _, err := accept(o); err != nil {
+		t.Error(err)
+	}
+	if found := leaks(t, dir); len(found) > 0 {
+		t.Errorf("%q", found)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "manifest"))
+	if err != nil || !vfs.IsSealed(b) {
+		t.Errorf("the manifest is not sealed any more, %v", err)
+	}
+}
+
+func blockNames(t *testing.T, dir string) (names []string) {
+	entries, err := os.ReadDir(filepath.Join(dir, "blocks"))
+	must(t, err)
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".blk") {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
 // With clear tables only the tables are readable.
 func TestClearTables(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")

@@ -93,8 +93,10 @@ func Open(o Options) (*Shelf, error) {
 	}
 	s.committer.Go(s.log.run)
 	s.background.Go(s.settler.run)
-	s.background.Go(s.merger.run)
-	s.background.Go(s.keeper.run)
+	if !o.Offline {
+		s.background.Go(s.merger.run)
+		s.background.Go(s.keeper.run)
+	}
 	return s, nil
 }
 

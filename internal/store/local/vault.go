@@ -35,6 +35,8 @@ type vault struct {
 	on          bool
 	clearTables bool         // new tables are not sealed
 	begin       func() error // called before the first file is sealed
+	offline     bool
+	stays       bool // offline: the directory is encrypted
 
 	mu     sync.Mutex // guards all below
 	begun  bool
@@ -51,7 +53,7 @@ type away struct {
 }
 
 func newVault(o *Options, dir *Directory) *vault {
-	v := &vault{keys: o.Keys, fs: o.FS, root: dir.path, clearTables: o.ClearTables, begin: dir.mark, away: map[trace.Account]*away{}, uses: map[trace.Account]map[uint32]int{}}
+	v := &vault{keys: o.Keys, fs: o.FS, root: dir.path, clearTables: o.ClearTables, begin: dir.mark, offline: o.Offline, stays: dir.sealed != nil, away: map[trace.Account]*away{}, uses: map[trace.Account]map[uint32]int{}}
 	if v.keys == nil {
 		v.keys = seal.Off{}
 	}
@@ -69,10 +71,23 @@ func (v *vault) newest(ctx context.Context, account trace.Account) (*seal.Key, e
 		return nil, nil
 	}
 	key, err := v.keys.Newest(ctx, account)
+	if err == nil && key == nil && v.offline && v.stays {
+		key, err = v.always(ctx, account)
+	}
 	if err != nil || key == nil {
 		return nil, err
 	}
 	return key, v.ready()
+}
+
+// always returns the key for new data of an account although the keys were opened without
+// the settings of the server.
+func (v *vault) always(ctx context.Context, account trace.Account) (*seal.Key, error) {
+	keys, ok := v.keys.(interface{ Secrets() seal.Keys })
+	if !ok {
+		return nil, trace.Errorf(trace.KindUnavailable, "the data directory is encrypted, and the settings of its keys were not given")
+	}
+	return keys.Secrets().Newest(ctx, account)
 }
 
 // ready marks the directory before the first file is sealed.
