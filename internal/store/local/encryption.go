@@ -46,14 +46,38 @@ func (s *Shelf) reportKeys(st *store.Status) {
 	lost := s.base.vault.lost
 	s.base.vault.mu.Unlock()
 	st.Gauges = append(st.Gauges,
-		store.Gauge{Name: GaugeSealedBlocks, Help: "Blocks that are encrypted.", Value: encrypted},
-		store.Gauge{Name: GaugeToConvert, Help: "Blocks and log files that are not yet as --encryption asks for.", Value: todo},
-		store.Gauge{Name: GaugeShredded, Help: "Batches in the log that were dropped because their key was destroyed.", Value: lost})
+		store.Gauge{Name: GaugeSealedBlocks, Help: gaugeHelp[GaugeSealedBlocks], Value: encrypted},
+		store.Gauge{Name: GaugeToConvert, Help: gaugeHelp[GaugeToConvert], Value: todo},
+		store.Gauge{Name: GaugeShredded, Help: gaugeHelp[GaugeShredded], Value: lost})
+}
+
+// lateStatus is the status of a shelf that waits for its key. It has every gauge, as
+// metrics list them once.
+func (s *Shelf) lateStatus(err error) store.Status {
+	st := store.Status{ReadOnly: err.Error(), Locked: []store.Locked{{Account: seal.System, Reason: err.Error()}}}
+	for _, name := range []string{GaugeOpenTraces, GaugeBlocks, GaugeBlockBytes, GaugeLogBytes, GaugeSealedBlocks, GaugeToConvert, GaugeShredded} {
+		st.Gauges = append(st.Gauges, store.Gauge{Name: name, Help: gaugeHelp[name]})
+	}
+	return st
+}
+
+// gaugeHelp explains the gauges.
+var gaugeHelp = map[string]string{
+	GaugeOpenTraces:   "Traces still in memory.",
+	GaugeBlocks:       "Blocks of settled traces on disk.",
+	GaugeBlockBytes:   "Bytes of settled traces on disk.",
+	GaugeLogBytes:     "Bytes of the write-ahead log on disk.",
+	GaugeSealedBlocks: "Blocks that are encrypted.",
+	GaugeToConvert:    "Blocks and log files that are not yet as --encryption asks for.",
+	GaugeShredded:     "Batches in the log that were dropped because their key was destroyed.",
 }
 
 // KeysInUse lists the ids of the data keys that some file needs, by account. Other keys
 // can be forgotten. seal.System owns the files of no single account.
 func (s *Shelf) KeysInUse() (map[trace.Account][]uint32, error) {
+	if err := s.usable(s.base.closing); err != nil {
+		return nil, err
+	}
 	all := map[trace.Account][]uint32{}
 	add := func(use dataKey) {
 		if use.id != 0 && !slices.Contains(all[use.account], use.id) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/store/answer"
+	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
@@ -434,33 +434,51 @@ func TestKeysInUse(t *testing.T) {
 	}
 }
 
-// The directory of the server's keys is unreadable: the start is refused with the reason,
-// and nothing is changed.
+// Without the key of the server's own files nothing can be read or stored, and nothing is
+// changed; every call says why. When the key is back, everything is served.
 func TestKeys_systemAway(t *testing.T) {
 	w := newWorld(t)
-	if err := w.send(tenants[0], 3); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.s.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, w.send(tenants[0], 3))
+	must(t, w.s.Close())
 	w.disable("system", true)
 	ops := w.fs.Ops()
-	_, err := open(w.options())
-	if trace.KindOf(err) != trace.KindUnavailable || !strings.Contains(err.Error(), "account system are disabled") {
-		t.Fatalf("open: %v", err)
+	w.open()
+	refused := func(what string, err error) {
+		t.Helper()
+		if trace.KindOf(err) != trace.KindUnavailable || !strings.Contains(err.Error(), "account system") || !strings.Contains(err.Error(), "disabled") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
+	_, err := w.content(tenants[0])
+	refused("summaries", err)
+	_, err = w.s.Append(t.Context(), tenants[0], []*trace.Segment{numbered(t, 1, 900)})
+	refused("append", err)
+	_, err = w.s.Delete(t.Context(), tenants[0], answer.DeleteQuery{IDs: []trace.ID{numbered(t, 1, 0).TraceID}})
+	refused("delete", err)
+	refused("flush", w.s.Flush(t.Context()))
+	refused("backup", w.s.shelf.Backup(t.Context(), nil))
+	_, err = w.s.shelf.Export(t.Context(), local.ExportQuery{}, nil)
+	refused("export", err)
+	_, err = w.s.shelf.KeysInUse()
+	refused("keys in use", err)
+	st, err := w.s.Stats(t.Context())
+	if err != nil || len(st.Locked) != 1 || st.Locked[0].Account != "system" || st.ReadOnly == "" || len(st.Gauges) == 0 {
+		t.Errorf("status %+v, %v", st, err)
+	}
+	must(t, w.s.Close())
 	if w.fs.Ops() != ops {
 		t.Errorf("%d operations changed something", w.fs.Ops()-ops)
 	}
-	o := w.options()
-	o.Keys = nil
-	if os.Getenv("FLUORO_TEST_ENCRYPTION") == "" {
-		if _, err := open(o); trace.KindOf(err) != trace.KindUnavailable || !strings.Contains(err.Error(), "--encryption") {
-			t.Errorf("without keys: %v", err)
-		}
-	}
-	w.disable("system", false)
 	w.open()
+	w.disable("system", false)
 	w.settled("back")
+	must(t, w.send(tenants[0], 3))
+	w.settled("goes on")
+	must(t, w.s.Close())
+	o := w.options()
+	o.Offline = true
+	w.disable("system", true)
+	if _, err := open(o); trace.KindOf(err) != trace.KindUnavailable {
+		t.Errorf("a command: %v", err)
+	}
 }

@@ -36,6 +36,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
@@ -60,15 +61,19 @@ type Shelf struct {
 	close      context.CancelFunc // ends base.closing
 	giveUp     context.CancelFunc // ends base.working
 	closed     atomic.Bool
-	background sync.WaitGroup // settler and merger
+	up         atomic.Bool           // all parts are there
+	late       atomic.Pointer[error] // why they are not yet
+	background sync.WaitGroup        // settler and merger
 	committer  sync.WaitGroup
 }
 
 var _ store.Shelf = (*Shelf)(nil)
 
 // Open opens a data directory and replays its log. It logs damage, missing and
-// unreadable files included, and shows it in Status; the rest is served. Errors: the
-// directory is foreign, newer, locked or cannot be written.
+// unreadable files included, and shows it in Status; the rest is served. If the directory
+// is encrypted and the key of seal.System is away, everything is refused with that reason
+// until the key is back. Errors: the directory is foreign, newer, locked or cannot be
+// written.
 func Open(o Options) (*Shelf, error) {
 	o = o.withDefaults()
 	dir := o.Directory
@@ -78,26 +83,62 @@ func Open(o Options) (*Shelf, error) {
 			return nil, err
 		}
 	}
-	v := newVault(&o, dir)
-	if err := v.unseal(dir); err != nil {
-		return nil, errors.Join(err, dir.close())
-	}
-	s := &Shelf{base: &base{Options: o, dir: dir, choice: choiceOf(o.Attributes), damage: newLedger(o.Logger, dir.manifest.accepted())}}
-	s.base.vault = v
+	s := &Shelf{base: &base{Options: o, dir: dir, choice: choiceOf(o.Attributes)}}
 	s.base.closing, s.close = context.WithCancel(context.Background())
 	s.base.working, s.giveUp = context.WithCancel(context.Background())
-	if err := s.open(); err != nil {
+	err := s.start()
+	if _, away := absent(err); away && !o.Offline {
+		s.late.Store(&err)
+		s.background.Go(s.startLater)
+		return s, nil
+	}
+	if err != nil {
 		s.close()
 		s.giveUp()
 		return nil, errors.Join(err, dir.close())
 	}
+	return s, nil
+}
+
+// start makes the parts and their goroutines. Nothing uses the parts before it is done.
+func (s *Shelf) start() error {
+	b := s.base
+	b.vault = newVault(&b.Options, b.dir)
+	if err := b.vault.unseal(b.dir); err != nil {
+		return err
+	}
+	b.damage = newLedger(b.Logger, b.dir.manifest.accepted())
+	if err := s.open(); err != nil {
+		return err
+	}
 	s.committer.Go(s.log.run)
 	s.background.Go(s.settler.run)
-	if !o.Offline {
+	if !b.Offline {
 		s.background.Go(s.merger.run)
 		s.background.Go(s.keeper.run)
 	}
-	return s, nil
+	s.up.Store(true)
+	return nil
+}
+
+// startLater tries to start until the key of seal.System is back.
+func (s *Shelf) startLater() {
+	s.base.Logger.Error("nothing can be read or stored: the data directory is encrypted and its key is away", "error", *s.late.Load())
+	tick := time.NewTicker(s.base.RetryAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.base.closing.Done():
+			return
+		case <-tick.C:
+		}
+		err := s.start()
+		if err == nil {
+			s.base.Logger.Info("the data directory can be read and written again")
+			return
+		}
+		s.late.Store(&err)
+	}
 }
 
 // choiceOf returns the number of a choice of attributes.
@@ -180,6 +221,13 @@ func (s *Shelf) Close() error {
 		return nil
 	}
 	s.close()
+	if !s.up.Load() {
+		s.background.Wait() // it may have become ready just now
+	}
+	if !s.up.Load() {
+		s.giveUp()
+		return s.base.dir.close()
+	}
 	patience := time.AfterFunc(closePatience, s.giveUp)
 	defer s.giveUp()
 	defer patience.Stop()
@@ -202,6 +250,9 @@ func (s *Shelf) usable(ctx context.Context) error {
 	}
 	if s.closed.Load() {
 		return errClosed()
+	}
+	if !s.up.Load() {
+		return awayError(seal.System, *s.late.Load())
 	}
 	return nil
 }
@@ -293,7 +344,10 @@ func (s *Shelf) Portions(ctx context.Context) (list []store.Portion, err error) 
 
 // Floor returns the horizon that Expire has reached.
 func (s *Shelf) Floor(ctx context.Context) (trace.Time, error) {
-	return trace.Time(s.state.catalog.floor.Load()), s.usable(ctx)
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	return trace.Time(s.state.catalog.floor.Load()), nil
 }
 
 // Expire makes a horizon durable, then lets it count. It drops the blocks that lie
@@ -309,7 +363,10 @@ func (s *Shelf) Expire(ctx context.Context, floor trace.Time) error {
 func (s *Shelf) Status(ctx context.Context) (store.Status, error) {
 	var st store.Status
 	if err := s.usable(ctx); err != nil {
-		return st, err
+		if s.closed.Load() || ctx.Err() != nil {
+			return st, err
+		}
+		return s.lateStatus(err), nil
 	}
 	s.state.report(&st)
 	s.log.report(&st)
@@ -320,11 +377,21 @@ func (s *Shelf) Status(ctx context.Context) (store.Status, error) {
 }
 
 // Flush settles every trace and writes all of them to blocks.
-func (s *Shelf) Flush(ctx context.Context) error { return s.settler.flushNow(ctx) }
+func (s *Shelf) Flush(ctx context.Context) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return s.settler.flushNow(ctx)
+}
 
 // Keep adds a file of somebody else to the manifest: if it is missing at a later
 // start, that is damage.
-func (s *Shelf) Keep(name string) error { return s.inventory.keep(name) }
+func (s *Shelf) Keep(name string) error {
+	if err := s.usable(s.base.closing); err != nil {
+		return err
+	}
+	return s.inventory.keep(name)
+}
 
 // Backup gives every file of the data directory to add, with its name relative to it,
 // as they were at one moment: everything that was acknowledged before the call is in
