@@ -36,7 +36,9 @@ meta/metatest    : trace meta
 meta/sqlite      : trace meta
 tag              : trace meta
 group            : trace meta filter tag
-policy           : trace meta jsonscan
+policy           : jsonscan sight
+policy/resource  : trace meta jsonscan policy
+access           : trace identity sight policy lru
 setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
@@ -53,13 +55,13 @@ lru  :
 query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
-present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
+present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
 present/manage   : trace
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace seal identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room finding
+server           : trace seal identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding
 `
 
 // owners names the only package that may import each third-party library.
