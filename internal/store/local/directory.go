@@ -325,6 +325,15 @@ func (d *Directory) sub(name string) string { return filepath.Join(d.path, name)
 
 func (d *Directory) close() error { return d.lock.Close() }
 
+// has tells whether a file is there.
+func (d *Directory) has(name string) bool {
+	f, err := d.fs.Open(d.sub(filepath.FromSlash(name)))
+	if err == nil {
+		_ = f.Close() // only its existence matters
+	}
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // missingBeside names the files of others that the manifest has and that are gone.
 func missingBeside(d *Directory) (damage []error) {
 	for _, name := range d.manifest.Beside {

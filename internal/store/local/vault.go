@@ -315,7 +315,9 @@ func (v *vault) unseal(d *Directory) error {
 		return nil
 	}
 	for _, name := range d.manifest.Beside {
-		if !slices.Contains(d.present, name) {
+		// A file at the top may have been made anew since the lock.
+		top := !strings.Contains(name, "/")
+		if top && !slices.Contains(d.present, name) || !top && !d.has(name) {
 			d.missing = append(d.missing, vfs.Lost(d.sub(name), "the file is missing, with all that it held"))
 		}
 	}
