@@ -46,6 +46,11 @@ type Config struct {
 	AnnotationValues int
 	Memory           int64  // limit of the process's memory in bytes; 0 for the default
 	RetentionBytes   int64  // limit of the blocks' bytes; 0 for none
+	Audit            string // on or off
+	AuditRequired    bool   // requests that cannot be recorded are refused
+	AuditIngest      bool   // requests that bring data are recorded, too
+	AuditFilters     string // plain or hash
+	AuditRetention   time.Duration
 	LogLevel         string // debug, info, warn or error
 	LogFormat        string // text or json
 }
@@ -86,6 +91,11 @@ var settings = []setting{
 	{"annotation-keys", "5000", "how many keys of annotations and attributes are indexed per account; searches for other keys work, but are slower, and the status page tells so", count(func(c *Config) *int { return &c.AnnotationKeys })},
 	{"annotation-values", "10000000", "about how many distinct values of each key are indexed; searches for other values work, but are slower", count(func(c *Config) *int { return &c.AnnotationValues })},
 	{"memory", "0", "memory limit of the process, such as 512MB, at least 128MB: limits open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the memory of the machine or control group, at most 2 GB", memorySize},
+	{"audit", "off", "record who did what in the directory audit of the data directory: on or off (docs/guides/audit.md)", pattern(func(c *Config) *string { return &c.Audit }, `^(on|off)$`, "on or off")},
+	{"audit-required", "false", "refuse requests with 503 while they cannot be recorded, such as when the disk is full, and wait until each record survives a power failure; data is received in any case", boolean(func(c *Config) *bool { return &c.AuditRequired })},
+	{"audit-ingest", "false", "record requests that bring segments, spans or counts of sampling, too", boolean(func(c *Config) *bool { return &c.AuditIngest })},
+	{"audit-filters", "plain", "how records show filter expressions and searched texts, which may hold personal data: plain, or hash for a keyed hash", pattern(func(c *Config) *string { return &c.AuditFilters }, `^(plain|hash)$`, "plain or hash")},
+	{"audit-retention", "9600h", "how long records of the audit log are kept (9600h are 400 days)", duration(func(c *Config) *time.Duration { return &c.AuditRetention }, time.Hour)},
 	{"log-level", "info", "lowest level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "format of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
 }
@@ -133,6 +143,15 @@ func duration(at func(*Config) *time.Duration, least time.Duration) func(*Config
 			return fmt.Errorf("want a duration of at least %v, such as 90s or 24h", least)
 		}
 		*at(c) = d
+		return nil
+	}
+}
+
+func boolean(at func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, v string) (err error) {
+		if *at(c), err = strconv.ParseBool(v); err != nil {
+			return errors.New("want true or false")
+		}
 		return nil
 	}
 }
@@ -325,6 +344,9 @@ func readFile(path string) (map[string]string, error) {
 
 // check refuses addresses that other machines can reach, unless Insecure is set.
 func (c *Config) check() error {
+	if c.AuditRequired && c.Audit == "off" {
+		return errors.New("--audit-required needs --audit on")
+	}
 	if c.Insecure {
 		return nil
 	}

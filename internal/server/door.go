@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -50,7 +51,8 @@ type served struct {
 
 // identify asks the authenticator who makes a call, and the authorizer whether they may,
 // unless the row's handler asks itself. Calls about the whole server are only for the
-// server's own account, the account of the operator.
+// server's own account, the account of the operator. The principal comes with an error,
+// too, if it is known.
 func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (identity.Principal, error) {
 	c.Action, c.Listener = rt.action, rt.on.String()
 	p, err := s.authenticator.Authenticate(ctx, c)
@@ -60,7 +62,7 @@ func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (iden
 	case p.Account == "" || p.Region == "":
 		return identity.Principal{}, trace.Errorf(trace.KindInternal, "the identity of %q has no account or no region", p.Name)
 	case rt.whole && p.Account != s.own():
-		return identity.Principal{}, trace.Errorf(trace.KindDenied, "%s is about all accounts of this server; only account %s may use it", rt.action, s.own())
+		return p, trace.Errorf(trace.KindDenied, "%s is about all accounts of this server; only account %s may use it", rt.action, s.own())
 	}
 	if !rt.asks {
 		p.Sight, err = s.authorizer.Authorize(ctx, p, c, identity.Question{Action: rt.action, Resource: "*"})
@@ -73,6 +75,9 @@ func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (iden
 func (d *door) guarded(w http.ResponseWriter, r *http.Request, row served, p identity.Principal) {
 	c := identity.Call{Action: row.action, Listener: row.on.String(), Request: r, Source: r.RemoteAddr}
 	ctx, guard := identity.WithGuard(r.Context(), func(ctx context.Context, q identity.Question) error {
+		if q.Resource != "*" {
+			audit.Of(ctx).Use(q.Resource)
+		}
 		_, err := d.server.authorizer.Authorize(ctx, p, c, q)
 		if err != nil {
 			d.count(r, row.route, "identity", err.Error())
@@ -233,9 +238,19 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	who, err := d.server.identify(r.Context(), row.route, identity.Call{Request: r, Source: r.RemoteAddr})
 	if err != nil {
 		d.count(r, row.route, "identity", err.Error())
+		d.server.refusedTo(r, row.route, &who, err)
 		row.Refuse(w, r, err)
 		return
 	}
+	if d.server.audit.records(row.route) {
+		d.server.audited(w, r, row, &who, func(w http.ResponseWriter, r *http.Request) { d.serve(w, r, row, who) })
+		return
+	}
+	d.serve(w, r, row, who)
+}
+
+// serve reserves room for a request of a known caller and calls its handler.
+func (d *door) serve(w http.ResponseWriter, r *http.Request, row served, who identity.Principal) {
 	ctx := identity.With(r.Context(), who)
 	switch row.class {
 	case admitScan:

@@ -120,6 +120,7 @@ func routes() []route {
 		{"histogram", "fluoro:GetHistogram", admitScan, func(c *console.Console) http.Handler { return c.Histogram }},
 		{"facets", "fluoro:GetFacets", admitScan, func(c *console.Console) http.Handler { return c.Facets }},
 		{"compare", "fluoro:CompareTraces", admitScan, func(c *console.Console) http.Handler { return c.Compare }},
+		{"audit", "cloudtrail:LookupEvents", admitAlways, func(c *console.Console) http.Handler { return c.Audit }},
 	} {
 		list = append(list, route{on: onHTTP, method: http.MethodGet, path: "/console/api/" + q.name, action: q.action, class: q.class,
 			handler: func(s *server, _ *route) endpoint { return page{q.handler(s.console)} }})

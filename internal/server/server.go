@@ -68,6 +68,7 @@ type server struct {
 	refused       *prometheus.CounterVec // by the doors
 	names         int                    // services that graphs keep distinct
 	live          *live
+	audit         *auditor // nil: nothing is recorded
 
 	udp       *receive.UDP
 	grpc      *http.Server
@@ -181,6 +182,9 @@ func (s *server) open() (err error) {
 		if err := s.shelf.Keep(sqlite.FileName); err != nil {
 			s.log.Warn("if the control-plane records disappear, the server will not notice", "error", err)
 		}
+	}
+	if err := s.openAudit(context.Background()); err != nil {
+		return err
 	}
 	s.leftovers = leftovers(c.Data)
 	for _, note := range s.leftovers {
@@ -319,6 +323,7 @@ func (s *server) close() error {
 	if s.meta != nil {
 		failed = errors.Join(failed, s.meta.Close())
 	}
+	failed = errors.Join(failed, s.audit.close(trace.Owner{Account: s.own(), Region: s.config.Region}))
 	if failed != nil || s.store == nil {
 		return failed
 	}

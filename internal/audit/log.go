@@ -1,0 +1,553 @@
+package audit
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	hashes "hash"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fluoro-io/fluoro/internal/seal"
+	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
+)
+
+// Options of a Log. Zero values stand for the defaults named here.
+type Options struct {
+	Dir    string
+	FS     vfs.FS    // the operating system's
+	Keys   seal.Keys // records are sealed under the newest key of seal.System (Off)
+	Signer *Signer   // required
+	// Owner is the account and region of the server itself: of digests, and of records
+	// about the log.
+	Owner trace.Owner
+	// Durable makes Write wait until a record survives a power failure. Otherwise it
+	// survives the end of the process at once, and a power failure after flushEvery.
+	Durable   bool
+	FileBytes int64         // size after which a new file begins (64 MB)
+	Every     time.Duration // time after which a new file and a digest begin (1 hour)
+	Keep      time.Duration // age after which files are deleted (400 days)
+	Now       func() time.Time
+	Logger    *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.OS{}
+	}
+	if o.Keys == nil {
+		o.Keys = seal.Off{}
+	}
+	if o.FileBytes <= 0 {
+		o.FileBytes = 64 << 20
+	}
+	if o.Every <= 0 {
+		o.Every = time.Hour
+	}
+	if o.Keep <= 0 {
+		o.Keep = 400 * 24 * time.Hour
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+const (
+	// queued is how many records may wait for the committer. Who writes more waits.
+	queued = 256
+	// groupBytes bounds what is written together.
+	groupBytes = 1 << 20
+	// flushEvery is how often the file is synced and the head is signed.
+	flushEvery = 250 * time.Millisecond
+	// retryAfter is the time between two attempts to write after a failure.
+	retryAfter = time.Second
+)
+
+// Log is an open audit directory. All methods may be called by many goroutines at once.
+type Log struct {
+	o     Options
+	queue chan *pending
+	stop  chan struct{}
+	ended chan struct{}
+	once  sync.Once
+
+	written, lost atomic.Int64
+
+	mu     sync.Mutex
+	failed error         // why nothing can be written; nil while it can
+	grown  chan struct{} // closed and replaced when records were written
+	now    place         // of the newest record
+	since  time.Time     // of the failure
+
+	// The committer alone uses all below.
+	file       vfs.File
+	sealer     *sealer
+	sum        hashes.Hash // of the file
+	current    finished    // the file as it will be when it is finished
+	dirty      bool
+	head       headState
+	digests    *storedDigest // newest
+	digested   time.Time     // end of the newest digest
+	undigested []finished
+	reported   int64 // of lost
+}
+
+// pending is a record on its way to the file.
+type pending struct {
+	event []byte
+	time  string
+	done  chan error
+}
+
+// Open opens an audit directory, or makes one. It checks the end of the chain: what it
+// finds wrong becomes part of the chain, so that it is never hidden.
+func Open(ctx context.Context, o Options) (*Log, error) {
+	l := &Log{o: o.withDefaults(), queue: make(chan *pending, queued), stop: make(chan struct{}), ended: make(chan struct{}), grown: make(chan struct{})}
+	for _, dir := range []string{"", digestDir, streamDir} {
+		if err := l.o.FS.MkdirAll(filepath.Join(l.o.Dir, dir)); err != nil {
+			return nil, fmt.Errorf("open the audit log: %w", err)
+		}
+	}
+	found, err := l.find()
+	if err != nil {
+		return nil, fmt.Errorf("open the audit log: %w", err)
+	}
+	if found.head == nil && found.at.file == 0 {
+		// Files without a head are suspicious, so the head comes first.
+		if err := l.saveHead(); err != nil {
+			return nil, fmt.Errorf("open the audit log: %w", err)
+		}
+	}
+	if err := l.begin(ctx, found); err != nil {
+		return nil, fmt.Errorf("open the audit log: %w", err)
+	}
+	for _, text := range found.lost {
+		l.o.Logger.Error("the audit log was changed or damaged", "damage", text)
+	}
+	if len(l.undigested) > 0 {
+		if err := l.digest(); err != nil {
+			return nil, fmt.Errorf("open the audit log: %w", err)
+		}
+	}
+	if err := l.saveHead(); err != nil {
+		return nil, fmt.Errorf("open the audit log: %w", err)
+	}
+	go l.run()
+	return l, nil
+}
+
+// Ready returns nil while records can be written, else a KindUnavailable error. Once in
+// retryAfter it lets a caller through, who finds out.
+func (l *Log) Ready() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil || l.o.Now().Sub(l.since) >= retryAfter {
+		return nil
+	}
+	return unavailable(l.failed)
+}
+
+func unavailable(err error) error {
+	return &trace.KindError{Kind: trace.KindUnavailable, Message: "the audit log cannot be written: " + err.Error(), Err: err}
+}
+
+// Stats tells how many records were written and lost since the start, and why none can be
+// written now; nil if they can.
+func (l *Log) Stats() (written, lost int64, failed error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.written.Load(), l.lost.Load(), l.failed
+}
+
+// Write appends a record. When it returns nil, the record survives the end of the
+// process, and with Options.Durable a power failure. It waits while too many others wait.
+// Errors: KindUnavailable, then the record is lost; the log counts it.
+func (l *Log) Write(e *Event) error {
+	b, err := e.encode(l.o.Now())
+	if err != nil {
+		return trace.Errorf(trace.KindInternal, "a record cannot be written as JSON: %v", err)
+	}
+	p := &pending{event: b, time: e.Time, done: make(chan error, 1)}
+	select {
+	case <-l.stop:
+		return trace.Errorf(trace.KindUnavailable, "the audit log is shut down")
+	default:
+	}
+	select {
+	case l.queue <- p:
+	case <-l.ended:
+		return trace.Errorf(trace.KindUnavailable, "the audit log is shut down")
+	}
+	select {
+	case err = <-p.done:
+	case <-l.ended:
+		select {
+		case err = <-p.done: // it was written last
+		default:
+			return trace.Errorf(trace.KindUnavailable, "the audit log is shut down")
+		}
+	}
+	return err
+}
+
+// Close writes what waits, a last digest and the head. Closing twice does nothing.
+func (l *Log) Close() error {
+	l.once.Do(func() { close(l.stop) })
+	<-l.ended
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
+// run is the committer.
+func (l *Log) run() {
+	defer close(l.ended)
+	flush := time.NewTicker(flushEvery)
+	defer flush.Stop()
+	for {
+		select {
+		case p := <-l.queue:
+			l.commit(l.gather(p))
+		case <-flush.C:
+			l.tick()
+		case <-l.stop:
+			for {
+				select {
+				case p := <-l.queue:
+					l.commit(l.gather(p))
+					continue
+				default:
+				}
+				break
+			}
+			l.finish()
+			return
+		}
+	}
+}
+
+// gather takes the records that wait, up to groupBytes.
+func (l *Log) gather(first *pending) []*pending {
+	group, bytes := []*pending{first}, len(first.event)
+	for bytes < groupBytes {
+		select {
+		case p := <-l.queue:
+			group, bytes = append(group, p), bytes+len(p.event)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// commit writes a group of records and acknowledges them.
+func (l *Log) commit(group []*pending) {
+	err := l.usable()
+	if err == nil {
+		if err = l.append(group); err != nil {
+			l.fail(err)
+		}
+	}
+	if err != nil {
+		l.lost.Add(int64(len(group)))
+		err = unavailable(err)
+	} else {
+		l.written.Add(int64(len(group)))
+	}
+	for _, p := range group {
+		p.done <- err
+	}
+	if err == nil && l.current.bytes >= l.o.FileBytes {
+		if err := l.rotate(); err != nil {
+			l.fail(err)
+		}
+	}
+}
+
+// append writes records to the file.
+func (l *Log) append(group []*pending) error {
+	at := l.now
+	var text []byte
+	for _, p := range group {
+		b := l.sealer.encodeLine(at.seq+1, at.hash, p.event)
+		at.seq, at.hash = at.seq+1, sha256.Sum256(b)
+		text = append(append(text, b...), '\n')
+	}
+	if _, err := l.file.Write(text); err != nil {
+		return err
+	}
+	if l.o.Durable {
+		if err := l.file.Sync(); err != nil {
+			return err
+		}
+	}
+	_, _ = l.sum.Write(text) // a hash never fails
+	at.size += int64(len(text))
+	l.advance(at)
+	for _, p := range group {
+		l.current.cover(p.time)
+	}
+	l.current.bytes = at.size
+	l.dirty = true
+	return nil
+}
+
+// advance makes a place the newest one and wakes those who wait for it.
+func (l *Log) advance(at place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now = at
+	close(l.grown)
+	l.grown = make(chan struct{})
+}
+
+// newest returns the newest place, and a channel that is closed when there is a newer one.
+func (l *Log) newest() (place, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now, l.grown
+}
+
+// usable returns nil if the file can be written. After a failure it begins a new file,
+// once in retryAfter: a file that failed is never trusted again.
+func (l *Log) usable() error {
+	l.mu.Lock()
+	failed, since := l.failed, l.since
+	l.mu.Unlock()
+	if failed == nil {
+		return nil
+	}
+	if l.o.Now().Sub(since) < retryAfter {
+		return failed
+	}
+	if err := l.reopen(); err != nil {
+		l.fail(err)
+		return err
+	}
+	l.mu.Lock()
+	l.failed = nil
+	l.mu.Unlock()
+	l.o.Logger.Info("the audit log can be written again")
+	return nil
+}
+
+// fail stops writing until the next attempt succeeds.
+func (l *Log) fail(err error) {
+	l.mu.Lock()
+	first := l.failed == nil
+	l.failed, l.since = err, l.o.Now()
+	l.mu.Unlock()
+	if first {
+		l.o.Logger.Error("the audit log cannot be written", "error", err)
+	}
+}
+
+// reopen begins a new file after the last whole line on the disk.
+func (l *Log) reopen() error {
+	if l.file != nil {
+		_ = l.file.Close() // it failed before
+		l.file = nil
+	}
+	found, err := l.find()
+	if err != nil {
+		return err
+	}
+	l.undigested = nil // they were found again
+	return l.begin(context.Background(), found)
+}
+
+// tick does what is due: it syncs, signs the head, begins a new file, deletes old ones,
+// and reports lost records.
+func (l *Log) tick() {
+	l.mu.Lock()
+	failed := l.failed != nil
+	l.mu.Unlock()
+	if failed {
+		if l.usable() != nil {
+			return
+		}
+	}
+	if lost := l.lost.Load(); lost > l.reported {
+		e := NewEvent(l.o.Owner, "LoseAuditRecords", map[string]any{"records": lost - l.reported, "reason": "the audit log could not be written"})
+		if b, err := e.encode(l.o.Now()); err == nil {
+			if err := l.append([]*pending{{event: b, time: e.Time}}); err != nil {
+				l.fail(err)
+				return
+			}
+			l.reported = lost
+		}
+	}
+	err := l.flush()
+	if now := l.o.Now(); err == nil && now.Sub(l.digested) >= l.o.Every {
+		if err = l.rotate(); err == nil {
+			err = l.digest()
+		}
+		if err == nil {
+			err = l.retain(now)
+		}
+	}
+	if err != nil {
+		l.fail(err)
+	}
+}
+
+// flush makes the records durable and signs the head.
+func (l *Log) flush() error {
+	if !l.dirty {
+		return nil
+	}
+	if err := l.file.Sync(); err != nil {
+		return err
+	}
+	if err := l.saveHead(); err != nil {
+		return err
+	}
+	l.dirty = false
+	return nil
+}
+
+// saveHead signs and writes the head.
+func (l *Log) saveHead() error {
+	at, _ := l.newest()
+	l.head.Version, l.head.Time = formatVersion, l.o.Now().UTC().Format(time.RFC3339Nano)
+	l.head.File, l.head.Seq, l.head.Hash = at.file, at.seq, at.hash.String()
+	b, err := l.head.encode(l.o.Signer)
+	if err != nil {
+		return err
+	}
+	return replace(l.o.FS, filepath.Join(l.o.Dir, headName), b)
+}
+
+// rotate finishes the file and begins the next one. A file without records stays.
+func (l *Log) rotate() error {
+	if l.current.newest == "" {
+		return nil
+	}
+	if err := l.end(); err != nil {
+		return err
+	}
+	at, _ := l.newest()
+	return l.begin(context.Background(), &found{at: at, head: &l.head})
+}
+
+// end closes the file and notes it for the next digest.
+func (l *Log) end() error {
+	if err := errors.Join(l.file.Sync(), l.file.Close()); err != nil {
+		l.file = nil
+		return err
+	}
+	l.file = nil
+	copy(l.current.sum[:], l.sum.Sum(nil))
+	l.undigested = append(l.undigested, l.current)
+	return nil
+}
+
+// finish ends the last file, with a digest that names it.
+func (l *Log) finish() {
+	l.mu.Lock()
+	failed := l.failed
+	l.mu.Unlock()
+	if failed != nil {
+		return
+	}
+	err := l.end()
+	if err == nil {
+		err = l.digest()
+	}
+	if err == nil {
+		err = l.saveHead()
+	}
+	if err != nil {
+		l.fail(err)
+	}
+}
+
+// digest signs the files that no digest names yet.
+func (l *Log) digest() error {
+	now := l.o.Now()
+	since := l.digested
+	if since.IsZero() {
+		since = now
+	}
+	d, err := makeDigest(l.o.Signer, l.digests, digest{Account: string(l.o.Owner.Account), Start: since.UTC().Format(time.RFC3339)}, now, l.undigested)
+	if err != nil {
+		return err
+	}
+	if err := replace(l.o.FS, filepath.Join(l.o.Dir, digestDir, d.name), d.file()); err != nil {
+		return err
+	}
+	l.digests, l.digested, l.undigested = d, now, nil
+	l.head.Digest = d.name
+	if l.head.Digests == "" {
+		l.head.Digests = d.name
+	}
+	return l.saveHead()
+}
+
+// begin makes the next file after what was found.
+func (l *Log) begin(ctx context.Context, f *found) (err error) {
+	number := f.at.file + 1
+	if f.empty {
+		number = f.at.file
+	}
+	h := &header{
+		Version: formatVersion, File: number, First: f.at.seq + 1, Prev: f.at.hash.String(), Opened: l.o.Now().UTC().Format(time.RFC3339Nano),
+		Torn: f.at.torn, Lost: f.lost,
+	}
+	if l.sealer, err = newSealer(ctx, l.o.Keys, h); err != nil {
+		return err
+	}
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	text = ascii(text)
+	name := filepath.Join(l.o.Dir, logName(number))
+	if l.file, err = l.o.FS.Create(name); err != nil {
+		return err
+	}
+	_, err = l.file.Write(append(text[:len(text):len(text)], '\n'))
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err == nil {
+		err = l.o.FS.SyncDir(l.o.Dir)
+	}
+	if err != nil {
+		err = errors.Join(err, l.file.Close(), l.o.FS.Remove(name))
+		l.file = nil
+		return err
+	}
+	l.sum = sha256.New()
+	_, _ = l.sum.Write(append(text[:len(text):len(text)], '\n'))
+	l.current = finished{number: number, bytes: int64(len(text)) + 1}
+	l.undigested = append(l.undigested, f.undigested...)
+	if f.head != nil {
+		l.head = *f.head
+	}
+	if f.digest != nil {
+		l.digests, l.digested = f.digest, f.digestEnd()
+	}
+	if l.digested.IsZero() {
+		l.digested = l.o.Now()
+	}
+	if l.head.Start.File == 0 {
+		l.head.Start.File, l.head.Start.Seq, l.head.Start.Hash = number, h.First-1, h.Prev
+		if f.first != nil {
+			l.head.Start.File, l.head.Start.Seq, l.head.Start.Hash = f.first.File, f.first.First-1, f.first.Prev
+		}
+	}
+	l.dirty = true
+	l.advance(place{file: number, seq: h.First - 1, hash: sha256.Sum256(text), size: int64(len(text)) + 1})
+	return nil
+}
