@@ -46,7 +46,9 @@ type event struct {
 	ReadOnly, ManagementEvent                                                                     *bool
 	UserIdentity                                                                                  struct {
 		Type, PrincipalId, Arn, AccountId, AccessKeyId, UserName string
-		SessionContext                                           *struct{ SessionIssuer struct{ Type, Arn, UserName string } }
+		SessionContext                                           *struct {
+			SessionIssuer struct{ Type, Arn, UserName string }
+		}
 	}
 	RequestParameters, ResponseElements, AdditionalEventData map[string]any
 	Resources                                                []struct{ ARN, AccountId, Type string }
