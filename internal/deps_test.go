@@ -22,6 +22,7 @@ sight            :
 seal             : trace
 identity         : trace sight
 audit            : trace identity seal vfs
+quota            : trace meta
 room             : trace
 filter           : trace
 decode           : trace jsonscan slab decode/otlp
@@ -53,11 +54,12 @@ query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity audit jsonscan wire query decode filter sample assemble group tag policy setting
+present/manage   : trace audit
 present/console  : trace identity audit room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity seal audit config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
+server           : trace identity seal audit config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room
 `
 
 // owners names the only package that may import each third-party library.

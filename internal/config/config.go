@@ -44,6 +44,7 @@ type Config struct {
 	OTLPMapping      string // native or collector
 	AnnotationKeys   int
 	AnnotationValues int
+	Quota            string // limits of accounts without their own; quota.Parse reads it
 	Memory           int64  // limit of the process's memory in bytes; 0 for the default
 	RetentionBytes   int64  // limit of the blocks' bytes; 0 for none
 	Audit            string // on or off
@@ -96,6 +97,7 @@ var settings = []setting{
 	{"audit-ingest", "false", "record requests that bring segments, spans or counts of sampling, too", boolean(func(c *Config) *bool { return &c.AuditIngest })},
 	{"audit-filters", "plain", "how records show filter expressions and searched texts, which may hold personal data: plain, or hash for a keyed hash", pattern(func(c *Config) *string { return &c.AuditFilters }, `^(plain|hash)$`, "plain or hash")},
 	{"audit-retention", "9600h", "how long records of the audit log are kept (9600h are 400 days)", duration(func(c *Config) *time.Duration { return &c.AuditRetention }, time.Hour)},
+	{"quota", "", "limits of each account without limits of its own (fluoro quota), such as spans=5000,bytes=10MB,series=2000,queries=50,scans=4: segments and spans a second, bytes a second, distinct service names a day, requests that read traces a second, and at the same time those that read many; no limit for those not named", func(c *Config, v string) error { c.Quota = v; return nil }},
 	{"log-level", "info", "lowest level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "format of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
 }
