@@ -22,6 +22,7 @@ sight            :
 seal             : trace
 identity         : trace sight
 audit            : trace identity seal vfs
+audit/ship       : audit
 quota            : trace meta
 room             : trace
 filter           : trace
@@ -59,7 +60,7 @@ present/console  : trace identity audit room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity seal audit config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room
+server           : trace identity seal audit audit/ship config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room
 `
 
 // owners names the only package that may import each third-party library.
@@ -74,7 +75,7 @@ github.com/rs/cors             : server
 github.com/klauspost/compress  : receive store/local wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
-github.com/aws                 : demo
+github.com/aws                 : demo audit/ship
 `
 
 const module = "github.com/fluoro-io/fluoro/"

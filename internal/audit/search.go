@@ -338,3 +338,18 @@ func (r *reader) readFrom(ctx context.Context, number uint64, seq *uint64, each 
 	})
 	return err
 }
+
+// Wait returns nil when there is a record from a number on, or ctx's error.
+func (l *Log) Wait(ctx context.Context, seq uint64) error {
+	for {
+		at, grown := l.newest()
+		if at.seq >= seq {
+			return nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

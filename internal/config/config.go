@@ -52,6 +52,8 @@ type Config struct {
 	AuditIngest      bool   // requests that bring data are recorded, too
 	AuditFilters     string // plain or hash
 	AuditRetention   time.Duration
+	AuditStreams     string // URLs; ship.Parse reads it
+	AuditSecretFile  string // holds the secret that signs webhooks
 	LogLevel         string // debug, info, warn or error
 	LogFormat        string // text or json
 }
@@ -97,6 +99,8 @@ var settings = []setting{
 	{"audit-ingest", "false", "record requests that bring segments, spans or counts of sampling, too", boolean(func(c *Config) *bool { return &c.AuditIngest })},
 	{"audit-filters", "plain", "how records show filter expressions and searched texts, which may hold personal data: plain, or hash for a keyed hash", pattern(func(c *Config) *string { return &c.AuditFilters }, `^(plain|hash)$`, "plain or hash")},
 	{"audit-retention", "9600h", "how long records of the audit log are kept (9600h are 400 days)", duration(func(c *Config) *time.Duration { return &c.AuditRetention }, time.Hour)},
+	{"audit-streams", "", "where records of the audit log are sent, too: a comma-separated list of file:///PATH, syslog+udp://HOST:PORT, syslog+tcp://HOST:PORT, syslog+tls://HOST:PORT?ca=FILE, https://HOST/PATH and s3://BUCKET/PREFIX?region=REGION (docs/guides/audit.md)", func(c *Config, v string) error { c.AuditStreams = v; return nil }},
+	{"audit-secret-file", "", "file with the secret that signs the requests to the webhooks of --audit-streams", func(c *Config, v string) error { c.AuditSecretFile = v; return nil }},
 	{"quota", "", "limits of each account without limits of its own (fluoro quota), such as spans=5000,bytes=10MB,series=2000,queries=50,scans=4: segments and spans a second, bytes a second, distinct service names a day, requests that read traces a second, and at the same time those that read many; no limit for those not named", func(c *Config, v string) error { c.Quota = v; return nil }},
 	{"log-level", "info", "lowest level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "format of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
@@ -346,8 +350,13 @@ func readFile(path string) (map[string]string, error) {
 
 // check refuses addresses that other machines can reach, unless Insecure is set.
 func (c *Config) check() error {
-	if c.AuditRequired && c.Audit == "off" {
-		return errors.New("--audit-required needs --audit on")
+	for _, need := range []struct {
+		flag string
+		set  bool
+	}{{"required", c.AuditRequired}, {"streams", c.AuditStreams != ""}} {
+		if need.set && c.Audit == "off" {
+			return fmt.Errorf("--audit-%s needs --audit on", need.flag)
+		}
 	}
 	if c.Insecure {
 		return nil

@@ -2,13 +2,17 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/audit"
+	"github.com/fluoro-io/fluoro/internal/audit/ship"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -29,6 +33,7 @@ type auditor struct {
 	strangers atomic.Int64
 	last      atomic.Int64 // Unix nanoseconds of the last line
 
+	streams *ship.Streams // nil: none
 	lookups chan struct{} // holds a token for each search that runs
 }
 
@@ -68,7 +73,48 @@ func (s *server) openAudit(ctx context.Context) error {
 			return float64(n)
 		}),
 	)
-	return a.note(owner, "StartLogging", map[string]any{"version": Version(), "required": a.required, "ingest": a.ingest})
+	if err := a.note(owner, "StartLogging", map[string]any{"version": Version(), "required": a.required, "ingest": a.ingest}); err != nil {
+		return err
+	}
+	return s.openStreams(o.Signer, filepath.Join(dir, "streams"))
+}
+
+// openStreams starts to send records to other places, if the settings ask for it.
+func (s *server) openStreams(signer *audit.Signer, dir string) error {
+	c := s.config
+	targets, err := ship.Parse(c.AuditStreams)
+	if err != nil {
+		return fmt.Errorf("--audit-streams: %w", err)
+	}
+	if len(targets) == 0 {
+		return nil
+	}
+	secret := ""
+	if c.AuditSecretFile != "" {
+		text, err := os.ReadFile(c.AuditSecretFile)
+		if err != nil {
+			return fmt.Errorf("--audit-secret-file: %w", err)
+		}
+		secret = strings.TrimRight(string(text), "\r\n")
+	}
+	owner := trace.Owner{Account: s.own(), Region: c.Region}
+	a := s.audit
+	a.streams, err = ship.Start(ship.Options{
+		Targets: targets, Source: a.Log, Dir: dir, Secret: secret, Server: signer.Fingerprint(), Logger: s.log,
+		Missed: func(target string, first, last uint64) {
+			_ = a.note(owner, "LoseStreamRecords", map[string]any{"target": target, "firstRecord": first, "lastRecord": last})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	for i, state := range a.streams.States() {
+		s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "fluoro_audit_stream_next_record", Help: "Number of the next record of the audit log to send, by stream.",
+			ConstLabels: prometheus.Labels{"stream": fmt.Sprintf("%d %s", i, state.Target)},
+		}, func() float64 { return float64(a.streams.States()[i].Next) }))
+	}
+	return nil
 }
 
 // note records an event of the server itself.
@@ -85,7 +131,11 @@ func (a *auditor) close(owner trace.Owner) error {
 		return nil
 	}
 	_ = a.note(owner, "StopLogging", nil) // Close returns the reason
-	if err := a.Close(); err != nil {
+	var err error
+	if a.streams != nil {
+		err = a.streams.Close() // they read the log
+	}
+	if err = errors.Join(err, a.Close()); err != nil {
 		return fmt.Errorf("close the audit log: %w", err)
 	}
 	return nil
