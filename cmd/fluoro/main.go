@@ -27,6 +27,8 @@ with an endpoint override. Nothing calls AWS.
   fluoro traces    delete traces
   fluoro backup    copy all data of a running service to one file
   fluoro restore   make a data directory from such a file
+  fluoro erase     delete everything about a user, with a signed report
+  fluoro hold      keep traces that must not disappear
   fluoro audit     verify, search and export the record of who did what
   fluoro store     inspect a data directory: check it, count its traces
 
@@ -43,7 +45,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
-	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), auditCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), auditCommand(), eraseCommand(), holdCommand(), versionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}

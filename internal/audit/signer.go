@@ -212,3 +212,29 @@ func (k *PublicKey) Verify(text []byte, signature string) error {
 	}
 	return nil
 }
+
+// SignedText is a text with its signature.
+type SignedText struct {
+	Text        json.RawMessage `json:"report"`
+	Signature   string          `json:"signature"`
+	Algorithm   string          `json:"signatureAlgorithm"`
+	Fingerprint string          `json:"publicKeyFingerprint"`
+}
+
+// SignText signs a JSON text.
+func (s *Signer) SignText(text []byte) (SignedText, error) {
+	signature, err := s.Sign(text)
+	return SignedText{text, signature, Algorithm, s.Fingerprint()}, err
+}
+
+// VerifyText reads a signed text and checks its signature.
+func (k *PublicKey) VerifyText(file []byte) (*SignedText, error) {
+	t := &SignedText{}
+	if err := json.Unmarshal(file, t); err != nil {
+		return nil, fmt.Errorf("it is no signed report: %w", err)
+	}
+	if t.Algorithm != Algorithm {
+		return nil, fmt.Errorf("the signature has the algorithm %.50q, not %s", t.Algorithm, Algorithm)
+	}
+	return t, k.Verify(t.Text, t.Signature)
+}

@@ -52,6 +52,7 @@ type Config struct {
 	AuditIngest      bool   // requests that bring data are recorded, too
 	AuditFilters     string // plain or hash
 	AuditRetention   time.Duration
+	EraseGuard       time.Duration
 	AuditStreams     string // URLs; ship.Parse reads it
 	AuditSecretFile  string // holds the secret that signs webhooks
 	LogLevel         string // debug, info, warn or error
@@ -101,6 +102,7 @@ var settings = []setting{
 	{"audit-retention", "9600h", "how long records of the audit log are kept (9600h are 400 days)", duration(func(c *Config) *time.Duration { return &c.AuditRetention }, time.Hour)},
 	{"audit-streams", "", "where records of the audit log are sent, too: a comma-separated list of file:///PATH, syslog+udp://HOST:PORT, syslog+tcp://HOST:PORT, syslog+tls://HOST:PORT?ca=FILE, https://HOST/PATH and s3://BUCKET/PREFIX?region=REGION (docs/guides/audit.md)", func(c *Config, v string) error { c.AuditStreams = v; return nil }},
 	{"audit-secret-file", "", "file with the secret that signs the requests to the webhooks of --audit-streams", func(c *Config, v string) error { c.AuditSecretFile = v; return nil }},
+	{"erase-guard", "720h", "how long late segments of erased traces, users and annotations are refused (fluoro erase)", duration(func(c *Config) *time.Duration { return &c.EraseGuard }, time.Minute)},
 	{"quota", "", "limits of each account without limits of its own (fluoro quota), such as spans=5000,bytes=10MB,series=2000,queries=50,scans=4: segments and spans a second, bytes a second, distinct service names a day, requests that read traces a second, and at the same time those that read many; no limit for those not named", func(c *Config, v string) error { c.Quota = v; return nil }},
 	{"log-level", "info", "lowest level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "format of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},

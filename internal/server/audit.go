@@ -52,7 +52,7 @@ func (s *server) openAudit(ctx context.Context) error {
 	dir, owner := filepath.Join(c.Data, AuditDir), trace.Owner{Account: s.own(), Region: c.Region}
 	o := audit.Options{Dir: dir, Keys: s.auditKeys(), Owner: owner, Durable: c.AuditRequired, Keep: c.AuditRetention, Logger: s.log}
 	var err error
-	if o.Signer, err = audit.OpenSigner(ctx, dir, o.Keys); err != nil {
+	if o.Signer, err = s.signer(ctx); err != nil {
 		return fmt.Errorf("open the audit log: %w", err)
 	}
 	a := &auditor{required: c.AuditRequired, ingest: c.AuditIngest, lookups: make(chan struct{}, lookups)}

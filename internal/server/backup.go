@@ -78,6 +78,7 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request) {
 	err := WriteBackup(r.Context(), out, s.shelf, s.meta)
 	switch {
 	case err == nil:
+		s.noteBackup(r.Context(), began, out.bytes)
 		s.log.Info("a backup was made", "bytes", out.bytes, "seconds", time.Since(began).Seconds())
 		return
 	case r.Context().Err() != nil:

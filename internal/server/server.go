@@ -18,7 +18,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/erase"
 	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/hold"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
@@ -74,6 +76,10 @@ type server struct {
 	names         int                    // services that graphs keep distinct
 	live          *live
 	audit         *auditor // nil: nothing is recorded
+	signers       signers
+	mapper        *otlp.Mapper
+	eraser        *erase.Eraser
+	holds         *hold.Holds // nil: the records cannot be read
 
 	udp       *receive.UDP
 	grpc      *http.Server
@@ -160,6 +166,7 @@ func (s *server) open() (err error) {
 		mapping.Profile = otlp.ProfileCollector
 	}
 	mapper := otlp.NewMapper(mapping)
+	s.mapper = mapper
 	memory := s.budget()
 	s.answers, s.names = query.NewRoom(memory.answers), memory.names
 	// The lock comes first: it makes sure that no other process uses the directory. The
@@ -177,7 +184,7 @@ func (s *server) open() (err error) {
 	s.quotas = quota.New(quota.Options{Store: s.records, Defaults: limits, Logger: s.log})
 	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
-		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Groups: s.groupVersions, Refused: s.contradicted,
+		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Holds: s, Groups: s.groupVersions, Refused: s.contradicted,
 		Names: memory.names, CacheBytes: memory.views, Restore: decode.Restorer(mapper), Logger: s.log,
 	}, func(rules store.Rules) (store.Shelf, error) {
 		s.shelf, err = local.Open(local.Options{
@@ -197,12 +204,16 @@ func (s *server) open() (err error) {
 	if err := s.openAudit(context.Background()); err != nil {
 		return err
 	}
+	s.newEraser()
 	s.leftovers = leftovers(c.Data)
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
 	}
-	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, Quota: s.quotas, Turns: s.turns, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
+	s.intake = receive.New(receive.Options{Store: s.store, Erased: s.erased, Mapper: mapper, Quota: s.quotas, Turns: s.turns, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
 	s.present()
+	if err := s.openEvidence(context.Background()); err != nil {
+		return err
+	}
 	if c.UDP != config.Off {
 		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, s.datagrams()); err != nil {
 			return busy(err, "--udp")
@@ -323,7 +334,7 @@ func (s *server) close() error {
 	if s.retrievals != nil {
 		s.retrievals.Close() // they read the store
 	}
-	var failed error
+	failed := s.closeEvidence() // holds read the store
 	// Close the store before the records: it asks them for the groups while it writes its
 	// last blocks. It also releases the lock of the directory; SQLite has its own lock.
 	if s.store != nil {

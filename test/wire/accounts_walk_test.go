@@ -125,6 +125,8 @@ func (s *walk) reads() []visit {
 		{route: "GET /console/api/compare", query: question("compare", s.at, "filter", `annotation.key = "secretvalue"`), seen: "secretuser"},
 		{route: "GET /console/api/audit", status: 404}, // there is no audit log
 		{route: "POST /api/quota/Get", body: m{}},
+		{route: "POST /api/hold/List", body: m{}},
+		{route: "POST /api/hold/List", body: m{"account": first}, status: 403},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
 	}
 }
@@ -159,6 +161,12 @@ func (s *walk) writes() []visit {
 		{route: "POST /UpdateTraceSegmentDestination", body: m{"Destination": "XRay"}, status: 200},
 		{route: "POST /UpdateIndexingRule", body: m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 11}}}, status: 200},
 		{route: "POST /StartTraceRetrieval", body: s.window(m{"TraceIds": []string{sharedID, "1-0d0d0d0d-0d0d0d0d0d0d0d0d0d0d0d0d"}}), status: 200},
+		{route: "POST /api/erasure/Create", body: m{"traces": []string{sharedID}, "dryRun": true}, status: 200},
+		{route: "POST /api/erasure/Create", body: m{"account": first, "traces": []string{sharedID}}, status: 403},
+		{route: "POST /api/hold/Add", body: m{"account": first, "name": "others", "traces": []string{sharedID}}, status: 403},
+		{route: "POST /api/hold/Add", body: m{"name": "others", "traces": []string{sharedID}}, status: 200},
+		{route: "POST /api/hold/Release", body: m{"name": "others"}, status: 200},
+		{route: "POST /api/hold/Release", body: m{"account": first, "name": "others"}, status: 403},
 		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
 		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},
