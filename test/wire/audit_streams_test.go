@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,26 +12,44 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-// objects lists the keys of a bucket.
-func objects(t *testing.T, moto, bucket string) (keys []string) {
+// objects returns the objects of a bucket by their keys, decompressed.
+func objects(t *testing.T, moto, bucket string) map[string][]byte {
 	t.Helper()
-	res, err := http.Get(moto + "/" + bucket + "?list-type=2")
+	client := s3.New(s3.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String(moto), UsePathStyle: true,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		}),
+	})
+	list, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(bucket)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
+	out := map[string][]byte{}
+	for _, o := range list.Contents {
+		res, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String(bucket), Key: o.Key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := gzip.NewReader(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out[*o.Key], err = io.ReadAll(in); err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
 	}
-	for _, m := range regexp.MustCompile(`<Key>([^<]*)</Key>`).FindAllStringSubmatch(string(b), -1) {
-		keys = append(keys, m[1])
-	}
-	return keys
+	return out
 }
+
+// keyForm is the form of the names of CloudTrail's log files.
+var keyForm = regexp.MustCompile(`^logs/AWSLogs/000000000000/CloudTrail/us-east-1/\d{4}/\d\d/\d\d/000000000000_CloudTrail_us-east-1_\d{8}T\d{4}Z_[A-Z2-7]{16}\.json\.gz$`)
 
 // Records go to a file and to S3, in CloudTrail's layout, each once, also over a kill.
 func TestAudit_streams(t *testing.T) {
@@ -71,25 +90,14 @@ func TestAudit_streams(t *testing.T) {
 	}
 	stored := func() map[string]int {
 		seen := map[string]int{}
-		for _, key := range objects(t, moto, "trail") {
-			if !regexp.MustCompile(`^logs/AWSLogs/000000000000/CloudTrail/us-east-1/\d{4}/\d\d/\d\d/000000000000_CloudTrail_us-east-1_\d{8}T\d{4}Z_[A-Z2-7]{16}\.json\.gz$`).MatchString(key) {
+		for key, body := range objects(t, moto, "trail") {
+			if !keyForm.MatchString(key) {
 				t.Fatalf("key %s", key)
 			}
-			res, err := http.Get(moto + "/trail/" + key)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var in io.Reader = res.Body
-			if !res.Uncompressed {
-				if in, err = gzip.NewReader(res.Body); err != nil {
-					t.Fatal(err)
-				}
-			}
 			var file struct{ Records []event }
-			if err := json.NewDecoder(in).Decode(&file); err != nil {
+			if err := json.Unmarshal(body, &file); err != nil {
 				t.Fatal(err)
 			}
-			res.Body.Close()
 			for _, e := range file.Records {
 				if e.EventName == "BatchGetTraces" {
 					seen[e.EventID]++
