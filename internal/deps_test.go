@@ -53,6 +53,7 @@ store/local/rollup: trace assemble lru vfs
 lru  :
 hold             : trace meta filter seal store store/answer
 erase            : trace meta filter seal audit store store/answer
+compliance       : audit
 query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
@@ -62,7 +63,7 @@ present/console  : trace identity audit room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity filter seal audit audit/ship config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room hold erase
+server           : trace identity filter seal audit audit/ship config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room hold erase compliance
 `
 
 // owners names the only package that may import each third-party library.

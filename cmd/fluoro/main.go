@@ -29,6 +29,7 @@ with an endpoint override. Nothing calls AWS.
   fluoro restore   make a data directory from such a file
   fluoro erase     delete everything about a user, with a signed report
   fluoro hold      keep traces that must not disappear
+  fluoro compliance report how the service stands to GDPR, HIPAA and PCI DSS
   fluoro audit     verify, search and export the record of who did what
   fluoro store     inspect a data directory: check it, count its traces
 
@@ -45,7 +46,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
-	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), auditCommand(), eraseCommand(), holdCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand(), versionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}

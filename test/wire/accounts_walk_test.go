@@ -167,6 +167,7 @@ func (s *walk) writes() []visit {
 		{route: "POST /api/hold/Add", body: m{"name": "others", "traces": []string{sharedID}}, status: 200},
 		{route: "POST /api/hold/Release", body: m{"name": "others"}, status: 200},
 		{route: "POST /api/hold/Release", body: m{"account": first, "name": "others"}, status: 403},
+		{route: "POST /api/compliance/GetReport", body: m{}, status: 403},
 		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
 		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},
