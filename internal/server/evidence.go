@@ -68,7 +68,12 @@ func (s *server) openVault() (hold.Store, error) {
 	}
 	const memory = 8 << 20
 	v, err := answer.Open(context.Background(), answer.Options{Retention: -1, CacheBytes: memory, Restore: decode.Restorer(s.mapper), Logger: s.log}, func(rules store.Rules) (store.Shelf, error) {
-		return local.Open(local.Options{Directory: dir, Rules: rules, MemoryLimit: memory, CacheBytes: memory, SettleAfter: s.config.Settle, Logger: s.log})
+		shelf, err := local.Open(local.Options{Directory: dir, Rules: rules, MemoryLimit: memory, CacheBytes: memory, SettleAfter: s.config.Settle, Logger: s.log})
+		if err != nil {
+			return nil, err
+		}
+		s.vault.Store(shelf)
+		return shelf, nil
 	})
 	if err != nil {
 		return nil, err
@@ -89,7 +94,11 @@ func (s *server) openEvidence(ctx context.Context) error {
 
 // parseFilter parses a filter expression for an owner.
 func (s *server) parseFilter(owner trace.Owner, text string) (*filter.Expr, error) {
-	return s.questions.Filter(owner, text)
+	e, err := s.questions.Filter(owner, text)
+	if err != nil && trace.KindOf(err) == trace.KindInternal {
+		err = trace.Errorf(trace.KindInvalid, "filter: %v", err)
+	}
+	return e, err
 }
 
 // erased returns the function that tells why segments of an account must not be stored.

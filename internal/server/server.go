@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
@@ -79,7 +80,8 @@ type server struct {
 	signers       signers
 	mapper        *otlp.Mapper
 	eraser        *erase.Eraser
-	holds         *hold.Holds // nil: the records cannot be read
+	holds         *hold.Holds                 // nil: the records cannot be read
+	vault         atomic.Pointer[local.Shelf] // of held traces; nil: there is none yet
 
 	udp       *receive.UDP
 	grpc      *http.Server

@@ -246,6 +246,14 @@ func TestHold_survivesRetentionAndErasure(t *testing.T) {
 	if out := hold(0, "list"); !strings.Contains(out, "case-1") || !strings.Contains(out, "court") {
 		t.Error(out)
 	}
+	tar := filepath.Join(t.TempDir(), "b.tar")
+	if code, _, errs := runFluoro(t, "backup", "--url", s.URL(""), "--to", tar); code != 0 {
+		t.Fatal(errs)
+	}
+	restored := filepath.Join(t.TempDir(), "restored")
+	if code, _, errs := runFluoro(t, "restore", "--from", tar, "--data", restored); code != 0 || len(grep(t, filepath.Join(restored, "holds"), "EVIDENCE")) == 0 {
+		t.Errorf("held traces are not in a backup: %s", errs)
+	}
 	hold(0, "release", "case-1")
 	check(0)
 	s.Kill()
