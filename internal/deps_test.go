@@ -23,6 +23,7 @@ seal             : trace
 identity         : trace sight
 audit            : trace identity seal vfs
 audit/ship       : audit
+finding          : trace meta sight
 quota            : trace meta
 room             : trace
 filter           : trace
@@ -63,7 +64,7 @@ present/console  : trace identity audit room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity filter seal audit audit/ship config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room hold erase compliance
+server           : trace identity filter seal audit audit/ship config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room hold erase compliance finding
 `
 
 // owners names the only package that may import each third-party library.

@@ -53,10 +53,13 @@ type Config struct {
 	AuditFilters     string // plain or hash
 	AuditRetention   time.Duration
 	EraseGuard       time.Duration
-	AuditStreams     string // URLs; ship.Parse reads it
-	AuditSecretFile  string // holds the secret that signs webhooks
-	LogLevel         string // debug, info, warn or error
-	LogFormat        string // text or json
+	AuditStreams     string        // URLs; ship.Parse reads it
+	AuditSecretFile  string        // holds the secret that signs webhooks
+	LogLevel         string        // debug, info, warn or error
+	LogFormat        string        // text or json
+	Findings         bool          // whether security findings are made
+	FindingsLearn    time.Duration // how long each account is only learnt
+	FindingsEvery    time.Duration // between two looks
 }
 
 // RetentionFor is how long the traces of an account or of a group are kept; one of
@@ -103,6 +106,15 @@ var settings = []setting{
 	{"audit-streams", "", "where records of the audit log are sent, too: a comma-separated list of file:///PATH, syslog+udp://HOST:PORT, syslog+tcp://HOST:PORT, syslog+tls://HOST:PORT?ca=FILE, https://HOST/PATH and s3://BUCKET/PREFIX?region=REGION (docs/guides/audit.md)", func(c *Config, v string) error { c.AuditStreams = v; return nil }},
 	{"audit-secret-file", "", "file with the secret that signs the requests to the webhooks of --audit-streams", func(c *Config, v string) error { c.AuditSecretFile = v; return nil }},
 	{"erase-guard", "720h", "how long late segments of erased traces, users and annotations are refused (fluoro erase)", duration(func(c *Config) *time.Duration { return &c.EraseGuard }, time.Minute)},
+	{"findings", "on", "whether to look for security findings: services, clients and remote hosts that were never seen together, unusual sizes and rates: on or off", func(c *Config, v string) error {
+		if v != "on" && v != "off" {
+			return fmt.Errorf("want on or off")
+		}
+		c.Findings = v == "on"
+		return nil
+	}},
+	{"findings-learn", "24h", "how long each account is only learnt before the first finding", duration(func(c *Config) *time.Duration { return &c.FindingsLearn }, time.Second)},
+	{"findings-every", "1m", "how often to look for security findings", duration(func(c *Config) *time.Duration { return &c.FindingsEvery }, time.Second)},
 	{"quota", "", "limits of each account without limits of its own (fluoro quota), such as spans=5000,bytes=10MB,series=2000,queries=50,scans=4: segments and spans a second, bytes a second, distinct service names a day, requests that read traces a second, and at the same time those that read many; no limit for those not named", func(c *Config, v string) error { c.Quota = v; return nil }},
 	{"log-level", "info", "lowest level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "format of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},

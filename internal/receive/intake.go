@@ -55,6 +55,8 @@ type Options struct {
 	// Erased, if not nil, returns the function that tells why a segment must not be
 	// stored: it belongs to something that was erased. nil: there is nothing like that.
 	Erased func(ctx context.Context, account trace.Account) (func(*trace.Segment) string, error)
+	// Observe, if not nil, gets each batch that is stored. It must not change or keep it.
+	Observe func(account trace.Account, batch []*trace.Segment)
 	// Turns, if not nil, shares the processors that decode among accounts.
 	Turns *room.Turns
 	// Mapper turns spans into segments; nil means the default one.
@@ -75,6 +77,7 @@ type Intake struct {
 	quota       Quota
 	turns       *room.Turns
 	erased      func(context.Context, trace.Account) (func(*trace.Segment) string, error)
+	observe     func(trace.Account, []*trace.Segment)
 	mapper      *otlp.Mapper
 	arrivals    arrivals
 	now         func() time.Time
@@ -84,7 +87,7 @@ type Intake struct {
 
 // New makes an Intake.
 func New(o Options) *Intake {
-	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, erased: o.Erased, mapper: o.Mapper, now: o.Now, log: o.Logger}
+	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, erased: o.Erased, observe: o.Observe, mapper: o.Mapper, now: o.Now, log: o.Logger}
 	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[client]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
@@ -348,6 +351,9 @@ func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segmen
 			if r := &refused[i]; r.Entity == &r.In.Entity { // the whole document
 				shown--
 			}
+		}
+		if in.observe != nil {
+			in.observe(from.Account, batch)
 		}
 		in.tally.Accept(from, shown)
 		in.tally.Contradict(from, refused)

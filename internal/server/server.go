@@ -20,6 +20,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/erase"
+	"github.com/fluoro-io/fluoro/internal/finding"
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/hold"
 	"github.com/fluoro-io/fluoro/internal/identity"
@@ -71,6 +72,7 @@ type server struct {
 	console       *console.Console
 	tally         *receive.Tally
 	quotas        *quota.Quotas
+	findings      *finding.Findings
 	turns         *room.Turns
 	answers       *query.Room
 	refused       *prometheus.CounterVec // by the doors
@@ -211,7 +213,8 @@ func (s *server) open() (err error) {
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
 	}
-	s.intake = receive.New(receive.Options{Store: s.store, Erased: s.erased, Mapper: mapper, Quota: s.quotas, Turns: s.turns, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
+	observe := s.watch()
+	s.intake = receive.New(receive.Options{Store: s.store, Erased: s.erased, Observe: observe, Mapper: mapper, Quota: s.quotas, Turns: s.turns, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
 	s.present()
 	if err := s.openEvidence(context.Background()); err != nil {
 		return err
@@ -291,6 +294,9 @@ func (s *server) serve(ctx context.Context) error {
 		}
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
+	if s.config.Findings {
+		group.Go(func() error { s.findings.Run(ctx); return nil })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: running requests may finish")

@@ -127,6 +127,7 @@ func (s *walk) reads() []visit {
 		{route: "POST /api/quota/Get", body: m{}},
 		{route: "POST /api/hold/List", body: m{}},
 		{route: "POST /api/hold/List", body: m{"account": first}, status: 403},
+		{route: "POST /api/findings/List", body: m{}}, {route: "POST /api/findings/Get", body: m{"id": "0011223344556677"}, status: 404},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
 	}
 }
@@ -168,6 +169,7 @@ func (s *walk) writes() []visit {
 		{route: "POST /api/hold/Release", body: m{"name": "others"}, status: 200},
 		{route: "POST /api/hold/Release", body: m{"account": first, "name": "others"}, status: 403},
 		{route: "POST /api/compliance/GetReport", body: m{}, status: 403},
+		{route: "POST /api/findings/Decide", body: m{"id": "0011223344556677", "state": "dismissed"}, status: 404},
 		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
 		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},
