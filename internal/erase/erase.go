@@ -40,6 +40,9 @@ type Options struct {
 	Held func(ctx context.Context, account trace.Account) (func(trace.ID) []string, error)
 	// Signer signs reports.
 	Signer func(ctx context.Context) (*audit.Signer, error)
+	// Kinds are the kinds of records that may name persons and traces, besides the
+	// store: those that do are deleted.
+	Kinds []meta.Kind
 	// Guard is how long late segments of erased traces and persons are refused (30 days).
 	Guard  time.Duration
 	Now    func() time.Time
@@ -80,6 +83,9 @@ type Report struct {
 	TraceIDs []string `json:"traceIds"`
 	// Held lists traces that legal holds protect: they were not deleted.
 	Held []Held `json:"held"`
+	// Records counts the deleted control-plane records that named the person or a deleted
+	// trace, such as findings.
+	Records int `json:"deletedRecords"`
 	// Purged is true if no file of the store holds the deleted data any more; else
 	// PurgeError says why.
 	Purged     bool   `json:"purgedFromDisk"`
@@ -334,6 +340,10 @@ func (e *Eraser) remove(ctx context.Context, account trace.Account, r *Request, 
 	}
 	if len(doomed) > maxListed {
 		out.Notes = append(out.Notes, fmt.Sprintf("traceIds lists %d of %d traces", maxListed, len(doomed)))
+	}
+	var err error
+	if out.Records, err = e.removeRecords(ctx, account, r, doomed); err != nil {
+		return err
 	}
 	if err := e.o.Store.Purge(ctx); err != nil {
 		out.PurgeError = err.Error()

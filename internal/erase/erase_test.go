@@ -53,7 +53,7 @@ func newFixture(t *testing.T) *fixture {
 
 func (f *fixture) eraser() *erase.Eraser {
 	return erase.New(erase.Options{
-		Store: f.store, Records: f.records, Logger: slog.New(slog.DiscardHandler), Guard: time.Hour, Now: func() time.Time { return f.now },
+		Store: f.store, Records: f.records, Logger: slog.New(slog.DiscardHandler), Guard: time.Hour, Kinds: []meta.Kind{"finding"}, Now: func() time.Time { return f.now },
 		Filter: func(_ trace.Owner, text string) (*filter.Expr, error) { return filter.Parse(text) },
 		Held: func(context.Context, trace.Account) (func(trace.ID) []string, error) {
 			return func(id trace.ID) []string {
@@ -196,6 +196,27 @@ func TestErase_refusesLateSegments(t *testing.T) {
 	f.now = f.now.Add(2 * time.Hour)
 	if f.refused(f.eraser(), f.segment(5, `,"user":"Mallory"`)) {
 		t.Error("the refusal does not end")
+	}
+}
+
+// Records that name the person or an erased trace go, others stay.
+func TestErase_deletesRecords(t *testing.T) {
+	f := newFixture(t)
+	f.put(0, `,"user":"u1"`)
+	put := map[string]any{"a": map[string]string{"subject": "u1"}, "b": map[string]any{"traces": []string{id(0)}}, "c": map[string]string{"text": `user "u1" is new`}, "d": map[string]string{"subject": "u10"}}
+	if err := f.records.Update(t.Context(), owner.Account, func(tx meta.Tx) error {
+		for name, v := range put {
+			if err := tx.Put("finding", name, v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	signed, err := f.eraser().Erase(t.Context(), owner, "tester", erase.Request{User: "u1"})
+	if err != nil || signed.Report.Records != 3 {
+		t.Errorf("%+v, %v", signed, err)
 	}
 }
 

@@ -111,6 +111,7 @@ func (r *Report) Text() string {
 		return b.String()
 	}
 	line("deleted      %d traces", r.Deleted)
+	line("records      %d deleted, such as findings", r.Records)
 	line("held         %d traces, which legal holds protect", len(r.Held))
 	line("after        %d traces, %d segments", r.After.Traces, r.After.Segments)
 	if r.Purged {

@@ -13,6 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/filter"
 	"github.com/fluoro-io/fluoro/internal/hold"
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/present/manage"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
@@ -113,7 +114,7 @@ func (s *server) erased(ctx context.Context, account trace.Account) (func(*trace
 func (s *server) newEraser() {
 	s.eraser = erase.New(erase.Options{
 		Store: s.store, Records: s.records, Held: s.On, Signer: s.signer, Guard: s.config.EraseGuard, Logger: s.log,
-		Filter: s.parseFilter,
+		Filter: s.parseFilter, Kinds: []meta.Kind{"finding"}, // of package finding: its subjects are users
 	})
 }
 
