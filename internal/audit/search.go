@@ -240,7 +240,10 @@ func (m *matcher) match(event []byte) bool {
 		Additional struct {
 			IDs []string `json:"traceIds"`
 		} `json:"additionalEventData"`
-		Parameters json.RawMessage `json:"requestParameters"`
+		Parameters struct {
+			IDs any `json:"traceIds"` // those that were asked for, found or not
+			ID  any `json:"id"`
+		} `json:"requestParameters"`
 	}
 	if json.Unmarshal(event, &e) != nil {
 		return false
@@ -254,7 +257,7 @@ func (m *matcher) match(event []byte) bool {
 		m.service != "" && service != m.service,
 		m.Action != "" && e.Name != m.action && !(m.prefix && strings.HasPrefix(e.Name, m.action)),
 		m.Error != "" && m.Error != e.ErrorCode && !(m.Error == "*" && e.ErrorCode != ""),
-		m.TraceID != "" && !slices.Contains(e.Additional.IDs, m.TraceID) && !bytes.Contains(e.Parameters, quoted(m.TraceID)):
+		m.TraceID != "" && !slices.Contains(e.Additional.IDs, m.TraceID) && e.Parameters.ID != m.TraceID && !lists(e.Parameters.IDs, m.TraceID):
 		return false
 	}
 	if m.Principal == "" {
@@ -266,6 +269,12 @@ func (m *matcher) match(event []byte) bool {
 		}
 	}
 	return false
+}
+
+// lists reports whether a JSON value is a list with a text.
+func lists(v any, text string) bool {
+	list, _ := v.([]any)
+	return slices.Contains(list, any(text))
 }
 
 // Since calls each with the records from a number on, in order, and returns the number of

@@ -348,3 +348,123 @@ func TestAudit_recordsPeopleAndDenials(t *testing.T) {
 		t.Errorf("the filter is recorded as %q", f)
 	}
 }
+
+// With --audit-ingest, requests that bring data are recorded, with trace ids and nothing
+// else of their content; without it, only denied ones are.
+func TestAudit_ingest(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		flags := []string{"--audit", "on"}
+		if on {
+			flags = append(flags, "--audit-ingest")
+		}
+		s := harness.Start(t, flags...)
+		s.Put(personal(1, "carla", "SECRET"), personal(2, "carla", "SECRET"))
+		res, err := http.Post("http://"+s.OTLP+"/v1/traces", "application/json", strings.NewReader(`{"resourceSpans":[]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		s.Post("/SamplingTargets", m{"SamplingStatisticsDocuments": []m{}})
+		var got []string
+		for _, e := range events(t, s.Data) {
+			got = append(got, e.EventName)
+			if e.EventName == "PutTraceSegments" && !slices.Equal(e.ids(), []string{traceID(1), traceID(2)}) {
+				t.Errorf("%+v", e)
+			}
+			if e.EventCategory != "Data" || e.RequestParameters != nil && e.EventName != "GetSamplingTargets" {
+				t.Errorf("%+v", e)
+			}
+		}
+		want := []string(nil)
+		if on {
+			want = []string{"PutTraceSegments", "PutSpans", "GetSamplingTargets"}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if names := grep(t, filepath.Join(s.Data, "audit"), "SECRET"); len(names) > 0 {
+			t.Errorf("the content is in %v", names)
+		}
+	}
+}
+
+// The laptop case writes no audit files.
+func TestAudit_offWritesNothing(t *testing.T) {
+	s := harness.Start(t)
+	s.Post("/Groups", m{})
+	for _, name := range []string{"audit", "holds"} {
+		if _, err := os.Stat(filepath.Join(s.Data, name)); !os.IsNotExist(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if code, _, errs := runFluoro(t, "audit", "search", "--url", s.URL("")); code != 1 || !strings.Contains(errs, "keeps no audit log") {
+		t.Error(code, errs)
+	}
+}
+
+// Searches over the wire: filters, pages, and who may see which account.
+func TestAudit_search(t *testing.T) {
+	s := harness.Start(t, "--audit", "on")
+	for range 5 {
+		s.Post("/Groups", m{})
+	}
+	s.Post("/GetGroup", m{"GroupName": "absent\n\x1b[31m"})
+	s.Post("/Traces", m{"TraceIds": []string{traceID(1)}})
+	search := func(args ...string) (n int) {
+		t.Helper()
+		code, out, errs := runFluoro(t, append([]string{"audit", "search", "--url", s.URL("")}, args...)...)
+		if code != 0 {
+			t.Fatal(args, errs)
+		}
+		for line := range strings.Lines(out) {
+			if !json.Valid([]byte(line)) || strings.ContainsAny(strings.TrimSuffix(line, "\n"), "\x1b\r\n") {
+				t.Errorf("line %q", line)
+			}
+			n++
+		}
+		return n
+	}
+	for _, c := range []struct {
+		args string
+		want int
+	}{
+		{"--action GetGroups", 5}, {"--action xray:GetGroup*", 6}, {"--action iam:GetGroups", 0}, {"--action GetGroups --limit 2", 2}, {"--error *", 1}, {"--error InvalidRequestException", 1}, {"--error AccessDenied", 0},
+		{"--trace " + traceID(1), 1}, {"--trace " + traceID(2), 0}, {"--principal anonymous --action GetGroups", 5}, {"--principal nobody", 0}, {"--end 1h", 0}, {"--start 1h --action GetGroups", 5}, {"--account * --action GetGroups", 5},
+		{"--account 999999999999", 0},
+	} {
+		if got := search(strings.Fields(c.args)...); got != c.want {
+			t.Errorf("%s: %d records, want %d", c.args, got, c.want)
+		}
+		code, out, _ := runFluoro(t, append([]string{"audit", "search", "--data", s.Data}, strings.Fields(c.args)...)...)
+		if got := strings.Count(out, "\n"); code != 0 || got != c.want {
+			t.Errorf("%s in the files: %d records, want %d", c.args, got, c.want)
+		}
+	}
+	var page struct {
+		Events []struct{ Seq int }
+		Token  string
+	}
+	seen := 0
+	for path := "/console/api/audit?limit=3"; ; path = "/console/api/audit?limit=3&token=" + page.Token {
+		res, err := http.Get(s.URL(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		page.Events, page.Token = nil, ""
+		if err := json.NewDecoder(res.Body).Decode(&page); err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if seen += len(page.Events); page.Token == "" {
+			break
+		}
+	}
+	if seen < 8 {
+		t.Errorf("the pages have %d records", seen)
+	}
+	for _, bad := range []string{"limit=0", "limit=1001", "token=x", "trace=x", "start=x", "nonsense=1"} {
+		if res, err := http.Get(s.URL("/console/api/audit?" + bad)); err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %v %v", bad, res, err)
+		}
+	}
+}
