@@ -89,7 +89,8 @@ type Log struct {
 	now    place         // of the newest record
 	since  time.Time     // of the failure
 
-	// The committer alone uses all below.
+	work       sync.Mutex // held while records are written; guards all below
+	finished   bool       // Close has written the last digest
 	file       vfs.File
 	sealer     *sealer
 	sum        hashes.Hash // of the file
@@ -178,26 +179,44 @@ func (l *Log) Write(e *Event) error {
 		return trace.Errorf(trace.KindInternal, "a record cannot be written as JSON: %v", err)
 	}
 	p := &pending{event: b, time: e.Time, done: make(chan error, 1)}
+	if l.o.Durable {
+		return l.queued(p)
+	}
+	// Writing takes less time than waking another goroutine.
+	l.work.Lock()
+	defer l.work.Unlock()
+	if l.finished {
+		return errShut()
+	}
+	l.commit([]*pending{p})
+	return <-p.done
+}
+
+func errShut() error { return trace.Errorf(trace.KindUnavailable, "the audit log is shut down") }
+
+// queued gives a record to the committer: one sync is for all that wait.
+func (l *Log) queued(p *pending) error {
 	select {
 	case <-l.stop:
-		return trace.Errorf(trace.KindUnavailable, "the audit log is shut down")
+		return errShut()
 	default:
 	}
 	select {
 	case l.queue <- p:
 	case <-l.ended:
-		return trace.Errorf(trace.KindUnavailable, "the audit log is shut down")
+		return errShut()
 	}
 	select {
-	case err = <-p.done:
+	case err := <-p.done:
+		return err
 	case <-l.ended:
 		select {
-		case err = <-p.done: // it was written last
+		case err := <-p.done: // it was written last
+			return err
 		default:
-			return trace.Errorf(trace.KindUnavailable, "the audit log is shut down")
+			return errShut()
 		}
 	}
-	return err
 }
 
 // Close writes what waits, a last digest and the head. Closing twice does nothing.
@@ -209,7 +228,7 @@ func (l *Log) Close() error {
 	return l.failed
 }
 
-// run is the committer.
+// run is the committer, and does what is due from time to time.
 func (l *Log) run() {
 	defer close(l.ended)
 	flush := time.NewTicker(flushEvery)
@@ -217,23 +236,33 @@ func (l *Log) run() {
 	for {
 		select {
 		case p := <-l.queue:
+			l.work.Lock()
 			l.commit(l.gather(p))
+			l.work.Unlock()
 		case <-flush.C:
 			l.tick()
 		case <-l.stop:
-			for {
-				select {
-				case p := <-l.queue:
-					l.commit(l.gather(p))
-					continue
-				default:
-				}
-				break
-			}
-			l.finish()
+			l.last()
 			return
 		}
 	}
+}
+
+// last writes the records that wait, and finishes the log.
+func (l *Log) last() {
+	l.work.Lock()
+	defer l.work.Unlock()
+	for {
+		select {
+		case p := <-l.queue:
+			l.commit(l.gather(p))
+			continue
+		default:
+		}
+		break
+	}
+	l.finish()
+	l.finished = true
 }
 
 // gather takes the records that wait, up to groupBytes.
@@ -369,59 +398,96 @@ func (l *Log) reopen() error {
 // tick does what is due: it syncs, signs the head, begins a new file, deletes old ones,
 // and reports lost records.
 func (l *Log) tick() {
-	l.mu.Lock()
-	failed := l.failed != nil
-	l.mu.Unlock()
-	if failed {
-		if l.usable() != nil {
-			return
-		}
+	if l.Ready() != nil {
+		return // it failed, and the next attempt is not due
 	}
-	if lost := l.lost.Load(); lost > l.reported {
-		e := NewEvent(l.o.Owner, "LoseAuditRecords", map[string]any{"records": lost - l.reported, "reason": "the audit log could not be written"})
-		if b, err := e.encode(l.o.Now()); err == nil {
-			if err := l.append([]*pending{{event: b, time: e.Time}}); err != nil {
-				l.fail(err)
-				return
-			}
-			l.reported = lost
-		}
+	l.work.Lock()
+	err := l.report()
+	l.work.Unlock()
+	if err == nil {
+		err = l.flush()
 	}
-	err := l.flush()
-	if now := l.o.Now(); err == nil && now.Sub(l.digested) >= l.o.Every {
-		if err = l.rotate(); err == nil {
-			err = l.digest()
-		}
-		if err == nil {
-			err = l.retain(now)
-		}
+	if err == nil {
+		l.work.Lock()
+		err = l.due()
+		l.work.Unlock()
 	}
 	if err != nil {
 		l.fail(err)
 	}
 }
 
-// flush makes the records durable and signs the head.
-func (l *Log) flush() error {
-	if !l.dirty {
+// report tries to write again after a failure, and records how many records were lost.
+// The work mutex is held.
+func (l *Log) report() error {
+	if err := l.usable(); err != nil {
+		return err
+	}
+	lost := l.lost.Load()
+	if lost == l.reported {
 		return nil
 	}
-	if err := l.file.Sync(); err != nil {
-		return err
+	e := NewEvent(l.o.Owner, "LoseAuditRecords", map[string]any{"records": lost - l.reported, "reason": "the audit log could not be written"})
+	b, err := e.encode(l.o.Now())
+	if err == nil {
+		err = l.append([]*pending{{event: b, time: e.Time}})
 	}
-	if err := l.saveHead(); err != nil {
-		return err
+	if err == nil {
+		l.reported = lost
 	}
-	l.dirty = false
-	return nil
+	return err
 }
 
-// saveHead signs and writes the head.
+// due begins a new file and a digest once in Options.Every. The work mutex is held.
+func (l *Log) due() error {
+	now := l.o.Now()
+	if now.Sub(l.digested) < l.o.Every {
+		return nil
+	}
+	err := l.rotate()
+	if err == nil {
+		err = l.digest()
+	}
+	if err == nil {
+		err = l.retain(now)
+	}
+	return err
+}
+
+// flush makes the records durable and signs the head. Others may write meanwhile.
+func (l *Log) flush() error {
+	l.work.Lock()
+	file, dirty, head := l.file, l.dirty, l.head
+	at, _ := l.newest()
+	l.dirty = false
+	l.work.Unlock()
+	if !dirty || file == nil {
+		return nil
+	}
+	err := file.Sync()
+	if err == nil {
+		return l.writeHead(head, at)
+	}
+	l.work.Lock()
+	defer l.work.Unlock()
+	l.dirty = true
+	if l.file != file {
+		return nil // it was finished meanwhile, and synced before
+	}
+	return err
+}
+
+// saveHead signs and writes the present head.
 func (l *Log) saveHead() error {
 	at, _ := l.newest()
-	l.head.Version, l.head.Time = formatVersion, l.o.Now().UTC().Format(time.RFC3339Nano)
-	l.head.File, l.head.Seq, l.head.Hash = at.file, at.seq, at.hash.String()
-	b, err := l.head.encode(l.o.Signer)
+	return l.writeHead(l.head, at)
+}
+
+// writeHead signs and writes a head that ends at a place.
+func (l *Log) writeHead(head headState, at place) error {
+	head.Version, head.Time = formatVersion, l.o.Now().UTC().Format(time.RFC3339Nano)
+	head.File, head.Seq, head.Hash = at.file, at.seq, at.hash.String()
+	b, err := head.encode(l.o.Signer)
 	if err != nil {
 		return err
 	}
