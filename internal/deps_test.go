@@ -19,10 +19,13 @@ lru              :
 vfs              :
 wal              : trace vfs
 sight            :
-seal             : trace
+seal             : trace vfs
 identity         : trace sight
 audit            : trace identity seal vfs
 audit/ship       : audit
+iam              : trace identity meta seal lru policy access
+authn            : trace identity lru
+transport        : seal
 finding          : trace meta sight
 quota            : trace meta
 room             : trace
@@ -38,7 +41,9 @@ meta/metatest    : trace meta
 meta/sqlite      : trace meta
 tag              : trace meta
 group            : trace meta filter tag
-policy           : trace meta jsonscan
+policy           : jsonscan sight
+policy/resource  : trace meta jsonscan policy
+access           : trace identity sight policy lru
 setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
@@ -58,13 +63,15 @@ compliance       : audit
 query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
-present/api      : trace identity audit jsonscan wire query decode filter sample assemble group tag policy setting
-present/manage   : trace audit
+present/api      : trace identity audit jsonscan wire query decode filter sample assemble group tag policy/resource setting
+present/manage   : trace identity audit
+present/admin    : trace identity jsonscan iam present/manage
+present/sts      : trace identity audit iam
 present/console  : trace identity audit room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity filter seal audit audit/ship config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room hold erase compliance finding
+server           : trace identity sight filter authn transport audit audit/ship config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room hold erase compliance finding present/admin present/sts iam seal
 `
 
 // owners names the only package that may import each third-party library.
@@ -80,6 +87,8 @@ github.com/klauspost/compress  : receive store/local wal store/local/block store
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo audit/ship
+github.com/coreos/go-oidc      : iam
+golang.org/x/crypto/acme       : transport
 `
 
 const module = "github.com/fluoro-io/fluoro/"

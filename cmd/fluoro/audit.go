@@ -97,10 +97,10 @@ func printVerified(w io.Writer, r *audit.Report) error {
 		failed = errors.Join(failed, err)
 	}
 	for _, p := range r.Problems {
-		say("%s\n", plain(p))
+		say("%s\n", printable(p))
 	}
 	for _, n := range r.Notes {
-		say("note: %s\n", plain(n))
+		say("note: %s\n", printable(n))
 	}
 	say("%d files, records %d to %d, %d digests, head of %s, key %s", r.Files, r.First, r.Last, r.Digests, r.Head, r.Fingerprint)
 	if len(r.Problems) == 0 {
@@ -110,8 +110,8 @@ func printVerified(w io.Writer, r *audit.Report) error {
 	return failed
 }
 
-// plain escapes characters that could control a terminal.
-func plain(s string) string {
+// printable escapes characters that could control a terminal.
+func printable(s string) string {
 	q := strconv.QuoteToASCII(s)
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
@@ -188,13 +188,14 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 		Args: noArguments,
 	}
 	q.flags(cmd)
-	service := cmd.Flags().String("url", "http://127.0.0.1:2000", "URL of the service")
+	at := &remote{}
+	at.register(cmd.Flags())
 	data := cmd.Flags().String("data", "", "data directory to read instead")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *data != "" {
 			return searchFiles(cmd, *data, &q)
 		}
-		return searchService(cmd, *service, &q)
+		return searchService(cmd, at, &q)
 	}
 	return cmd
 }
@@ -214,7 +215,7 @@ func searchFiles(cmd *cobra.Command, data string, q *auditQuestion) error {
 			return err
 		}
 		for _, text := range page.Damaged {
-			fmt.Fprintf(cmd.ErrOrStderr(), "damaged: %s\n", plain(text))
+			fmt.Fprintf(cmd.ErrOrStderr(), "damaged: %s\n", printable(text))
 		}
 		for _, f := range page.Records {
 			if q.limit > 0 && printed >= q.limit {
@@ -244,14 +245,10 @@ type auditPage struct {
 	} `json:"error"`
 }
 
-func askAudit(ctx context.Context, service string, v url.Values) (*auditPage, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(service, "/")+"/console/api/audit?"+v.Encode(), nil)
+func askAudit(ctx context.Context, at *remote, v url.Values) (*auditPage, error) {
+	res, err := at.do(ctx, http.MethodGet, "/console/api/audit?"+v.Encode(), nil)
 	if err != nil {
 		return nil, err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("no service answers: %w", err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
@@ -260,7 +257,7 @@ func askAudit(ctx context.Context, service string, v url.Values) (*auditPage, er
 	}
 	page := &auditPage{}
 	if err := json.Unmarshal(text, page); err != nil {
-		return nil, fmt.Errorf("%s answered %s without JSON: %.200q", service, res.Status, text)
+		return nil, fmt.Errorf("%s answered %s without JSON: %.200q", at.url, res.Status, text)
 	}
 	if res.StatusCode != http.StatusOK {
 		return nil, errors.New(page.Error.Message)
@@ -268,7 +265,7 @@ func askAudit(ctx context.Context, service string, v url.Values) (*auditPage, er
 	return page, nil
 }
 
-func searchService(cmd *cobra.Command, service string, q *auditQuestion) error {
+func searchService(cmd *cobra.Command, at *remote, q *auditQuestion) error {
 	v, err := q.values()
 	if err != nil {
 		return usageError{cmd, err}
@@ -279,12 +276,12 @@ func searchService(cmd *cobra.Command, service string, q *auditQuestion) error {
 		if q.limit > 0 {
 			v.Set("limit", strconv.Itoa(max(1, min(1000, q.limit-printed))))
 		}
-		page, err := askAudit(cmd.Context(), service, v)
+		page, err := askAudit(cmd.Context(), at, v)
 		if err != nil {
 			return err
 		}
 		for _, text := range page.Damaged {
-			fmt.Fprintf(cmd.ErrOrStderr(), "damaged: %s\n", plain(text))
+			fmt.Fprintf(cmd.ErrOrStderr(), "damaged: %s\n", printable(text))
 		}
 		for _, e := range page.Events {
 			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", e.Event); err != nil {
@@ -312,7 +309,8 @@ Exit codes: 0 interrupted, 1 failed (the reason is on standard error), 2 wrong u
 		Args:    noArguments,
 	}
 	q.flags(cmd)
-	service := cmd.Flags().String("url", "http://127.0.0.1:2000", "URL of the service")
+	at := &remote{}
+	at.register(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		v, err := q.values()
 		if err != nil {
@@ -320,7 +318,7 @@ Exit codes: 0 interrupted, 1 failed (the reason is on standard error), 2 wrong u
 		}
 		last := uint64(0)
 		for first := true; ; first = false {
-			seq, err := tailOnce(cmd, *service, v, last, first)
+			seq, err := tailOnce(cmd, at, v, last, first)
 			if cmd.Context().Err() != nil {
 				return nil
 			}
@@ -339,7 +337,7 @@ Exit codes: 0 interrupted, 1 failed (the reason is on standard error), 2 wrong u
 }
 
 // tailOnce prints the records after last. The first call prints none but the ten newest.
-func tailOnce(cmd *cobra.Command, service string, v url.Values, last uint64, first bool) (newest uint64, err error) {
+func tailOnce(cmd *cobra.Command, at *remote, v url.Values, last uint64, first bool) (newest uint64, err error) {
 	v.Del("token")
 	v.Set("limit", "1000")
 	if first {
@@ -347,7 +345,7 @@ func tailOnce(cmd *cobra.Command, service string, v url.Values, last uint64, fir
 	}
 	var lines []string
 	for done := false; !done; {
-		page, err := askAudit(cmd.Context(), service, v)
+		page, err := askAudit(cmd.Context(), at, v)
 		if err != nil {
 			return 0, err
 		}

@@ -43,7 +43,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	cmd.Flags().StringVar(&form, "format", "text", "text, json or html")
 	cmd.Flags().StringVar(&to, "to", "-", "file to write; - for standard output")
-	service, account := serviceFlag(cmd)
+	at, account := serviceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if form != "text" && form != "json" && form != "html" {
 			return usageError{cmd, fmt.Errorf("--format %s: want text, json or html", form)}
@@ -52,7 +52,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 			Signed json.RawMessage `json:"signed"`
 			Text   string          `json:"text"`
 		}
-		if err := callVerb(cmd.Context(), *service, "compliance/GetReport", map[string]string{"account": *account}, &out); err != nil {
+		if err := callVerb(cmd.Context(), at, "compliance/GetReport", map[string]string{"account": *account}, &out); err != nil {
 			return err
 		}
 		var w io.Writer = cmd.OutOrStdout()

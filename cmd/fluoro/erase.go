@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,19 +17,14 @@ import (
 )
 
 // callVerb calls a verb of the management API.
-func callVerb(ctx context.Context, service, path string, in, out any) error {
+func callVerb(ctx context.Context, at *remote, path string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(service, "/")+"/api/"+path, bytes.NewReader(body))
+	res, err := at.do(ctx, http.MethodPost, "/api/"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("no service answers: %w", err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
@@ -40,19 +34,21 @@ func callVerb(ctx context.Context, service, path string, in, out any) error {
 	if res.StatusCode != http.StatusOK {
 		var failed struct{ Error struct{ Message string } }
 		if json.Unmarshal(text, &failed) != nil || failed.Error.Message == "" {
-			return fmt.Errorf("%s answered %s: %.200q", service, res.Status, text)
+			return fmt.Errorf("%s answered %s: %.200q", at.url, res.Status, text)
 		}
 		return errors.New(failed.Error.Message)
 	}
 	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("%s answered without JSON: %.200q", service, text)
+		return fmt.Errorf("%s answered without JSON: %.200q", at.url, text)
 	}
 	return nil
 }
 
-// serviceFlag adds --url and --account.
-func serviceFlag(cmd *cobra.Command) (service, account *string) {
-	return cmd.Flags().String("url", "http://127.0.0.1:2000", "URL of the service"), cmd.Flags().String("account", "", "account, if it is another one (only for the account of the server)")
+// serviceFlag adds the flags of a service and --account.
+func serviceFlag(cmd *cobra.Command) (at *remote, account *string) {
+	at = &remote{}
+	at.register(cmd.Flags())
+	return at, cmd.Flags().String("account", "", "account, if it is another one (only for the account of the server)")
 }
 
 // erasure is the body of POST /api/erasure/Create.
@@ -102,7 +98,7 @@ Exit codes: 0 done, 1 failed or not complete (the reason is on standard error),
 	f.StringVar(&e.Reason, "reason", "", "reason for the report, such as the number of a ticket")
 	f.StringVar(&report, "report", "", "file to write the signed report to; it must not exist yet")
 	f.BoolVar(&yes, "yes", false, "erase the traces instead of counting them")
-	service, account := serviceFlag(cmd)
+	at, account := serviceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		given := 0
 		for _, set := range []bool{e.User != "", e.Annotation != "", len(e.Traces) > 0} {
@@ -114,13 +110,13 @@ Exit codes: 0 done, 1 failed or not complete (the reason is on standard error),
 			return usageError{cmd, errors.New("give one of --user, --annotation and --trace")}
 		}
 		e.Account, e.DryRun = *account, !yes
-		return runErase(cmd, *service, report, &e)
+		return runErase(cmd, at, report, &e)
 	}
 	cmd.AddCommand(eraseVerifyCommand())
 	return cmd
 }
 
-func runErase(cmd *cobra.Command, service, report string, e *erasure) (err error) {
+func runErase(cmd *cobra.Command, at *remote, report string, e *erasure) (err error) {
 	var file *os.File
 	if report != "" && !e.DryRun {
 		// The file comes first: a report that cannot be kept would be lost.
@@ -133,7 +129,7 @@ func runErase(cmd *cobra.Command, service, report string, e *erasure) (err error
 		Signed json.RawMessage `json:"signed"`
 		Text   string          `json:"text"`
 	}
-	if err := callVerb(cmd.Context(), service, "erasure/Create", e, &out); err != nil {
+	if err := callVerb(cmd.Context(), at, "erasure/Create", e, &out); err != nil {
 		return err
 	}
 	if file != nil {
@@ -257,11 +253,11 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	f.StringVar(&h.Filter, "filter", "", "filter expression, as in GetTraceSummaries")
 	f.StringVar(&h.Group, "group", "", "name of a group")
 	f.StringVar(&h.Reason, "reason", "", "reason")
-	service, account := serviceFlag(cmd)
+	at, account := serviceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		h.Name, h.Account = args[0], *account
 		var out legalHold
-		if err := callVerb(cmd.Context(), *service, "hold/Add", h, &out); err != nil {
+		if err := callVerb(cmd.Context(), at, "hold/Add", h, &out); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d traces\n", h.Name, out.Held)
@@ -278,12 +274,12 @@ func holdListCommand() *cobra.Command {
 		Args:    noArguments,
 	}
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
-	service, account := serviceFlag(cmd)
+	at, account := serviceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var out struct {
 			Holds []legalHold `json:"holds"`
 		}
-		if err := callVerb(cmd.Context(), *service, "hold/List", legalHold{Account: *account}, &out); err != nil {
+		if err := callVerb(cmd.Context(), at, "hold/List", legalHold{Account: *account}, &out); err != nil {
 			return err
 		}
 		if *asJSON {
@@ -301,7 +297,7 @@ func holdListCommand() *cobra.Command {
 			case len(h.Traces) > 0:
 				what = fmt.Sprintf("%d ids", len(h.Traces))
 			}
-			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", plain(h.Name), h.Held, h.Created.Format(time.RFC3339), plain(h.By), plain(what), plain(h.Reason))
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\n", printable(h.Name), h.Held, h.Created.Format(time.RFC3339), printable(h.By), printable(what), printable(h.Reason))
 		}
 		return w.Flush()
 	}
@@ -315,12 +311,12 @@ func holdReleaseCommand() *cobra.Command {
 		Example: `  fluoro hold release case-17`,
 		Args:    oneName,
 	}
-	service, account := serviceFlag(cmd)
+	at, account := serviceFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var out struct {
 			Released int `json:"releasedTraces"`
 		}
-		if err := callVerb(cmd.Context(), *service, "hold/Release", legalHold{Account: *account, Name: args[0]}, &out); err != nil {
+		if err := callVerb(cmd.Context(), at, "hold/Release", legalHold{Account: *account, Name: args[0]}, &out); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is released: no hold protects %d traces any more\n", args[0], out.Released)

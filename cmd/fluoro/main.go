@@ -32,6 +32,14 @@ with an endpoint override. Nothing calls AWS.
   fluoro compliance report how the service stands to GDPR, HIPAA and PCI DSS
   fluoro audit     verify, search and export the record of who did what
   fluoro store     inspect a data directory: check it, count its traces
+  fluoro policy    try, check and show policies
+
+Who may use it, by the running service or in its data directory:
+
+  fluoro keys, tokens, certificates    credentials
+  fluoro users, groups, roles          principals and their policies
+  fluoro policies, organization        managed policies, service control policies
+  fluoro providers                     issuers of web identities
 
 Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -46,7 +54,8 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
-	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand(), policyCommand(), versionCommand())
+	root.AddCommand(keysCommand(), tokensCommand(), usersCommand(), groupsCommand(), rolesCommand(), policiesCommand(), certificatesCommand(), providersCommand(), organizationCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}

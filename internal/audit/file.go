@@ -18,9 +18,10 @@ import (
 const (
 	// PublicKeyName is the file with the public key, in PEM.
 	PublicKeyName = "public-key.pem"
+	// HeadName is the signed head.
+	HeadName = "head"
 
 	logSuffix = ".jsonl"
-	headName  = "head"
 	keyName   = "key"
 	digestDir = "digests"
 	streamDir = "streams"

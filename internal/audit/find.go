@@ -184,7 +184,7 @@ func headerOf(fsys vfs.FS, dir string, number uint64) (*header, error) {
 // findHead reads the signed head.
 func (l *Log) findHead(f *found) error {
 	key := &PublicKey{&l.o.Signer.key.PublicKey}
-	b, err := readSmall(l.o.FS, filepath.Join(l.o.Dir, headName), 64<<10)
+	b, err := readSmall(l.o.FS, filepath.Join(l.o.Dir, HeadName), 64<<10)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil

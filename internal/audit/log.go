@@ -475,5 +475,5 @@ func (l *Log) writeHead(head headState, at place) error {
 	if err != nil {
 		return err
 	}
-	return replace(l.o.FS, filepath.Join(l.o.Dir, headName), b)
+	return replace(l.o.FS, filepath.Join(l.o.Dir, HeadName), b)
 }

@@ -285,6 +285,14 @@ func (d *Details) Resource() (arn string) {
 // a login.
 func (d *Details) As(u UserIdentity) { d.do(func() { d.event.UserIdentity = u }) }
 
+// Name makes the record one of another action, for routes that serve several.
+func (d *Details) Name(action string) {
+	d.do(func() {
+		d.event.Source, d.event.Name = sourceOf(action)
+		d.event.ReadOnly, d.event.APIVersion = readOnly(action), versionOf(action)
+	})
+}
+
 // SignIn makes the record one of a sign-in to the console. CloudTrail's response is
 // {"ConsoleLogin":"Success"} or {"ConsoleLogin":"Failure"}.
 func (d *Details) SignIn(name string, succeeded bool) {

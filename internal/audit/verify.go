@@ -101,16 +101,16 @@ func Verify(ctx context.Context, o VerifyOptions) (*Report, error) {
 }
 
 func (v *verification) readHead() error {
-	b, err := readSmall(v.FS, filepath.Join(v.Dir, headName), 64<<10)
+	b, err := readSmall(v.FS, filepath.Join(v.Dir, HeadName), 64<<10)
 	if errors.Is(err, fs.ErrNotExist) {
-		v.problem("%s: the signed head is missing: nobody knows whether the log was cut", headName)
+		v.problem("%s: the signed head is missing: nobody knows whether the log was cut", HeadName)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	if v.head, err = parseHead(b, v.Key); err != nil {
-		v.problem("%s: %v", headName, err)
+		v.problem("%s: %v", HeadName, err)
 		v.head = nil
 		return nil
 	}
@@ -124,7 +124,7 @@ func (v *verification) chain() error {
 	if v.head != nil && v.head.File > 0 {
 		h, err := parseHash(v.head.Start.Hash)
 		if err != nil {
-			v.problem("%s: %v", headName, err)
+			v.problem("%s: %v", HeadName, err)
 		}
 		before = &place{seq: v.head.Start.Seq, hash: h}
 		v.numbers = slices.DeleteFunc(v.numbers, func(n uint64) bool {

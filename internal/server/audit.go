@@ -175,8 +175,14 @@ func (s *server) audited(w http.ResponseWriter, r *http.Request, row served, who
 	r = r.WithContext(ctx)
 	if row.brings != "" {
 		// Senders of data get their answer in any case.
-		serve(w, r)
-		_ = a.Write(details.End(http.StatusOK, w.Header().Get("x-amzn-RequestId"))) // the log counts what is lost
+		out := &counted{ResponseWriter: w, status: http.StatusOK}
+		serve(out, r)
+		for _, name := range []string{"Grpc-Status", http.TrailerPrefix + "Grpc-Status"} {
+			if code := w.Header().Get(name); code != "" && code != "0" {
+				details.Fail("GrpcStatus"+code, "")
+			}
+		}
+		_ = a.Write(details.End(out.status, w.Header().Get("x-amzn-RequestId"))) // the log counts what is lost
 		return
 	}
 	required := a.required && !unrequired[row.action]
@@ -186,11 +192,38 @@ func (s *server) audited(w http.ResponseWriter, r *http.Request, row served, who
 			return
 		}
 	}
+	if who.Proof == identity.ProofLater {
+		// Whoever fails to prove an identity belongs to no account, and must not fill the log.
+		out := &late{recorded: recorded{ResponseWriter: w, auditor: a, required: required, details: details, refuse: func(w http.ResponseWriter, err error) { row.Refuse(w, r, err) }},
+			failed: func(status int) { s.stranger(&c, fmt.Errorf("status %d", status)) }}
+		defer out.end()
+		serve(out, r)
+		out.served = true
+		return
+	}
 	out := &recorded{ResponseWriter: w, auditor: a, required: required, details: details, refuse: func(w http.ResponseWriter, err error) { row.Refuse(w, r, err) }}
 	defer out.end()
 	serve(out, r)
 	out.served = true
 }
+
+// counted remembers the status of an answer.
+type counted struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader remembers the status.
+func (w *counted) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Flush sends what was written; gRPC asks for it.
+func (w *counted) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+
+// Unwrap gives http.ResponseController the connection.
+func (w *counted) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // callOf describes a request.
 func callOf(rt *route, r *http.Request) identity.Call {
@@ -263,6 +296,32 @@ func (w *recorded) end() {
 	default:
 		_ = w.record(http.StatusInternalServerError)
 	}
+}
+
+// late is recorded for callers who prove who they are in the request itself, such as with
+// a web identity: only successful requests are recorded.
+type late struct {
+	recorded
+	failed func(status int)
+}
+
+// WriteHeader records a successful request, then sends the status.
+func (w *late) WriteHeader(status int) {
+	if !w.written && status >= http.StatusBadRequest {
+		w.written = true
+		w.failed(status)
+		w.ResponseWriter.WriteHeader(status)
+		return
+	}
+	w.recorded.WriteHeader(status)
+}
+
+// Write sends a part of the answer.
+func (w *late) Write(b []byte) (int, error) {
+	if !w.written {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.recorded.Write(b)
 }
 
 // refusedTo records a request that a known caller may not make.

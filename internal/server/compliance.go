@@ -11,7 +11,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/compliance"
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/erase"
-	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/present/manage"
 	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -155,21 +154,26 @@ func (s *server) encryptionFacts(ctx context.Context, account trace.Account) (fa
 
 func (s *server) transportFacts(context.Context) (facts []compliance.Fact, err error) {
 	for _, l := range s.listeners {
-		value := "in the clear, only on this machine"
-		local := config.Loopback(l.Address)
-		if !local {
-			value = "in the clear, and other machines reach it"
+		name := l.Protocol + " " + l.Address
+		switch {
+		case s.tls != nil && l.Protocol != "udp":
+			facts = append(facts, fact(name, true, "TLS 1.2 or newer"))
+		case config.Loopback(l.Address):
+			facts = append(facts, fact(name, true, "in the clear, only on this machine"))
+		default:
+			facts = append(facts, fact(name, false, "in the clear, and other machines reach it"))
 		}
-		facts = append(facts, fact(l.Protocol+" "+l.Address, local, "%s", value))
 	}
 	return facts, nil
 }
 
 func (s *server) authenticationFacts(context.Context) ([]compliance.Fact, error) {
-	if _, anybody := s.authenticator.(identity.Anonymous); anybody {
-		return []compliance.Fact{fact("requests", false, "need no credentials")}, nil
+	required := s.config.Auth == config.Required
+	value := "need no credentials (--auth open)"
+	if required {
+		value = "need credentials (--auth required)"
 	}
-	return nil, nil
+	return []compliance.Fact{fact("requests", required, "%s", value)}, nil
 }
 
 type complianceRequest struct {

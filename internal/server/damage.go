@@ -9,9 +9,11 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/backup"
 	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/policy"
+	"github.com/fluoro-io/fluoro/internal/policy/resource"
 	"github.com/fluoro-io/fluoro/internal/sample"
 	"github.com/fluoro-io/fluoro/internal/setting"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
@@ -78,7 +80,7 @@ func readRecords(records meta.Store, account trace.Account) (failed []error) {
 	note(err)
 	_, err = sample.New(records).Rules(ctx, trace.Owner{Account: account})
 	note(err)
-	policies, err := policy.New(records).List(ctx, account)
+	policies, err := resource.New(records).List(ctx, account)
 	note(err)
 	for _, p := range policies {
 		if _, err := policy.Parse(p.Document); err != nil {
@@ -103,5 +105,5 @@ func readRecords(records meta.Store, account trace.Account) (failed []error) {
 			return nil
 		})
 	}))
-	return failed
+	return append(failed, iam.Check(ctx, records, account)...)
 }

@@ -69,6 +69,9 @@ type route struct {
 	// asks tells that the handler asks the authorizer itself, because only it knows the
 	// resource (identity.Ask).
 	asks bool
+	// unsigned tells which requests need no credentials, because the handler identifies
+	// their callers in its own way; nil: none.
+	unsigned func(*http.Request) bool
 	// whole routes are about all accounts of the server. Only its own account may use them.
 	whole bool
 	// handler makes the handler of the route for one listener; nil for datagrams.
@@ -95,9 +98,9 @@ const (
 func routes() []route {
 	list := []route{
 		{on: onUDP, method: "UDP", action: "xray:PutTraceSegments", class: admitIngest, limit: receive.MaxDatagram, brings: receive.ProtocolUDP},
-		{on: onHTTP | onOTLPHTTP, method: http.MethodPost, path: "/v1/traces", action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPHTTP, crossOrigin: true, ownMethods: true,
+		{on: onHTTP | onOTLPHTTP, method: http.MethodPost, path: "/v1/traces", action: "xray:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPHTTP, crossOrigin: true, ownMethods: true,
 			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPHTTP(s.intake, rt.limit) }},
-		{on: onOTLPGRPC, method: http.MethodPost, path: receive.ExportPath, action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPGRPC,
+		{on: onOTLPGRPC, method: http.MethodPost, path: receive.ExportPath, action: "xray:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPGRPC,
 			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPGRPC(s.intake, rt.limit) }},
 		{on: onHTTP, method: http.MethodGet, path: "/healthz", action: public, class: admitAlways, handler: plain(func(*server) http.Handler { return http.HandlerFunc(healthy) })},
 		{on: onHTTP, method: http.MethodGet, path: "/readyz", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.ready) })},
@@ -128,6 +131,7 @@ func routes() []route {
 	list = append(list, quotaRoutes()...)
 	list = append(list, evidenceRoutes()...)
 	list = append(list, complianceRoutes()...)
+	list = append(list, principalRoutes()...)
 	list = append(list, findingRoutes()...)
 	for _, op := range wire.Operations {
 		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}
@@ -151,13 +155,14 @@ type Route struct {
 	Limit       int64  // bytes of a body; 0 if it has none
 	CrossOrigin bool   // web pages of --cors-origins may use it
 	Whole       bool   // for all accounts of the server together
+	Unsigned    bool   // some requests need no credentials
 }
 
 // Routes lists everything that a server serves.
 func Routes() []Route {
 	var list []Route
 	for _, rt := range routes() {
-		list = append(list, Route{rt.on.String(), rt.method, rt.path, rt.action, string(rt.class), rt.limit, rt.crossOrigin, rt.whole})
+		list = append(list, Route{rt.on.String(), rt.method, rt.path, rt.action, string(rt.class), rt.limit, rt.crossOrigin, rt.whole, rt.unsigned != nil})
 	}
 	return list
 }

@@ -1,6 +1,6 @@
 // Package manage serves the management API: POST /api/SUBJECT/VERB with one JSON object,
 // answered with JSON. Its errors are {"error":{"message":"…"}} with the status that their
-// kind has. Every verb is a row of the route table, with an action of its own.
+// kind has, and "code" beside the message if AWS has a name for the error. Every verb is a row of the route table, with an action of its own.
 package manage
 
 import (
@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/audit"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -62,6 +63,7 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.Refuse(w, r, err)
 		return
 	}
+	noteAnswer(r.Context(), out)
 	answer(w, http.StatusOK, out)
 }
 
@@ -73,10 +75,20 @@ func (e *Endpoint) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 		message = ke.Message // causes are for logs
 	}
 	audit.Of(r.Context()).Fail(codes[status], message)
+	problem := map[string]string{"message": message}
+	if named, ok := errors.AsType[coded](err); ok {
+		problem["code"] = named.Code()
+	}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	answer(w, status, map[string]any{"error": map[string]string{"message": message}})
+	answer(w, status, map[string]any{"error": problem})
+}
+
+// coded is an error that has a name in one of AWS's APIs, such as NoSuchEntity.
+type coded interface {
+	error
+	Code() string
 }
 
 // Status returns the HTTP status of an error.
@@ -85,6 +97,9 @@ func Status(err error) int {
 	case trace.KindInvalid, trace.KindLimit:
 		return http.StatusBadRequest
 	case trace.KindDenied:
+		if identity.FailureOf(err) != nil {
+			return http.StatusUnauthorized
+		}
 		return http.StatusForbidden
 	case trace.KindNotFound:
 		return http.StatusNotFound
@@ -104,6 +119,37 @@ func Status(err error) int {
 	return http.StatusInternalServerError
 }
 
+// noteAnswer records the names and ids in the answer to a change, such as the id of a new
+// key. Secrets have other names.
+func noteAnswer(ctx context.Context, out any) {
+	d := audit.Of(ctx)
+	if !d.Changes() {
+		return
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return
+	}
+	if values := known(audit.Camel(b)); len(values) > 0 {
+		d.Respond(values)
+	}
+}
+
+// known returns the members of an object and of objects in it that are recorded.
+func known(v map[string]any) map[string]any {
+	out := map[string]any{}
+	for name, value := range v {
+		if inner, ok := value.(map[string]any); ok {
+			if inner = known(inner); len(inner) > 0 {
+				out[name] = inner
+			}
+		} else if recorded[strings.ToLower(name)] {
+			out[name] = value
+		}
+	}
+	return out
+}
+
 // codes are the error codes of records, as the X-Ray API names them.
 var codes = map[int]string{
 	http.StatusBadRequest: "InvalidRequestException", http.StatusForbidden: "AccessDenied", http.StatusNotFound: "ResourceNotFoundException",
@@ -119,6 +165,8 @@ var recorded = map[string]bool{
 	"policy": true, "policyname": true, "policyarn": true, "arn": true, "id": true, "keyid": true, "accesskeyid": true, "kind": true, "status": true,
 	"scopes": true, "expires": true, "limits": true, "quota": true, "region": true, "dryrun": true, "dry_run": true, "trace": true, "traces": true,
 	"ids": true, "filter": true, "start": true, "end": true, "reason": true, "annotation": true, "rule": true, "detector": true, "type": true,
+	"policydocument": true, "assumerolepolicydocument": true, "permissionsboundary": true, "versionid": true, "path": true, "description": true,
+	"setasdefault": true, "userid": true, "roleid": true, "groupid": true, "policyid": true, "tokenid": true, "certificateid": true, "createdate": true,
 }
 
 // note records the parameters of a request.
