@@ -51,6 +51,7 @@ lru  :
 query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
+scrub            : trace jsonscan decode/otlp meta
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
 present/console  : trace identity room query/analytics
 backup           :
