@@ -21,6 +21,7 @@ wal              : trace vfs
 sight            :
 seal             : trace
 identity         : trace sight
+quota            : trace meta
 room             : trace
 filter           : trace
 decode           : trace jsonscan slab decode/otlp
@@ -53,11 +54,12 @@ query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 scrub            : trace jsonscan decode/otlp meta
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
+present/manage   : trace
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
+server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room
 `
 
 // owners names the only package that may import each third-party library.

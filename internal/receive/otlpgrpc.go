@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -138,6 +139,7 @@ func (g *OTLPGRPC) read(w http.ResponseWriter, r *http.Request, taken *reservati
 	if err := a.finish(taken); err != nil {
 		return nil, err
 	}
+	g.in.quota.Sent(taken.account, 0, taken.sent)
 	return g.in.decompress(body, codings, taken, g.limit, false)
 }
 
@@ -161,7 +163,13 @@ func (g *OTLPGRPC) export(ctx context.Context, m *incoming) (*coltrace.ExportTra
 		g.in.refuse(m.from, err)
 		return nil, grpcError(err)
 	}
-	spans, err := g.in.mapper.Proto(m.bytes, g.in.stamp())
+	turn, err := g.in.turns.Wait(ctx, m.from.Account)
+	defer turn()
+	var spans otlp.Spans
+	if err == nil {
+		spans, err = g.in.mapper.Proto(m.bytes, g.in.stamp())
+		turn()
+	}
 	if err != nil {
 		g.in.refuse(m.from, err)
 		return nil, grpcError(err)
