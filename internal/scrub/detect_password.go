@@ -62,8 +62,10 @@ func keywordBefore(text []byte, i int) bool {
 // findPasswords finds values behind names of credentials in running text, forms, headers,
 // JSON inside of text and connection strings, and passwords in URLs.
 func findPasswords(parts []part, text []byte) []part {
+	u := newURL(0)
 	for i := 0; i < len(text); i++ {
-		found := part{-1, -1}
+		found := nothing
+		u.next(text, i)
 		switch text[i] {
 		case '=', ':':
 			if kind := sensitiveBefore(text, i); kind != harmless {
@@ -74,7 +76,7 @@ func findPasswords(parts []part, text []byte) []part {
 				found = part{i + 1, closing(text, i+1, `'`)}
 			}
 		case '@':
-			found = userInfo(text, i)
+			found = u.userInfo(text, i)
 		}
 		if found.start < 0 || found.end <= found.start || isToken(text[found.start:found.end]) {
 			continue
@@ -85,7 +87,12 @@ func findPasswords(parts []part, text []byte) []part {
 		} else {
 			parts = append(parts, found)
 		}
-		i = max(i, found.end-1)
+		if found.end-1 > i {
+			i = found.end - 1
+			if text[i] <= ' ' || i+1 == len(text) || text[i+1] != '@' {
+				u = newURL(i + 1)
+			}
+		}
 	}
 	return parts
 }
@@ -225,7 +232,7 @@ func plainEnd(text []byte, start, sign int) int {
 
 // connection tells whether a value is followed by a semicolon and another name with =.
 func connection(text []byte) bool {
-	i := bytes.IndexByte(text, ';')
+	i := bytes.IndexByte(text[:min(len(text), 256)], ';')
 	return i >= 0 && (i+1 == len(text) || pairFollows(text, i+1))
 }
 
@@ -237,56 +244,66 @@ func pairFollows(text []byte, i int) bool {
 	return end > i && end < len(text) && (text[end] == '=' || text[end] == ':')
 }
 
+// url holds what was read of the word that may be a URL: where it begins, and its first
+// signs behind ://; -1 for none.
+type url struct{ word, scheme, colon, slash, query int }
+
+func newURL(at int) url { return url{at, -1, -1, -1, -1} }
+
+// next reads the byte at i.
+func (u *url) next(text []byte, i int) {
+	switch c := text[i]; {
+	case c <= ' ' || c == '"' || c == '\'' || c == '<' || c == '>' || c == ',' || c == '`':
+		*u = newURL(i + 1)
+	case c == ':' && i+2 < len(text) && text[i+1] == '/' && text[i+2] == '/':
+		*u = url{u.word, i, -1, -1, -1}
+	case u.scheme >= 0 && i < u.scheme+3:
+	case c == ':' && u.colon < 0:
+		u.colon = i
+	case c == '/' && u.slash < 0:
+		u.slash = i
+	case (c == '?' || c == '#') && u.query < 0:
+		u.query = i
+	}
+}
+
+// longestUser bounds the user and password of a URL.
+const longestUser = 512
+
 // userInfo returns the password of a URL or connection string whose @ is at i:
 // scheme://user:password@host, user:password@tcp(host), jdbc:oracle:thin:user/password@host.
-func userInfo(text []byte, i int) part {
-	if i+1 == len(text) {
+func (u *url) userInfo(text []byte, i int) part {
+	if i+1 == len(text) || i-u.word > 4*longestUser {
 		return nothing
 	}
-	start := i
-	for start > 0 && i-start < 512 {
-		if c := text[start-1]; c <= ' ' || c == '"' || c == '\'' || c == '<' || c == '>' || c == ',' || c == '`' {
-			break
-		}
-		start--
-	}
-	word := text[start:i]
-	if scheme := bytes.LastIndex(word, []byte("://")); scheme >= 0 {
-		info := word[scheme+3:]
-		if slash := bytes.IndexAny(info, "?#"); slash >= 0 {
-			return nothing // the @ belongs to the query
-		}
-		at := start + scheme + 3
-		colon := bytes.IndexByte(info, ':')
-		slash := bytes.IndexByte(info, '/')
+	if u.scheme >= 0 {
+		at := u.scheme + 3
 		switch {
-		case slash >= 0 && (colon < 0 || slash < colon || portBefore(info, colon, slash)):
+		case u.query >= 0 || i-at > longestUser:
+			return nothing // the @ belongs to the query
+		case u.slash >= 0 && (u.colon < 0 || u.slash < u.colon || portBefore(text, u.colon, u.slash)):
 			return nothing // the @ belongs to the path
-		case colon >= 0:
-			return lastAt(text, part{at + colon + 1, i})
-		case len(info) >= 20 && bytes.ContainsAny(info, "0123456789"):
+		case u.colon >= 0:
+			return lastAt(text, part{u.colon + 1, i})
+		case i-at >= 20 && bytes.ContainsAny(text[at:i], "0123456789"):
 			return part{at, i} // a token instead of a user
 		}
 		return nothing
 	}
-	if bytes.HasPrefix(word, []byte("jdbc:oracle:")) {
-		if slash := bytes.IndexByte(word, '/'); slash >= 0 {
-			return part{start + slash + 1, i}
-		}
+	if bytes.HasPrefix(text[u.word:], []byte("jdbc:oracle:")) && u.slash >= 0 {
+		return part{u.slash + 1, i}
 	}
 	for _, network := range [...]string{"tcp(", "unix(", "udp(", "tcp4(", "tcp6(", "cloudsql("} {
-		if bytes.HasPrefix(text[i+1:], []byte(network)) {
-			if colon := bytes.IndexByte(word, ':'); colon >= 0 {
-				return part{start + colon + 1, i}
-			}
+		if bytes.HasPrefix(text[i+1:], []byte(network)) && u.colon >= 0 {
+			return part{u.colon + 1, i}
 		}
 	}
 	return nothing
 }
 
 // portBefore tells whether a colon begins a port that ends at a slash: host:80/path@x.
-func portBefore(info []byte, colon, slash int) bool {
-	return slash > colon+1 && run(info, colon+1, isDigit) == slash
+func portBefore(text []byte, colon, slash int) bool {
+	return slash > colon+1 && run(text, colon+1, isDigit) == slash
 }
 
 // lastAt extends a password to the last @ before the host: passwords may hold an @ that

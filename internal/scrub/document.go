@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
+	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
 // Document scrubs one element of TraceSegmentDocuments or the body of a datagram: a
@@ -12,7 +13,7 @@ import (
 // in new memory if something changed. It returns a malformed document as it is: its
 // decoder refuses it without quoting it.
 func (p *Program) Document(doc []byte) []byte {
-	if p.Empty() {
+	if p.Empty() || len(doc) > trace.MaxDocument { // the decoder refuses such a document
 		return doc
 	}
 	if len(doc) > 2 && doc[0] == 'T' && doc[1] == '1' {

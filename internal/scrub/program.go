@@ -166,13 +166,16 @@ func (p *Program) classify(name []byte) (rules uint64) {
 	return rules
 }
 
+// maxPath is how many bytes of a path rules see.
+const maxPath = 1024
+
 // byPath returns the rules that select a place by its path.
 func (p *Program) byPath(path []byte) (rules uint64) {
 	if p.pathed == 0 {
 		return 0
 	}
-	var buffer [2 * maxText]byte
-	text := folded(buffer[:0], path, false)
+	var buffer [maxPath]byte
+	text := folded(buffer[:0], path[:min(len(path), maxPath)], false)
 	for i := range p.rules {
 		for _, pattern := range p.rules[i].paths {
 			if glob(pattern, text) {

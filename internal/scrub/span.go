@@ -20,6 +20,21 @@ func (p *Program) Request(body []byte) []byte {
 	return w.request(body)
 }
 
+// Message scrubs an error that may quote received data. Nothing is counted.
+func (p *Program) Message(text string) string {
+	if p.Empty() {
+		return text
+	}
+	w := p.walker()
+	defer p.release(w)
+	w.quiet = true
+	out, res := w.text([]byte(text), 0)
+	if res == same {
+		return text
+	}
+	return string(out)
+}
+
 func (w *walker) request(body []byte) []byte {
 	m := message{in: body, fields: otlp.FieldsOf(body)}
 	for m.next() {

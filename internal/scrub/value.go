@@ -70,7 +70,7 @@ func inToken(text []byte, p part) bool {
 	return false
 }
 
-// result is what happened to a value.
+// result tells whether a value changed.
 type result uint8
 
 const (
@@ -184,8 +184,9 @@ func (r *compiled) apply(p *Program, text []byte, isText bool) (out []byte, res 
 		return text, same, true
 	}
 	at := 0
+	tokens := bytes.Contains(text, []byte(maskedPart)) || bytes.Contains(text, []byte(hashBegin)) || bytes.Contains(text, []byte(maskedBegin))
 	for _, part := range parts {
-		if part.start < at || part.end <= part.start || inToken(text, part) {
+		if part.start < at || part.end <= part.start || tokens && inToken(text, part) {
 			continue
 		}
 		out = append(out, text[at:part.start]...)

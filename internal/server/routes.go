@@ -125,6 +125,7 @@ func routes() []route {
 			handler: func(s *server, _ *route) endpoint { return page{q.handler(s.console)} }})
 	}
 	list = append(list, quotaRoutes()...)
+	list = append(list, scrubRoutes()...)
 	for _, op := range wire.Operations {
 		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}
 		if op.Name == "PutTraceSegments" {

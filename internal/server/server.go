@@ -28,6 +28,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/quota"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/room"
+	"github.com/fluoro-io/fluoro/internal/scrub"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -69,6 +70,7 @@ type server struct {
 	tally         *receive.Tally
 	quotas        *quota.Quotas
 	turns         *room.Turns
+	scrub         *scrub.Rules
 	answers       *query.Room
 	refused       *prometheus.CounterVec // by the doors
 	names         int                    // services that graphs keep distinct
@@ -174,6 +176,7 @@ func (s *server) open() (err error) {
 	}
 	s.turns = room.NewTurns(runtime.GOMAXPROCS(0))
 	s.quotas = quota.New(quota.Options{Store: s.records, Defaults: limits, Logger: s.log})
+	s.scrub = scrub.New(scrub.Options{Store: s.records, NoDefaults: c.Scrub == "off", Strict: c.Scrub == "strict", Logger: s.log})
 	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
 		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Groups: s.groupVersions, Refused: s.contradicted,
@@ -197,7 +200,7 @@ func (s *server) open() (err error) {
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
 	}
-	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, Quota: s.quotas, Turns: s.turns, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
+	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, Quota: s.quotas, Turns: s.turns, Scrub: s.scrubs, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
 	s.present()
 	if c.UDP != config.Off {
 		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, s.datagrams()); err != nil {

@@ -14,7 +14,7 @@ import (
 
 // secrets lists texts that first writes; no answer to another account may contain them.
 var secrets = []string{
-	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms",
+	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms", "secretscrub",
 	"37.5", "CloudWatchLogs", "InvalidId", first,
 }
 
@@ -66,6 +66,7 @@ func newWalk(t *testing.T, flags ...string) *walk {
 	s.must(first, "POST", "/PutEncryptionConfig", m{"Type": "KMS", "KeyId": "alias/secretkms"})
 	s.must(first, "POST", "/UpdateTraceSegmentDestination", m{"Destination": "CloudWatchLogs"})
 	s.must(first, "POST", "/UpdateIndexingRule", m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 37.5}}})
+	s.must(first, "POST", "/api/scrub/PutRule", m{"Rule": m{"Name": "common", "Keys": []string{"secretscrub"}, "Action": "mask"}})
 	s.job = s.field(s.must(first, "POST", "/StartTraceRetrieval", s.window(m{"TraceIds": []string{sharedID}})), "RetrievalToken")
 	harness.Eventually(t, "the job ends", func() bool {
 		return strings.Contains(s.must(first, "POST", "/ListRetrievedTraces", m{"RetrievalToken": s.job}), "COMPLETE")
@@ -124,6 +125,9 @@ func (s *walk) reads() []visit {
 		{route: "GET /console/api/facets", query: question("facets", s.at, "of", "annotation.key"), seen: "secretvalue"},
 		{route: "GET /console/api/compare", query: question("compare", s.at, "filter", `annotation.key = "secretvalue"`), seen: "secretuser"},
 		{route: "POST /api/quota/Get", body: m{}},
+		{route: "POST /api/scrub/ListRules", body: m{}, seen: "secretscrub"},
+		{route: "POST /api/scrub/Preview", body: m{"Names": []string{"common"}}, seen: `"Rule":"common"`, status: 404},
+		{route: "POST /api/scrub/Test", body: m{"Key": "secretscrub", "Text": "x"}, seen: "[scrubbed by common]"},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
 	}
 }
@@ -161,6 +165,8 @@ func (s *walk) writes() []visit {
 		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
 		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},
+		{route: "POST /api/scrub/DeleteRule", body: m{"Name": "common"}, status: 404},
+		{route: "POST /api/scrub/PutRule", body: m{"Rule": m{"Name": "own", "Keys": []string{"others"}, "Action": "drop"}}, status: 200},
 		{route: "POST /CancelTraceRetrieval", body: m{"RetrievalToken": s.job}, status: 404},
 		{route: "POST /console/api/delete", body: m{"start": s.at.Unix() - 600, "end": s.at.Unix() + 600, "filter": ""}, status: 200},
 		{route: "POST /console/api/delete", body: m{"ids": []string{sharedID, datagramID}}, status: 200},
