@@ -65,6 +65,12 @@ func (l *log) replay(e wal.Entry) error {
 	damaged := func(format string, args ...any) {
 		l.damage.note(vfs.Corrupt(filepath.Join(l.dir.sub(logDir), wal.Name(e.File)), e.At, format, args...))
 	}
+	if account, at, records, ok := decodeReplacement(e.Data); ok {
+		if err := l.replayReplacement(account, at, records, e.LSN, e.File); err != nil {
+			damaged("entry %d: %w", e.LSN, err)
+		}
+		return nil
+	}
 	account, records, err := decodeBatch(e.Data)
 	if err != nil {
 		damaged("entry %d: %w", e.LSN, err)
@@ -96,6 +102,7 @@ func (l *log) replay(e wal.Entry) error {
 type commit struct {
 	change
 	payload []byte     // the entry of the log
+	asOf    uint64     // of a replacement: the LSN that the trace must have; else 0
 	done    chan error // nil if nobody waits
 	// probe changes nothing: it only finds out whether the log can be written. rotate
 	// asks for a new log file; it is a probe, too.
@@ -209,6 +216,9 @@ func (l *log) run() {
 				l.refuse(group)
 				continue
 			}
+		}
+		if group = l.withoutChanged(group); len(group) == 0 {
+			continue
 		}
 		if err := l.write(group); err != nil {
 			l.fail(err)

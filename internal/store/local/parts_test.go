@@ -28,7 +28,7 @@ catalog blockdir
 source state snapshot refused
 loader
 rollups
-log
+log replace
 inventory
 keys describe settler
 merger
