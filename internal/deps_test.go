@@ -53,13 +53,14 @@ query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 scrub            : trace jsonscan decode/otlp meta
+scrub/retro      : trace meta scrub store/answer
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
 present/manage   : trace
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room scrub
+server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room scrub scrub/retro
 `
 
 // owners names the only package that may import each third-party library.

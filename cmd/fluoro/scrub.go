@@ -45,13 +45,23 @@ is stored, shows what they would change, and applies them to stored traces.
   fluoro scrub preview    show what rules would change in recent traces
   fluoro scrub test       show what becomes of a text or document
 
+With --since or --all, scrub applies the rules to stored traces: it rewrites each trace
+that a rule changes, keeps times, order and counts, and then takes the old bytes off
+the disk. It waits for the end and shows the progress; interrupted, the job goes on in
+the service, also after a restart, until --stop. Traces in backups stay as they are.
+
 Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{cmd, fmt.Errorf("unknown command %q", args[0])}
-			}
-			return cmd.Help()
-		},
+		Example: `  fluoro scrub --since 24h --dry-run
+  fluoro scrub --all --rule cards --rate 500
+  fluoro scrub --status`,
+	}
+	var job scrubJob
+	job.flags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{cmd, fmt.Errorf("unknown command %q", args[0])}
+		}
+		return job.run(cmd)
 	}
 	cmd.AddCommand(scrubRulesCommand(), scrubPutCommand(), scrubDeleteCommand(), scrubPreviewCommand(), scrubTestCommand())
 	return cmd

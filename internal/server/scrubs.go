@@ -8,6 +8,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/present/manage"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/scrub"
+	"github.com/fluoro-io/fluoro/internal/scrub/retro"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -77,8 +78,8 @@ func (s *server) previewScrub(ctx context.Context, account trace.Account, q *scr
 	}
 	preview := program.Preview()
 	out := &previewed{Complete: true}
-	window := trace.Window{Start: trace.Time(time.Now().Add(-time.Duration(q.Seconds) * time.Second).UnixNano()), End: trace.MaxTime}
-	for t, err := range s.store.Stored(ctx, account, window) {
+	from := trace.TimeOf(time.Now().Add(-time.Duration(q.Seconds) * time.Second))
+	for t, err := range s.store.Stored(ctx, account, from, nil) {
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +150,31 @@ func scrubRoutes() []route {
 		scrubVerb("Test", "fluoro:TestScrubRule", admitAlways, func(ctx context.Context, s *server, account trace.Account, q *scrubTest) (any, error) {
 			return s.testScrub(ctx, account, q)
 		}),
+		scrubVerb("StartJob", "fluoro:StartScrubJob", admitAlways, func(ctx context.Context, s *server, account trace.Account, q *retro.Request) (any, error) {
+			job, err := s.scrubJobs.Start(ctx, account, *q)
+			if err == nil {
+				s.log.Info("a scrub job was started", "account", account, "job", job.ID, "dry-run", job.DryRun)
+			}
+			return jobOf(job, err)
+		}),
+		scrubVerb("GetJob", "fluoro:GetScrubJob", admitAlways, func(ctx context.Context, s *server, account trace.Account, _ *struct{}) (any, error) {
+			return jobOf(s.scrubJobs.Get(ctx, account))
+		}),
+		scrubVerb("StopJob", "fluoro:StopScrubJob", admitAlways, func(ctx context.Context, s *server, account trace.Account, _ *struct{}) (any, error) {
+			return struct{}{}, s.scrubJobs.Stop(ctx, account)
+		}),
 	}
+}
+
+func jobOf(job retro.Job, err error) (any, error) { return map[string]any{"Job": job}, err }
+
+// purge takes what was deleted or replaced off the disk, if the engine can do that now.
+// Otherwise it does so within a day.
+func (s *server) purge(ctx context.Context) error {
+	if shelf, ok := any(s.shelf).(interface{ Purge(context.Context) error }); ok {
+		return shelf.Purge(ctx)
+	}
+	return nil
 }
 
 // scrubVerb is a row of POST /api/scrub/VERB.

@@ -29,6 +29,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/scrub"
+	"github.com/fluoro-io/fluoro/internal/scrub/retro"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -71,6 +72,7 @@ type server struct {
 	quotas        *quota.Quotas
 	turns         *room.Turns
 	scrub         *scrub.Rules
+	scrubJobs     *retro.Jobs
 	answers       *query.Room
 	refused       *prometheus.CounterVec // by the doors
 	names         int                    // services that graphs keep distinct
@@ -201,6 +203,10 @@ func (s *server) open() (err error) {
 		s.log.Warn("there are leftover files", "note", note)
 	}
 	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, Quota: s.quotas, Turns: s.turns, Scrub: s.scrubs, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
+	s.scrubJobs = retro.New(retro.Options{Store: s.store, Records: s.records, Rules: s.scrub, Purge: s.purge, Logger: s.log})
+	if err := s.scrubJobs.Resume(context.Background()); err != nil {
+		s.log.Warn("interrupted scrub jobs were not continued", "error", err)
+	}
 	s.present()
 	if c.UDP != config.Off {
 		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, s.datagrams()); err != nil {
@@ -321,6 +327,9 @@ func (s *server) close() error {
 	}
 	if s.retrievals != nil {
 		s.retrievals.Close() // they read the store
+	}
+	if s.scrubJobs != nil {
+		s.scrubJobs.Close()
 	}
 	var failed error
 	// Close the store before the records: it asks them for the groups while it writes its
