@@ -8,6 +8,8 @@ import "bytes"
 // must stand (MySQL), else a name.
 func findLiterals(parts []part, text []byte) []part {
 	value := false // must a value stand here?
+	list := false  // behind VALUES or IN, whose lists have values only
+	depth := 0     // of brackets since then
 	for i := 0; i < len(text); {
 		c := text[i]
 		switch {
@@ -23,7 +25,7 @@ func findLiterals(parts []part, text []byte) []part {
 			i, value = end, false
 		case c == '"' || c == '`':
 			end := min(closing(text, i+1, string(c))+1, len(text))
-			if value && c == '"' {
+			if (value || list && depth > 0) && c == '"' {
 				parts = append(parts, part{i, end})
 			}
 			i, value = end, false
@@ -49,13 +51,24 @@ func findLiterals(parts []part, text []byte) []part {
 				i, value = stop, false
 				continue
 			}
-			value = equalFold(text[i:end], "like") || equalFold(text[i:end], "values") || equalFold(text[i:end], "in") || value && equalFold(text[i:end], "not")
+			word := text[i:end]
+			value = equalFold(word, "like") || value && equalFold(word, "not")
+			if depth == 0 {
+				list = equalFold(word, "values") || equalFold(word, "in")
+			}
 			i = end
 		default:
 			switch c {
 			case '=', '<', '>', '!':
 				value = true
-			case '(', ',', ' ', '\t', '\n', '\r':
+			case '(':
+				if list {
+					depth++
+				}
+			case ')':
+				depth = max(depth-1, 0)
+				value = false
+			case ',', ' ', '\t', '\n', '\r':
 			default:
 				value = false
 			}

@@ -48,6 +48,9 @@ func (p *Program) encoded(doc []byte) []byte {
 // suspectsText is suspects by the unescaped strings: names, which stand before a colon,
 // and values.
 func (w *walker) suspectsText(doc []byte) bool {
+	if jsonscan.Check(doc) != nil {
+		return false // its decoder refuses it; escapes may be cut
+	}
 	for i := 0; i < len(doc); i++ {
 		if doc[i] != '"' {
 			continue

@@ -403,12 +403,14 @@ func (w *walker) anyValue(b []byte, sel uint64, depth int) (out []byte, drop boo
 		return b, false // the decoder refuses it
 	}
 	if whole := w.wholeOf(sel); whole >= 0 && w.container(b) {
+		// With other actions, and for rules that only count, each value in it counts.
 		r := &w.program.rules[whole]
 		switch {
+		case r.DryRun:
 		case r.Action == Drop:
 			w.note(whole, b, nil)
-			return nil, !r.DryRun
-		case r.Action == Mask && !r.DryRun:
+			return nil, true
+		case r.Action == Mask:
 			w.note(whole, b, nil)
 			return textValue(r.replace(w.program, nil, nil, true)), false
 		}
@@ -485,7 +487,7 @@ func (w *walker) number(f *otlp.Fields, sel uint64) ([]byte, result) {
 	case f.Is(3, otlp.Varint):
 		text = strconv.AppendInt(buffer[:0], int64(f.Num), 10)
 	default:
-		text = strconv.AppendFloat(buffer[:0], math.Float64frombits(f.Num), 'g', -1, 64)
+		text = strconv.AppendFloat(buffer[:0], math.Float64frombits(f.Num), 'f', -1, 64)
 	}
 	return w.scalar(text, sel, kind)
 }
