@@ -60,6 +60,8 @@ type Options struct {
 	UDPQueueBytes int64
 	// Quota, if not nil, limits accounts.
 	Quota Quota
+	// Observe, if not nil, gets each batch that is stored. It must not change or keep it.
+	Observe func(account trace.Account, batch []*trace.Segment)
 	// Turns, if not nil, shares the processors that decode among accounts.
 	Turns *room.Turns
 	// Scrub, if not nil, returns the Scrub of an account. Its error refuses the data.
@@ -82,6 +84,7 @@ type Intake struct {
 	quota       Quota
 	turns       *room.Turns
 	scrub       func(context.Context, trace.Account) (Scrub, error)
+	observe     func(trace.Account, []*trace.Segment)
 	mapper      *otlp.Mapper
 	arrivals    arrivals
 	now         func() time.Time
@@ -91,7 +94,7 @@ type Intake struct {
 
 // New makes an Intake.
 func New(o Options) *Intake {
-	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, scrub: o.Scrub, mapper: o.Mapper, now: o.Now, log: o.Logger}
+	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, scrub: o.Scrub, observe: o.Observe, mapper: o.Mapper, now: o.Now, log: o.Logger}
 	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[client]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
@@ -376,6 +379,9 @@ func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segmen
 			if r := &refused[i]; r.Entity == &r.In.Entity { // the whole document
 				shown--
 			}
+		}
+		if in.observe != nil {
+			in.observe(from.Account, batch)
 		}
 		in.tally.Accept(from, shown)
 		in.tally.Contradict(from, refused)

@@ -126,6 +126,7 @@ func routes() []route {
 	}
 	list = append(list, quotaRoutes()...)
 	list = append(list, scrubRoutes()...)
+	list = append(list, findingRoutes()...)
 	for _, op := range wire.Operations {
 		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}
 		if op.Name == "PutTraceSegments" {

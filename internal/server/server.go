@@ -18,6 +18,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/finding"
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
@@ -70,6 +71,7 @@ type server struct {
 	console       *console.Console
 	tally         *receive.Tally
 	quotas        *quota.Quotas
+	findings      *finding.Findings
 	turns         *room.Turns
 	scrub         *scrub.Rules
 	scrubJobs     *retro.Jobs
@@ -202,7 +204,8 @@ func (s *server) open() (err error) {
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
 	}
-	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, Quota: s.quotas, Turns: s.turns, Scrub: s.scrubs, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
+	observe := s.watch()
+	s.intake = receive.New(receive.Options{Store: s.store, Observe: observe, Mapper: mapper, Quota: s.quotas, Turns: s.turns, Scrub: s.scrubs, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
 	s.scrubJobs = retro.New(retro.Options{Store: s.store, Records: s.records, Rules: s.scrub, Purge: s.purge, Logger: s.log})
 	if err := s.scrubJobs.Resume(context.Background()); err != nil {
 		s.log.Warn("interrupted scrub jobs were not continued", "error", err)
@@ -283,6 +286,9 @@ func (s *server) serve(ctx context.Context) error {
 		}
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
+	if s.config.Findings {
+		group.Go(func() error { s.findings.Run(ctx); return nil })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: running requests may finish")
