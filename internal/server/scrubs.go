@@ -168,15 +168,6 @@ func scrubRoutes() []route {
 
 func jobOf(job retro.Job, err error) (any, error) { return map[string]any{"Job": job}, err }
 
-// purge takes what was deleted or replaced off the disk, if the engine can do that now.
-// Otherwise it does so within a day.
-func (s *server) purge(ctx context.Context) error {
-	if shelf, ok := any(s.shelf).(interface{ Purge(context.Context) error }); ok {
-		return shelf.Purge(ctx)
-	}
-	return nil
-}
-
 // scrubVerb is a row of POST /api/scrub/VERB.
 func scrubVerb[Q any](verb, action string, c class, call func(context.Context, *server, trace.Account, *Q) (any, error)) route {
 	return route{on: onHTTP, method: "POST", path: "/api/scrub/" + verb, action: action, class: c, limit: maxRequest, handler: func(s *server, rt *route) endpoint {

@@ -68,7 +68,8 @@ func counted(t *testing.T, s *harness.Server, at time.Time) string {
 }
 
 // Stored traces are scrubbed afterwards: the job survives kills, nothing is lost or
-// counted twice, and at its end no answer and no file holds the secrets.
+// counted twice, and at its end no answer holds the secrets. (Blocks are compressed: that they hold none is
+// shown by TestReplace_leavesTheDisk of the engine.)
 func TestScrub_storedTracesSurviveKills(t *testing.T) {
 	const traces = 3000
 	s := harness.Start(t, "--scrub", "off", "--settle", "100ms")

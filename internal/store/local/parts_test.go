@@ -33,7 +33,7 @@ inventory
 keys describe settler
 merger
 lacks scanner summer estimator backup
-shelf accept check
+shelf accept check purge
 `
 
 type noImports struct{}
