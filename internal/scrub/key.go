@@ -156,8 +156,9 @@ type memory struct {
 }
 
 const (
-	memorySlots   = 1024
-	rememberedKey = 128 // bytes of the longest name that is remembered
+	memorySlots   = 1 << memoryBits
+	memoryBits    = 8
+	rememberedKey = 64 // bytes of the longest name that is remembered
 )
 
 type remembered struct {
@@ -177,7 +178,7 @@ func (m *memory) slot(name []byte) *atomic.Pointer[remembered] {
 		}
 	}
 	h = (h ^ uint64(n)) * 0x9E3779B97F4A7C15
-	return &m.slots[h>>(64-10)]
+	return &m.slots[h>>(64-memoryBits)]
 }
 
 func load8(b []byte) uint64 {

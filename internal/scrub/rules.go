@@ -27,8 +27,8 @@ const (
 	// fresh is how long rules that were read are used without reading them again. A
 	// change through these Rules counts at once.
 	fresh = 10 * time.Second
-	// keepAccounts is how many accounts have their rules in memory.
-	keepAccounts = 10_000
+	// keepAccounts is how many accounts have their rules in memory, at most 30 KB each.
+	keepAccounts = 500
 	// keepNames is how many names of rules metrics distinguish; further ones are others.
 	keepNames = 500
 	others    = "others"
@@ -236,7 +236,7 @@ func (r *Rules) List(ctx context.Context, account trace.Account) ([]Stored, erro
 	for _, rec := range list {
 		times[rec.Name] = rec
 	}
-	counts := r.counts(account)
+	counts := r.Counts(account)
 	var out []Stored
 	for _, rule := range r.effective(list) {
 		rec := times[rule.Name]
@@ -248,8 +248,8 @@ func (r *Rules) List(ctx context.Context, account trace.Account) ([]Stored, erro
 	return out, nil
 }
 
-// counts returns how many values each rule of an account changed.
-func (r *Rules) counts(account trace.Account) map[string]int64 {
+// Counts returns how many values each rule of an account changed since the start.
+func (r *Rules) Counts(account trace.Account) map[string]int64 {
 	out := map[string]int64{}
 	r.mu.RLock()
 	s := r.accounts[account]
@@ -338,7 +338,7 @@ func (r *Rules) Put(ctx context.Context, account trace.Account, rule Rule) (out 
 		return Stored{}, err
 	}
 	r.changed(account)
-	out.Values = r.counts(account)[rule.Name]
+	out.Values = r.Counts(account)[rule.Name]
 	return out, nil
 }
 

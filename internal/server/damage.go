@@ -13,6 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/sample"
+	"github.com/fluoro-io/fluoro/internal/scrub"
 	"github.com/fluoro-io/fluoro/internal/setting"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/tag"
@@ -85,6 +86,8 @@ func readRecords(records meta.Store, account trace.Account) (failed []error) {
 			note(fmt.Errorf("resource policy %q: %w", p.Name, err))
 		}
 	}
+	_, err = scrub.New(scrub.Options{Store: records}).List(ctx, account)
+	note(err)
 	settings := setting.New(records)
 	_, err = settings.Encryption(ctx, account)
 	note(err)

@@ -23,7 +23,9 @@ import (
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	otlptrace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -331,4 +333,55 @@ func TestScrub_rulesFromPreviewToUse(t *testing.T) {
 	if out, err := scrubCLI(t, s, "password=hunter2\n", "test"); err != nil || out != "password=***\n" {
 		t.Errorf("test: %v %s", err, out)
 	}
+}
+
+// While the rules cannot be read, data gets the default rules; with strict, none is taken,
+// and each protocol says so in its words.
+func TestScrub_whileRulesCannotBeRead(t *testing.T) {
+	s := harness.Start(t)
+	s.Stop()
+	if err := os.WriteFile(filepath.Join(s.Data, "meta.db"), bytes.Repeat([]byte("x"), 8192), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	s.Restart()
+	ids := plant(t, s)
+	noSecrets(t, "an answer", answersOf(t, s, ids), planted...)
+	s.Stop()
+	s.Restart("--scrub", "strict")
+	at := time.Now()
+	if code, h, b := s.Post("/TraceSegments", map[string]any{"TraceSegmentDocuments": []string{plantedDocument(ids[0], "70de5b6f19ff9a0a", at)}}); code != 503 || h.Get("Retry-After") == "" || !bytes.Contains(b, []byte("scrub rules")) {
+		t.Errorf("PutTraceSegments: %d %s", code, b)
+	}
+	spans, err := proto.Marshal(plantedSpans(0x77, at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.Post(s.URL("/v1/traces"), "application/x-protobuf", bytes.NewReader(spans))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+		t.Errorf("OTLP/HTTP: %d", res.StatusCode)
+	}
+	client, err := grpc.NewClient(s.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := coltrace.NewTraceServiceClient(client).Export(context.Background(), plantedSpans(0x77, at)); status.Code(err) != codes.Unavailable {
+		t.Errorf("OTLP/gRPC: %v", err)
+	}
+	conn, err := net.Dial("udp", s.UDP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("{\"format\":\"json\",\"version\":1}\n" + plantedDocument(ids[1], "70de5b6f19ff9a0b", at))); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the datagram is counted", func() bool {
+		return s.Metric(`fluoro_receive_segments_total{outcome="dropped",protocol="udp",reason="Scrub"}`) == 1
+	})
+	noSecrets(t, "the log", []byte(s.Log()), planted...)
 }

@@ -204,3 +204,43 @@ func TestReplace_leavesTheDisk(t *testing.T) {
 		}
 	}
 }
+
+// Settling and purging cut the log at the same time: the file that is being written stays.
+func TestPurge_whileTracesSettle(t *testing.T) {
+	o := options{Dir: t.TempDir(), Retention: -1, SettleAfter: time.Millisecond}
+	s, err := open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var random []byte // the log compresses
+	for len(random) < 64<<10 {
+		random = fmt.Appendf(random, "%x", rnd.Uint64())
+	}
+	text := string(random)
+	for n := range 120 {
+		if err := putText(s, n, 1, text); err != nil {
+			t.Fatal(err)
+		}
+		if n%6 == 5 { // by now the log is large enough to be cut when nothing is open
+			if _, err := mask(s, n-1, text, "masked"); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.shelf.Purge(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = open(o); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for n := range 120 {
+		if got := has(t, s, n); got != 1 {
+			t.Errorf("trace %d has %d segments", n, got)
+		}
+	}
+}
