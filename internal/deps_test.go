@@ -21,6 +21,8 @@ wal              : trace vfs
 sight            :
 seal             : trace
 identity         : trace sight
+authn            : trace identity lru
+transport        : seal
 finding          : trace meta sight
 quota            : trace meta
 room             : trace
@@ -36,7 +38,9 @@ meta/metatest    : trace meta
 meta/sqlite      : trace meta
 tag              : trace meta
 group            : trace meta filter tag
-policy           : trace meta jsonscan
+policy           : jsonscan sight
+policy/resource  : trace meta jsonscan policy
+access           : trace identity sight policy lru
 setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
@@ -55,13 +59,13 @@ query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 scrub            : trace jsonscan decode/otlp meta
 scrub/retro      : trace meta scrub store/answer
-present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
-present/manage   : trace
+present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
+present/manage   : trace identity
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room finding scrub scrub/retro
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding scrub scrub/retro
 `
 
 // owners names the only package that may import each third-party library.
@@ -77,6 +81,7 @@ github.com/klauspost/compress  : receive store/local wal store/local/block store
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo
+golang.org/x/crypto/acme       : transport
 `
 
 const module = "github.com/fluoro-io/fluoro/"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -312,6 +313,8 @@ func (in *Intake) refuse(from Sender, err error) {
 		in.tally.Refuse(from, "ContentEncoding", err.Error())
 	case trace.KindUnavailable:
 		in.tally.Fail(from, "Scrub", 1, err)
+	case trace.KindDenied:
+		in.tally.Refuse(from, identity.Label(err), err.Error())
 	default:
 		in.tally.Refuse(from, "InvalidRequest", err.Error())
 	}

@@ -145,12 +145,18 @@ func scrubRoutes() []route {
 			return struct{}{}, err
 		}),
 		scrubVerb("Preview", "fluoro:PreviewScrubRule", admitScan, func(ctx context.Context, s *server, account trace.Account, q *scrubPreview) (any, error) {
+			if err := unlimited(ctx); err != nil {
+				return nil, err
+			}
 			return s.previewScrub(ctx, account, q)
 		}),
 		scrubVerb("Test", "fluoro:TestScrubRule", admitAlways, func(ctx context.Context, s *server, account trace.Account, q *scrubTest) (any, error) {
 			return s.testScrub(ctx, account, q)
 		}),
 		scrubVerb("StartJob", "fluoro:StartScrubJob", admitAlways, func(ctx context.Context, s *server, account trace.Account, q *retro.Request) (any, error) {
+			if err := unlimited(ctx); err != nil {
+				return nil, err
+			}
 			job, err := s.scrubJobs.Start(ctx, account, *q)
 			if err == nil {
 				s.log.Info("a scrub job was started", "account", account, "job", job.ID, "dry-run", job.DryRun)
@@ -167,6 +173,16 @@ func scrubRoutes() []route {
 }
 
 func jobOf(job retro.Job, err error) (any, error) { return map[string]any{"Job": job}, err }
+
+// unlimited refuses principals who may not read every trace: previews and jobs tell about
+// all of them.
+func unlimited(ctx context.Context) error {
+	p, err := identity.From(ctx)
+	if err == nil && p.Sight != nil {
+		err = trace.Errorf(trace.KindDenied, "this tells about all traces of the account, and your policies limit what you may read")
+	}
+	return err
+}
 
 // scrubVerb is a row of POST /api/scrub/VERB.
 func scrubVerb[Q any](verb, action string, c class, call func(context.Context, *server, trace.Account, *Q) (any, error)) route {

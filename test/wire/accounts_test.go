@@ -68,6 +68,12 @@ func (s *shared) Authenticate(_ context.Context, c identity.Call) (identity.Prin
 // startShared runs a server in this process until the test ends.
 func startShared(t *testing.T, flags ...string) *shared {
 	t.Helper()
+	return startSharedWith(t, nil, flags...)
+}
+
+// startSharedWith is like startShared, with more options.
+func startSharedWith(t *testing.T, options []serving.Option, flags ...string) *shared {
+	t.Helper()
 	s := &shared{t: t, http: harness.FreePort(t), grpc: harness.FreePort(t), otlp: harness.FreePort(t)}
 	s.udp = s.http
 	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
@@ -81,7 +87,9 @@ func startShared(t *testing.T, flags ...string) *shared {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serving.Run(ctx, c, io.Discard, t.Output(), serving.WithAuthenticator(s)) }()
+	go func() {
+		ended <- serving.Run(ctx, c, io.Discard, t.Output(), append([]serving.Option{serving.WithAuthenticator(s)}, options...)...)
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -247,7 +255,7 @@ func TestAccounts_whoIsNobodyIsRefused(t *testing.T) {
 	for _, r := range serving.Routes() {
 		name := r.Method + " " + r.Path
 		if r.Listeners == "otlp-grpc" {
-			if err := s.export(nobody, s.spans("x", 1)); !strings.Contains(fmt.Sprint(err), "PermissionDenied desc = nobody knows who asks for fluoro:PutSpans") {
+			if err := s.export(nobody, s.spans("x", 1)); !strings.Contains(fmt.Sprint(err), "PermissionDenied desc = nobody knows who asks for xray:PutSpans") {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue
