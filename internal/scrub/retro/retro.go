@@ -22,7 +22,7 @@ import (
 // The kind of the records, and the name of an account's only record: its latest job.
 const (
 	kind   meta.Kind = "scrub-job"
-	latest           = "latest"
+	latest string    = "latest"
 )
 
 // The states of a job.
