@@ -19,8 +19,10 @@ lru              :
 vfs              :
 wal              : trace vfs
 sight            :
-seal             : trace
+seal             : trace vfs
+seal/kms         : seal
 identity         : trace sight
+iam              : trace identity meta seal lru policy access
 authn            : trace identity lru
 transport        : seal
 finding          : trace meta sight
@@ -35,7 +37,7 @@ assemble         : trace jsonscan filter slab
 wire             : trace
 meta             : trace
 meta/metatest    : trace meta
-meta/sqlite      : trace meta
+meta/sqlite      : trace meta seal
 tag              : trace meta
 group            : trace meta filter tag
 policy           : jsonscan sight
@@ -61,11 +63,13 @@ scrub            : trace jsonscan decode/otlp meta
 scrub/retro      : trace meta scrub store/answer
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
 present/manage   : trace identity
+present/admin    : trace identity jsonscan iam present/manage
+present/sts      : trace identity iam
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding scrub scrub/retro
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal seal/kms scrub scrub/retro
 `
 
 // owners names the only package that may import each third-party library.
@@ -80,8 +84,9 @@ github.com/rs/cors             : server
 github.com/klauspost/compress  : receive store/local wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
-github.com/aws                 : demo
-golang.org/x/crypto/acme       : transport
+github.com/aws   : demo seal/kms
+github.com/coreos/go-oidc: iam
+golang.org/x/crypto/acme: transport
 `
 
 const module = "github.com/fluoro-io/fluoro/"

@@ -54,8 +54,11 @@ type Session struct {
 	RoleARN         string   // with path; "" if no role was assumed
 	Policies        []string // session policies, as JSON documents; nil: none were given
 	MFA             bool
-	Provider        string // of a web identity: the issuer
+	Provider        string // of a web identity: the ARN of its issuer
 	SourceIdentity  string
+	// TransitiveTags are those of the session's tags that pass on to roles which are
+	// assumed with it.
+	TransitiveTags map[string]string
 }
 
 // The values of Principal.Proof.
@@ -66,6 +69,7 @@ const (
 	ProofTLS       = "mtls"
 	ProofSession   = "console-session"
 	ProofSocket    = "admin-socket" // a process of the operator on this machine
+	ProofLater     = "later"        // the handler of the route finds out who the caller is
 	// ProofNetwork: a setting lets the sender's network make just this call without
 	// credentials, such as a datagram. The Authorizer is not asked.
 	ProofNetwork = "network"
@@ -167,6 +171,14 @@ func WithGuard(ctx context.Context, ask func(context.Context, Question) error) (
 
 // Asked reports whether the handler has asked.
 func (g *Guard) Asked() bool { return g.asked.Load() }
+
+// Exempt notes that a request needs no permission: its action never does, or its handler
+// found out in another way that the caller may make it.
+func Exempt(ctx context.Context) {
+	if g, ok := ctx.Value(guardKey{}).(*Guard); ok {
+		g.asked.Store(true)
+	}
+}
 
 // Ask returns nil if the principal in a context may do something, and a KindDenied error
 // with the reason otherwise. It fails if there is no Guard.

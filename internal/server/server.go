@@ -20,6 +20,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/finding"
 	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
@@ -31,6 +32,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/scrub"
 	"github.com/fluoro-io/fluoro/internal/scrub/retro"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -62,10 +64,13 @@ type server struct {
 	registry      *prometheus.Registry
 	shelf         *local.Shelf
 	store         *answer.Store // answers from the shelf
+	keys          *seal.Ring
+	reseal        chan bool     // see resealSoon
 	meta          *sqlite.Store // nil if it cannot be opened
 	records       meta.Store    // meta, or a store that answers why it cannot be opened
 	recordsLost   string
 	leftovers     []string // found at start
+	directory     *iam.Directory
 	groups        *group.Groups
 	intake        *receive.Intake
 	questions     *query.Query
@@ -90,6 +95,8 @@ type server struct {
 	mainAt    net.Listener
 	otlp      *http.Server
 	otlpAt    net.Listener
+	admin     *http.Server
+	adminAt   net.Listener
 	acme      *http.Server // answers challenges of a certificate authority
 	acmeAt    net.Listener
 	tls       *transport.Server // nil: the addresses do not speak TLS
@@ -116,14 +123,8 @@ func WithAuthorizer(a identity.Authorizer) Option {
 // port, a directory that cannot be used.
 func Run(ctx context.Context, c *config.Config, out, logs io.Writer, options ...Option) (err error) {
 	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry(), refused: newRefused()}
-	s.authorizer = identity.Everything{}
 	for _, o := range options {
 		o(s)
-	}
-	if s.authenticator == nil {
-		if s.authenticator, err = s.newAuthenticator(); err != nil {
-			return err
-		}
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s.refused)
 	s.live = newLive(s.sees)
@@ -187,7 +188,13 @@ func (s *server) open() (err error) {
 	if err := s.openTLS(); err != nil {
 		return err
 	}
+	if err := s.openKeys(); err != nil {
+		return err
+	}
 	s.openRecords()
+	if err := s.openDirectory(); err != nil {
+		return err
+	}
 	limits, err := quota.Parse(c.Quota)
 	if err != nil {
 		return fmt.Errorf("--quota: %w", err)
@@ -209,11 +216,7 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if s.meta != nil {
-		if err := s.shelf.Keep(sqlite.FileName); err != nil {
-			s.log.Warn("if the control-plane records disappear, the server will not notice", "error", err)
-		}
-	}
+	s.keepFiles()
 	s.leftovers = leftovers(c.Data)
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
@@ -244,6 +247,7 @@ func (s *server) open() (err error) {
 		s.grpc = s.secure(receive.GRPCServer(s.newDoor(onOTLPGRPC, routes(), nil), s.tls != nil), "h2")
 		s.grpc.ErrorLog = s.main.ErrorLog
 	}
+	s.openSocket()
 	s.measure()
 	return nil
 }
@@ -289,7 +293,7 @@ func (s *server) serve(ctx context.Context) error {
 	for _, h := range []struct {
 		server *http.Server
 		at     net.Listener
-	}{{s.main, s.mainAt}, {s.otlp, s.otlpAt}, {s.grpc, s.grpcAt}, {s.acme, s.acmeAt}} {
+	}{{s.main, s.mainAt}, {s.otlp, s.otlpAt}, {s.grpc, s.grpcAt}, {s.acme, s.acmeAt}, {s.admin, s.adminAt}} {
 		if h.server != nil {
 			group.Go(func() error {
 				serve := h.server.Serve
@@ -304,6 +308,8 @@ func (s *server) serve(ctx context.Context) error {
 		}
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
+	group.Go(func() error { return s.directory.Run(ctx) })
+	group.Go(func() error { return s.tendKeys(ctx) })
 	if s.config.Findings {
 		group.Go(func() error { s.findings.Run(ctx); return nil })
 	}
@@ -324,7 +330,7 @@ func (s *server) drain() {
 	if s.udp != nil {
 		group.Go(s.udp.Close)
 	}
-	for _, h := range []*http.Server{s.main, s.otlp, s.grpc, s.acme} {
+	for _, h := range []*http.Server{s.main, s.otlp, s.grpc, s.acme, s.admin} {
 		if h != nil {
 			group.Go(func() error {
 				if err := h.Shutdown(ctx); err != nil {
@@ -355,12 +361,12 @@ func (s *server) close() error {
 	if s.scrubJobs != nil {
 		s.scrubJobs.Close()
 	}
-	var failed error
+	failed := s.closeSocket()
 	// Close the store before the records: it asks them for the groups while it writes its
 	// last blocks. It also releases the lock of the directory; SQLite has its own lock.
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {
-			failed = fmt.Errorf("close the store: %w", err)
+			failed = errors.Join(failed, fmt.Errorf("close the store: %w", err))
 		}
 	}
 	if s.meta != nil {

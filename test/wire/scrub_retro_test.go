@@ -83,7 +83,7 @@ func TestScrub_storedTracesSurviveKills(t *testing.T) {
 			docs = nil
 		}
 	}
-	ids := plant(t, s)
+	ids := plantAll(t, s)
 	before := counted(t, s, at)
 	if all := answersOf(t, s, ids); !bytes.Contains(all, []byte("hunter2hunter2")) {
 		t.Fatal("the secrets are not stored")

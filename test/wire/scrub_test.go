@@ -75,9 +75,9 @@ func plantedSpans(trace byte, at time.Time) *coltrace.ExportTraceServiceRequest 
 	}}}
 }
 
-// plant sends the secrets by every protocol, in documents, spans and refused requests,
+// plantAll sends the secrets by every protocol, in documents, spans and refused requests,
 // and returns the ids of the traces.
-func plant(t *testing.T, s *harness.Server) []string {
+func plantAll(t *testing.T, s *harness.Server) []string {
 	t.Helper()
 	at := time.Now()
 	s.Put(plantedDocument("1-581cf771-a006649127e371903a2de979", "70de5b6f19ff9a0a", at))
@@ -159,7 +159,7 @@ func noSecrets(t *testing.T, where string, text []byte, secrets ...string) {
 func filesHold(t *testing.T, dir string, secrets ...string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
 		b, err := os.ReadFile(path)
@@ -214,7 +214,7 @@ func answersOf(t *testing.T, s *harness.Server, ids []string) []byte {
 // answer, no log, no metric and no file; everything else is.
 func TestScrub_credentialsAreNotStored(t *testing.T) {
 	s := harness.Start(t, "--settle", "100ms")
-	ids := plant(t, s)
+	ids := plantAll(t, s)
 	all := answersOf(t, s, ids)
 	noSecrets(t, "an answer", all, planted...)
 	for _, text := range kept {
@@ -344,7 +344,7 @@ func TestScrub_whileRulesCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Restart()
-	ids := plant(t, s)
+	ids := plantAll(t, s)
 	noSecrets(t, "an answer", answersOf(t, s, ids), planted...)
 	s.Stop()
 	s.Restart("--scrub", "strict")

@@ -193,21 +193,22 @@ func (j *Jobs) launch(account trace.Account, job Job) {
 	j.running.Go(func() {
 		defer r.stop()
 		err := j.work(ctx, account, r)
+		// The run shows its end only when that is stored: the next job may begin then.
 		r.mu.Lock()
+		job := r.snapshot()
+		r.mu.Unlock()
 		switch {
 		case j.ctx.Err() != nil: // the server stops; the job stays as it is
 		case ctx.Err() != nil:
-			r.job.State = Stopped
+			job.State = Stopped
 		case err != nil:
-			r.job.State, r.job.Reason = Failed, err.Error()
+			job.State, job.Reason = Failed, err.Error()
 		default:
-			r.job.State = Done
+			job.State = Done
 		}
-		if r.job.State != Running && r.job.State != Purging {
-			r.job.Ended = trace.TimeOf(j.o.Now())
+		if job.State != Running && job.State != Purging {
+			job.Ended = trace.TimeOf(j.o.Now())
 		}
-		job := r.snapshot()
-		r.mu.Unlock()
 		if err := j.save(context.WithoutCancel(ctx), account, job); err != nil {
 			j.o.Logger.Warn("the state of a scrub job was not stored", "account", account, "job", job.ID, "error", err)
 		}
