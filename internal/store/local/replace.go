@@ -67,8 +67,12 @@ func (l *log) replace(ctx context.Context, account trace.Account, r store.Replac
 	if reason := l.unwritable(); reason != "" {
 		return unavailable(reason)
 	}
+	key, err := l.key(ctx, account)
+	if err != nil {
+		return err
+	}
 	at := trace.TimeOf(l.Now())
-	c := &commit{change: replacementOf(account, at, r.Segments), asOf: uint64(r.Seq), done: make(chan error, 1)}
+	c := &commit{change: replacementOf(account, at, r.Segments), key: key, asOf: uint64(r.Seq), done: make(chan error, 1)}
 	if err := l.state.room.reserve(ctx, l.closing.Done(), c.bytes); err != nil {
 		return err
 	}
