@@ -66,13 +66,15 @@ query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity audit jsonscan wire query decode filter sample assemble group tag policy/resource setting
 present/manage   : trace identity audit
+scrub            : trace jsonscan decode/otlp meta
+scrub/retro      : trace meta scrub store/answer
 present/admin    : trace identity jsonscan iam present/manage
 present/sts      : trace identity audit iam
 present/console  : trace identity audit room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal seal/kms filter audit audit/ship hold erase compliance
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal seal/kms filter audit audit/ship hold erase compliance scrub scrub/retro
 `
 
 // owners names the only package that may import each third-party library.

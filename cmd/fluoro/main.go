@@ -25,6 +25,7 @@ with an endpoint override. Nothing calls AWS.
   fluoro serve     run the service; its console is at http://127.0.0.1:2000/
   fluoro demo      send it the traffic of a small shop
   fluoro traces    delete traces
+  fluoro scrub     remove secrets and personal data from traces
   fluoro backup    copy all data of a running service to one file
   fluoro restore   make a data directory from such a file
   fluoro export    write traces as Parquet tables, for DuckDB and others
@@ -58,7 +59,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
 	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), policyCommand(), versionCommand(), keysCommand())
 	root.AddCommand(tokensCommand(), usersCommand(), groupsCommand(), rolesCommand(), policiesCommand(), certificatesCommand(), providersCommand(), organizationCommand(), encryptionCommand())
-	root.AddCommand(exportCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand())
+	root.AddCommand(exportCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand(), scrubCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}

@@ -59,6 +59,7 @@ type Config struct {
 	Findings         bool          // whether security findings are made
 	FindingsLearn    time.Duration // how long each account is only learnt
 	FindingsEvery    time.Duration // between two looks
+	Scrub            string        // defaults, strict or off
 	Parquet          string        // sealed or clear: the tables of an encrypted directory
 	Access
 	TLS TLS
@@ -135,6 +136,7 @@ var settings = []setting{
 	{"otlp-mapping", "native", "how received OpenTelemetry spans become segments: native, or collector for exactly the documents that the OpenTelemetry Collector's awsxrayexporter makes of them (docs/format/otlp.md); spans keep the mapping they arrived with", pattern(func(c *Config) *string { return &c.OTLPMapping }, `^(native|collector)$`, "native or collector")},
 	{"annotation-keys", "5000", "how many keys of annotations and attributes are indexed per account; searches for other keys work, but are slower, and the status page tells so", count(func(c *Config) *int { return &c.AnnotationKeys })},
 	{"annotation-values", "10000000", "about how many distinct values of each key are indexed; searches for other values work, but are slower", count(func(c *Config) *int { return &c.AnnotationValues })},
+	{"scrub", "defaults", "what is removed from received data before it is stored, besides the scrub rules of an account: defaults for passwords, tokens and keys (docs/guides/scrubbing.md); strict for the same, and data is refused while the rules of its account cannot be read; off for nothing", pattern(func(c *Config) *string { return &c.Scrub }, `^(defaults|strict|off)$`, "defaults, strict or off")},
 	{"memory", "0", "memory limit of the process, such as 512MB, at least 128MB: limits open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the memory of the machine or control group, at most 2 GB", memorySize},
 	{"audit", "auto", "record who did what in the directory audit of the data directory (docs/guides/audit.md): on, off, or auto: on if credentials are required (--auth)", pattern(func(c *Config) *string { return &c.Audit }, `^(auto|on|off)$`, "auto, on or off")},
 	{"audit-required", "false", "refuse requests with 503 while they cannot be recorded, such as when the disk is full, and wait until each record survives a power failure; data is received in any case", boolean(func(c *Config) *bool { return &c.AuditRequired })},

@@ -40,6 +40,14 @@ type Quota interface {
 	Series(account trace.Account) func(*trace.Segment) error
 }
 
+// Scrub removes from received data what must not be stored. It returns what it gets if
+// there is nothing to remove, else new memory.
+type Scrub interface {
+	Document(doc []byte) []byte // of PutTraceSegments or of a datagram
+	Request(body []byte) []byte // an OTLP request in protobuf
+	Message(text string) string // an error, which may quote received data
+}
+
 // Options of an Intake.
 type Options struct {
 	Store Appender
@@ -60,6 +68,8 @@ type Options struct {
 	Observe func(account trace.Account, batch []*trace.Segment)
 	// Turns, if not nil, shares the processors that decode among accounts.
 	Turns *room.Turns
+	// Scrub, if not nil, returns the Scrub of an account. Its error refuses the data.
+	Scrub func(ctx context.Context, account trace.Account) (Scrub, error)
 	// Mapper turns spans into segments; nil means the default one.
 	Mapper *otlp.Mapper
 	// Now is the clock; nil means the system's.
@@ -78,6 +88,7 @@ type Intake struct {
 	quota       Quota
 	turns       *room.Turns
 	erased      func(context.Context, trace.Account) (func(*trace.Segment) string, error)
+	scrub       func(context.Context, trace.Account) (Scrub, error)
 	observe     func(trace.Account, []*trace.Segment)
 	mapper      *otlp.Mapper
 	arrivals    arrivals
@@ -88,7 +99,7 @@ type Intake struct {
 
 // New makes an Intake.
 func New(o Options) *Intake {
-	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, erased: o.Erased, observe: o.Observe, mapper: o.Mapper, now: o.Now, log: o.Logger}
+	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, erased: o.Erased, scrub: o.Scrub, observe: o.Observe, mapper: o.Mapper, now: o.Now, log: o.Logger}
 	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[client]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
@@ -96,6 +107,9 @@ func New(o Options) *Intake {
 	in.room = room.New(in.maxInFlight)
 	if in.udpQueue == 0 {
 		in.udpQueue = 64 << 20
+	}
+	if in.scrub == nil {
+		in.scrub = func(context.Context, trace.Account) (Scrub, error) { return asSent{}, nil }
 	}
 	if in.quota == nil {
 		in.quota = unlimited{}
@@ -118,6 +132,13 @@ type unlimited struct{}
 func (unlimited) MaySend(trace.Account) error                     { return nil }
 func (unlimited) Sent(trace.Account, int, int64)                  {}
 func (unlimited) Series(trace.Account) func(*trace.Segment) error { return nil }
+
+// asSent is the Scrub of an Intake without one.
+type asSent struct{}
+
+func (asSent) Document(doc []byte) []byte { return doc }
+func (asSent) Request(body []byte) []byte { return body }
+func (asSent) Message(text string) string { return text }
 
 // stamp returns the receipt time of one request. Stamps rise strictly, so that each
 // request has its own and they give the order of requests.
@@ -221,14 +242,23 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 		return nil, err
 	}
 	defer turn()
+	scrub, err := in.scrub(ctx, account)
+	if err != nil {
+		in.tally.Fail(from, "Scrub", len(docs), err)
+		return nil, err
+	}
 	at := in.stamp()
 	batch := make([]*trace.Segment, 0, len(docs))
 	var refused []decode.Refusal
 	documents := decode.NewDocuments(in.mapper)
 	for _, d := range docs {
 		var refusal *decode.Refusal
+		if d, err = r.scrubbed(d, scrub.Document); err != nil {
+			in.turnAway(from, len(docs), err)
+			return nil, err
+		}
 		if batch, refusal = documents.Append(batch, d, at); refusal != nil {
-			in.tally.Refuse(from, refusal.Code, refusal.Error())
+			in.tally.Refuse(from, refusal.Code, scrub.Message(refusal.Error()))
 			refused = append(refused, *refusal)
 		}
 	}
@@ -248,6 +278,39 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 	return refused, err
 }
 
+// scrubbed removes from a document or request what must not be stored, and reserves the
+// memory of the new text.
+func (r *reservation) scrubbed(text []byte, scrub func([]byte) []byte) ([]byte, error) {
+	out := scrub(text)
+	if len(out) == 0 || len(text) > 0 && &out[0] == &text[0] {
+		return out, nil
+	}
+	return out, r.take(int64(len(out)))
+}
+
+// decode decodes an OTLP request without what must not be stored. Errors: that of Scrub,
+// one of kind Invalid, or there is no room.
+func (in *Intake) decode(ctx context.Context, taken *reservation, body []byte, json bool) (spans otlp.Spans, err error) {
+	scrub, err := in.scrub(ctx, taken.account)
+	if err != nil {
+		return spans, err
+	}
+	var full error
+	spans, err = in.mapper.Changed(body, json, in.stamp(), func(request []byte) (out []byte) {
+		if out, full = taken.scrubbed(request, scrub.Request); full != nil {
+			return nil
+		}
+		return out
+	})
+	if full != nil {
+		return otlp.Spans{}, full
+	}
+	if invalid, ok := errors.AsType[*trace.KindError](err); ok {
+		invalid.Message = scrub.Message(invalid.Message)
+	}
+	return spans, err
+}
+
 // refuse counts one refused request, with a reason that follows from the kind of its
 // error.
 func (in *Intake) refuse(from Sender, err error) {
@@ -258,6 +321,8 @@ func (in *Intake) refuse(from Sender, err error) {
 		in.tally.Refuse(from, "Slow", err.Error())
 	case trace.KindUnsupported:
 		in.tally.Refuse(from, "ContentEncoding", err.Error())
+	case trace.KindUnavailable:
+		in.tally.Fail(from, "Scrub", 1, err)
 	case trace.KindDenied:
 		in.tally.Refuse(from, identity.Label(err), err.Error())
 	default:

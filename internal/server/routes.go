@@ -132,6 +132,7 @@ func routes() []route {
 	list = append(list, quotaRoutes()...)
 	list = append(list, evidenceRoutes()...)
 	list = append(list, complianceRoutes()...)
+	list = append(list, scrubRoutes()...)
 	list = append(list, principalRoutes()...)
 	list = append(list, keyRoutes()...)
 	list = append(list, findingRoutes()...)

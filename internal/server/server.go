@@ -33,6 +33,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/quota"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/room"
+	"github.com/fluoro-io/fluoro/internal/scrub"
+	"github.com/fluoro-io/fluoro/internal/scrub/retro"
 	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
@@ -82,6 +84,8 @@ type server struct {
 	quotas        *quota.Quotas
 	findings      *finding.Findings
 	turns         *room.Turns
+	scrub         *scrub.Rules
+	scrubJobs     *retro.Jobs
 	answers       *query.Room
 	refused       *prometheus.CounterVec // by the doors
 	names         int                    // services that graphs keep distinct
@@ -207,6 +211,7 @@ func (s *server) open() (err error) {
 	}
 	s.turns = room.NewTurns(runtime.GOMAXPROCS(0))
 	s.quotas = quota.New(quota.Options{Store: s.records, Defaults: limits, Logger: s.log})
+	s.scrub = scrub.New(scrub.Options{Store: s.records, NoDefaults: c.Scrub == "off", Strict: c.Scrub == "strict", Logger: s.log})
 	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
 		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Holds: s, Groups: s.groupVersions, Refused: s.contradicted,
@@ -231,7 +236,11 @@ func (s *server) open() (err error) {
 		s.log.Warn("there are leftover files", "note", note)
 	}
 	observe := s.watch()
-	s.intake = receive.New(receive.Options{Store: s.store, Erased: s.erased, Observe: observe, Mapper: mapper, Quota: s.quotas, Turns: s.turns, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
+	s.intake = receive.New(receive.Options{Store: s.store, Erased: s.erased, Observe: observe, Mapper: mapper, Quota: s.quotas, Turns: s.turns, Scrub: s.scrubs, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
+	s.scrubJobs = retro.New(retro.Options{Store: s.store, Records: s.records, Rules: s.scrub, Purge: s.shelf.Purge, Logger: s.log})
+	if err := s.scrubJobs.Resume(context.Background()); err != nil {
+		s.log.Warn("interrupted scrub jobs were not continued", "error", err)
+	}
 	s.present()
 	if err := s.openEvidence(context.Background()); err != nil {
 		return err
@@ -370,6 +379,9 @@ func (s *server) close() error {
 	}
 	if s.retrievals != nil {
 		s.retrievals.Close() // they read the store
+	}
+	if s.scrubJobs != nil {
+		s.scrubJobs.Close()
 	}
 	failed := errors.Join(s.closeSocket(), s.closeEvidence()) // holds read the store
 	// Close the store before the records: it asks them for the groups while it writes its

@@ -29,7 +29,7 @@ catalog blockdir
 source state snapshot refused
 loader
 rollups
-log
+log replace
 inventory
 keys describe settler
 merger

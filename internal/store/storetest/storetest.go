@@ -77,6 +77,8 @@ func Run(t *testing.T, e Engine) {
 		{"a segment after the deletion begins its trace anew", deletedBeginsAnew},
 		{"a deletion by window and filter takes what the query selects", deletionByFilter},
 		{"a deletion that names nothing, or too much, is refused", deletionRefused},
+		{"a replacement changes what every call sees, in one step", replacements},
+		{"a replacement of a trace that has changed does nothing", staleReplacements},
 		{"acceptance order comes from the shelf", acceptanceOrder},
 		{"a source is a trace at one moment", oneMoment},
 		{"a tombstone may have a condition", conditionalTombstones},
