@@ -22,6 +22,14 @@ func (s *server) scrubs(ctx context.Context, account trace.Account) (receive.Scr
 	return p, nil
 }
 
+// resumeScrubJobs makes the jobs over stored traces and continues interrupted ones.
+func (s *server) resumeScrubJobs() {
+	s.scrubJobs = retro.New(retro.Options{Store: s.store, Records: s.records, Rules: s.scrub, Purge: s.shelf.Purge, Logger: s.log})
+	if err := s.scrubJobs.Resume(context.Background()); err != nil {
+		s.log.Warn("interrupted scrub jobs were not continued", "error", err)
+	}
+}
+
 // scrubbed counts, for metrics, how many values each rule changed.
 type scrubbed struct{ rules *scrub.Rules }
 

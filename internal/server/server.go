@@ -237,10 +237,7 @@ func (s *server) open() (err error) {
 	}
 	observe := s.watch()
 	s.intake = receive.New(receive.Options{Store: s.store, Erased: s.erased, Observe: observe, Mapper: mapper, Quota: s.quotas, Turns: s.turns, Scrub: s.scrubs, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
-	s.scrubJobs = retro.New(retro.Options{Store: s.store, Records: s.records, Rules: s.scrub, Purge: s.shelf.Purge, Logger: s.log})
-	if err := s.scrubJobs.Resume(context.Background()); err != nil {
-		s.log.Warn("interrupted scrub jobs were not continued", "error", err)
-	}
+	s.resumeScrubJobs()
 	s.present()
 	if err := s.openEvidence(context.Background()); err != nil {
 		return err
