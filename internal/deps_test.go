@@ -21,6 +21,8 @@ wal              : trace vfs
 sight            :
 seal             : trace
 identity         : trace sight
+authn            : trace identity lru
+transport        : seal
 finding          : trace meta sight
 quota            : trace meta
 room             : trace
@@ -56,12 +58,12 @@ query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
-present/manage   : trace
+present/manage   : trace identity
 present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding
 `
 
 // owners names the only package that may import each third-party library.
@@ -77,6 +79,7 @@ github.com/klauspost/compress  : receive store/local wal store/local/block store
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws                 : demo
+golang.org/x/crypto/acme       : transport
 `
 
 const module = "github.com/fluoro-io/fluoro/"

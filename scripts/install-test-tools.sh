@@ -53,6 +53,7 @@ once node-sdk test/sdks/node/node_modules test/sdks/node/package-lock.json -- no
 once browser test/browser/node_modules test/browser/package-lock.json -- node test/browser
 once java "$cache/java/app.jar" test/sdks/java/pom.xml test/sdks/java/src/main/java/App.java -- java
 once xray-daemon "$cache/bin/xray-daemon" test/sdks/daemon/go.mod -- go_tool test/sdks/daemon xray-daemon github.com/aws/aws-xray-daemon/daemon
+once pebble "$cache/bin/pebble" test/tools/pebble/go.mod -- go_tool test/tools/pebble pebble github.com/letsencrypt/pebble/v2/cmd/pebble
 once go-sdk "$cache/bin/go-app" test/sdks/go/go.mod test/sdks/go/main.go -- go_tool test/sdks/go go-app .
 
 for tool in /usr/bin/aws "$(command -v chromium)"; do

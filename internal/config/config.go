@@ -31,7 +31,7 @@ type Config struct {
 	OTLPHTTP     string         // OTLP over HTTP
 	Account      string         // account of unsigned requests
 	Region       string         // region in ARNs
-	Insecure     bool           // allow addresses that are not loopback
+	Insecure     bool           // allow addresses that are not loopback without credentials
 	AllowedHosts []string       // names this server has besides the default ones: lower case, *.NAME, *
 	CORSOrigins  []string       // web pages that may send spans: SCHEME://HOST[:PORT], one * in each, or *
 	Settle       time.Duration  // idle time after which a trace moves to blocks
@@ -52,6 +52,8 @@ type Config struct {
 	RetentionBytes   int64         // limit of the blocks' bytes; 0 for none
 	LogLevel         string        // debug, info, warn or error
 	LogFormat        string        // text or json
+	Access
+	TLS TLS
 }
 
 // RetentionFor is how long the traces of an account or of a group are kept; one of
@@ -75,12 +77,29 @@ var settings = []setting{
 	{"otlp-http", "127.0.0.1:4318", "TCP address for OTLP over HTTP (/v1/traces); \"off\" for none", address(func(c *Config) *string { return &c.OTLPHTTP })},
 	{"account", "000000000000", "AWS account id (12 digits) of unsigned requests; appears in every ARN", pattern(func(c *Config) *string { return &c.Account }, `^[0-9]{12}$`, "12 digits")},
 	{"region", "us-east-1", "AWS region; appears in every ARN", pattern(func(c *Config) *string { return &c.Region }, `^[a-z]{2,}(-[a-z0-9]+)+$`, "a region such as eu-west-1")},
-	{"insecure", "false", "allow addresses other than loopback, although there are no credentials: everyone who can reach them can read and write all traces", func(c *Config, v string) (err error) {
+	{"auth", "auto", "who may use the server: required (only requests with valid credentials) or open (everyone who can reach it; valid credentials are honoured); auto: required as soon as an address is not loopback, unless --insecure", oneOf(func(c *Config) *string { return &c.Auth }, "auto", Open, Required)},
+	{"insecure", "false", "allow addresses other than loopback without credentials: everyone who can reach them can read and write all traces", func(c *Config, v string) (err error) {
 		c.Insecure, err = strconv.ParseBool(v)
 		return err
 	}},
 	{"allowed-hosts", "", "host names that HTTP requests may use, besides localhost, loopback addresses and the addresses listened on, such as fluoro,traces.example.com,*.internal; requests to other names get a 421; * allows any name, so that every web page a user visits can read and write traces (DNS rebinding)", allowedHosts},
 	{"cors-origins", "", "origins of web pages that may send spans to /v1/traces, such as https://shop.example.com,https://*.example.org,http://localhost:*; * for any", corsOrigins},
+	{"http-auth", "sigv4,bearer,mtls,session", "kinds of credentials that --http takes: signatures (AWS Signature Version 4), bearer tokens, client certificates, console sessions", kinds(func(c *Config) *[]string { return &c.HTTPAuth }, "sigv4", "bearer", "mtls", "session")},
+	{"otlp-http-auth", "sigv4,bearer,mtls", "kinds of credentials that --otlp-http takes", kinds(func(c *Config) *[]string { return &c.OTLPHTTPAuth }, "sigv4", "bearer", "mtls")},
+	{"otlp-grpc-auth", "bearer,mtls", "kinds of credentials that --otlp-grpc takes", kinds(func(c *Config) *[]string { return &c.OTLPGRPCAuth }, "bearer", "mtls")},
+	{"signature-skew", "5m", "how far the time of a signature may be from the server's, as AWS allows", duration(func(c *Config) *time.Duration { return &c.Skew }, time.Second)},
+	{"unsigned-sampling", Off, "with --auth required: networks that may poll sampling rules and targets without credentials, as X-Ray SDKs do: a list of loopback, addresses and CIDR prefixes, each with =ACCOUNT for another account than --account; off for none", networks(func(c *Config) *[]Network { return &c.UnsignedSampling })},
+	{"udp-from", "", "networks that may send datagrams, which carry no credentials: a list as for --unsigned-sampling; empty: loopback with --auth required, else all", networks(func(c *Config) *[]Network { return &c.UDPFrom })},
+	{"trusted-proxies", "", "addresses and CIDR prefixes of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else's are", trustedProxies},
+	{"tls", "auto", "TLS on all TCP addresses: files (--tls-cert and --tls-key), acme (certificates for --acme-hosts), self-signed (to try out; a new certificate at each start, DATA/self-signed.pem), off (something in front encrypts; other machines may then send bearer tokens in the clear); auto: files if --tls-cert is set, else none", oneOf(func(c *Config) *string { return &c.TLS.Mode }, "auto", Off, TLSFiles, TLSACME, TLSSelfSigned)},
+	{"tls-cert", "", "PEM file with the certificate and its chain; read again when it changes", path(func(c *Config) *string { return &c.TLS.CertFile })},
+	{"tls-key", "", "PEM file with the key of --tls-cert", path(func(c *Config) *string { return &c.TLS.KeyFile })},
+	{"tls-client-ca", "", "PEM file with the authorities whose client certificates identify callers (mTLS); read again when it changes", path(func(c *Config) *string { return &c.TLS.ClientCAFile })},
+	{"tls-client-auth", "optional", "whether connections need a client certificate of --tls-client-ca: optional or required", oneOf(func(c *Config) *string { return &c.TLS.ClientAuth }, "optional", "required")},
+	{"acme-hosts", "", "names for which --tls acme gets certificates, such as traces.example.com; they are names of this server, as in --allowed-hosts", acmeHosts},
+	{"acme-email", "", "address that the certificate authority of --tls acme may write to", path(func(c *Config) *string { return &c.TLS.ACMEEmail })},
+	{"acme-directory", "https://acme-v02.api.letsencrypt.org/directory", "URL of the certificate authority of --tls acme (RFC 8555); using it means to agree to its terms", pattern(func(c *Config) *string { return &c.TLS.ACMEDirectory }, `^https://.+`, "an https URL")},
+	{"acme-http", Off, "TCP address that answers the authority's HTTP challenges, such as 0.0.0.0:80; off: it must reach --http at port 443 of each name (TLS-ALPN challenge)", address(func(c *Config) *string { return &c.TLS.ACMEHTTP })},
 	{"settle", "5s", "idle time after which a trace is written to a block; queries see it at once in any case", duration(func(c *Config) *time.Duration { return &c.Settle }, 100*time.Millisecond)},
 	{"retention", "720h", "how long a trace is kept after its last segment was received", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
 	{"retention-for", "", "different times for accounts and groups, such as account:123456789012=168h,group:checkout=2160h; groups win over accounts, and of several groups the longest time applies", retentionFor},
@@ -335,19 +354,6 @@ func readFile(path string) (map[string]string, error) {
 		out[key] = node.Value
 	}
 	return out, nil
-}
-
-// check refuses addresses that other machines can reach, unless Insecure is set.
-func (c *Config) check() error {
-	if c.Insecure {
-		return nil
-	}
-	for _, a := range []struct{ flag, addr string }{{"http", c.HTTP}, {"udp", c.UDP}, {"otlp-grpc", c.OTLPGRPC}, {"otlp-http", c.OTLPHTTP}} {
-		if a.addr != Off && !Loopback(a.addr) {
-			return fmt.Errorf("--%s %s is not a loopback address, and Fluoro has no credentials to protect it: everyone who can reach it could read and write all traces; add --insecure to allow that", a.flag, a.addr)
-		}
-	}
-	return nil
 }
 
 // Loopback reports whether only this machine can reach an address HOST:PORT.

@@ -28,6 +28,9 @@ type Principal struct {
 	Tags  map[string]string // aws:PrincipalTag/KEY; those of a session win over those of its role
 	// Session describes temporary credentials; nil for long-term ones.
 	Session *Session
+	// Scopes are the actions to which the credential is limited, with * and ? as in
+	// policies; nil: no limit. The door checks them before it asks the Authorizer.
+	Scopes []string
 	// Sight limits what the principal may read in this request; nil: no limit. The door
 	// sets it.
 	Sight sight.Sight
@@ -63,6 +66,9 @@ const (
 	ProofTLS       = "mtls"
 	ProofSession   = "console-session"
 	ProofSocket    = "admin-socket" // a process of the operator on this machine
+	// ProofNetwork: a setting lets the sender's network make just this call without
+	// credentials, such as a datagram. The Authorizer is not asked.
+	ProofNetwork = "network"
 )
 
 // Call holds everything that an Authenticator may use.
@@ -76,8 +82,11 @@ type Call struct {
 	// not read its body, but may replace it with a reader that checks the bytes while
 	// they are read.
 	Request *http.Request
-	// Source is the sender's address, host:port.
+	// Source is the sender's address, host:port. Behind a trusted proxy it is the address
+	// of the proxy's client, with port 0.
 	Source string
+	// Secure tells that the request came over TLS, to this server or to a trusted proxy.
+	Secure bool
 }
 
 // Authenticator determines who makes a call. Its errors are trace.KindErrors, which the

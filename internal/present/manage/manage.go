@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -81,6 +82,9 @@ func Status(err error) int {
 	case trace.KindInvalid, trace.KindLimit:
 		return http.StatusBadRequest
 	case trace.KindDenied:
+		if identity.FailureOf(err) != nil {
+			return http.StatusUnauthorized
+		}
 		return http.StatusForbidden
 	case trace.KindNotFound:
 		return http.StatusNotFound
