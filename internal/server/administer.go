@@ -115,6 +115,9 @@ func (o *Operator) Call(ctx context.Context, path string, in, into any) error {
 		r.Header.Set(accountHeader, o.account)
 	}
 	res, err := o.serve(r)
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("the server closed the connection: run this command as the user that the server runs as, or as root (%w)", err)
+	}
 	if err != nil {
 		return err
 	}
