@@ -20,6 +20,7 @@ vfs              :
 wal              : trace vfs
 sight            :
 seal             : trace vfs
+seal/kms         : seal
 identity         : trace sight
 iam              : trace identity meta seal lru policy access
 authn            : trace identity lru
@@ -36,7 +37,7 @@ assemble         : trace jsonscan filter slab
 wire             : trace
 meta             : trace
 meta/metatest    : trace meta
-meta/sqlite      : trace meta
+meta/sqlite      : trace meta seal
 tag              : trace meta
 group            : trace meta filter tag
 policy           : jsonscan sight
@@ -66,7 +67,7 @@ present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy/resource access setting quota present/manage present/admin present/sts iam seal room policy finding
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy/resource access setting quota present/manage present/admin present/sts iam seal room policy finding seal/kms
 `
 
 // owners names the only package that may import each third-party library.
@@ -81,7 +82,7 @@ github.com/rs/cors             : server
 github.com/klauspost/compress  : receive store/local wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
-github.com/aws                 : demo
+github.com/aws                 : demo seal/kms
 github.com/coreos/go-oidc      : iam
 golang.org/x/crypto/acme       : transport
 `

@@ -72,14 +72,20 @@ func (a *Access) Authorize(ctx context.Context, p identity.Principal, c identity
 		return nil, a.proposed(p, c, q)
 	case p.Proof == identity.ProofSocket, a.Open && p.Type == identity.TypeAnonymous:
 		return nil, nil
+	case principal(&p).Kind == policy.PrincipalAnonymous:
+		// A resource policy may allow everybody, but X-Ray takes no unsigned requests.
+		return nil, refusal(&p, &policy.Request{Resource: "*"}, policy.Decision{Action: q.Action, By: policy.LayerIdentity})
 	}
 	set, err := a.set(ctx, p, q)
 	if err != nil {
 		return nil, err
 	}
 	r := a.request(&p, &c, &q, set)
-	if reads(q.Action) {
+	if scope := scopeOf(q.Action); scope != noSegments {
 		d, limit := set.DecidePartly(r)
+		if limit != nil && scope == allSegments {
+			return nil, trace.Errorf(trace.KindDenied, "User: %s is not authorized to perform: %s because the action is about all segments, and policies allow only some of them", name(&p), q.Action) // our own text
+		}
 		return a.shared(limit), refusal(&p, r, d)
 	}
 	d := set.Decide(r)
@@ -245,29 +251,37 @@ func (a *Access) Assume(q Assumption) error {
 	set.Resource, set.Trust = []policy.Policy{q.Trust}, true
 	r := a.request(&q.Caller, &q.Call, &q.Question, &set)
 	if q.Provider != "" {
-		r.Principal = policy.Principal{Kind: policy.PrincipalWebIdentity, Service: q.Provider}
+		r.Principal = policy.Principal{Kind: policy.PrincipalWebIdentity, Service: q.Provider, Account: r.ResourceAccount}
+		if !set.Decide(r).Allowed {
+			return trace.Errorf(trace.KindDenied, "Not authorized to perform %s", q.Question.Action)
+		}
+		return nil
 	}
 	return refusal(&q.Caller, r, set.Decide(r))
 }
 
 // refusal returns the error for a decision, with the text of AWS's AccessDeniedException;
-// nil if the decision allows. Across accounts, resource policies give no reason outside
-// of the organization.
+// nil if the decision allows. Across accounts, resource and trust policies give no reason:
+// it would tell others what they contain.
 func refusal(p *identity.Principal, r *policy.Request, d policy.Decision) error {
 	if d.Allowed {
 		return nil
 	}
-	who := p.ARN
-	if who == "" {
-		who = p.Name
-	}
 	var b strings.Builder
-	b.WriteString("User: " + who + " is not authorized to perform: " + d.Action)
+	b.WriteString("User: " + name(p) + " is not authorized to perform: " + d.Action)
 	if r.Resource != "*" {
 		b.WriteString(" on resource: " + r.Resource)
 	}
-	if !d.CrossAccount || d.By != policy.LayerResource {
+	if !d.CrossAccount || d.By != policy.LayerResource && d.By != policy.LayerTrust {
 		b.WriteString(" " + d.Cause())
 	}
 	return trace.Errorf(trace.KindDenied, "%s", b.String())
+}
+
+// name returns the name of a principal for refusals.
+func name(p *identity.Principal) string {
+	if p.ARN == "" {
+		return p.Name
+	}
+	return p.ARN
 }

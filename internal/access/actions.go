@@ -22,25 +22,50 @@ func typed(action string) bool {
 	return true
 }
 
-// readers lists the actions of X-Ray that read segments. Conditions on fluoro:Service
-// and the like limit which; for other actions these keys are absent.
-var readers = map[string]bool{
-	"xray:BatchGetTraces": true, "xray:GetTraceSummaries": true, "xray:GetTraceGraph": true, "xray:GetServiceGraph": true,
-	"xray:GetTimeSeriesServiceStatistics": true, "xray:BatchGetTraceSummaryById": true, "xray:GetDistinctTraceGraphs": true,
-	"xray:StartTraceRetrieval": true, "xray:CancelTraceRetrieval": true, "xray:ListRetrievedTraces": true, "xray:GetRetrievedTracesGraph": true,
-	"xray:GetInsight": true, "xray:GetInsightEvents": true, "xray:GetInsightImpactGraph": true, "xray:GetInsightSummaries": true,
-}
+// scope tells what an action does with segments.
+type scope uint8
 
-// blind lists the actions of Fluoro that read no segments. An action that is not listed
-// counts as a reader, so that a new one cannot show what a policy hides.
-var blind = map[string]bool{
-	"fluoro:GetQuota": true, "fluoro:GetQuotaOfAccount": true, "fluoro:PutQuota": true, "fluoro:ResetQuota": true,
-	"fluoro:CreateToken": true, "fluoro:ListTokens": true, "fluoro:UpdateToken": true, "fluoro:DeleteToken": true,
-	"fluoro:PutCertificate": true, "fluoro:ListCertificates": true, "fluoro:DeleteCertificate": true,
-	"fluoro:GetOrganization": true, "fluoro:PutOrganization": true, "fluoro:DeleteOrganization": true, "fluoro:RevokeRoleSessions": true,
-}
+const (
+	// allSegments: it may touch any segment. The keys about segments (fluoro:Service and the
+	// like) are unknown, so that only policies that allow all segments allow the action.
+	allSegments scope = iota
+	// someSegments: it reads segments, and its handler looks at the principal's sight.
+	someSegments
+	// noSegments: the keys about segments are absent.
+	noSegments
+)
 
-// reads reports whether an action reads segments.
-func reads(action string) bool {
-	return readers[action] || strings.HasPrefix(action, "fluoro:") && !blind[action]
+// scopes lists the actions of X-Ray that read segments, and those of Fluoro whose scope is
+// known. Other actions of Fluoro count as allSegments: a new one must neither show what a
+// policy hides nor be allowed by a limited Allow.
+var scopes = func() map[string]scope {
+	m := map[string]scope{}
+	for s, names := range map[scope]string{
+		someSegments: `
+			xray: BatchGetTraces GetTraceSummaries GetTraceGraph GetServiceGraph GetTimeSeriesServiceStatistics BatchGetTraceSummaryById GetDistinctTraceGraphs
+			xray: StartTraceRetrieval CancelTraceRetrieval ListRetrievedTraces GetRetrievedTracesGraph GetInsight GetInsightEvents GetInsightImpactGraph GetInsightSummaries
+			fluoro: GetStatus GetMetrics GetLiveEvents GetTrace GetSeries SearchTraces GetHistogram GetFacets CompareTraces DeleteTraces CreateBackup
+			fluoro: ListFindings GetFinding UpdateFinding`,
+		noSegments: `
+			fluoro: GetQuota GetQuotaOfAccount PutQuota ResetQuota CreateToken ListTokens UpdateToken DeleteToken PutCertificate ListCertificates DeleteCertificate
+			fluoro: GetOrganization PutOrganization DeleteOrganization RevokeRoleSessions GetContainerCredentials
+			fluoro: PutScrubRule ListScrubRules DeleteScrubRule GetScrubJob GetComplianceReport`,
+	} {
+		for line := range strings.Lines(names) {
+			service, list, _ := strings.Cut(strings.TrimSpace(line), " ")
+			for _, name := range strings.Fields(list) {
+				m[service+name] = s
+			}
+		}
+	}
+	return m
+}()
+
+// scopeOf returns the scope of an action.
+func scopeOf(action string) scope {
+	s, known := scopes[action]
+	if !known && !strings.HasPrefix(action, "fluoro:") {
+		return noSegments
+	}
+	return s
 }

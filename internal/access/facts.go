@@ -22,11 +22,7 @@ type facts struct {
 	now     time.Time
 }
 
-const (
-	principalTag = "aws:principaltag/"
-	resourceTag  = "aws:resourcetag/"
-	xrayTag      = "xray:resourcetag/" // the spelling of the guide of 2023
-)
+const principalTag = "aws:principaltag/"
 
 // Key returns the value of a condition key; its name is in lower case. A handler's keys
 // never replace those that are known here.
@@ -36,9 +32,6 @@ func (f *facts) Key(name string) policy.Value {
 	}
 	if v, known := f.ofRequest(name); known {
 		return v
-	}
-	if key, ok := strings.CutPrefix(name, xrayTag); ok {
-		name = resourceTag + key
 	}
 	return f.ofQuestion(name)
 }

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"net/netip"
-	"strconv"
 	"strings"
 )
 
@@ -52,13 +51,14 @@ func parseAddress(s string) (netip.Addr, bool) {
 
 // parseSmall reads a decimal number with any leading zeros.
 func parseSmall(s string, most int) (int, bool) {
-	digits := strings.TrimLeft(s, "0")
-	if s == "" || len(digits) > 3 || strings.Trim(digits, "0123456789") != "" {
-		return 0, false
-	}
 	n := 0
-	if digits != "" {
-		n, _ = strconv.Atoi(digits)
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		if n = n*10 + int(s[i]-'0'); n > most {
+			return 0, false
+		}
 	}
-	return n, n <= most
+	return n, s != ""
 }

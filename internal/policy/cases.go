@@ -33,11 +33,11 @@ type CaseRequest struct {
 	Also            []string
 }
 
-// CasePrincipal is the principal of a case. The role of a session is RoleARN if given,
-// else the value of aws:PrincipalArn, else made from the session's ARN.
+// CasePrincipal is the principal of a case. The role of a session is RoleARN or Role if
+// given, else the value of aws:PrincipalArn, else made from the session's ARN.
 type CasePrincipal struct {
-	Type, ARN, RoleARN, Account, Service string
-	ManagementAccount                    bool
+	Type, ARN, RoleARN, Role, Account, Service string
+	ManagementAccount                          bool
 }
 
 // Expected is the expected decision of a case: Decision is allow or deny, Kind explicit
@@ -75,11 +75,11 @@ func ParseCases(text []byte) ([]Case, error) {
 }
 
 // Decide decides a case. An error names the policy or member that cannot be read; the
-// request is denied then.
+// request is denied then, by the layer of the policy.
 func (c *Case) Decide() (Decision, error) {
-	set, err := c.set()
+	set, by, err := c.set()
 	if err != nil {
-		return Decision{}, err
+		return Decision{By: by}, err
 	}
 	r, err := c.Request.request()
 	if err != nil {
@@ -88,30 +88,28 @@ func (c *Case) Decide() (Decision, error) {
 	return set.Decide(r), nil
 }
 
-func (c *Case) set() (*Set, error) {
-	var s Set
+func (c *Case) set() (s *Set, by Layer, err error) {
+	s = &Set{}
 	for _, l := range []struct {
-		name string
+		by   Layer
 		from []json.RawMessage
 		to   *[]Policy
 	}{
-		{"identity", c.Policies.Identity, &s.Identity}, {"boundary", c.Policies.Boundary, &s.Boundary},
-		{"session", c.Policies.Session, &s.Session}, {"resource", c.Policies.Resource, &s.Resource},
+		{LayerIdentity, c.Policies.Identity, &s.Identity}, {LayerBoundary, c.Policies.Boundary, &s.Boundary},
+		{LayerSession, c.Policies.Session, &s.Session}, {LayerResource, c.Policies.Resource, &s.Resource},
 	} {
-		list, err := documents(l.name, l.from)
-		if err != nil {
-			return nil, err
+		if *l.to, err = documents(string(l.by), l.from); err != nil {
+			return nil, l.by, err
 		}
-		*l.to = list
 	}
 	for i, level := range c.Policies.SCP {
 		list, err := documents(fmt.Sprintf("scp level %d", i+1), level)
 		if err != nil {
-			return nil, err
+			return nil, LayerSCP, err
 		}
 		s.SCP = append(s.SCP, list)
 	}
-	return &s, nil
+	return s, "", nil
 }
 
 // documents parses policies. Nil stays nil: such a layer is not set.
@@ -140,6 +138,9 @@ func (q *CaseRequest) request() (*Request, error) {
 		keys.Set(name, v)
 	}
 	role := q.Principal.RoleARN
+	if role == "" && strings.HasPrefix(q.Principal.Role, "arn:") {
+		role = q.Principal.Role
+	}
 	if arn := keys.Key("aws:principalarn"); role == "" && strings.Contains(arn.one, ":role/") {
 		role = arn.one
 	}
@@ -149,11 +150,11 @@ func (q *CaseRequest) request() (*Request, error) {
 		p.Account = q.Principal.Account
 	}
 	p.ID = keys.Key("aws:userid").one
-	switch kind := q.Principal.Type; {
+	switch kind := PrincipalKind(q.Principal.Type); {
 	case q.Principal.Service != "":
 		p.Kind, p.Service = PrincipalService, q.Principal.Service
-	case kind == string(PrincipalRoot), kind == string(PrincipalAnonymous), kind == string(PrincipalFederated):
-		p.Kind = PrincipalKind(kind)
+	case kind == PrincipalRoot, kind == PrincipalAnonymous, kind == PrincipalFederated, kind == PrincipalService, p.ARN == "" && kind == PrincipalUser:
+		p.Kind = kind
 	}
 	return &Request{Principal: p, Action: q.Action, Resource: q.Resource, ResourceAccount: q.ResourceAccount, Keys: keys, Also: q.Also}, nil
 }

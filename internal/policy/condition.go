@@ -77,6 +77,17 @@ var operators = func() map[string]*operator {
 // variables reports whether the values of an operator may have policy variables.
 func (o *operator) variables() bool { return o.family == familyString || o.family == familyARN }
 
+// cost compares operators by the time that they take.
+func (o *operator) cost() int {
+	switch o.family {
+	case familyString, familyBool, familyNull:
+		return 0
+	case familyARN:
+		return 1
+	}
+	return 2
+}
+
 // setForm is the prefix of an operator.
 type setForm uint8
 
@@ -110,16 +121,13 @@ type operand struct {
 	bytes   string
 	prefix  netip.Prefix
 	arn     [6]pattern
-	partial bool // ARN: has variables, so arn is not set
+	partial bool // ARN: has variables or escapes, so arn is not set
 }
 
 // newOperand compiles a value for an operator.
-func newOperand(o *operator, text string, variables bool) (operand, error) {
-	t, err := newTemplate(text, variables && o.variables())
+func newOperand(o *operator, text string, variables bool) operand {
+	t := newTemplate(text, variables && o.variables())
 	v := operand{template: t}
-	if err != nil {
-		return v, err
-	}
 	switch o.family {
 	case familyString:
 		v.valid, v.folded = true, fold(t.plain)
@@ -135,7 +143,7 @@ func newOperand(o *operator, text string, variables bool) (operand, error) {
 	case familyAddress:
 		v.prefix, v.valid = parsePrefix(text)
 	case familyARN:
-		v.partial = t.parts != nil || t.wild.form == formEscaped
+		v.partial = t.parts != nil || t.wild.tokens != nil && t.plain != text
 		v.valid = v.partial
 		if !v.partial {
 			var parts [6]string
@@ -146,7 +154,7 @@ func newOperand(o *operator, text string, variables bool) (operand, error) {
 			}
 		}
 	}
-	return v, nil
+	return v
 }
 
 // splitARN splits an ARN at its first five colons.

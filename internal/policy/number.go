@@ -116,17 +116,18 @@ func parseDate(s string) (int64, bool) {
 	return 0, false
 }
 
+// maxSeconds is where seconds stop: farther times count as this one.
+const maxSeconds = 9_200_000_000_000_000
+
 // parseEpoch reads seconds since 1970, with an optional sign and fraction.
 func parseEpoch(s string) (int64, bool) {
 	whole, fraction, _ := strings.Cut(s, ".")
 	digits := strings.TrimPrefix(strings.TrimPrefix(whole, "-"), "+")
-	if digits == "" || len(digits) > 15 || len(whole)-len(digits) > 1 || strings.Trim(digits+fraction, "0123456789") != "" {
+	if digits == "" || len(whole)-len(digits) > 1 || strings.Trim(digits+fraction, "0123456789") != "" {
 		return 0, false
 	}
-	seconds, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil {
-		return 0, false
-	}
+	seconds, _ := strconv.ParseInt(whole, 10, 64) // the nearest if it is out of range
+	seconds = max(-maxSeconds, min(seconds, maxSeconds))
 	ms, _ := strconv.ParseInt((fraction + "000")[:3], 10, 64)
 	if whole[0] == '-' {
 		ms = -ms

@@ -1,11 +1,11 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/jsonscan"
 )
@@ -123,7 +123,7 @@ func parseStatement(v jsonscan.Value, variables bool) (s Statement, err error) {
 		return s, err
 	}
 	if !s.actions.there {
-		return s, fmt.Errorf("Policy statement must contain actions.") //nolint:staticcheck // AWS's text
+		return s, errActions
 	}
 	for i, a := range s.actions.list {
 		s.actions.list[i].wild = newPattern(lower(a.text))
@@ -168,11 +168,7 @@ func parseMatchers(m map[string]jsonscan.Value, name string, variables bool) (ou
 	}
 	out.there, out.not = true, not
 	for _, text := range list {
-		t, err := newTemplate(text, variables)
-		if err != nil {
-			return out, fmt.Errorf("%s %.100q: %w", name, text, err)
-		}
-		out.list = append(out.list, t)
+		out.list = append(out.list, newTemplate(text, variables))
 	}
 	return out, nil
 }
@@ -295,15 +291,14 @@ func parseConditions(v jsonscan.Value, variables bool) (out []condition, err err
 			out = append(out, c)
 		}
 	}
+	// All must hold, so those that are compared faster come first.
+	slices.SortStableFunc(out, func(a, b condition) int { return cmp.Compare(a.cost(), b.cost()) })
 	return out, nil
 }
 
 // with returns the condition with a key and its values.
 func (c condition) with(key string, v jsonscan.Value, variables bool) (condition, error) {
-	if i := strings.IndexByte(key, ':'); i < 1 || i == len(key)-1 {
-		return c, fmt.Errorf("it must be service:name")
-	}
-	c.key, c.written, c.values = lower(key), key, nil
+	c.key, c.written, c.values = keyName(key), key, nil
 	c.later = isLater(c.key)
 	list := []jsonscan.Value{v}
 	if v.Kind() == jsonscan.Array {
@@ -318,10 +313,7 @@ func (c condition) with(key string, v jsonscan.Value, variables bool) (condition
 		default:
 			return c, fmt.Errorf("a value must be a string, a number, a boolean or a list of them")
 		}
-		o, err := newOperand(c.operator, text, variables)
-		if err != nil {
-			return c, err
-		}
+		o := newOperand(c.operator, text, variables)
 		c.values = append(c.values, o)
 		c.later = c.later || o.later()
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,10 +116,16 @@ func (c *condition) uses(prefix string) bool {
 	})
 }
 
+// maxSubsets bounds the lists of policies whose combinations are tried.
+const maxSubsets = 8
+
 // keep keeps the open statements on which the answer depends.
 func (l *limit) keep(open []openStatement, candidates uint64) {
 	matters := uint64(0)
-	for rest := candidates; rest != 0; rest &= rest - 1 {
+	if bits.OnesCount64(candidates) > maxSubsets { // too many to try their combinations
+		matters = candidates
+	}
+	for rest := candidates &^ matters; rest != 0; rest &= rest - 1 {
 		bit := rest & -rest
 		for subset := candidates &^ bit; ; subset = (subset - 1) & (candidates &^ bit) {
 			without, _, _, _ := l.rules.decide(l.mask | subset)
@@ -246,22 +253,26 @@ func (l *limit) Fingerprint() string {
 			}
 			lists[bit] = append(lists[bit], o.canonical())
 		}
-		var b strings.Builder
+		var text []byte
 		order := slices.Sorted(maps.Keys(lists))
 		for _, bit := range order {
-			list := slices.Sorted(slices.Values(lists[bit]))
-			fmt.Fprintf(&b, "%t%q\n", bit == 0, slices.Compact(list))
+			text = strconv.AppendBool(text, bit == 0)
+			slices.Sort(lists[bit])
+			text = appendList(text, slices.Compact(lists[bit]))
 		}
 		// The layers themselves do not matter, only which combinations of these lists allow.
-		for subset := range uint64(1) << min(len(order), 12) {
+		if len(order) > maxSubsets+1 {
+			text = fmt.Appendf(text, "%v %x %x", l.rules, l.mask, order)
+		}
+		for subset := range uint64(1) << min(len(order), maxSubsets+1) {
 			mask := l.mask
 			for rest := subset; rest != 0; rest &= rest - 1 {
 				mask |= order[bits.TrailingZeros64(rest)]
 			}
 			allowed, _, _, _ := l.rules.decide(mask)
-			fmt.Fprintf(&b, "%t", allowed)
+			text = strconv.AppendBool(text, allowed)
 		}
-		sum := sha256.Sum256([]byte(b.String()))
+		sum := sha256.Sum256(text)
 		l.fingerprint = base64.RawURLEncoding.EncodeToString(sum[:18])
 	})
 	return l.fingerprint
@@ -269,20 +280,35 @@ func (l *limit) Fingerprint() string {
 
 // canonical returns the conditions in a fixed order.
 func (o *openStatement) canonical() string {
-	var out []string
+	out := make([]string, len(o.conditions))
 	for i := range o.conditions {
 		c := &o.conditions[i]
-		var values []string
+		values := make([]string, len(c.values))
 		for j := range c.values {
 			v := &c.values[j]
-			values = append(values, fmt.Sprintf("%q%v%v", v.plain, v.wild.form == formEscaped, v.parts))
-			if v.wild.form == formEscaped {
-				values[j] += fmt.Sprint(v.wild.tokens)
+			values[j] = "=" + v.plain
+			if v.parts != nil || v.wild.form == formEscaped && (c.like || c.family == familyARN) {
+				values[j] = fmt.Sprintf("~%q%v%v", v.plain, v.parts, v.wild.tokens)
 			}
 		}
 		slices.Sort(values)
-		out = append(out, fmt.Sprintf("%s %d %t %q %v %q", c.name, c.set, c.ifExists, c.key, c.fixed, slices.Compact(values)))
+		text := append([]byte(c.name), byte('0'+c.set))
+		text = strconv.AppendBool(text, c.ifExists)
+		text = strconv.AppendQuote(text, c.key)
+		if c.isFixed {
+			text = fmt.Appendf(text, "%d%q", c.fixed.state, c.fixed.Values())
+		}
+		out[i] = string(appendList(text, slices.Compact(values)))
 	}
 	slices.Sort(out)
-	return fmt.Sprintf("%q", slices.Compact(out))
+	return string(appendList(nil, slices.Compact(out)))
+}
+
+// appendList appends texts so that no two lists look alike.
+func appendList(dst []byte, list []string) []byte {
+	dst = append(dst, '[')
+	for _, s := range list {
+		dst = strconv.AppendQuote(dst, s)
+	}
+	return append(dst, ']')
 }

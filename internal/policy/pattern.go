@@ -12,7 +12,7 @@ import (
 type pattern struct {
 	text string
 	form form
-	// tokens is the pattern in UTF-16, for texts that are not ASCII; nil without ?.
+	// tokens is the pattern in UTF-16, for texts that are not ASCII; nil if bytes are enough.
 	tokens []token
 }
 
@@ -88,7 +88,12 @@ func globBytes(pattern, text string) bool {
 			return false
 		}
 	}
-	return strings.Trim(pattern[p:], "*") == ""
+	for ; p < len(pattern); p++ {
+		if pattern[p] != '*' {
+			return false
+		}
+	}
+	return true
 }
 
 // matchTokens is globBytes in UTF-16 units.

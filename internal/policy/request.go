@@ -46,7 +46,8 @@ const (
 
 // Keys knows the condition keys of a request.
 type Keys interface {
-	// Key returns the value of a condition key, whose name is in lower case.
+	// Key returns the value of a condition key, whose name is in lower case. The tags of
+	// a resource are aws:resourcetag/KEY.
 	Key(name string) Value
 }
 
@@ -85,7 +86,18 @@ type Context map[string]Value
 func (c Context) Key(name string) Value { return c[name] }
 
 // Set sets the value of a key, whose name may be in any case.
-func (c Context) Set(name string, v Value) { c[lower(name)] = v }
+func (c Context) Set(name string, v Value) { c[keyName(name)] = v }
+
+// keyName returns the name by which Keys knows a condition key: in lower case, and with
+// today's spelling for the tags of resources. AWS's guide of 2023 spells them
+// xray:ResourceTag/KEY.
+func keyName(name string) string {
+	name = lower(name)
+	if key, ok := strings.CutPrefix(name, "xray:resourcetag/"); ok {
+		return "aws:resourcetag/" + key
+	}
+	return name
+}
 
 // The condition keys of Fluoro about segments. They are absent from AWS's own actions, so
 // AWS's own policies mean the same as on AWS. Requests do not have them; segments do.

@@ -50,6 +50,22 @@ type invalid struct {
 func (e *invalid) Error() string { return e.message }
 func (e *invalid) Unwrap() error { return e.cause }
 
+// awsText is a text of AWS's for a refused policy.
+type awsText string
+
+// Error returns the text.
+func (t awsText) Error() string { return string(t) }
+
+const (
+	errActions   awsText = "Policy statement must contain actions."
+	errResources awsText = "Policy statement must contain resources."
+	errPrincipal awsText = "Policy document should not specify a principal."
+	errResource  awsText = "Has prohibited field Resource"
+	errUnique    awsText = "Statement IDs (SID) in a single policy must be unique."
+	errVendor    awsText = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+	errTrust     awsText = "AssumeRole policy may only specify STS AssumeRole actions."
+)
+
 // Size is the size of a policy as IAM counts it: the number of characters without white
 // space.
 func Size(text string) int {
@@ -119,7 +135,7 @@ var (
 	federatedForm = regexp.MustCompile(`^(arn:[a-z0-9-]+:iam::[0-9]{12}:(oidc-provider|saml-provider)/[^*?]+|[a-z0-9-]+(\.[a-z0-9-]+)+(/[^*?]*)?)$`)
 	trustAction   = regexp.MustCompile(`(?i)^(\*|sts:(\*|AssumeRole[A-Za-z*?]*|TagSession|SetSourceIdentity|SetContext))$`)
 	// ofIAM is the range of characters of IAM's policies (IAM API reference).
-	ofIAM = regexp.MustCompile("^[\\t\\n\\r\\x{20}-\\x{FF}]*$")
+	ofIAM = regexp.MustCompile(`^[\t\n\r\x{20}-\x{FF}]*$`)
 )
 
 func (d *Document) validate(kind Kind, text string) error {
@@ -135,7 +151,7 @@ func (d *Document) validate(kind Kind, text string) error {
 		case kind != KindResource && !sidForm.MatchString(s.Sid):
 			err = fmt.Errorf("a Sid can have letters and digits only")
 		case s.Sid != "" && sids[s.Sid]:
-			err = fmt.Errorf("Statement IDs (SID) in a single policy must be unique.") //nolint:staticcheck // AWS's text
+			err = errUnique
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", place(i, s.Sid), err)
@@ -152,11 +168,11 @@ func (s *Statement) validate(kind Kind) error {
 	for _, a := range s.actions.list {
 		switch {
 		case !actionForm.MatchString(a.text) && !strings.Contains(a.text, ":"):
-			return fmt.Errorf("Action %.100q: Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.", a.text) //nolint:staticcheck // AWS's text
+			return fmt.Errorf("the Action %.100q: %w", a.text, errVendor)
 		case !actionForm.MatchString(a.text):
-			return fmt.Errorf("Action %.100q is not * or service:operation", a.text)
+			return fmt.Errorf("the Action %.100q is not * or service:operation", a.text)
 		case kind == KindTrust && !trustAction.MatchString(a.text):
-			return fmt.Errorf("Action %.100q: AssumeRole policy may only specify STS AssumeRole actions.", a.text) //nolint:staticcheck // AWS's text
+			return fmt.Errorf("the Action %.100q: %w", a.text, errTrust)
 		}
 	}
 	for i := range s.resources.list {
@@ -181,17 +197,17 @@ func (s *Statement) validate(kind Kind) error {
 func (s *Statement) validateElements(kind Kind) error {
 	switch {
 	case kind == KindTrust && s.resources.there:
-		return fmt.Errorf("Has prohibited field Resource") //nolint:staticcheck // AWS's text
+		return errResource
 	case kind == KindTrust && s.principals.not && !s.Deny:
 		return fmt.Errorf("an Allow with NotPrincipal would include everybody else, unknown callers too")
 	case kind == KindTrust && s.actions.not:
-		return fmt.Errorf("AssumeRole policy may only specify STS AssumeRole actions.") //nolint:staticcheck // AWS's text
+		return errTrust
+	case kind != KindTrust && kind != KindResource && s.principals.there:
+		return errPrincipal
 	case kind != KindTrust && !s.resources.there:
-		return fmt.Errorf("Policy statement must contain resources.") //nolint:staticcheck // AWS's text
+		return errResources
 	case (kind == KindTrust || kind == KindResource) && !s.principals.there:
 		return fmt.Errorf("one of Principal and NotPrincipal is required, and not both")
-	case kind != KindTrust && kind != KindResource && s.principals.there:
-		return fmt.Errorf("Policy document should not specify a principal.") //nolint:staticcheck // AWS's text
 	}
 	return nil
 }
@@ -205,14 +221,16 @@ func checkResource(t *template) error {
 	text := withoutVariables(t)
 	parts, ok := splitARN(text)
 	switch {
+	case t.bad != nil:
+		return fmt.Errorf("the Resource %.100q: %w", t.text, t.bad)
 	case strings.HasPrefix(t.text, "${") && strings.HasSuffix(t.text, "}"): // the whole ARN
 		return nil
 	case !ok:
-		return fmt.Errorf("Resource %.100q must be in ARN format or \"*\".", t.text) //nolint:staticcheck // AWS's text
+		return awsText(fmt.Sprintf("Resource %.100s must be in ARN format or \"*\".", t.text))
 	case !serviceName.MatchString(parts[2]):
-		return fmt.Errorf("Resource %.100q: the service of an ARN must be a name without wildcards", t.text)
+		return fmt.Errorf("the Resource %.100q: the service of an ARN must be a name without wildcards", t.text)
 	case !partitionForm.MatchString(parts[1]), !regionForm.MatchString(parts[3]), !accountForm.MatchString(parts[4]), parts[5] == "":
-		return fmt.Errorf("Resource %.100q is not * or an ARN", t.text)
+		return fmt.Errorf("the Resource %.100q is not * or an ARN", t.text)
 	}
 	return nil
 }
@@ -239,8 +257,15 @@ var wants = map[family]string{
 }
 
 func (c *condition) validate() error {
+	if i := strings.IndexByte(c.written, ':'); i < 1 || i == len(c.written)-1 {
+		return fmt.Errorf("condition key %.100q of %s: it must be service:name", c.written, c.name)
+	}
 	for i := range c.values {
-		if o := &c.values[i]; !o.valid {
+		o := &c.values[i]
+		if o.bad != nil {
+			return fmt.Errorf("condition key %.100q of %s: %w", c.written, c.name, o.bad)
+		}
+		if !o.valid {
 			return fmt.Errorf("condition key %.100q of %s: %.100q is no %s", c.written, c.name, o.text, wants[c.family])
 		}
 	}

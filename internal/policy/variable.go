@@ -14,6 +14,7 @@ type template struct {
 	plain string  // the text with escapes resolved, for comparisons without wildcards
 	wild  pattern // for comparisons with wildcards
 	parts []part  // nil without variables
+	bad   error   // why a variable cannot be read; the text is literal then
 }
 
 // part is a piece of a template.
@@ -27,33 +28,38 @@ type part struct {
 
 // newTemplate compiles a text. Policies of the old version have no variables: there $
 // and braces are characters like others.
-func newTemplate(text string, variables bool) (template, error) {
+func newTemplate(text string, variables bool) template {
+	t := template{text: text, plain: text, wild: newPattern(text)}
 	if !variables || !strings.Contains(text, "${") {
-		return template{text: text, plain: text, wild: newPattern(text)}, nil
+		return t
 	}
-	t := template{text: text}
-	parts, err := splitVariables(text)
-	if err != nil {
-		return t, err
+	var parts []part
+	if parts, t.bad = splitVariables(text); t.bad != nil {
+		return t
 	}
 	if !slices.ContainsFunc(parts, func(p part) bool { return p.key != "" }) {
 		t.fix(parts)
-		return t, nil
+		return t
 	}
-	t.parts = parts
-	return t, nil
+	return template{text: text, parts: parts}
 }
 
 // fix sets the compared forms of a template whose parts have no variables.
 func (t *template) fix(parts []part) {
 	var plain strings.Builder
 	var tokens []token
+	escaped := false
 	for _, p := range parts {
 		plain.WriteString(p.text + p.literal)
 		tokens = appendLiteral(appendWild(tokens, p.text), p.literal)
+		escaped = escaped || strings.ContainsAny(p.literal, "*?")
 	}
 	t.plain, t.parts = plain.String(), nil
-	t.wild = pattern{text: t.text, form: formEscaped, tokens: tokens}
+	t.wild = pattern{form: formEscaped}
+	if !escaped {
+		t.wild = newPattern(t.plain)
+	}
+	t.wild.tokens = tokens
 }
 
 // splitVariables splits a text at its variables: ${key}, ${key, 'default'}, and the
@@ -97,8 +103,8 @@ func variable(rest string) (part, int, error) {
 		return part{literal: inside}, end + 1, nil
 	}
 	name, def, hasDef := strings.Cut(inside, ",")
-	p := part{key: lower(strings.TrimSpace(name)), hasDef: hasDef}
-	if p.key == "" || strings.ContainsAny(p.key, "${'*? \t\n") {
+	p := part{key: keyName(strings.TrimSpace(name)), hasDef: hasDef}
+	if p.key == "" || strings.ContainsAny(p.key, "${'*?") {
 		return part{}, 0, fmt.Errorf("${%.40s} is no policy variable", inside)
 	}
 	if hasDef {

@@ -47,7 +47,7 @@ func Administer(ctx context.Context, c *config.Config, account string) (*Operato
 		}
 		dir, locked := local.Lock(c.Data)
 		if locked == nil {
-			return inProcess(c, dir, account)
+			return inProcess(ctx, c, dir, account)
 		}
 		if !errors.Is(missing, fs.ErrNotExist) && !errors.Is(missing, syscall.ECONNREFUSED) && !errors.Is(missing, syscall.ENOENT) {
 			return nil, fmt.Errorf("%w; and its admin socket cannot be used: %w", locked, missing)
@@ -71,16 +71,20 @@ func overSocket(dir, account string) *Operator {
 }
 
 // inProcess serves requests in this process, which has locked the directory.
-func inProcess(c *config.Config, dir *local.Directory, account string) (*Operator, error) {
+func inProcess(ctx context.Context, c *config.Config, dir *local.Directory, account string) (*Operator, error) {
 	s := &server{config: c, log: slog.New(slog.DiscardHandler), registry: prometheus.NewRegistry(), refused: newRefused(), authorizer: identity.Everything{}}
-	s.openRecords()
 	closeAll := func() error {
 		var failed error
 		if s.meta != nil {
 			failed = s.meta.Close()
 		}
-		return errors.Join(failed, dir.Unlock())
+		return errors.Join(failed, dir.Close())
 	}
+	var err error
+	if s.keys, err = OpenKeys(ctx, c, nil); err != nil {
+		return nil, errors.Join(err, closeAll())
+	}
+	s.openRecords()
 	if s.meta == nil {
 		return nil, errors.Join(errors.New(s.recordsLost), closeAll())
 	}

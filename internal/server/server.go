@@ -30,6 +30,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/quota"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/room"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -61,6 +62,8 @@ type server struct {
 	registry      *prometheus.Registry
 	shelf         *local.Shelf
 	store         *answer.Store // answers from the shelf
+	keys          *seal.Ring
+	reseal        chan bool     // see resealSoon
 	meta          *sqlite.Store // nil if it cannot be opened
 	records       meta.Store    // meta, or a store that answers why it cannot be opened
 	recordsLost   string
@@ -181,6 +184,9 @@ func (s *server) open() (err error) {
 	if err := s.openTLS(); err != nil {
 		return err
 	}
+	if err := s.openKeys(); err != nil {
+		return err
+	}
 	s.openRecords()
 	if err := s.openDirectory(); err != nil {
 		return err
@@ -205,11 +211,7 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if s.meta != nil {
-		if err := s.shelf.Keep(sqlite.FileName); err != nil {
-			s.log.Warn("if the control-plane records disappear, the server will not notice", "error", err)
-		}
-	}
+	s.keepFiles()
 	s.leftovers = leftovers(c.Data)
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
@@ -298,6 +300,7 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
 	group.Go(func() error { return s.directory.Run(ctx) })
+	group.Go(func() error { return s.tendKeys(ctx) })
 	if s.config.Findings {
 		group.Go(func() error { s.findings.Run(ctx); return nil })
 	}

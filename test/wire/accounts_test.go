@@ -68,12 +68,11 @@ func (s *shared) Authenticate(_ context.Context, c identity.Call) (identity.Prin
 // startShared runs a server in this process until the test ends.
 func startShared(t *testing.T, flags ...string) *shared {
 	t.Helper()
-	return startWith(t, nil, flags...)
+	return startSharedWith(t, nil, flags...)
 }
 
-// startWith is startShared with options of the server; nil for those of the tests of
-// accounts.
-func startWith(t *testing.T, options []serving.Option, flags ...string) *shared {
+// startSharedWith is like startShared, with more options.
+func startSharedWith(t *testing.T, options []serving.Option, flags ...string) *shared {
 	t.Helper()
 	s := &shared{t: t, http: harness.FreePort(t), grpc: harness.FreePort(t), otlp: harness.FreePort(t)}
 	s.udp = s.http
@@ -86,12 +85,11 @@ func startWith(t *testing.T, options []serving.Option, flags ...string) *shared 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if options == nil {
-		options = []serving.Option{serving.WithAuthenticator(s)}
-	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serving.Run(ctx, c, io.Discard, t.Output(), options...) }()
+	go func() {
+		ended <- serving.Run(ctx, c, io.Discard, t.Output(), append([]serving.Option{serving.WithAuthenticator(s)}, options...)...)
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {

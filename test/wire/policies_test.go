@@ -71,7 +71,7 @@ func TestPolicies_decideOverTheWire(t *testing.T) {
 	c.user(t, "web", statement(`{"Effect":"Allow","Action":"xray:*Group","Resource":"arn:aws:xray:*:*:group/${aws:PrincipalTag/team}/*","Condition":{"StringEqualsIfExists":{"aws:ResourceTag/team":"${aws:PrincipalTag/team}"}}}`))
 	c.user(t, "careful", "AWSXrayFullAccess", statement(`{"Effect":"Deny","Action":"xray:Delete*","Resource":"*"},{"Effect":"Deny","Action":"xray:GetTraceSummaries","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}`))
 	c.user(t, "nobody")
-	s := startWith(t, []serving.Option{serving.WithAuthenticator(c), serving.WithGrants(c, false)}, "--udp", "off", "--otlp-grpc", "off")
+	s := startSharedWith(t, []serving.Option{serving.WithAuthenticator(c), serving.WithGrants(c, false)}, "--udp", "off", "--otlp-grpc", "off")
 
 	window := map[string]any{"StartTime": 1, "EndTime": 2}
 	group := map[string]any{"GroupName": "web"}
@@ -154,5 +154,55 @@ func TestPolicySimulate_cases(t *testing.T) {
 	out, problems, err = run("--cases", file(one("c", allow, `{"decision":"deny"}`)+","+one("d", `{"Statement":[{"Effect":"Allow","Effect":"Deny","Action":"*","Resource":"*"}]}`, `{"decision":"deny"}`)))
 	if err == nil || !strings.HasPrefix(out, "c allow ") || !strings.Contains(out, "\nd deny ") || !strings.Contains(out, `has "Effect" twice`) || !strings.Contains(problems, "c: decision is allow, expected deny") {
 		t.Errorf("%v %s %s", err, out, problems)
+	}
+}
+
+// TestPolicyCommands_needNoServer runs the other commands about policies.
+func TestPolicyCommands_needNoServer(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"web.json":   `{"Version":"2012-10-17","Statement":[{"Sid":"Web","Effect":"Allow","Action":"xray:*Group","Resource":"arn:aws:xray:*:*:group/web/*","Condition":{"ForAllValues:StringEquals":{"aws:TagKeys":["team"]}}}]}`,
+		"bad.json":   `{"Version":"2012-10-17","Statement":[{"Sid":"Bad","Effect":"Allow","Action":"xray:*","Resource":"*","Condition":{"DateLessThan":{"aws:CurrentTime":"tomorrow"}}}]}`,
+		"trust.json": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"sts:AssumeRole"}]}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const group = "arn:aws:xray:us-east-1:111122223333:group/web/7Q2F"
+	for _, c := range []struct {
+		args []string
+		code int
+		want []string
+	}{
+		{[]string{"simulate", "--policy", "AWSXrayReadOnlyAccess", "--action", "xray:GetGroups", "--action", "xray:DeleteGroup"}, 0, []string{"xray:GetGroups allow explicit, by identity: statement 1", "xray:DeleteGroup deny implicit, by identity"}},
+		{[]string{"simulate", "--policy", "web.json", "--action", "xray:CreateGroup", "--resource", group, "--context", "aws:TagKeys=[team]"}, 0, []string{`allow explicit, by identity: statement 1 (Sid "Web") of policy 1 ("web.json")`}},
+		{[]string{"simulate", "--policy", "web.json", "--action", "xray:CreateGroup", "--resource", group, "--context", "aws:TagKeys=[team,cost]"}, 0, []string{"deny implicit"}},
+		{[]string{"simulate", "--policy", "AWSXrayFullAccess", "--scp", "AdministratorAccess", "--scp", "web.json", "--action", "xray:GetGroups"}, 0, []string{"deny implicit, by scp (level 2)"}},
+		{[]string{"simulate", "--policy", "AWSXrayFullAccess", "--principal", "arn:aws:iam::111122223333:root", "--action", "iam:CreateUser"}, 0, []string{"allow by root"}},
+		{[]string{"simulate", "--policy", "missing.json", "--action", "xray:GetGroups"}, 1, []string{"missing.json"}},
+		{[]string{"simulate"}, 2, []string{"give --cases"}},
+		{[]string{"simulate", "--action", "a:b", "--context", "x"}, 2, []string{"is not key=value"}},
+		{[]string{"simulate", "--cases", "web.json"}, 1, []string{"no list of cases"}},
+		{[]string{"validate", "web.json"}, 0, []string{"web.json: valid", "web.json: warning: statement 1 (Sid \"Web\"): ForAllValues"}},
+		{[]string{"validate", "web.json", "bad.json"}, 1, []string{`bad.json: refused: statement 1 (Sid "Bad"): condition key "aws:CurrentTime" of DateLessThan: "tomorrow" is no date`, "1 of 2 policies are refused"}},
+		{[]string{"validate", "--kind", "trust", "trust.json"}, 0, []string{"trust.json: valid"}},
+		{[]string{"validate", "trust.json"}, 1, []string{"Policy document should not specify a principal."}},
+		{[]string{"validate", "--kind", "other", "trust.json"}, 1, []string{`no kind of policy "other"`}},
+		{[]string{"managed"}, 0, []string{"arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess v2", "arn:aws:iam::fluoro:policy/FluoroViewer"}},
+		{[]string{"managed", "AWSXrayFullAccess"}, 0, []string{`"xray:*"`}},
+		{[]string{"managed", "Nothing"}, 1, []string{`no managed policy "Nothing"`}},
+	} {
+		cmd := exec.Command(harness.Binary(t), append([]string{"policy"}, c.args...)...)
+		cmd.Dir = dir
+		out, _ := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != c.code {
+			t.Errorf("%v: exit code %d: %s", c.args, cmd.ProcessState.ExitCode(), out)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("%v: %s, want %q", c.args, out, want)
+			}
+		}
 	}
 }

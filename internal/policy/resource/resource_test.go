@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -182,6 +183,87 @@ func TestLocksOut(t *testing.T) {
 	}
 	if _, err := newPolicies(t).Put(ctx, account, Request{Name: "p", Document: with(`{"Effect":"Deny"}`), Bypass: true}, 1); err != nil {
 		t.Errorf("with bypass: %v", err)
+	}
+}
+
+// Decisions see a change at once, a change of another process after a while, and nothing
+// at all if a stored policy cannot be read.
+func TestDocuments(t *testing.T) {
+	p := newPolicies(t)
+	count := func(account trace.Account) int {
+		t.Helper()
+		list, err := p.Documents(ctx, account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	if n := count(account); n != 0 {
+		t.Errorf("%d policies", n)
+	}
+	if _, err := p.Put(ctx, account, Request{Name: "a", Document: sns}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(account); n != 1 {
+		t.Errorf("after Put: %d", n)
+	}
+	if n := count("111111111111"); n != 0 {
+		t.Errorf("another account has %d", n)
+	}
+	other := New(p.store)
+	if _, err := other.Put(ctx, account, Request{Name: "b", Document: sns}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(account); n != 1 {
+		t.Errorf("the compiled policies are not kept: %d", n)
+	}
+	p.mu.Lock()
+	c := p.compiled[account]
+	c.read = c.read.Add(-fresh)
+	p.compiled[account] = c
+	p.mu.Unlock()
+	if n := count(account); n != 2 {
+		t.Errorf("after a change of another process: %d", n)
+	}
+	if err := p.Delete(ctx, account, "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(account); n != 1 {
+		t.Errorf("after Delete: %d", n)
+	}
+	err := p.store.Update(ctx, account, func(tx meta.Tx) error { return tx.Put(kind, "bad", record{Document: "{"}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.forget(account)
+	if _, err := p.Documents(ctx, account); err == nil || !strings.Contains(err.Error(), `resource policy "bad"`) {
+		t.Errorf("a policy that cannot be read: %v", err)
+	}
+	for i := range 2 * maxCompiled {
+		count(trace.Account(fmt.Sprintf("%012d", 5_000_000+i)))
+	}
+	if len(p.compiled) > maxCompiled {
+		t.Errorf("%d accounts are kept", len(p.compiled))
+	}
+}
+
+// Put asks about the caller, unless the check is bypassed.
+func TestPut_caller(t *testing.T) {
+	denied := trace.Errorf(trace.KindDenied, "no")
+	broken := trace.Errorf(trace.KindUnavailable, "cannot decide")
+	for _, c := range []struct {
+		answer error
+		bypass bool
+		want   error
+	}{{nil, false, nil}, {denied, false, ErrLockout}, {denied, true, nil}, {broken, false, broken}} {
+		asked := ""
+		q := Request{Name: "p", Document: sns, Bypass: c.bypass, Caller: func(document string) error { asked = document; return c.answer }}
+		if _, err := newPolicies(t).Put(ctx, account, q, 1); !errors.Is(err, c.want) {
+			t.Errorf("%v, bypass %v: %v", c.answer, c.bypass, err)
+		}
+		if (asked == sns) == c.bypass {
+			t.Errorf("bypass %v: asked about %q", c.bypass, asked)
+		}
 	}
 }
 

@@ -293,8 +293,12 @@ func (d *Directory) sub(name string) string { return filepath.Join(d.path, name)
 
 func (d *Directory) close() error { return d.lock.Close() }
 
-// Unlock unlocks a directory that no shelf was opened in.
-func (d *Directory) Unlock() error { return d.close() }
+// LockExisting locks a data directory that no server has open, for work on the files of
+// others in it. It changes nothing.
+func LockExisting(path string) (*Directory, error) { return lockExisting(vfs.OS{}, path) }
+
+// Close releases the lock of a directory that Open did not take over.
+func (d *Directory) Close() error { return d.close() }
 
 // missingBeside names the files of others that the manifest has and that are gone.
 func missingBeside(d *Directory) (damage []error) {
