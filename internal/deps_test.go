@@ -62,7 +62,7 @@ receive          : trace identity room decode decode/otlp
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
 present/manage   : trace identity
 present/admin    : trace identity jsonscan iam present/manage
-present/sts      : trace identity iam
+present/sts      : trace identity iam authn
 present/console  : trace identity room query/analytics
 backup           :
 demo             :

@@ -264,3 +264,43 @@ func TestContainerCredentials_withTheGoSDK(t *testing.T) {
 		t.Error(res.Status)
 	}
 }
+
+// With encryption at rest, keys work as without, and no file shows a secret or a name.
+func TestKeys_underEncryption(t *testing.T) {
+	s := harness.Start(t, "--auth", "required", "--encryption", "local")
+	during := keyOf(t, s.Data, "--user", "plantedalice", "--policy", "AWSXrayReadOnlyAccess")
+	token := operate(t, s.Data, "tokens", "create", "--user", "plantedalice", "--description", "plantedtoken")
+	s.Stop()
+	offline := keyOf(t, s.Data, "--user", "plantedbob", "--policy", "AWSXrayReadOnlyAccess", "--encryption", "local")
+	var all []byte
+	err := filepath.WalkDir(s.Data, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			all = append(all, must2(os.ReadFile(path))...)
+		}
+		return err
+	})
+	if err != nil || len(all) == 0 {
+		t.Fatal(err)
+	}
+	secrets := []string{"planted", token["Token"].(string)}
+	s.Restart("--auth", "required", "--encryption", "local")
+	for name, p := range map[string]aws.CredentialsProvider{"online": during, "offline": offline} {
+		if err := groupsAs(s, p); err != nil {
+			t.Errorf("the key made %s: %v", name, err)
+		}
+		c, _ := p.Retrieve(t.Context())
+		secrets = append(secrets, c.SecretAccessKey)
+	}
+	for _, secret := range secrets {
+		if strings.Contains(string(all), secret) {
+			t.Errorf("the data directory contains %q", secret)
+		}
+	}
+}
+
+func must2(b []byte, err error) []byte {
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return b
+}
