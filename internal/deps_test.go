@@ -67,7 +67,7 @@ present/console  : trace identity room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy/resource access setting quota present/manage present/admin present/sts iam seal room policy finding seal/kms
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal seal/kms
 `
 
 // owners names the only package that may import each third-party library.
@@ -82,9 +82,9 @@ github.com/rs/cors             : server
 github.com/klauspost/compress  : receive store/local wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
-github.com/aws                 : demo seal/kms
-github.com/coreos/go-oidc      : iam
-golang.org/x/crypto/acme       : transport
+github.com/aws   : demo seal/kms
+github.com/coreos/go-oidc: iam
+golang.org/x/crypto/acme: transport
 `
 
 const module = "github.com/fluoro-io/fluoro/"

@@ -49,7 +49,8 @@ type Options struct {
 // Authenticator is the identity.Authenticator of a server.
 type Authenticator struct {
 	Options
-	keys *lru.Cache[keyName, *signingKey]
+	crossOrigin http.CrossOriginProtection
+	keys        *lru.Cache[keyName, *signingKey]
 }
 
 // New makes an Authenticator.
@@ -96,8 +97,10 @@ func (a *Authenticator) prove(ctx context.Context, c identity.Call) (identity.Pr
 	case len(headers) == 1 && headers[0] != "":
 		return a.header(ctx, c, headers[0])
 	}
-	if a.Session != nil && a.takes(c.Listener, Session) {
-		if p, present, err := a.Session(ctx, c); present {
+	// Browsers add cookies to requests of foreign pages, too. Those have no session.
+	if a.Session != nil && a.takes(c.Listener, Session) && a.crossOrigin.Check(r) == nil {
+		// In an open server, a cookie of another time must not lock anybody out.
+		if p, present, err := a.Session(ctx, c); present && !(a.Open && err != nil) {
 			if err == nil && a.exposed(c) {
 				err = plaintext("console sessions")
 			}
@@ -208,11 +211,6 @@ func (a *Authenticator) unsigned(c identity.Call) (identity.Principal, error) {
 		if n, ok := a.Sampling.find(sourceOf(c.Source)); ok && !a.Open && !(n.Loopback() && forwarded(c.Request)) {
 			return a.anonymous(a.ownerOf(n), identity.ProofNetwork), nil
 		}
-	}
-	if strings.HasPrefix(c.Action, "sts:") {
-		// AssumeRoleWithWebIdentity has no signature: its token is in the body. The handler
-		// refuses anonymous callers of other operations.
-		return a.anonymous(a.Owner, identity.ProofNone), nil
 	}
 	return identity.Principal{}, &identity.Failure{Exception: missingToken, Reason: ReasonUnsigned, Message: textMissing}
 }

@@ -259,6 +259,7 @@ func TestAuthenticate_order(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, header, cookie string
+		origin               string
 		tls                  *tls.ConnectionState
 		takes                authn.Kinds
 		proof, want          string
@@ -268,6 +269,8 @@ func TestAuthenticate_order(t *testing.T) {
 		{name: "an unknown certificate", tls: cert("nobody", noon.Add(time.Hour)), want: "unknown"},
 		{name: "a certificate that expired since the connection was made", tls: cert("checkout", noon.Add(-time.Second)), want: "expired"},
 		{name: "a certificate that was not verified", tls: &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: "checkout"}}}}, want: "unsigned"},
+		{name: "a session of a foreign page", cookie: "ok", origin: "https://evil.example", want: "unsigned"},
+		{name: "a session of an own page", cookie: "ok", origin: "http://h", proof: "console-session"},
 		{name: "a session", cookie: "ok", proof: "console-session"},
 		{name: "a session and a certificate", cookie: "ok", tls: cert("checkout", noon.Add(time.Hour)), proof: "console-session"},
 		{name: "an ended session and a certificate", cookie: "old", tls: cert("checkout", noon.Add(time.Hour)), want: "expired"},
@@ -282,8 +285,11 @@ func TestAuthenticate_order(t *testing.T) {
 			o.Takes = map[string]authn.Kinds{"http": c.takes}
 		}
 		a, _ := required(o)
-		r := httptest.NewRequest("GET", "http://h/", nil)
+		r := httptest.NewRequest("POST", "http://h/", nil)
 		r.TLS = c.tls
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
 		if c.header != "" {
 			r.Header.Set("Authorization", c.header)
 		}
@@ -295,6 +301,23 @@ func TestAuthenticate_order(t *testing.T) {
 		p, err := a.Authenticate(t.Context(), call)
 		if reason(err) != c.want || c.want == "" && p.Proof != c.proof {
 			t.Errorf("%s: %q, %v, want %q, %q", c.name, p.Proof, err, c.proof, c.want)
+		}
+	}
+}
+
+// In an open server an ended session is no reason to refuse; a live one counts.
+func TestAuthenticate_openSession(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		proof string
+	}{{nil, identity.ProofSession}, {&identity.Failure{Reason: authn.ReasonExpired}, identity.ProofNone}} {
+		a, _ := required(authn.Options{Open: true, Session: func(context.Context, identity.Call) (identity.Principal, bool, error) {
+			return identity.Principal{Owner: owner}, true, c.err
+		}})
+		call := callOf(httptest.NewRequest("GET", "http://h/", nil))
+		call.Secure = true
+		if p, err := a.Authenticate(t.Context(), call); err != nil || p.Proof != c.proof {
+			t.Errorf("session error %v: %+v, %v", c.err, p, err)
 		}
 	}
 }

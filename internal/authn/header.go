@@ -13,6 +13,10 @@ import (
 // algorithm is the only one that X-Ray takes.
 const algorithm = "AWS4-HMAC-SHA256"
 
+// maxParts is the maximum number of signed headers, and of parameters in the query of a
+// signed request. Sorting many costs time, which strangers could ask for.
+const maxParts = 200
+
 // isoBasic is the form of X-Amz-Date: ISO 8601, basic format, in UTC.
 const isoBasic = "20060102T150405Z"
 
@@ -86,6 +90,9 @@ func parse(header string, h http.Header) (*signature, error) {
 // readHeaders reads the names of the signed headers, and checks that those which must be
 // signed are there, once.
 func (s *signature) readHeaders(names string, h http.Header) error {
+	if strings.Count(names, ";") >= maxParts {
+		return incomplete("SignedHeaders has more than %d names.", maxParts) // not recorded
+	}
 	s.signed = strings.Split(strings.ToLower(names), ";")
 	slices.Sort(s.signed)
 	for i, name := range s.signed {

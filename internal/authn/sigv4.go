@@ -48,6 +48,9 @@ func (a *Authenticator) signed(ctx context.Context, c identity.Call, header stri
 	if err != nil {
 		return identity.Principal{}, err
 	}
+	if strings.Count(r.URL.RawQuery, "&") >= maxParts {
+		return identity.Principal{}, incomplete("The query has more than %d parameters.", maxParts) // not recorded
+	}
 	parts := partsOf(r)
 	prefix := parts.canonical(s.signed)
 	secret, p, err := a.Credentials.AccessKey(ctx, s.keyID, s.token)
@@ -91,7 +94,7 @@ func (a *Authenticator) signed(ctx context.Context, c identity.Call, header stri
 		return p, nil
 	}
 	r.Body = newBody(r.Body, r.ContentLength, func(sum []byte) error {
-		err := error(nil)
+		var err error
 		switch {
 		case claim == nil:
 			err = proven(sum)

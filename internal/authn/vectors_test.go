@@ -160,3 +160,28 @@ func TestCanonical_movedHeaders(t *testing.T) {
 		}
 	}
 }
+
+// A canonical form of a canonical form is the same, so that there is only one.
+func FuzzCanonical(f *testing.F) {
+	for _, seed := range []string{"", "/", "//", "/a/../b", "/%2e%2e/x?a=%2f&b", "/x?a=1&a=0&%61=2&=&&b=%zz%", "/\xff?\x00=\xff", "/./..//.?+", "*", "/a?b?c=d=e"} {
+		f.Add(seed, " a  b\t")
+	}
+	f.Fuzz(func(t *testing.T, target, value string) {
+		path, query, _ := strings.Cut(target, "?")
+		once := normal(path)
+		if twice := normal(once); twice != once {
+			t.Errorf("path %q becomes %q, then %q", path, once, twice)
+		}
+		if !strings.HasPrefix(once, "/") && strings.HasPrefix(path, "/") || strings.Contains(once, "//") || strings.Contains(once+"/", "/../") || strings.Contains(once+"/", "/./") {
+			t.Errorf("path %q becomes %q", path, once)
+		}
+		first := string(appendQuery(nil, query))
+		if second := string(appendQuery(nil, first)); second != first {
+			t.Errorf("query %q becomes %q, then %q", query, first, second)
+		}
+		r := request{method: "GET", target: target, host: "h", header: http.Header{"X": {value}}}
+		if n := strings.Count(string(r.canonical([]string{"host", "x"})), "\n"); n != 7 {
+			t.Errorf("%q and %q give %d lines", target, value, n)
+		}
+	})
+}

@@ -51,11 +51,11 @@ type Config struct {
 	Quota            string        // limits of accounts without their own; quota.Parse reads it
 	Memory           int64         // limit of the process's memory in bytes; 0 for the default
 	RetentionBytes   int64         // limit of the blocks' bytes; 0 for none
+	Access
+	TLS TLS
 	Encryption
 	LogLevel  string // debug, info, warn or error
 	LogFormat string // text or json
-	Access
-	TLS TLS
 }
 
 // Encryption holds the settings of encryption at rest.

@@ -30,7 +30,7 @@ import (
 // in the context.
 type door struct {
 	server  *server
-	on      listener
+	name    string // of the listener
 	names   *names // nil: it checks neither Host nor Origin
 	origins *cors.Cors
 	paths   map[string]*path
@@ -110,7 +110,7 @@ func (d *door) guarded(w http.ResponseWriter, r *http.Request, row served, p ide
 
 // call describes a request for authenticator and authorizer.
 func (d *door) call(r *http.Request) identity.Call {
-	return identity.Call{Listener: d.on.String(), Request: r, Source: r.RemoteAddr, Secure: r.TLS != nil || overTLS(r.Context())}
+	return identity.Call{Listener: d.name, Request: r, Source: r.RemoteAddr, Secure: r.TLS != nil || overTLS(r.Context())}
 }
 
 // asking is a ResponseWriter that replaces successful answers by a failure unless the
@@ -156,7 +156,7 @@ func (s *server) own() trace.Account { return trace.Account(s.config.Account) }
 // newDoor makes the door of a listener from its rows of a route table. rest answers
 // requests without a route; if it is nil, the handler of the first row does.
 func (s *server) newDoor(on listener, table []route, rest http.Handler) *door {
-	d := &door{server: s, on: on, origins: originsOf(s.config.CORSOrigins), paths: map[string]*path{}, rest: rest, refused: s.refused.MustCurryWith(prometheus.Labels{"listener": on.String()})}
+	d := &door{server: s, name: on.String(), origins: originsOf(s.config.CORSOrigins), paths: map[string]*path{}, rest: rest, refused: s.refused.MustCurryWith(prometheus.Labels{"listener": on.String()})}
 	for _, reason := range append([]string{"host", "origin", "identity", "denied"}, authn.Reasons...) {
 		d.refused.WithLabelValues(reason)
 	}
@@ -264,9 +264,9 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	}
 	who, reason, err := d.server.identify(r.Context(), row.route, d.call(r))
 	ctx := identity.With(r.Context(), who)
-	// Who only knows the id of a key must not learn what its owner may: the answer "denied"
-	// needs the proof, too.
-	// Bodies that bring segments are large; the Intake reads them to their end before it acts.
+	// Bodies that bring segments are large: the Intake reads them to their end before it acts.
+	// But who only knows the id of a key must not learn what its owner may, so the answer
+	// "denied" needs the proof, too.
 	if body, ok := r.Body.(unproved); ok && body.Unproved() && (row.brings == "" || err != nil) {
 		r = r.WithContext(ctx)
 		release, err := d.server.intake.Hold(w, r, row.limit)
@@ -339,7 +339,7 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, reason string, cod
 // page shows it too, because senders often ignore answers.
 func (d *door) count(r *http.Request, rt *route, reason string, err error) {
 	d.refused.WithLabelValues(reason).Inc()
-	d.server.note(d.on, r, reason, err)
+	d.server.note(d.name, r, reason, err)
 	if rt != nil && rt.brings != "" {
 		d.server.tally.Refuse(receive.Sender{Protocol: rt.brings, Source: r.RemoteAddr}, strings.ToUpper(reason[:1])+reason[1:], err.Error())
 	}
@@ -347,8 +347,8 @@ func (d *door) count(r *http.Request, rt *route, reason string, err error) {
 
 // note logs a refusal: for each listener and reason at most once a minute (sparse). The
 // log handlers quote the sender's text.
-func (s *server) note(on listener, r *http.Request, reason string, err error) {
-	s.log.Warn("a request was refused: "+reason, "protocol", on.String(), "source", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "error", err)
+func (s *server) note(listener string, r *http.Request, reason string, err error) {
+	s.log.Warn("a request was refused: "+reason, "protocol", listener, "source", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "error", err)
 }
 
 // failed counts a request whose body showed that its signature is wrong. Its handler
@@ -377,8 +377,9 @@ func (s *server) otlpDoor() *door {
 func (s *server) datagrams() receive.Who {
 	for _, rt := range routes() {
 		if rt.on == onUDP {
+			name := onUDP.String()
 			return func(source string) (identity.Principal, error) {
-				p, _, err := s.identify(context.Background(), &rt, identity.Call{Listener: onUDP.String(), Source: source})
+				p, _, err := s.identify(context.Background(), &rt, identity.Call{Listener: name, Source: source})
 				return p, err
 			}
 		}

@@ -127,8 +127,9 @@ func routes() []route {
 		list = append(list, route{on: onHTTP, method: http.MethodGet, path: "/console/api/" + q.name, action: q.action, class: q.class,
 			handler: func(s *server, _ *route) endpoint { return page{q.handler(s.console)} }})
 	}
+	list = append(list, quotaRoutes()...)
 	list = append(list, principalRoutes()...)
-	list = append(append(list, quotaRoutes()...), keyRoutes()...)
+	list = append(list, keyRoutes()...)
 	list = append(list, findingRoutes()...)
 	for _, op := range wire.Operations {
 		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}

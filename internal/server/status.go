@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/seal"
@@ -20,7 +21,8 @@ func healthy(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok
 const readyDamage = 10
 
 // ready answers 200 while the store can write, else 503 with the reason. Damage does not
-// make it unready, because the server serves the rest.
+// make it unready, because the server serves the rest. Everybody may ask: where credentials
+// are required, the answer names no files.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	stats, err := s.store.Stats(r.Context())
 	reason := stats.ReadOnly
@@ -35,6 +37,12 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	damage, n := s.damage(stats)
+	if s.config.Auth == config.Required {
+		damage = nil
+		if reason != "" {
+			reason = "the store cannot write; the log and the status page have the reason"
+		}
+	}
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"ready": reason == "", "reason": reason, "damaged": n, "damage": append([]string{}, damage[:min(len(damage), readyDamage)]...),
 	})

@@ -85,6 +85,8 @@ func TestSigV4_failures(t *testing.T) {
 		{name: "claim of another body", call: call{before: set("X-Amz-Content-Sha256", strings.Repeat("0", 64))}, code: "InvalidSignatureException", match: mismatchText},
 		{name: "two headers", after: func(r *http.Request) { r.Header.Add("Authorization", "Bearer "+goodToken) }, code: "IncompleteSignatureException", match: "2 Authorization headers"},
 		{name: "presigned", after: func(r *http.Request) { r.URL.RawQuery = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=0" }, code: "InvalidSignatureException", match: "Presigned URLs"},
+		{name: "many signed headers", after: edit("host;", "host;"+strings.Repeat("x;", 300)), code: "IncompleteSignatureException", match: "more than 200 names"},
+		{name: "many parameters", after: func(r *http.Request) { r.URL.RawQuery = strings.Repeat("a&", 300) }, code: "IncompleteSignatureException", match: "more than 200 parameters"},
 		{name: "log injection", after: set("Authorization", "AWS4-HMAC-SHA256 Credential=a/b/c\tlevel=ERROR msg=\"owned\"/d/e, SignedHeaders=host;x-amz-date, Signature=0"), code: "UnrecognizedClientException", match: "."},
 	} {
 		if c.call.path == "" {
@@ -313,7 +315,7 @@ func TestSigV4_smuggling(t *testing.T) {
 	}
 }
 
-// Failures are told in the words of each protocol, and told apart from those of callers who
+// Failures are told in the words of each protocol, and differ from those of callers who
 // are known.
 func TestAuthn_wordsOfEachProtocol(t *testing.T) {
 	s, _ := startRequired(t)

@@ -1,10 +1,12 @@
 package wire_test
 
 import (
+	"bufio"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -125,6 +127,80 @@ func TestTLS_everyAddress(t *testing.T) {
 		res, err := secureClient(t, trusting.Clone()).Do(r)
 		if err != nil || res.StatusCode != want {
 			t.Errorf("%s: %v %v, want %d", host, res, err, want)
+		}
+	}
+}
+
+// The live stream works over HTTP/2: its events arrive while it is open.
+func TestTLS_liveStream(t *testing.T) {
+	ca := harness.NewCA(t)
+	s, _ := startTLS(t, ca)
+	client := secureClient(t, &tls.Config{RootCAs: ca.Pool})
+	client.Timeout = 0
+	r, _ := http.NewRequestWithContext(t.Context(), "GET", "https://"+s.HTTP+"/console/api/live", nil)
+	r.Header.Set("Authorization", "Bearer "+goodToken)
+	stream, err := client.Do(r)
+	if err != nil || stream.StatusCode != 200 || stream.Proto != "HTTP/2.0" {
+		t.Fatal(stream, err)
+	}
+	defer stream.Body.Close()
+	event := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(stream.Body)
+		for lines.Scan() {
+			if strings.HasPrefix(lines.Text(), "event:") {
+				event <- lines.Text()
+				return
+			}
+		}
+		event <- "the stream ended"
+	}()
+	now := time.Now().Unix()
+	put := call{path: "/TraceSegments", body: fmt.Sprintf(`{"TraceSegmentDocuments":["{\"trace_id\":\"1-%08x-%024x\",\"id\":\"00000000000000aa\",\"name\":\"live\",\"start_time\":%d,\"end_time\":%d}"]}`, now, 0x11e, now-1, now)}.sign(t, s)
+	put.URL.Scheme = "https"
+	if res, err := client.Do(put); err != nil || res.StatusCode != 200 {
+		t.Fatal(res, err)
+	}
+	select {
+	case got := <-event:
+		if !strings.HasPrefix(got, "event:") {
+			t.Error(got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("no event arrives")
+	}
+}
+
+// Other machines send tokens over TLS only, unless a setting says that something else
+// encrypts. Signatures do not reveal their secret.
+func TestTLS_secretsInTheClear(t *testing.T) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wide := ""
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+			wide = n.IP.String()
+		}
+	}
+	if wide == "" {
+		t.Skip("this machine has no address but loopback")
+	}
+	for flag, want := range map[string]int{"auto": 403, "off": 200} {
+		port := strings.TrimPrefix(harness.FreePort(t), "127.0.0.1")
+		s := inside.Start(t, []string{"--http", "0.0.0.0" + port, "--tls", flag}, serving.WithCredentials(directory()))
+		s.HTTP = wide + port
+		r, _ := http.NewRequest("POST", "http://"+s.HTTP+"/Groups", strings.NewReader("{}"))
+		r.Header.Set("Authorization", "Bearer "+goodToken)
+		if status, _, body := send(t, r); status != want || want == 403 && !strings.Contains(body, "over TLS only") {
+			t.Errorf("--tls %s: a token: %d %s", flag, status, body)
+		}
+		if status, _, body := send(t, call{path: "/Groups", body: "{}"}.sign(t, s)); status != 200 {
+			t.Errorf("--tls %s: a signature: %d %s", flag, status, body)
+		}
+		if warned := strings.Contains(s.Output(), "in the clear"); warned != (flag == "auto") {
+			t.Errorf("--tls %s: warned: %v", flag, warned)
 		}
 	}
 }
