@@ -69,7 +69,7 @@ present/manage   : trace identity audit
 scrub            : trace jsonscan decode/otlp meta
 scrub/retro      : trace meta scrub store/answer
 present/admin    : trace identity jsonscan iam present/manage
-present/sts      : trace identity audit iam
+present/sts      : trace identity audit iam authn
 present/console  : trace identity audit room query/analytics
 backup           :
 demo             :

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/audit"
+	"github.com/fluoro-io/fluoro/internal/authn"
 	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -150,6 +151,9 @@ func (f *Front) call(r *http.Request, name string, do action, form url.Values) (
 	}
 	if p.Proof == identity.ProofLater && name != "AssumeRoleWithWebIdentity" {
 		return nil, &failure{http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token"}
+	}
+	if p.Scopes != nil && name != "GetCallerIdentity" && !authn.InScope(p.Scopes, "sts:"+name) {
+		return nil, &failure{http.StatusForbidden, "AccessDenied", "User: " + p.ARN + " is not authorized to perform: sts:" + name + " because the scopes of the bearer token do not include the sts:" + name + " action"}
 	}
 	c := &call{Front: f, form: form, caller: p, request: identity.Call{Action: "sts:" + name, Listener: "http", Request: r, Source: r.RemoteAddr}}
 	return do(r.Context(), c)
