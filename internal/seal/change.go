@@ -28,7 +28,7 @@ func (a *owner) replaceSoon(old uint32) {
 	if a.ring.o.ReadOnly || a.paused(a.wrapperName()) != nil || !a.replacing.CompareAndSwap(false, true) {
 		return
 	}
-	a.ring.background.Go(func() {
+	a.ring.later(func() {
 		defer a.replacing.Store(false)
 		_, _ = a.once(context.Background(), "new", func(ctx context.Context) (*Key, error) { return a.create(ctx, old) })
 	})

@@ -360,6 +360,9 @@ func (s *server) close() error {
 	if s.meta != nil {
 		failed = errors.Join(failed, s.meta.Close())
 	}
+	if s.keys != nil {
+		s.keys.Close()
+	}
 	if failed != nil || s.store == nil {
 		return failed
 	}
