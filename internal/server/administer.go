@@ -12,12 +12,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -78,9 +82,9 @@ func inProcess(c *config.Config, dir *local.Directory, account string) (*Operato
 	}
 	s.openRecords()
 	closeAll := func() error {
-		var failed error
+		failed := s.audit.close(trace.Owner{Account: s.own(), Region: c.Region})
 		if s.meta != nil {
-			failed = s.meta.Close()
+			failed = errors.Join(failed, s.meta.Close())
 		}
 		return errors.Join(failed, dir.Close())
 	}
@@ -89,6 +93,13 @@ func inProcess(c *config.Config, dir *local.Directory, account string) (*Operato
 	}
 	if err := s.openDirectory(); err != nil {
 		return nil, errors.Join(err, closeAll())
+	}
+	if _, err := os.Stat(filepath.Join(c.Data, AuditDir, audit.HeadName)); err == nil {
+		// There is an audit log, so what the operator does belongs into it.
+		c.Audit, c.AuditRequired = "on", true
+		if err := s.openAudit(context.Background()); err != nil {
+			return nil, errors.Join(err, closeAll())
+		}
 	}
 	d := s.newDoor(onHTTP, principalRoutes(), http.NotFoundHandler())
 	serve := func(r *http.Request) (*http.Response, error) {
