@@ -54,6 +54,7 @@ func (s *server) openDirectory() error {
 		}
 	}
 	if s.authenticator == nil {
+		var err error
 		if s.authenticator, err = s.newAuthenticator(); err != nil {
 			return err
 		}

@@ -392,6 +392,9 @@ func (s *server) close() error {
 		failed = errors.Join(failed, s.meta.Close())
 	}
 	failed = errors.Join(failed, s.audit.close(trace.Owner{Account: s.own(), Region: s.config.Region}))
+	if s.keys != nil {
+		s.keys.Close() // all others encrypt until they are closed
+	}
 	if failed != nil || s.store == nil {
 		return failed
 	}
