@@ -328,6 +328,13 @@ func (d *Directory) sub(name string) string { return filepath.Join(d.path, name)
 
 func (d *Directory) close() error { return d.lock.Close() }
 
+// LockExisting locks a data directory that no server has open, for work on the files of
+// others in it. It changes nothing.
+func LockExisting(path string) (*Directory, error) { return lockExisting(vfs.OS{}, path) }
+
+// Close releases the lock of a directory that Open did not take over.
+func (d *Directory) Close() error { return d.close() }
+
 // has tells whether a file is there.
 func (d *Directory) has(name string) bool {
 	f, err := d.fs.Open(d.sub(filepath.FromSlash(name)))
@@ -336,13 +343,6 @@ func (d *Directory) has(name string) bool {
 	}
 	return !errors.Is(err, fs.ErrNotExist)
 }
-
-// LockExisting locks a data directory that no server has open, for work on the files of
-// others in it. It changes nothing.
-func LockExisting(path string) (*Directory, error) { return lockExisting(vfs.OS{}, path) }
-
-// Close releases the lock of a directory that Open did not take over.
-func (d *Directory) Close() error { return d.close() }
 
 // missingBeside names the files of others that the manifest has and that are gone.
 func missingBeside(d *Directory) (damage []error) {
