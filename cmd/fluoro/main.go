@@ -52,14 +52,9 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
-<<<<<<< HEAD
-	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), exportCommand(), storeCommand(), policyCommand(), versionCommand(), keysCommand())
-	root.AddCommand(tokensCommand(), usersCommand(), groupsCommand(), rolesCommand(), policiesCommand(), certificatesCommand(), providersCommand(), organizationCommand(), encryptionCommand())
-=======
 	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), policyCommand(), versionCommand(), keysCommand())
 	root.AddCommand(tokensCommand(), usersCommand(), groupsCommand(), rolesCommand(), policiesCommand(), certificatesCommand(), providersCommand(), organizationCommand(), encryptionCommand())
 	root.AddCommand(exportCommand())
->>>>>>> main
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}
