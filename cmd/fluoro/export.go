@@ -22,7 +22,10 @@ import (
 )
 
 // exportFlags are the flags of fluoro export.
-type exportFlags struct{ out, data, url, backup, account, since string }
+type exportFlags struct {
+	from                              remote
+	out, data, backup, account, since string
+}
 
 func exportCommand() *cobra.Command {
 	var f exportFlags
@@ -50,11 +53,12 @@ error), 2 wrong usage.`,
 	flags := cmd.Flags()
 	keyFlags(cmd)
 	flags.StringVar(&f.out, "out", "", "directory for the tables; new or empty")
-	flags.StringVar(&f.url, "url", "http://127.0.0.1:2000", "URL of the service")
+	f.from.register(flags)
 	flags.StringVar(&f.data, "data", "", "data directory to read instead; no service may use it")
 	flags.StringVar(&f.backup, "backup", "", "backup file to read instead")
 	flags.StringVar(&f.account, "account", "", "export the traces of this account only")
 	flags.StringVar(&f.since, "since", "", "export traces that received something since this time only")
+	keyFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd) }
 	return cmd
 }
@@ -198,18 +202,14 @@ func (f *exportFlags) download(ctx context.Context, since string, tables *tables
 	if since != "" {
 		v.Set("since", since)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(f.url, "/")+"/console/api/export?"+v.Encode(), nil)
+	res, err := f.from.do(ctx, http.MethodGet, "/console/api/export?"+v.Encode(), nil)
 	if err != nil {
 		return nil, err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("no service answers: %w", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(res.Body, 1000))
-		return nil, fmt.Errorf("%s answered %s: %s", f.url, res.Status, strings.TrimSpace(string(text)))
+		return nil, fmt.Errorf("%s answered %s: %s", f.from.url, res.Status, strings.TrimSpace(string(text)))
 	}
 	return tables.unpack(tar.NewReader(res.Body))
 }

@@ -43,7 +43,6 @@ func principalRoutes() []route {
 // openDirectory opens the principals in the records. Unless options say otherwise, they
 // are those that the authenticator knows, and their policies decide.
 func (s *server) openDirectory() error {
-	var err error
 	s.directory = iam.New(iam.Options{
 		Records: s.records, Secrets: s.keys.Secrets(), Region: s.config.Region, Management: s.own(), Logger: s.log, Assume: access.New(access.Options{}).Assume,
 	})

@@ -20,9 +20,6 @@ type keeper struct {
 	log       *log
 	inventory *inventory
 	merger    *merger
-	// shredded are destroyed keys of log entries that were dropped already. Only run uses
-	// it.
-	shredded map[wal.KeyUse]bool
 }
 
 // run watches until the shelf closes.
@@ -73,7 +70,7 @@ func (k *keeper) available(ctx context.Context, account trace.Account) error {
 		return err
 	}
 	for use := range k.log.files.Keys() {
-		if use.Account != string(account) || k.shredded[use] {
+		if use.Account != string(account) || k.vault.isShredded(dataKey{account, use.Key}) {
 			continue
 		}
 		if _, err := k.vault.keys.Find(ctx, account, use.Key); err != nil {
@@ -98,7 +95,7 @@ func (k *keeper) shreddedNow(account trace.Account) {
 			continue
 		}
 		if _, err := k.vault.find(use.Account, use.Key); destroyed(err) {
-			k.shredded[use] = true
+			k.vault.shred(dataKey{account, use.Key})
 		}
 	}
 }
@@ -144,12 +141,12 @@ func (k *keeper) restore(account trace.Account, reason error) {
 // them cannot be read yet.
 func (k *keeper) entries(account trace.Account) (list []wal.Entry, err error) {
 	for _, file := range k.state.heldBy(account) {
-		dropped := 0
+		var dropped []dataKey
 		damage, err := k.log.files.Read(file, k.vault.only(account), func(e wal.Entry) error {
 			switch {
 			case e.Locked != nil && e.Locked.Account != string(account):
 			case e.Locked != nil && destroyed(e.Locked.Err):
-				dropped++
+				dropped = append(dropped, dataKey{account, e.Locked.Key})
 			case e.Locked != nil:
 				return &vfs.KeyError{File: wal.Name(file), Account: e.Locked.Account, Key: e.Locked.Key, Err: e.Locked.Err}
 			case ownerOf(e.Data) == account:
@@ -163,8 +160,8 @@ func (k *keeper) entries(account trace.Account) (list []wal.Entry, err error) {
 		if err != nil {
 			return nil, err
 		}
-		for range dropped {
-			k.vault.drop()
+		for _, of := range dropped {
+			k.vault.drop(of)
 		}
 	}
 	return list, nil

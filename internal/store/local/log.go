@@ -63,7 +63,7 @@ func openLog(b *base, s *state, next uint64) (*log, error) {
 func (l *log) replay(e wal.Entry) error {
 	if e.Locked != nil {
 		if destroyed(e.Locked.Err) {
-			l.vault.drop()
+			l.vault.drop(dataKey{trace.Account(e.Locked.Account), e.Locked.Key})
 			return nil
 		}
 		account := trace.Account(e.Locked.Account)

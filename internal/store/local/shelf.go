@@ -41,7 +41,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
 	"github.com/fluoro-io/fluoro/internal/trace"
-	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
 // Shelf is an open data directory.
@@ -172,7 +171,7 @@ func (s *Shelf) open() (err error) {
 	s.inventory = newInventory(b, s.state, s.log)
 	s.settler = newSettler(b, s.state, s.log, s.inventory, s.loader)
 	s.merger = &merger{base: b, state: s.state, log: s.log, inventory: s.inventory, rollups: rollups, settler: s.settler}
-	s.keeper = &keeper{base: b, state: s.state, log: s.log, inventory: s.inventory, merger: s.merger, shredded: map[wal.KeyUse]bool{}}
+	s.keeper = &keeper{base: b, state: s.state, log: s.log, inventory: s.inventory, merger: s.merger}
 	s.scanner = &scanner{base: b, state: s.state, loader: s.loader}
 	s.summer = &summer{state: s.state, loader: s.loader, rollups: rollups}
 	s.estimator = &estimator{state: s.state, rollups: rollups}

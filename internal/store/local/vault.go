@@ -44,6 +44,8 @@ type vault struct {
 	away   map[trace.Account]*away
 	uses   map[trace.Account]map[uint32]int // keys of open blocks
 	lost   int64                            // entries of the log whose keys were destroyed
+	// shredded are destroyed keys: nothing that was sealed under them is in memory.
+	shredded map[dataKey]bool
 }
 
 // away tells why an account cannot be read.
@@ -53,7 +55,7 @@ type away struct {
 }
 
 func newVault(o *Options, dir *Directory) *vault {
-	v := &vault{keys: o.Keys, fs: o.FS, root: dir.path, clearTables: o.ClearTables, begin: dir.mark, offline: o.Offline, stays: dir.sealed != nil, away: map[trace.Account]*away{}, uses: map[trace.Account]map[uint32]int{}}
+	v := &vault{keys: o.Keys, fs: o.FS, root: dir.path, clearTables: o.ClearTables, begin: dir.mark, offline: o.Offline, stays: dir.sealed != nil, away: map[trace.Account]*away{}, uses: map[trace.Account]map[uint32]int{}, shredded: map[dataKey]bool{}}
 	if v.keys == nil {
 		v.keys = seal.Off{}
 	}
@@ -269,10 +271,25 @@ func (v *vault) absentees() map[trace.Account]error {
 }
 
 // drop counts an entry of the log whose key was destroyed.
-func (v *vault) drop() {
+func (v *vault) drop(of dataKey) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.lost++
+	v.shredded[of] = true
+}
+
+// isShredded tells whether everything under a destroyed key was dropped.
+func (v *vault) isShredded(of dataKey) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.shredded[of]
+}
+
+// shred notes that nothing in memory was sealed under a destroyed key.
+func (v *vault) shred(of dataKey) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.shredded[of] = true
 }
 
 // twice returns the bytes of a small file, two equal copies of one, sealed if the server
