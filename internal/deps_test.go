@@ -20,6 +20,7 @@ vfs              :
 wal              : trace vfs
 sight            :
 seal             : trace vfs
+seal/kms         : seal
 identity         : trace sight
 audit            : trace identity seal vfs
 audit/ship       : audit
@@ -38,7 +39,7 @@ assemble         : trace jsonscan filter slab
 wire             : trace
 meta             : trace
 meta/metatest    : trace meta
-meta/sqlite      : trace meta
+meta/sqlite      : trace meta seal
 tag              : trace meta
 group            : trace meta filter tag
 policy           : jsonscan sight
@@ -52,7 +53,7 @@ store/answer     : trace filter assemble decode decode/otlp render lru store sto
 store/memory     : trace assemble store store/facts
 store/storetest  : trace filter store store/answer decode decode/otlp render assemble
 store/storetest/remote: trace store store/memory
-store/local      : trace jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
+store/local      : trace seal jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
 store/local/block: trace filter decode/pieces store/local/columnar lru vfs
 store/local/columnar:
 store/local/rollup: trace assemble lru vfs
@@ -71,7 +72,7 @@ present/console  : trace identity audit room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity sight filter authn transport audit audit/ship config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room hold erase compliance finding present/admin present/sts iam seal
+server           : trace identity sight filter authn transport audit audit/ship config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room hold erase compliance finding present/admin present/sts iam seal seal/kms
 `
 
 // owners names the only package that may import each third-party library.
@@ -86,7 +87,7 @@ github.com/rs/cors             : server
 github.com/klauspost/compress  : receive store/local wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
-github.com/aws                 : demo audit/ship
+github.com/aws                 : demo audit/ship seal/kms
 github.com/coreos/go-oidc      : iam
 golang.org/x/crypto/acme       : transport
 `

@@ -31,7 +31,9 @@ with an endpoint override. Nothing calls AWS.
   fluoro hold      keep traces that must not disappear
   fluoro compliance report how the service stands to GDPR, HIPAA and PCI DSS
   fluoro audit     verify, search and export the record of who did what
+  fluoro export    write traces as Parquet tables, for DuckDB and others
   fluoro store     inspect a data directory: check it, count its traces
+  fluoro encryption  show and change the keys of encrypted data
   fluoro policy    try, check and show policies
 
 Who may use it, by the running service or in its data directory:
@@ -54,8 +56,8 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
-	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand(), policyCommand(), versionCommand())
-	root.AddCommand(keysCommand(), tokensCommand(), usersCommand(), groupsCommand(), rolesCommand(), policiesCommand(), certificatesCommand(), providersCommand(), organizationCommand())
+	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), exportCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand(), policyCommand(), versionCommand())
+	root.AddCommand(keysCommand(), tokensCommand(), usersCommand(), groupsCommand(), rolesCommand(), policiesCommand(), certificatesCommand(), providersCommand(), organizationCommand(), encryptionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}

@@ -77,13 +77,16 @@ func overSocket(dir, account string) *Operator {
 // inProcess serves requests in this process, which has locked the directory.
 func inProcess(c *config.Config, dir *local.Directory, account string) (*Operator, error) {
 	s := &server{config: c, log: slog.New(slog.DiscardHandler), registry: prometheus.NewRegistry(), refused: newRefused(), authorizer: identity.Everything{}}
+	if err := s.openKeys(); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
 	s.openRecords()
 	closeAll := func() error {
 		failed := s.audit.close(trace.Owner{Account: s.own(), Region: c.Region})
 		if s.meta != nil {
 			failed = errors.Join(failed, s.meta.Close())
 		}
-		return errors.Join(failed, dir.Unlock())
+		return errors.Join(failed, dir.Close())
 	}
 	if s.meta == nil {
 		return nil, errors.Join(errors.New(s.recordsLost), closeAll())

@@ -41,7 +41,12 @@ type auditor struct {
 func (s *server) audits() bool { return s.config.Audit == "on" }
 
 // auditKeys returns the keys under which audit files are sealed.
-func (s *server) auditKeys() seal.Keys { return seal.Off{} }
+func (s *server) auditKeys() seal.Keys {
+	if s.keys == nil {
+		return seal.Off{}
+	}
+	return s.keys
+}
 
 // openAudit opens the audit log, if the settings ask for it. The directory is locked.
 func (s *server) openAudit(ctx context.Context) error {

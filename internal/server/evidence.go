@@ -69,7 +69,7 @@ func (s *server) openVault() (hold.Store, error) {
 	}
 	const memory = 8 << 20
 	v, err := answer.Open(context.Background(), answer.Options{Retention: -1, CacheBytes: memory, Restore: decode.Restorer(s.mapper), Logger: s.log}, func(rules store.Rules) (store.Shelf, error) {
-		shelf, err := local.Open(local.Options{Directory: dir, Rules: rules, MemoryLimit: memory, CacheBytes: memory, SettleAfter: s.config.Settle, Logger: s.log})
+		shelf, err := local.Open(local.Options{Directory: dir, Keys: s.auditKeys(), Rules: rules, MemoryLimit: memory, CacheBytes: memory, SettleAfter: s.config.Settle, Logger: s.log})
 		if err != nil {
 			return nil, err
 		}

@@ -45,7 +45,7 @@ func principalRoutes() []route {
 // openDirectory opens the principals in the records. Unless options say otherwise, they
 // are those that the authenticator knows, and their policies decide.
 func (s *server) openDirectory() error {
-	secrets, err := seal.Secrets(s.config.Data, "")
+	secrets, err := seal.Secrets(s.config.Data, s.config.KeyFile)
 	if err != nil {
 		return fmt.Errorf("the keys of credentials: %w", err)
 	}

@@ -107,6 +107,7 @@ func routes() []route {
 		{on: onHTTP, method: http.MethodGet, path: "/metrics", action: "fluoro:GetMetrics", class: admitAlways, whole: true, handler: plain((*server).metrics)},
 		{on: onHTTP, method: http.MethodGet, path: "/", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return s.console.Files })},
 		{on: onHTTP, method: http.MethodGet, path: "/console/api/backup", action: "fluoro:CreateBackup", class: admitAlone, whole: true, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.backup) })},
+		{on: onHTTP, method: http.MethodGet, path: "/console/api/export", action: "fluoro:ExportTraces", class: admitAlone, whole: true, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.export) })},
 		{on: onHTTP, method: http.MethodPost, path: "/console/api/delete", action: "fluoro:DeleteTraces", class: admitScan, limit: maxRequest,
 			handler: func(s *server, rt *route) endpoint { return page{s.console.Delete(rt.limit)} }},
 	}
@@ -132,6 +133,7 @@ func routes() []route {
 	list = append(list, evidenceRoutes()...)
 	list = append(list, complianceRoutes()...)
 	list = append(list, principalRoutes()...)
+	list = append(list, keyRoutes()...)
 	list = append(list, findingRoutes()...)
 	for _, op := range wire.Operations {
 		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}

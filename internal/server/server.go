@@ -33,6 +33,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/quota"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/room"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -64,6 +65,8 @@ type server struct {
 	registry      *prometheus.Registry
 	shelf         *local.Shelf
 	store         *answer.Store // answers from the shelf
+	keys          *seal.Ring
+	reseal        chan bool     // see resealSoon
 	meta          *sqlite.Store // nil if it cannot be opened
 	records       meta.Store    // meta, or a store that answers why it cannot be opened
 	recordsLost   string
@@ -191,6 +194,9 @@ func (s *server) open() (err error) {
 	if err := s.openTLS(); err != nil {
 		return err
 	}
+	if err := s.openKeys(); err != nil {
+		return err
+	}
 	s.openRecords()
 	if err := s.openDirectory(); err != nil {
 		return err
@@ -207,19 +213,15 @@ func (s *server) open() (err error) {
 		Names: memory.names, CacheBytes: memory.views, Restore: decode.Restorer(mapper), Logger: s.log,
 	}, func(rules store.Rules) (store.Shelf, error) {
 		s.shelf, err = local.Open(local.Options{
-			Directory: dir, Rules: rules, MemoryLimit: memory.head, CacheBytes: memory.cache, FlushBytes: memory.flush, SettleAfter: c.Settle,
-			BoundBytes: c.RetentionBytes, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues, Logger: s.log,
+			Directory: dir, Keys: s.keys, Rules: rules, MemoryLimit: memory.head, CacheBytes: memory.cache, FlushBytes: memory.flush, SettleAfter: c.Settle,
+			BoundBytes: c.RetentionBytes, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues, ClearTables: c.Parquet == "clear", Logger: s.log,
 		})
 		return s.shelf, err
 	})
 	if err != nil {
 		return err
 	}
-	if s.meta != nil {
-		if err := s.shelf.Keep(sqlite.FileName); err != nil {
-			s.log.Warn("if the control-plane records disappear, the server will not notice", "error", err)
-		}
-	}
+	s.keepFiles()
 	if err := s.openAudit(context.Background()); err != nil {
 		return err
 	}
@@ -320,6 +322,7 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
 	group.Go(func() error { return s.directory.Run(ctx) })
+	group.Go(func() error { return s.tendKeys(ctx) })
 	if s.config.Findings {
 		group.Go(func() error { s.findings.Run(ctx); return nil })
 	}

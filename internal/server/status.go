@@ -9,6 +9,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/present/console"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -27,6 +28,9 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	reason := stats.ReadOnly
 	if err != nil {
 		reason = err.Error()
+	}
+	if own := s.keysOf(seal.System); reason == "" && own != nil {
+		reason = own[0] // nothing can be stored or read without the keys of the server itself
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if reason != "" {
@@ -86,7 +90,7 @@ func (s *server) storeStatus(ctx context.Context, account trace.Account) (consol
 	if account != s.own() {
 		return console.StoreStatus{
 			ReadOnly: stats.ReadOnly, Names: stats.Names, OtherName: stats.Other,
-			Notes: []string{"The figures of the store are of all accounts together; only account " + s.config.Account + " sees them."},
+			Notes: append([]string{"The figures of the store are of all accounts together; only account " + s.config.Account + " sees them."}, s.keysOf(account)...),
 		}, nil
 	}
 	report := console.StoreStatus{

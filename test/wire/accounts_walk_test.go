@@ -127,9 +127,9 @@ func (s *walk) reads() []visit {
 		{route: "GET /console/api/facets", query: question("facets", s.at, "of", "annotation.key"), seen: "secretvalue"},
 		{route: "GET /console/api/compare", query: question("compare", s.at, "filter", `annotation.key = "secretvalue"`), seen: "secretuser"},
 		{route: "GET /console/api/audit", status: 404}, // there is no audit log
-		{route: "POST /api/quota/Get", body: m{}},
 		{route: "POST /api/hold/List", body: m{}},
 		{route: "POST /api/hold/List", body: m{"account": first}, status: 403},
+		{route: "POST /api/quota/Get", body: m{}}, {route: "POST /api/encryption/Get", body: m{}},
 		{route: "POST /api/findings/List", body: m{}}, {route: "POST /api/findings/Get", body: m{"id": "0011223344556677"}, status: 404},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
 	}...)
@@ -176,6 +176,10 @@ func (s *walk) writes() []visit {
 		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
 		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/List", body: m{}, status: 403},
+		{route: "POST /api/encryption/Rotate", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/Rewrap", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/Forget", body: m{"account": first, "confirm": first}, status: 403},
 		{route: "POST /CancelTraceRetrieval", body: m{"RetrievalToken": s.job}, status: 404},
 		{route: "POST /console/api/delete", body: m{"start": s.at.Unix() - 600, "end": s.at.Unix() + 600, "filter": ""}, status: 200},
 		{route: "POST /console/api/delete", body: m{"ids": []string{sharedID, datagramID}}, status: 200},
@@ -327,7 +331,7 @@ func (s *walk) apart(visited map[string]bool) {
 			s.t.Errorf("%s gets %s", account, answer)
 		}
 	}
-	for _, path := range []string{"/metrics", "/console/api/backup"} {
+	for _, path := range []string{"/metrics", "/console/api/backup", "/console/api/export"} {
 		visited["GET "+path] = true
 		for _, account := range []string{first, second, idle} {
 			if status, answer := s.call(account, "GET", "http://"+s.http+path, nil); status != http.StatusForbidden || strings.Contains(answer, "secret") {
