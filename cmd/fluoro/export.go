@@ -51,7 +51,6 @@ error), 2 wrong usage.`,
 		Args: noArguments,
 	}
 	flags := cmd.Flags()
-	keyFlags(cmd)
 	flags.StringVar(&f.out, "out", "", "directory for the tables; new or empty")
 	f.from.register(flags)
 	flags.StringVar(&f.data, "data", "", "data directory to read instead; no service may use it")
