@@ -209,6 +209,8 @@ func searchFiles(cmd *cobra.Command, data string, q *auditQuestion) error {
 	if _, err := os.Stat(auditDir(data)); err != nil {
 		return err
 	}
+	// Here --account selects records; it is not the setting of a server with this name.
+	cmd.Flags().Lookup("account").Changed = false
 	keys, err := openKeys(cmd, data)
 	if err != nil {
 		return err

@@ -435,9 +435,9 @@ func TestAudit_search(t *testing.T) {
 		if got := search(strings.Fields(c.args)...); got != c.want {
 			t.Errorf("%s: %d records, want %d", c.args, got, c.want)
 		}
-		code, out, _ := runFluoro(t, append([]string{"audit", "search", "--data", s.Data}, strings.Fields(c.args)...)...)
+		code, out, errs := runFluoro(t, append([]string{"audit", "search", "--data", s.Data}, strings.Fields(c.args)...)...)
 		if got := strings.Count(out, "\n"); code != 0 || got != c.want {
-			t.Errorf("%s in the files: %d records, want %d", c.args, got, c.want)
+			t.Errorf("%s in the files: %d records, want %d %s", c.args, got, c.want, errs)
 		}
 	}
 	var page struct {
