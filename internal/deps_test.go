@@ -39,7 +39,7 @@ setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
 store/facts      : trace filter assemble
-store/answer     : trace filter assemble decode decode/otlp render lru store store/facts
+store/answer     : trace sight filter assemble decode decode/otlp render lru store store/facts
 store/memory     : trace assemble store store/facts
 store/storetest  : trace filter store store/answer decode decode/otlp render assemble
 store/storetest/remote: trace store store/memory
@@ -48,12 +48,12 @@ store/local/block: trace filter decode/pieces store/local/columnar lru vfs
 store/local/columnar:
 store/local/rollup: trace assemble lru vfs
 lru  :
-query            : trace room jsonscan filter store store/answer assemble render
+query            : trace identity sight room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
 present/manage   : trace
-present/console  : trace identity room query/analytics
+present/console  : trace identity room query query/analytics
 backup           :
 demo             :
 config           :

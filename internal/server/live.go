@@ -18,13 +18,17 @@ type live struct {
 	sees func(trace.Account) []trace.Account
 
 	mu          sync.Mutex
-	subscribers map[trace.Account]map[chan console.Event]struct{} // by the account whose events they get
-	segments    map[trace.Account]int64                           // accepted since the start
+	subscribers map[trace.Account]map[chan console.Event]subscriber // by the account whose events they get
+	segments    map[trace.Account]int64                             // accepted since the start
 }
+
+// subscriber is an open console. A limited one does not see all segments of its account:
+// it learns only that something was stored, neither how much nor what was refused.
+type subscriber struct{ limited bool }
 
 // newLive makes a live. sees returns the accounts whose events an account gets.
 func newLive(sees func(trace.Account) []trace.Account) *live {
-	return &live{sees: sees, subscribers: map[trace.Account]map[chan console.Event]struct{}{}, segments: map[trace.Account]int64{}}
+	return &live{sees: sees, subscribers: map[trace.Account]map[chan console.Event]subscriber{}, segments: map[trace.Account]int64{}}
 }
 
 // Subscribe returns the events of the account in ctx, and closes the channel when ctx
@@ -39,9 +43,9 @@ func (l *live) Subscribe(ctx context.Context) <-chan console.Event {
 	l.mu.Lock()
 	for _, account := range l.sees(p.Account) {
 		if l.subscribers[account] == nil {
-			l.subscribers[account] = map[chan console.Event]struct{}{}
+			l.subscribers[account] = map[chan console.Event]subscriber{}
 		}
-		l.subscribers[account][ch] = struct{}{}
+		l.subscribers[account][ch] = subscriber{limited: p.Sight != nil}
 	}
 	l.mu.Unlock()
 	context.AfterFunc(ctx, func() {
@@ -73,7 +77,14 @@ func (l *live) end(ch chan console.Event) {
 func (l *live) publish(account trace.Account, e console.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for ch := range l.subscribers[account] {
+	for ch, s := range l.subscribers[account] {
+		e := e
+		if s.limited {
+			if e.Traces == nil {
+				continue
+			}
+			e.Traces = &console.Traces{Time: e.Traces.Time}
+		}
 		select {
 		case ch <- e:
 		default:

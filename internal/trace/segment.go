@@ -150,6 +150,9 @@ const (
 	// GapEntry: its child is a call by a service that sent no segment for its own
 	// work: a script, a publisher, a browser.
 	GapEntry
+	// GapHidden: the reader may not see the segments for which it stands
+	// (Trace.Hidden).
+	GapHidden
 )
 
 // Unknown reports whether the segment stands for an entity about which nothing is
@@ -165,6 +168,8 @@ func (g Gap) Reason() string {
 		return "These entities are their own ancestors: ids were used twice or set wrongly."
 	case GapEntry:
 		return "The service sent only this call, and no span for its own work."
+	case GapHidden:
+		return "Your permissions do not include these segments."
 	}
 	return ""
 }
@@ -196,7 +201,10 @@ type Span struct {
 
 // Resource is the identity of an OpenTelemetry resource (semantic conventions,
 // service.*). "" means unknown.
-type Resource struct{ Service, Namespace, Instance string }
+type Resource struct {
+	Service, Namespace, Instance string
+	Environment                  string // deployment.environment.name, or its older name deployment.environment
+}
 
 // Differs reports whether two resources are known to be different services, or
 // different instances of a service.

@@ -44,6 +44,9 @@ var regions = map[string]string{operator: "us-east-1", first: "eu-west-1", secon
 // accountHeader names the caller for the authenticator of these tests.
 const accountHeader = "X-Test-Account"
 
+// hiddenHeader names what the caller may not see, for the authorizer of limited readers.
+const hiddenHeader = "X-Test-Hidden"
+
 // shared is a server with several accounts.
 type shared struct {
 	t                     *testing.T
@@ -68,6 +71,12 @@ func (s *shared) Authenticate(_ context.Context, c identity.Call) (identity.Prin
 // startShared runs a server in this process until the test ends.
 func startShared(t *testing.T, flags ...string) *shared {
 	t.Helper()
+	return startSharedWith(t, nil, flags...)
+}
+
+// startSharedWith is like startShared, with more options.
+func startSharedWith(t *testing.T, options []serving.Option, flags ...string) *shared {
+	t.Helper()
 	s := &shared{t: t, http: harness.FreePort(t), grpc: harness.FreePort(t), otlp: harness.FreePort(t)}
 	s.udp = s.http
 	set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
@@ -81,7 +90,9 @@ func startShared(t *testing.T, flags ...string) *shared {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- serving.Run(ctx, c, io.Discard, t.Output(), serving.WithAuthenticator(s)) }()
+	go func() {
+		ended <- serving.Run(ctx, c, io.Discard, t.Output(), append(options, serving.WithAuthenticator(s))...)
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
@@ -116,6 +127,10 @@ func (s *shared) call(account, method, url string, body any) (int, string) {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(accountHeader, account)
+	if account, hidden, limited := strings.Cut(account, " without "); limited {
+		r.Header.Set(accountHeader, account)
+		r.Header.Set(hiddenHeader, hidden)
+	}
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		s.t.Fatal(err)
@@ -218,7 +233,9 @@ func (s *shared) news(ctx context.Context, account string) <-chan string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	account, hidden, _ := strings.Cut(account, " without ")
 	r.Header.Set(accountHeader, account)
+	r.Header.Set(hiddenHeader, hidden)
 	res, err := http.DefaultClient.Do(r)
 	if err != nil || res.StatusCode != http.StatusOK {
 		s.t.Fatal(res, err)

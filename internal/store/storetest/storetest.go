@@ -187,7 +187,7 @@ func (f *fixture) summaries(account trace.Account, q *answer.SummaryQuery) []*tr
 func (f *fixture) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
 	f.Helper()
 	var list []*trace.Trace
-	for t, err := range f.store.Traces(f.ctx, account, ids) {
+	for t, err := range f.store.Traces(f.ctx, account, ids, answer.Reach{}) {
 		if err != nil {
 			f.Fatalf("Traces: %v", err)
 		}
