@@ -21,6 +21,7 @@ wal              : trace vfs
 sight            :
 seal             : trace
 identity         : trace sight
+quota            : trace meta
 room             : trace
 filter           : trace
 decode           : trace jsonscan slab decode/otlp
@@ -57,7 +58,7 @@ present/console  : trace identity room query query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting
+server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage
 `
 
 // owners names the only package that may import each third-party library.

@@ -44,6 +44,7 @@ type Config struct {
 	OTLPMapping      string // native or collector
 	AnnotationKeys   int
 	AnnotationValues int
+	Quota            string // limits of accounts without their own; quota.Parse reads it
 	Memory           int64  // limit of the process's memory in bytes; 0 for the default
 	RetentionBytes   int64  // limit of the blocks' bytes; 0 for none
 	LogLevel         string // debug, info, warn or error
@@ -86,6 +87,7 @@ var settings = []setting{
 	{"annotation-keys", "5000", "how many keys of annotations and attributes are indexed per account; searches for other keys work, but are slower, and the status page tells so", count(func(c *Config) *int { return &c.AnnotationKeys })},
 	{"annotation-values", "10000000", "about how many distinct values of each key are indexed; searches for other values work, but are slower", count(func(c *Config) *int { return &c.AnnotationValues })},
 	{"memory", "0", "memory limit of the process, such as 512MB, at least 128MB: limits open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the memory of the machine or control group, at most 2 GB", memorySize},
+	{"quota", "", "limits of each account without limits of its own (fluoro quota), such as spans=5000,bytes=10MB,series=2000,queries=50,scans=4: segments and spans a second, bytes a second, distinct service names a day, requests that read traces a second, and at the same time those that read many; no limit for those not named", func(c *Config, v string) error { c.Quota = v; return nil }},
 	{"log-level", "info", "lowest level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "format of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
 }

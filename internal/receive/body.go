@@ -129,6 +129,7 @@ func (a *arrival) finish(to *reservation) error {
 		return a.why()
 	default:
 		to.bytes += a.bytes
+		to.sent += a.got.Load()
 		l.count(a.client, -a.bytes)
 		a.bytes = 0
 	}
@@ -398,6 +399,9 @@ func (in *Intake) Read(w http.ResponseWriter, r *http.Request, limit int64, segm
 			in.refuse(Sender{p.Account, ProtocolXRay, r.RemoteAddr}, err)
 		}
 		return nil, nil, err
+	}
+	if segments {
+		in.quota.Sent(p.Account, 0, taken.sent)
 	}
 	return body, func() {
 		taken.release()

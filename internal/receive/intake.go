@@ -27,6 +27,18 @@ type Appender interface {
 	Append(ctx context.Context, account trace.Account, batch []*trace.Segment) ([]trace.Refused, error)
 }
 
+// Quota limits what accounts send.
+type Quota interface {
+	// MaySend tells whether an account may send now; its errors are of KindThrottled.
+	// Doors ask it for requests, the Intake for datagrams.
+	MaySend(account trace.Account) error
+	// Sent counts what an account has sent: segments, and bytes as they arrived.
+	Sent(account trace.Account, segments int, bytes int64)
+	// Series returns a function that fails with KindThrottled for a segment with more
+	// distinct names than the account may have; nil if there is no limit.
+	Series(account trace.Account) func(*trace.Segment) error
+}
+
 // Options of an Intake.
 type Options struct {
 	Store Appender
@@ -38,6 +50,8 @@ type Options struct {
 	// UDPQueueBytes bounds the datagrams that were read and are not stored yet, in bytes.
 	// 0 means 64 MB.
 	UDPQueueBytes int64
+	// Quota, if not nil, limits accounts.
+	Quota Quota
 	// Mapper turns spans into segments; nil means the default one.
 	Mapper *otlp.Mapper
 	// Now is the clock; nil means the system's.
@@ -53,6 +67,7 @@ type Intake struct {
 	maxInFlight int64
 	room        *room.Room // maxInFlight bytes
 	udpQueue    int64
+	quota       Quota
 	mapper      *otlp.Mapper
 	arrivals    arrivals
 	now         func() time.Time
@@ -62,7 +77,7 @@ type Intake struct {
 
 // New makes an Intake.
 func New(o Options) *Intake {
-	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, mapper: o.Mapper, now: o.Now, log: o.Logger}
+	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, mapper: o.Mapper, now: o.Now, log: o.Logger}
 	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[client]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
@@ -70,6 +85,9 @@ func New(o Options) *Intake {
 	in.room = room.New(in.maxInFlight)
 	if in.udpQueue == 0 {
 		in.udpQueue = 64 << 20
+	}
+	if in.quota == nil {
+		in.quota = unlimited{}
 	}
 	if in.mapper == nil {
 		in.mapper = new(otlp.Mapper)
@@ -82,6 +100,13 @@ func New(o Options) *Intake {
 	}
 	return in
 }
+
+// unlimited is the Quota of an Intake without one.
+type unlimited struct{}
+
+func (unlimited) MaySend(trace.Account) error                     { return nil }
+func (unlimited) Sent(trace.Account, int, int64)                  {}
+func (unlimited) Series(trace.Account) func(*trace.Segment) error { return nil }
 
 // stamp returns the receipt time of one request. Stamps rise strictly, so that each
 // request has its own and they give the order of requests.
@@ -100,6 +125,7 @@ type reservation struct {
 	in      *Intake
 	account trace.Account
 	bytes   int64
+	sent    int64 // bytes of the body, as it arrived
 	beside  int64 // an upper bound for what the request holds in another reservation
 }
 
@@ -189,6 +215,11 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 			refused = append(refused, *refusal)
 		}
 	}
+	batch = in.withinSeries(account, batch, func(s *trace.Segment, err error) {
+		id := s.ID.String()
+		in.tally.Throttle(from, 1, err)
+		refused = append(refused, decode.Refusal{ID: &id, Code: "QuotaExceeded", Message: err.Error()})
+	})
 	_, err := in.append(ctx, from, batch)
 	return refused, err
 }
@@ -226,11 +257,33 @@ func (in *Intake) Spans(ctx context.Context, from Sender, spans *otlp.Spans) err
 	if spans.UnknownData > 0 {
 		in.tally.RefuseMany(from, "UnknownData", spans.Message(), max(spans.UnknownData, spans.HiddenSpans))
 	}
-	refused, err := in.append(ctx, from, spans.Segments)
+	batch := in.withinSeries(from.Account, spans.Segments, func(s *trace.Segment, err error) {
+		in.tally.Throttle(from, 1, err)
+		spans.Reject(otlp.RejectedSpan{Index: slices.Index(spans.Segments, s), TraceID: s.TraceID, ID: s.ID, Reason: err.Error()})
+	})
+	refused, err := in.append(ctx, from, batch)
 	for _, r := range refused {
 		spans.Reject(otlp.RejectedSpan{Index: slices.Index(spans.Segments, r.In), TraceID: r.In.TraceID, ID: r.Entity.ID, Reason: r.Reason()})
 	}
 	return err
+}
+
+// withinSeries returns the segments whose names are within the account's quota, and calls
+// refuse for each other one.
+func (in *Intake) withinSeries(account trace.Account, batch []*trace.Segment, refuse func(*trace.Segment, error)) []*trace.Segment {
+	check := in.quota.Series(account)
+	if check == nil {
+		return batch
+	}
+	kept := make([]*trace.Segment, 0, len(batch))
+	for _, s := range batch {
+		if err := check(s); err != nil {
+			refuse(s, err)
+			continue
+		}
+		kept = append(kept, s)
+	}
+	return kept
 }
 
 // append stores a batch, counts it, and returns the observations that contradict stored
@@ -239,6 +292,7 @@ func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segmen
 	if len(batch) == 0 {
 		return nil, nil
 	}
+	in.quota.Sent(from.Account, len(batch), 0)
 	refused, err := in.store.Append(ctx, from.Account, batch)
 	switch {
 	case err == nil:

@@ -138,6 +138,7 @@ func (g *OTLPGRPC) read(w http.ResponseWriter, r *http.Request, taken *reservati
 	if err := a.finish(taken); err != nil {
 		return nil, err
 	}
+	g.in.quota.Sent(taken.account, 0, taken.sent)
 	return g.in.decompress(body, codings, taken, g.limit, false)
 }
 

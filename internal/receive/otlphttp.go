@@ -62,6 +62,7 @@ func (h *OTLPHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		times = 3
 	}
 	body, err := h.in.readBody(w, r, &taken, reading{limit: h.limit, times: times})
+	h.in.quota.Sent(from.Account, 0, taken.sent)
 	if err == nil {
 		err = taken.take(spansCost(body, typ == jsonType))
 	}

@@ -133,6 +133,10 @@ func (u *UDP) enqueue(b []byte, addr net.Addr) {
 		u.in.tally.Refuse(from, refusal.Code, refusal.Error())
 		return
 	}
+	if err := u.in.quota.MaySend(from.Account); err != nil {
+		u.in.tally.Drop(from, "Quota", err.Error(), 1)
+		return
+	}
 	weight := max(int64(len(body)), u.slot)
 	if u.room.Try(from.Account, weight, 0) != room.Granted {
 		u.in.tally.Drop(from, "QueueFull", "datagrams came faster than they were stored", 1)
@@ -161,6 +165,7 @@ type parcel struct {
 	from     Sender // of the first of them
 	segments []*trace.Segment
 	weight   int64
+	bytes    int64 // of the datagrams
 }
 
 // store decodes and stores the queue, as many documents at once as there are.
@@ -179,6 +184,7 @@ func (u *UDP) store() {
 			}
 			p := &parcels[i]
 			p.weight += d.weight
+			p.bytes += int64(len(d.body))
 			var refusal *decode.Refusal
 			if p.segments, refusal = documents.Append(p.segments, d.body, at); refusal != nil {
 				u.in.tally.Refuse(d.from, refusal.Code, refusal.Error())
@@ -192,8 +198,12 @@ func (u *UDP) store() {
 			}
 		}
 		for _, p := range parcels {
+			p.segments = u.in.withinSeries(p.from.Account, p.segments, func(_ *trace.Segment, err error) {
+				u.in.tally.Drop(p.from, "Quota", err.Error(), 1)
+			})
 			// The Intake counts failures; nobody waits for an answer.
 			_, _ = u.in.append(context.Background(), p.from, p.segments)
+			u.in.quota.Sent(p.from.Account, 0, p.bytes)
 			u.room.Give(p.from.Account, p.weight)
 		}
 		clear(parcels)

@@ -240,6 +240,17 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 		return
 	}
 	ctx := identity.With(r.Context(), who)
+	done, err := d.server.within(ctx, who.Account, row.class)
+	if err != nil {
+		if row.brings != "" {
+			d.server.tally.Throttle(receive.Sender{Account: who.Account, Protocol: row.brings, Source: r.RemoteAddr}, 1, err)
+		}
+		if r.Context().Err() == nil { // else the client is gone
+			row.Refuse(w, r, err)
+		}
+		return
+	}
+	defer done()
 	switch row.class {
 	case admitScan:
 		var done context.CancelFunc

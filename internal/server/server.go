@@ -24,6 +24,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
+	"github.com/fluoro-io/fluoro/internal/quota"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
@@ -64,6 +65,7 @@ type server struct {
 	api           *api.API
 	console       *console.Console
 	tally         *receive.Tally
+	quotas        *quota.Quotas
 	answers       *query.Room
 	refused       *prometheus.CounterVec // by the doors
 	names         int                    // services that graphs keep distinct
@@ -163,6 +165,11 @@ func (s *server) open() (err error) {
 		return err
 	}
 	s.openRecords()
+	limits, err := quota.Parse(c.Quota)
+	if err != nil {
+		return fmt.Errorf("--quota: %w", err)
+	}
+	s.quotas = quota.New(quota.Options{Store: s.records, Defaults: limits, Logger: s.log})
 	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
 		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Groups: s.groupVersions, Refused: s.contradicted,
@@ -186,7 +193,7 @@ func (s *server) open() (err error) {
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
 	}
-	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
+	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, Quota: s.quotas, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
 	s.present()
 	if c.UDP != config.Off {
 		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, s.datagrams()); err != nil {

@@ -123,6 +123,7 @@ func (s *walk) reads() []visit {
 		{route: "GET /console/api/histogram", query: question("histogram", s.at, "group", "service"), seen: "secrethttp"},
 		{route: "GET /console/api/facets", query: question("facets", s.at, "of", "annotation.key"), seen: "secretvalue"},
 		{route: "GET /console/api/compare", query: question("compare", s.at, "filter", `annotation.key = "secretvalue"`), seen: "secretuser"},
+		{route: "POST /api/quota/Get", body: m{}},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
 	}
 }
@@ -157,6 +158,9 @@ func (s *walk) writes() []visit {
 		{route: "POST /UpdateTraceSegmentDestination", body: m{"Destination": "XRay"}, status: 200},
 		{route: "POST /UpdateIndexingRule", body: m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 11}}}, status: 200},
 		{route: "POST /StartTraceRetrieval", body: s.window(m{"TraceIds": []string{sharedID, "1-0d0d0d0d-0d0d0d0d0d0d0d0d0d0d0d0d"}}), status: 200},
+		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
+		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
+		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},
 		{route: "POST /CancelTraceRetrieval", body: m{"RetrievalToken": s.job}, status: 404},
 		{route: "POST /console/api/delete", body: m{"start": s.at.Unix() - 600, "end": s.at.Unix() + 600, "filter": ""}, status: 200},
 		{route: "POST /console/api/delete", body: m{"ids": []string{sharedID, datagramID}}, status: 200},
