@@ -42,7 +42,7 @@ store            : trace filter assemble
 store/facts      : trace filter assemble
 store/answer     : trace sight filter assemble decode decode/otlp render lru store store/facts
 store/memory     : trace assemble store store/facts
-store/storetest  : trace filter store store/answer decode decode/otlp render assemble
+store/storetest  : trace sight filter store store/answer decode decode/otlp render assemble
 store/storetest/remote: trace store store/memory
 store/local      : trace jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
 store/local/block: trace filter decode/pieces store/local/columnar lru vfs

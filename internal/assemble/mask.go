@@ -285,37 +285,37 @@ func reparent(e *trace.Entity, parent trace.SegmentID) {
 	}
 }
 
-// parentField is the tag and the length of Span.parent_span_id (opentelemetry-proto,
-// trace.proto: field 4).
-const parentField = "\x22\x08"
-
-// withParent returns a copy of a protobuf span with another parent_span_id.
+// withParent returns a copy of a protobuf span with another parent_span_id
+// (opentelemetry-proto, trace.proto: field 4).
 func withParent(raw []byte, parent trace.SegmentID) []byte {
 	out := slices.Clone(raw)
 	for rest := out; len(rest) > 0; {
-		tag, n := binary.Uvarint(rest)
-		size := n
-		switch {
-		case n <= 0:
+		tag, size := binary.Uvarint(rest)
+		if size <= 0 {
 			return out
-		case tag&7 == 0:
-			_, more := binary.Uvarint(rest[n:])
-			size += max(more, 1)
-		case tag&7 == 1:
+		}
+		switch tag & 7 {
+		case 0:
+			_, n := binary.Uvarint(rest[size:])
+			size += max(n, 1)
+		case 1:
 			size += 8
-		case tag&7 == 2:
-			length, more := binary.Uvarint(rest[n:])
-			size += max(more, 1) + int(min(length, uint64(len(rest))))
-		case tag&7 == 5:
+		case 2:
+			length, n := binary.Uvarint(rest[size:])
+			if size += max(n, 1); length > uint64(len(rest)) || size+int(length) > len(rest) {
+				return out
+			}
+			size += int(length)
+			if tag>>3 == 4 && length == uint64(len(parent)) {
+				copy(rest[size-len(parent):size], parent[:])
+			}
+		case 5:
 			size += 4
 		default:
 			return out
 		}
 		if size > len(rest) {
 			return out
-		}
-		if size == len(parentField)+len(parent) && string(rest[:len(parentField)]) == parentField {
-			copy(rest[len(parentField):size], parent[:])
 		}
 		rest = rest[size:]
 	}

@@ -24,7 +24,7 @@ const maxDeletedIDs = 10_000
 // not learn how many there are.
 func (q *Query) Delete(ctx context.Context, who Reader, r DeleteRequest) (int, error) {
 	if who.Sight != nil {
-		return 0, trace.Errorf(trace.KindDenied, "deleting traces deletes all of their segments, and your permissions do not include all segments of account %s", who.Account)
+		return 0, trace.Errorf(trace.KindDenied, "deleting traces deletes all of their segments, and your permissions do not include all of them in account %s", who.Account)
 	}
 	if len(r.IDs) > 0 {
 		return q.deleteIDs(ctx, who.Account, r)

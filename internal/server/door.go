@@ -65,8 +65,8 @@ func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (iden
 	if !rt.asks {
 		p.Sight, err = s.authorizer.Authorize(ctx, p, c, identity.Question{Action: rt.action, Resource: "*"})
 	}
-	if err == nil && rt.whole && p.Sight != nil {
-		return identity.Principal{}, trace.Errorf(trace.KindDenied, "%s is about all segments of this server, and your permissions do not include all of them", rt.action)
+	if err == nil && rt.everything && p.Sight != nil {
+		return identity.Principal{}, trace.Errorf(trace.KindDenied, "%s is about all segments, and your permissions do not include all of them", rt.action)
 	}
 	return p, err
 }

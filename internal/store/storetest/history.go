@@ -161,9 +161,12 @@ func (h *history) group() *answer.Group {
 // look queries a few random windows.
 func (h *history) look(state string, account trace.Account) {
 	for range 4 {
-		g := answer.GraphQuery{Window: h.window(), Group: h.group()}
+		reach := answer.Reach{Sight: randomSight(h.rnd)}
+		state := fmt.Sprintf("%s, sight %v", state, reach.Sight)
+		h.compareTraces(state, account, reach.Sight)
+		g := answer.GraphQuery{Window: h.window(), Group: h.group(), Reach: reach}
 		h.compareGraph(fmt.Sprintf("%s, %s", state, describeReceived(g.Window, g.Group)), account, g)
-		s := answer.SeriesQuery{Window: h.window(), Group: h.group(), Period: time.Minute}
+		s := answer.SeriesQuery{Window: h.window(), Group: h.group(), Period: time.Minute, Reach: reach}
 		if h.rnd.IntN(2) == 0 {
 			s.Period *= 5
 		}
@@ -177,7 +180,7 @@ func (h *history) look(state string, account trace.Account) {
 		}
 		h.compareSeries(fmt.Sprintf("%s, %s of %q by %v", state, describeReceived(s.Window, s.Group), text, s.Period), account, s)
 		clock := trace.Clock(h.rnd.IntN(3))
-		q := &answer.SummaryQuery{Window: h.window(), Clock: clock, Filter: h.filter()}
+		q := &answer.SummaryQuery{Window: h.window(), Clock: clock, Filter: h.filter(), Reach: reach}
 		if clock != trace.ClockEvent {
 			from := second(float64(h.rnd.IntN(100)))
 			q.Window = trace.Window{Start: from, End: from + trace.Time(h.rnd.IntN(60))*1e9}

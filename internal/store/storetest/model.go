@@ -10,6 +10,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/render"
+	"github.com/fluoro-io/fluoro/internal/sight"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -41,7 +42,7 @@ func (m *model) ids(account trace.Account) []trace.ID {
 	return ids
 }
 
-func (m *model) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
+func (m *model) traces(account trace.Account, see sight.Sight, ids ...trace.ID) []*trace.Trace {
 	var list []*trace.Trace
 	for _, id := range ids {
 		segments := m.accounts[account][id]
@@ -52,7 +53,9 @@ func (m *model) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
 		if err := assemble.Render(t, render.Text); err != nil {
 			panic(err) // the cases append only traces that can be rendered
 		}
-		list = append(list, t)
+		if t = masked(t, see); t != nil {
+			list = append(list, t)
+		}
 	}
 	return list
 }
@@ -60,8 +63,13 @@ func (m *model) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
 func (m *model) summaries(account trace.Account, q *answer.SummaryQuery) []*trace.Summary {
 	var list []*trace.Summary
 	for id, segments := range m.accounts[account] {
-		t := assemble.Trace(id, segments)
+		whole := assemble.Trace(id, segments)
+		t := masked(whole, q.Sight)
+		if t == nil {
+			continue
+		}
 		s := assemble.Summary(t)
+		s.Start, s.Updated = whole.Start, whole.Updated
 		if q.Clock == trace.ClockService {
 			if !q.Filter.MatchService(t, s, q.Window) {
 				continue
@@ -85,9 +93,12 @@ func comparePlace(c trace.Clock, s *trace.Summary, at *answer.Cursor) int {
 }
 
 // each calls add for every trace with observations of a group.
-func (m *model) each(account trace.Account, group *answer.Group, add func(*trace.Trace, assemble.Member)) {
+func (m *model) each(account trace.Account, see sight.Sight, group *answer.Group, add func(*trace.Trace, assemble.Member)) {
 	for id, segments := range m.accounts[account] {
-		t := assemble.Trace(id, segments)
+		t := masked(assemble.Trace(id, segments), see)
+		if t == nil {
+			continue
+		}
 		if member, any := group.Member(t, assemble.Summary(t)); any {
 			add(t, member)
 		}
@@ -96,16 +107,18 @@ func (m *model) each(account trace.Account, group *answer.Group, add func(*trace
 
 func (m *model) series(account trace.Account, q answer.SeriesQuery) *trace.Series {
 	b := assemble.NewSeries(q.Window, q.Period, q.Of)
-	m.each(account, q.Group, b.Add)
+	m.each(account, q.Sight, q.Group, b.Add)
 	return b.Series()
 }
 
 func (m *model) graph(account trace.Account, q answer.GraphQuery) *trace.Graph {
 	b := assemble.NewGraph(&q.Window)
-	m.each(account, q.Group, b.Add)
+	m.each(account, q.Sight, q.Group, b.Add)
 	for _, id := range b.Linked() {
 		if segments := m.accounts[account][id]; segments != nil {
-			b.Resolve(assemble.Trace(id, segments))
+			if t := masked(assemble.Trace(id, segments), q.Sight); t != nil {
+				b.Resolve(t)
+			}
 		}
 	}
 	return b.Graph()
@@ -125,6 +138,9 @@ func describeTrace(t *trace.Trace) string {
 	}
 	for _, s := range t.Segments {
 		entity(s, 1)
+	}
+	for _, h := range t.Hidden {
+		fmt.Fprintf(&b, "\nhidden %d %s %s %s %d-%d", h.Segments, h.Entity.ID, h.Entity.ParentID, h.Entity.Name, h.Entity.Start, h.Entity.End)
 	}
 	for _, n := range t.Nodes {
 		fmt.Fprintf(&b, "\nnode %+v %s %d", n.Service, n.State, len(n.Entities))

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/sight"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -186,8 +187,14 @@ func (f *fixture) summaries(account trace.Account, q *answer.SummaryQuery) []*tr
 // traces collects traces by id.
 func (f *fixture) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
 	f.Helper()
+	return f.tracesFor(account, nil, ids...)
+}
+
+// tracesFor collects what a reader sees of traces.
+func (f *fixture) tracesFor(account trace.Account, see sight.Sight, ids ...trace.ID) []*trace.Trace {
+	f.Helper()
 	var list []*trace.Trace
-	for t, err := range f.store.Traces(f.ctx, account, ids, answer.Reach{}) {
+	for t, err := range f.store.Traces(f.ctx, account, ids, answer.Reach{Sight: see}) {
 		if err != nil {
 			f.Fatalf("Traces: %v", err)
 		}
@@ -217,8 +224,19 @@ func (f *fixture) stats() answer.Stats {
 // compare checks all answers of the store about an account against the model.
 func (f *fixture) compare(state string, account trace.Account) {
 	f.Helper()
+	f.compareTraces(state, account, nil)
+	for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
+		f.compareSummaries(state, account, &answer.SummaryQuery{Window: everything(), Clock: clock})
+	}
+	f.compareGraph(state, account, answer.GraphQuery{Window: everything()})
+	f.compareSeries(state, account, answer.SeriesQuery{Window: everything(), Period: time.Minute})
+}
+
+// compareTraces checks what a reader sees of all traces of an account.
+func (f *fixture) compareTraces(state string, account trace.Account, see sight.Sight) {
+	f.Helper()
 	ids := f.model.ids(account)
-	got, want := f.traces(account, ids...), f.model.traces(account, ids...)
+	got, want := f.tracesFor(account, see, ids...), f.model.traces(account, see, ids...)
 	if len(got) != len(want) {
 		f.Fatalf("%s: %d traces, want %d", state, len(got), len(want))
 	}
@@ -227,11 +245,6 @@ func (f *fixture) compare(state string, account trace.Account) {
 			f.Fatalf("%s: trace %s\n got %s\nwant %s", state, want[i].ID, g, w)
 		}
 	}
-	for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
-		f.compareSummaries(state, account, &answer.SummaryQuery{Window: everything(), Clock: clock})
-	}
-	f.compareGraph(state, account, answer.GraphQuery{Window: everything()})
-	f.compareSeries(state, account, answer.SeriesQuery{Window: everything(), Period: time.Minute})
 }
 
 func (f *fixture) compareSummaries(state string, account trace.Account, q *answer.SummaryQuery) {
@@ -270,7 +283,7 @@ func describeQuery(q *answer.SummaryQuery) string {
 	if q.Filter != nil {
 		text = q.Filter.String()
 	}
-	return fmt.Sprintf("clock %d, window %d to %d, filter %q, after %v", q.Clock, q.Window.Start, q.Window.End, text, q.After)
+	return fmt.Sprintf("clock %d, window %d to %d, filter %q, after %v, sight %v", q.Clock, q.Window.Start, q.Window.End, text, q.After, q.Sight)
 }
 
 func summaryIDs(list []*trace.Summary) []string {
