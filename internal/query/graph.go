@@ -57,11 +57,15 @@ func (q *Query) ServiceGraph(ctx context.Context, who Reader, r GraphRequest) (*
 	w.End++ // the window includes its end
 	gq := answer.GraphQuery{Window: w, Group: group, Reach: who.Reach}
 	if q.Room != nil {
-		weight, err := q.store.WeighGraph(ctx, who.Account, gq)
-		if err == nil {
-			err = q.Room.Take(ctx, who.Account, max(scanBytes, weight))
+		weight := int64(0)
+		for _, account := range accountsOf(who) {
+			one, err := q.store.WeighGraph(ctx, account, gq)
+			if err != nil {
+				return nil, err
+			}
+			weight += one
 		}
-		if err != nil {
+		if err := q.Room.Take(ctx, who.Account, max(scanBytes, weight)); err != nil {
 			return nil, err
 		}
 	}

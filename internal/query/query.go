@@ -77,7 +77,7 @@ type Reader = answer.Reader
 
 // ReaderOf returns the reader of a request.
 func ReaderOf(p identity.Principal) Reader {
-	return Reader{Owner: p.Owner, Reach: answer.Reach{Sight: p.Sight}}
+	return Reader{Owner: p.Owner, Reach: answer.Reach{Sight: p.Sight, Linked: p.Linked}}
 }
 
 // History finds the filters of an owner's group, by name or by ARN; the other is "".
@@ -121,7 +121,7 @@ func (q *Query) Traces(ctx context.Context, who Reader, texts []string) (found [
 		}
 		ids = append(ids, id)
 	}
-	if err := q.admit(ctx, who.Account, ids); err != nil {
+	if err := q.admit(ctx, who, ids); err != nil {
 		return nil, nil, err
 	}
 	for t, err := range readable(q.store.Traces(ctx, who.Account, ids, who.Reach), &unread) {
@@ -192,7 +192,7 @@ func (q *Query) TraceGraph(ctx context.Context, who Reader, texts []string) (*tr
 	if err != nil {
 		return nil, invalid("Invalid traceId. ErrorCode: InvalidId")
 	}
-	if err := q.admit(ctx, who.Account, []trace.ID{id}); err != nil {
+	if err := q.admit(ctx, who, []trace.ID{id}); err != nil {
 		return nil, err
 	}
 	for t, err := range q.store.Traces(ctx, who.Account, []trace.ID{id}, who.Reach) {
@@ -269,7 +269,7 @@ func (q *Query) Series(ctx context.Context, who Reader, r SeriesRequest) (s *tra
 	if err != nil {
 		return nil, nil, "", err
 	}
-	if err := q.Scan(ctx, who.Account, r.Window); err != nil {
+	if err := q.Scan(ctx, who, r.Window); err != nil {
 		return nil, nil, "", err
 	}
 	// As recorded, fractions of a second do not affect which buckets are answered.
@@ -358,7 +358,7 @@ func (q *Query) Summaries(ctx context.Context, who Reader, r SummariesRequest) (
 		}
 		sq.After = &cursor
 	}
-	if err := q.Scan(ctx, who.Account, trace.Window{Start: page.ReachedTime, End: r.Window.End}); err != nil {
+	if err := q.Scan(ctx, who, trace.Window{Start: page.ReachedTime, End: r.Window.End}); err != nil {
 		return nil, err
 	}
 	for s, err := range q.store.Summaries(ctx, who.Account, sq) {

@@ -68,7 +68,7 @@ type Retrievals struct {
 type retrieval struct {
 	token   string
 	account trace.Account
-	sight   sight.Sight // of who started it
+	reach   answer.Reach // of who started it
 	cancel  context.CancelFunc
 	state   RetrievalState
 	began   time.Time
@@ -105,7 +105,7 @@ func (r *Retrievals) Start(who Reader, texts []string, w trace.Window) (string, 
 		return "", trace.Errorf(trace.KindThrottled, "Too many trace retrievals are kept: %d", len(r.jobs)) // not recorded
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	j := &retrieval{token: rand.Text(), account: who.Account, sight: who.Sight, cancel: cancel, state: RetrievalScheduled, began: r.now()}
+	j := &retrieval{token: rand.Text(), account: who.Account, reach: who.Reach, cancel: cancel, state: RetrievalScheduled, began: r.now()}
 	r.jobs[j.token] = j
 	r.order = append(r.order, j)
 	r.wait.Go(func() { r.run(ctx, j, ids, w) })
@@ -142,7 +142,7 @@ func (r *Retrievals) run(ctx context.Context, j *retrieval, ids []trace.ID, w tr
 		return
 	}
 	var found []trace.ID
-	for t, err := range readable(r.query.store.Traces(ctx, j.account, ids, answer.Reach{Sight: j.sight}), nil) {
+	for t, err := range readable(r.query.store.Traces(ctx, j.account, ids, j.reach), nil) {
 		if err != nil {
 			if r.step(j, RetrievalRunning, RetrievalFailed) && r.Logger != nil {
 				r.Logger.Error("trace retrieval failed", "error", err)
@@ -252,7 +252,7 @@ func (r *Retrievals) look(who *Reader, token string) (RetrievalState, []trace.ID
 	case j.state != RetrievalComplete:
 		return j.state, nil, nil
 	}
-	who.Sight = sight.Both(who.Sight, j.sight)
+	who.Sight = sight.Both(who.Sight, j.reach.Sight)
 	return j.state, j.found, nil
 }
 

@@ -52,7 +52,7 @@ func (r *Retrievals) Traces(ctx context.Context, who Reader, token, page string,
 	}
 	out := &RetrievedTraces{State: state}
 	if from := min(int(at.Item), len(ids)); from < len(ids) {
-		if err := r.query.admit(ctx, who.Account, ids[from:min(from+retrievedTraces, len(ids))]); err != nil {
+		if err := r.query.admit(ctx, who, ids[from:min(from+retrievedTraces, len(ids))]); err != nil {
 			return nil, err
 		}
 	}
@@ -142,7 +142,7 @@ func (r *Retrievals) Graph(ctx context.Context, who Reader, token, page string) 
 	if err != nil || state != RetrievalComplete {
 		return &RetrievedGraph{State: state}, err
 	}
-	if err := r.query.admitEach(ctx, who.Account, ids); err != nil {
+	if err := r.query.admitEach(ctx, who, ids); err != nil {
 		return nil, err
 	}
 	out := &RetrievedGraph{State: state, Links: map[trace.Service][]RetrievedLink{}}
@@ -176,7 +176,7 @@ func (g *RetrievedGraph) link(t *trace.Trace) {
 		if e.Segment == nil || len(e.Links) == 0 {
 			continue
 		}
-		service := trace.Service{Name: e.Segment.Name, Type: e.Segment.Origin}
+		service := assemble.Identity(e.Segment)
 		links := g.Links[service]
 		for _, l := range e.Links {
 			at := len(links) - 1

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
@@ -257,7 +258,7 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 		ctx, done = context.WithCancel(ctx) // cancelling frees the room
 		defer done()
 		everything := trace.Window{Start: trace.MinTime, End: trace.MaxTime}
-		if err := d.server.questions.Scan(ctx, who.Account, everything); err != nil {
+		if err := d.server.questions.Scan(ctx, query.ReaderOf(who), everything); err != nil {
 			if r.Context().Err() == nil { // else the client is gone
 				row.Refuse(w, r, err)
 			}

@@ -58,6 +58,9 @@ type Segment struct {
 	// to the document's; nil if there are none. All spans of a resource may share
 	// it.
 	Attributes Attributes
+	// Account is the account that owns the segment in a trace of several accounts; "" for
+	// the account of the reader, and in all stores.
+	Account Account
 }
 
 // Attributes reads the attributes of a span and its resource that search treats as

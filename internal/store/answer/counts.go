@@ -24,14 +24,14 @@ func (s *Store) Graph(ctx context.Context, account trace.Account, q GraphQuery) 
 	if err != nil {
 		return nil, err
 	}
-	err = s.count(ctx, &counting{account: account, judge: j, group: q.Group}, sum, func() counter {
+	err = s.count(ctx, &counting{account: account, reach: &q.Reach, judge: j, group: q.Group}, sum, func() counter {
 		b = assemble.NewGraph(&sum.Window).Limited(s.rules.Limit())
 		return graphCounter{b}
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.resolve(ctx, account, j, b); err != nil {
+	if err := s.resolve(ctx, &counting{account: account, reach: &q.Reach, judge: j}, b); err != nil {
 		return nil, err
 	}
 	return b.Graph(), nil
@@ -47,7 +47,7 @@ func (s *Store) Series(ctx context.Context, account trace.Account, q SeriesQuery
 	if err != nil {
 		return nil, err
 	}
-	err = s.count(ctx, &counting{account: account, judge: j, group: q.Group}, sum, func() counter {
+	err = s.count(ctx, &counting{account: account, reach: &q.Reach, judge: j, group: q.Group}, sum, func() counter {
 		b = assemble.NewSeries(q.Window, q.Period, q.Of).Limited(q.Limit)
 		return seriesCounter{b}
 	})
@@ -58,12 +58,12 @@ func (s *Store) Series(ctx context.Context, account trace.Account, q SeriesQuery
 }
 
 // resolve makes edges of the links that lead to existing traces.
-func (s *Store) resolve(ctx context.Context, account trace.Account, j *judge, b *assemble.GraphBuilder) error {
+func (s *Store) resolve(ctx context.Context, as *counting, b *assemble.GraphBuilder) error {
 	ids := b.Linked()
 	if len(ids) == 0 {
 		return nil
 	}
-	found, release, err := s.shelf.Find(ctx, account, ids)
+	found, release, err := s.find(ctx, as.account, as.reach, ids)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (s *Store) resolve(ctx context.Context, account trace.Account, j *judge, b 
 			return err
 		}
 		if src := &found[i]; src.Updated >= s.rules.Horizon() {
-			if err := s.resolveOne(ctx, account, src, j, b); err != nil {
+			if err := s.resolveOne(ctx, as, src, b); err != nil {
 				return err
 			}
 		}
@@ -81,13 +81,13 @@ func (s *Store) resolve(ctx context.Context, account trace.Account, j *judge, b 
 	return nil
 }
 
-func (s *Store) resolveOne(ctx context.Context, account trace.Account, src *store.Source, j *judge, b *assemble.GraphBuilder) error {
+func (s *Store) resolveOne(ctx context.Context, as *counting, src *store.Source, b *assemble.GraphBuilder) error {
 	defer s.alone(src)()
-	t, err := s.assembled(ctx, account, src)
+	t, err := s.assembled(ctx, as.account, src)
 	if err != nil {
 		return undamaged(err)
 	}
-	if t = j.mask(t, nil); t != nil {
+	if t = as.judge.mask(t, nil); t != nil {
 		b.Resolve(t)
 	}
 	return nil
@@ -125,6 +125,7 @@ func (c seriesCounter) sums(add func(*assemble.Sum, *assemble.SeriesBuilder) err
 type counting struct {
 	store   *Store
 	account trace.Account
+	reach   *Reach
 	judge   *judge
 	group   *Group // nil: all data
 	old     []bool // by owner: whether it is an older filter of the group
@@ -141,6 +142,9 @@ func (s *Store) count(ctx context.Context, like *counting, q *store.SumQuery, be
 	if q.Window.Start >= q.Window.End {
 		begin()
 		return nil
+	}
+	if len(like.reach.Linked) > 0 {
+		return s.countAll(ctx, like, q, begin)
 	}
 	owners, old := s.ownersOf(like.group)
 	if like.judge != nil {

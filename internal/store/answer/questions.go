@@ -19,6 +19,8 @@ type Reader struct {
 type Reach struct {
 	// Sight, if not nil, hides segments.
 	Sight sight.Sight
+	// Linked lists more accounts whose traces are read.
+	Linked []trace.Linked
 }
 
 // SummaryQuery selects traces. With a Sight its filter sees only what the reader sees.

@@ -109,6 +109,9 @@ func textOf(v trace.Value) string {
 // seen returns what a reader sees of a view, nil if nothing. Start and Updated of the
 // summary stay those of the whole trace: by them windows, pages and the order go.
 func (s *Store) seen(account trace.Account, src *store.Source, whole *view, j *judge) *view {
+	if len(whole.trace.Segments) == 0 { // everything was received before a link began
+		return nil
+	}
 	if j == nil {
 		return whole
 	}

@@ -28,7 +28,7 @@ func (s *Store) Summaries(ctx context.Context, account trace.Account, q *Summary
 			yield(nil, err)
 			return
 		}
-		for candidate, err := range s.shelf.Candidates(ctx, account, &c.scan) {
+		for candidate, err := range s.candidates(ctx, account, &q.Reach, &c.scan) {
 			if err == nil {
 				err = ctx.Err()
 			}
@@ -143,6 +143,9 @@ func (c *selection) settling(candidate *store.Candidate) error {
 		return undamaged(err)
 	}
 	at := store.Position{Time: c.q.Clock.OfTrace(t), ID: t.ID}
+	if c.q.Clock != trace.ClockEvent {
+		at.Time = c.store.began(c.account, &candidate.Source, t)
+	}
 	if !c.inside(t, at) {
 		return nil
 	}

@@ -86,6 +86,9 @@ func (s *Store) makeView(ctx context.Context, account trace.Account, src *store.
 // summedUp adds the summary to a view and puts it in the cache.
 func (s *Store) summedUp(account trace.Account, src *store.Source, v *view) *view {
 	v.summary = assemble.Summary(v.trace)
+	if j, ok := src.Content.(*joint); ok {
+		v.summary.Start = min(v.summary.Start, j.start)
+	}
 	for i := range v.summary.Annotations {
 		v.bytes += 48 + 80*int64(len(v.summary.Annotations[i].Values))
 	}
@@ -150,7 +153,7 @@ func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.I
 		for len(ids) > 0 {
 			step := ids[:min(findStep, len(ids))]
 			ids = ids[len(step):]
-			if more, err := s.someTraces(ctx, account, step, &damaged, show); err != nil {
+			if more, err := s.someTraces(ctx, account, &reach, &shown{ids: step, damaged: &damaged, show: show}); err != nil {
 				yield(nil, err)
 				return
 			} else if !more {
@@ -166,11 +169,19 @@ func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.I
 // mostReasons is the maximum number of reasons in a DamagedError.
 const mostReasons = 5
 
-func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []trace.ID, damaged *store.DamagedError, show func(*store.Source, *view) bool) (more bool, err error) {
+// shown is a step of Traces.
+type shown struct {
+	ids     []trace.ID
+	damaged *store.DamagedError
+	show    func(*store.Source, *view) bool
+}
+
+func (s *Store) someTraces(ctx context.Context, account trace.Account, reach *Reach, step *shown) (more bool, err error) {
+	damaged := step.damaged
 	if err := s.usable(ctx); err != nil {
 		return false, err
 	}
-	found, release, err := s.shelf.Find(ctx, account, ids)
+	found, release, err := s.find(ctx, account, reach, step.ids)
 	if err != nil {
 		return false, err
 	}
@@ -181,7 +192,7 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 			sources[found[i].ID] = &found[i]
 		}
 	}
-	for _, id := range ids {
+	for _, id := range step.ids {
 		if err := s.usable(ctx); err != nil {
 			return false, err
 		}
@@ -192,7 +203,7 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 		v, err := s.view(ctx, account, src, true)
 		switch {
 		case err == nil:
-			if v.trace.Updated >= horizon && !show(src, v) { // a repeated segment is no receipt
+			if v.trace.Updated >= horizon && !step.show(src, v) { // a repeated segment is no receipt
 				return false, nil
 			}
 		case ctx.Err() != nil:

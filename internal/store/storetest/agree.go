@@ -148,10 +148,10 @@ func (a *agreement) ask(account trace.Account, traces int) {
 		ids = append(ids, traceID(n))
 	}
 	a.rnd.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	reach := answer.Reach{Sight: randomSight(a.rnd)}
-	a.all(fmt.Sprint("Traces, sight ", reach.Sight), func(f *clocked) string {
+	reach := answer.Reach{Sight: randomSight(a.rnd), Linked: a.linked(account)}
+	a.all(fmt.Sprint("Traces, reach ", reach), func(f *clocked) string {
 		var b strings.Builder
-		for _, t := range f.tracesFor(account, reach.Sight, ids...) {
+		for _, t := range f.tracesFor(account, reach, ids...) {
 			fmt.Fprintln(&b, describeTrace(t))
 		}
 		return b.String()

@@ -161,9 +161,9 @@ func (h *history) group() *answer.Group {
 // look queries a few random windows.
 func (h *history) look(state string, account trace.Account) {
 	for range 4 {
-		reach := answer.Reach{Sight: randomSight(h.rnd)}
-		state := fmt.Sprintf("%s, sight %v", state, reach.Sight)
-		h.compareTraces(state, account, reach.Sight)
+		reach := answer.Reach{Sight: randomSight(h.rnd), Linked: h.linked(account)}
+		state := fmt.Sprintf("%s, reach %v", state, reach)
+		h.compareTraces(state, account, reach)
 		g := answer.GraphQuery{Window: h.window(), Group: h.group(), Reach: reach}
 		h.compareGraph(fmt.Sprintf("%s, %s", state, describeReceived(g.Window, g.Group)), account, g)
 		s := answer.SeriesQuery{Window: h.window(), Group: h.group(), Period: time.Minute, Reach: reach}
@@ -191,6 +191,20 @@ func (h *history) look(state string, account trace.Account) {
 		}
 		h.compareSummaries(state, account, q)
 	}
+}
+
+// linked links other accounts a third of the time, some from the beginning.
+func (h *history) linked(account trace.Account) []trace.Linked {
+	if h.rnd.IntN(3) > 0 {
+		return nil
+	}
+	list := []trace.Linked{{Account: "222222222222", Since: h.instant()}} // it has nothing
+	for _, other := range []trace.Account{home, "111111111111"} {
+		if other != account {
+			list = append(list, trace.Linked{Account: other, Since: []trace.Time{0, h.instant()}[h.rnd.IntN(2)]})
+		}
+	}
+	return list
 }
 
 func describeReceived(w trace.Window, g *answer.Group) string {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/render"
-	"github.com/fluoro-io/fluoro/internal/sight"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -33,27 +32,68 @@ func (m *model) append(account trace.Account, batch []*trace.Segment) {
 	}
 }
 
-func (m *model) ids(account trace.Account) []trace.ID {
-	var ids []trace.ID
+func (m *model) ids(account trace.Account) []trace.ID { return m.idsFor(account, answer.Reach{}) }
+
+// idsFor lists the traces of all accounts that a reader reads.
+func (m *model) idsFor(account trace.Account, reach answer.Reach) []trace.ID {
+	all := map[trace.ID]bool{}
 	for id := range m.accounts[account] {
+		all[id] = true
+	}
+	for _, l := range reach.Linked {
+		for id := range m.accounts[l.Account] {
+			all[id] = true
+		}
+	}
+	var ids []trace.ID
+	for id := range all {
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b trace.ID) int { return bytes.Compare(a[:], b[:]) })
 	return ids
 }
 
-func (m *model) traces(account trace.Account, see sight.Sight, ids ...trace.ID) []*trace.Trace {
+// trace joins what a reader's accounts have of a trace, nil if nothing. start is that of
+// the whole trace.
+func (m *model) trace(account trace.Account, reach answer.Reach, id trace.ID) (t *trace.Trace, start trace.Time) {
+	segments := slices.Clone(m.accounts[account][id])
+	whole := slices.Clone(segments)
+	for _, l := range reach.Linked {
+		part := m.accounts[l.Account][id]
+		news := map[*trace.Segment]bool{} // segments that were not received before
+		for e := range assemble.All(assemble.Trace(id, part)) {
+			news[e.Received] = true
+		}
+		any := false
+		for _, s := range part {
+			if s.ReceivedAt >= l.Since && (part[0].ReceivedAt >= l.Since || news[s]) {
+				owned := *s
+				owned.Account, any = l.Account, true
+				segments = append(segments, &owned)
+			}
+		}
+		if any {
+			whole = append(whole, part...)
+		}
+	}
+	if len(segments) == 0 {
+		return nil, 0
+	}
+	t = assemble.Trace(id, segments)
+	return t, min(t.Start, assemble.Trace(id, whole).Start)
+}
+
+func (m *model) traces(account trace.Account, reach answer.Reach, ids ...trace.ID) []*trace.Trace {
 	var list []*trace.Trace
 	for _, id := range ids {
-		segments := m.accounts[account][id]
-		if len(segments) == 0 {
+		t, _ := m.trace(account, reach, id)
+		if t == nil {
 			continue
 		}
-		t := assemble.Trace(id, segments)
 		if err := assemble.Render(t, render.Text); err != nil {
 			panic(err) // the cases append only traces that can be rendered
 		}
-		if t = masked(t, see); t != nil {
+		if t = masked(t, reach.Sight); t != nil {
 			list = append(list, t)
 		}
 	}
@@ -62,14 +102,17 @@ func (m *model) traces(account trace.Account, see sight.Sight, ids ...trace.ID) 
 
 func (m *model) summaries(account trace.Account, q *answer.SummaryQuery) []*trace.Summary {
 	var list []*trace.Summary
-	for id, segments := range m.accounts[account] {
-		whole := assemble.Trace(id, segments)
+	for _, id := range m.idsFor(account, q.Reach) {
+		whole, start := m.trace(account, q.Reach, id)
+		if whole == nil {
+			continue
+		}
 		t := masked(whole, q.Sight)
 		if t == nil {
 			continue
 		}
 		s := assemble.Summary(t)
-		s.Start, s.Updated = whole.Start, whole.Updated
+		s.Start, s.Updated = start, whole.Updated
 		if q.Clock == trace.ClockService {
 			if !q.Filter.MatchService(t, s, q.Window) {
 				continue
@@ -93,10 +136,13 @@ func comparePlace(c trace.Clock, s *trace.Summary, at *answer.Cursor) int {
 }
 
 // each calls add for every trace with observations of a group.
-func (m *model) each(account trace.Account, see sight.Sight, group *answer.Group, add func(*trace.Trace, assemble.Member)) {
-	for id, segments := range m.accounts[account] {
-		t := masked(assemble.Trace(id, segments), see)
+func (m *model) each(account trace.Account, reach answer.Reach, group *answer.Group, add func(*trace.Trace, assemble.Member)) {
+	for _, id := range m.idsFor(account, reach) {
+		t, _ := m.trace(account, reach, id)
 		if t == nil {
+			continue
+		}
+		if t = masked(t, reach.Sight); t == nil {
 			continue
 		}
 		if member, any := group.Member(t, assemble.Summary(t)); any {
@@ -107,16 +153,16 @@ func (m *model) each(account trace.Account, see sight.Sight, group *answer.Group
 
 func (m *model) series(account trace.Account, q answer.SeriesQuery) *trace.Series {
 	b := assemble.NewSeries(q.Window, q.Period, q.Of)
-	m.each(account, q.Sight, q.Group, b.Add)
+	m.each(account, q.Reach, q.Group, b.Add)
 	return b.Series()
 }
 
 func (m *model) graph(account trace.Account, q answer.GraphQuery) *trace.Graph {
 	b := assemble.NewGraph(&q.Window)
-	m.each(account, q.Sight, q.Group, b.Add)
+	m.each(account, q.Reach, q.Group, b.Add)
 	for _, id := range b.Linked() {
-		if segments := m.accounts[account][id]; segments != nil {
-			if t := masked(assemble.Trace(id, segments), q.Sight); t != nil {
+		if t, _ := m.trace(account, q.Reach, id); t != nil {
+			if t = masked(t, q.Sight); t != nil {
 				b.Resolve(t)
 			}
 		}

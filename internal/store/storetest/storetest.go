@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/filter"
-	"github.com/fluoro-io/fluoro/internal/sight"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -187,14 +186,14 @@ func (f *fixture) summaries(account trace.Account, q *answer.SummaryQuery) []*tr
 // traces collects traces by id.
 func (f *fixture) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
 	f.Helper()
-	return f.tracesFor(account, nil, ids...)
+	return f.tracesFor(account, answer.Reach{}, ids...)
 }
 
 // tracesFor collects what a reader sees of traces.
-func (f *fixture) tracesFor(account trace.Account, see sight.Sight, ids ...trace.ID) []*trace.Trace {
+func (f *fixture) tracesFor(account trace.Account, reach answer.Reach, ids ...trace.ID) []*trace.Trace {
 	f.Helper()
 	var list []*trace.Trace
-	for t, err := range f.store.Traces(f.ctx, account, ids, answer.Reach{Sight: see}) {
+	for t, err := range f.store.Traces(f.ctx, account, ids, reach) {
 		if err != nil {
 			f.Fatalf("Traces: %v", err)
 		}
@@ -224,7 +223,7 @@ func (f *fixture) stats() answer.Stats {
 // compare checks all answers of the store about an account against the model.
 func (f *fixture) compare(state string, account trace.Account) {
 	f.Helper()
-	f.compareTraces(state, account, nil)
+	f.compareTraces(state, account, answer.Reach{})
 	for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
 		f.compareSummaries(state, account, &answer.SummaryQuery{Window: everything(), Clock: clock})
 	}
@@ -233,10 +232,10 @@ func (f *fixture) compare(state string, account trace.Account) {
 }
 
 // compareTraces checks what a reader sees of all traces of an account.
-func (f *fixture) compareTraces(state string, account trace.Account, see sight.Sight) {
+func (f *fixture) compareTraces(state string, account trace.Account, reach answer.Reach) {
 	f.Helper()
-	ids := f.model.ids(account)
-	got, want := f.tracesFor(account, see, ids...), f.model.traces(account, see, ids...)
+	ids := f.model.idsFor(account, reach)
+	got, want := f.tracesFor(account, reach, ids...), f.model.traces(account, reach, ids...)
 	if len(got) != len(want) {
 		f.Fatalf("%s: %d traces, want %d", state, len(got), len(want))
 	}
@@ -283,7 +282,7 @@ func describeQuery(q *answer.SummaryQuery) string {
 	if q.Filter != nil {
 		text = q.Filter.String()
 	}
-	return fmt.Sprintf("clock %d, window %d to %d, filter %q, after %v, sight %v", q.Clock, q.Window.Start, q.Window.End, text, q.After, q.Sight)
+	return fmt.Sprintf("clock %d, window %d to %d, filter %q, after %v, reach %v", q.Clock, q.Window.Start, q.Window.End, text, q.After, q.Reach)
 }
 
 func summaryIDs(list []*trace.Summary) []string {
