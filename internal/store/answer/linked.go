@@ -18,7 +18,7 @@ import (
 // accounts have of one trace id are one trace. Nothing is copied: each account keeps its
 // data, with its own retention and encryption, and a removed link ends at once.
 
-// part is what one account has of a trace.
+// part is a trace in one account.
 type part struct {
 	trace.Linked
 	source *store.Source
@@ -27,10 +27,12 @@ type part struct {
 // joint is the content of a trace of several accounts, or of a linked one.
 type joint struct {
 	parts []part
-	// start is the start of the whole trace, also of segments that were received before
-	// the link began. Segments sets it; before that it is trace.MaxTime.
-	start trace.Time
-	kept  *trace.Trace
+	// start and updated are the first start and the last receipt of all parts, also of
+	// segments that were received before a link began. By them the shelves order the
+	// trace. Segments sets them; loaded tells that it did.
+	start, updated trace.Time
+	loaded         bool
+	kept           *trace.Trace
 }
 
 // linkedSeq marks the Seq of joint traces, so that it differs from every Seq of a shelf.
@@ -43,32 +45,34 @@ func join(parts []part) store.Source {
 		return *parts[0].source
 	}
 	out := store.Source{ID: parts[0].source.ID, Updated: trace.MinTime}
-	version := fnv.New64a() // of the content: of each part, account, newest batch and begin of the link
+	version := fnv.New64a() // newest batch, begin of the link and account of each part
 	for _, p := range parts {
 		out.Updated, out.Weight = max(out.Updated, p.source.Updated), out.Weight+p.source.Weight
 		b := binary.BigEndian.AppendUint64(nil, uint64(p.source.Seq))
 		_, _ = version.Write(append(binary.BigEndian.AppendUint64(b, uint64(p.Since)), p.Account...))
 	}
 	out.Seq = store.Seq(version.Sum64()) | linkedSeq
-	out.Content = &joint{parts: parts, start: trace.MaxTime}
+	out.Content = &joint{parts: parts, start: trace.MaxTime, updated: trace.MinTime}
 	return out
 }
 
-// Segments loads the segments of all parts. Those of linked accounts carry the account.
+// Segments loads the segments of all parts that were received since their links began.
+// Those of linked accounts carry the account.
 func (j *joint) Segments(ctx context.Context) ([]*trace.Segment, error) {
 	var all []*trace.Segment
-	j.start = trace.MaxTime
+	j.start, j.updated = trace.MaxTime, trace.MinTime
 	for _, p := range j.parts {
 		list, err := p.source.Segments(ctx)
 		if err != nil {
 			return nil, err
 		}
-		shared := since(p.Since, list)
+		shared := p.shared(list)
 		if len(shared) == 0 {
 			continue
 		}
-		for _, s := range list {
-			j.start = min(j.start, earliest(&s.Entity))
+		if len(j.parts) > 1 || len(shared) < len(list) {
+			t := assemble.Trace(p.source.ID, list)
+			j.start, j.updated = min(j.start, t.Start), max(j.updated, t.Updated)
 		}
 		for _, s := range shared {
 			if p.Account != "" {
@@ -78,32 +82,22 @@ func (j *joint) Segments(ctx context.Context) ([]*trace.Segment, error) {
 			all = append(all, s)
 		}
 	}
+	j.loaded = true
 	return all, nil
 }
 
-// since returns those segments of a trace that were received at or after a time. A
+// shared returns those segments of a part that were received since its link began. A
 // repetition of an earlier segment is no receipt.
-func since(at trace.Time, list []*trace.Segment) []*trace.Segment {
-	late := slices.DeleteFunc(slices.Clone(list), func(s *trace.Segment) bool { return s.ReceivedAt < at })
+func (p *part) shared(list []*trace.Segment) []*trace.Segment {
+	late := slices.DeleteFunc(slices.Clone(list), func(s *trace.Segment) bool { return s.ReceivedAt < p.Since })
 	if len(late) == len(list) || len(late) == 0 {
 		return late
 	}
 	counts := map[*trace.Segment]bool{}
-	for e := range assemble.All(assemble.Trace(list[0].TraceID, list)) {
+	for e := range assemble.All(assemble.Trace(p.source.ID, list)) {
 		counts[e.Received] = true
 	}
 	return slices.DeleteFunc(late, func(s *trace.Segment) bool { return !counts[s] })
-}
-
-// earliest returns the earliest start of an entity and all that it embeds.
-func earliest(e *trace.Entity) trace.Time {
-	at := e.Start
-	for stack := append([]*trace.Entity(nil), e.Subsegments...); len(stack) > 0; {
-		e, stack = stack[len(stack)-1], stack[:len(stack)-1]
-		at = min(at, e.Start)
-		stack = append(stack, e.Subsegments...)
-	}
-	return at
 }
 
 // Assembled returns the trace that Keep received.
@@ -112,18 +106,22 @@ func (j *joint) Assembled() *trace.Trace { return j.kept }
 // Keep keeps the assembled trace as long as the query uses this source.
 func (j *joint) Keep(t *trace.Trace) { j.kept = t }
 
-// began returns the start of a whole trace, given what the reader's accounts have of it.
-func (s *Store) began(account trace.Account, src *store.Source, t *trace.Trace) trace.Time {
+// clocks returns the start and the last receipt by which the shelves order a trace, given
+// what the reader's accounts have of it.
+func (s *Store) clocks(account trace.Account, src *store.Source, t *trace.Trace) (start, updated trace.Time) {
 	j, ok := src.Content.(*joint)
 	if !ok {
-		return t.Start
+		return t.Start, t.Updated
 	}
-	if j.start == trace.MaxTime { // it was not loaded
+	if !j.loaded {
 		if v := s.cached(account, src, false); v != nil {
-			return v.summary.Start
+			return v.summary.Start, v.summary.Updated
 		}
 	}
-	return min(j.start, t.Start)
+	if j.start == trace.MaxTime { // one part, all of it
+		return t.Start, t.Updated
+	}
+	return j.start, j.updated
 }
 
 // find finds traces in all accounts that a reader reads.

@@ -142,9 +142,11 @@ func (c *selection) settling(candidate *store.Candidate) error {
 	if err != nil {
 		return undamaged(err)
 	}
-	at := store.Position{Time: c.q.Clock.OfTrace(t), ID: t.ID}
-	if c.q.Clock != trace.ClockEvent {
-		at.Time = c.store.began(c.account, &candidate.Source, t)
+	at := store.Position{ID: t.ID}
+	if start, updated := c.store.clocks(c.account, &candidate.Source, t); c.q.Clock == trace.ClockEvent {
+		at.Time = updated
+	} else {
+		at.Time = start
 	}
 	if !c.inside(t, at) {
 		return nil

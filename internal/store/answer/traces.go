@@ -86,9 +86,7 @@ func (s *Store) makeView(ctx context.Context, account trace.Account, src *store.
 // summedUp adds the summary to a view and puts it in the cache.
 func (s *Store) summedUp(account trace.Account, src *store.Source, v *view) *view {
 	v.summary = assemble.Summary(v.trace)
-	if j, ok := src.Content.(*joint); ok {
-		v.summary.Start = min(v.summary.Start, j.start)
-	}
+	v.summary.Start, v.summary.Updated = s.clocks(account, src, v.trace)
 	for i := range v.summary.Annotations {
 		v.bytes += 48 + 80*int64(len(v.summary.Annotations[i].Values))
 	}

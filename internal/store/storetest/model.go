@@ -53,40 +53,43 @@ func (m *model) idsFor(account trace.Account, reach answer.Reach) []trace.ID {
 	return ids
 }
 
-// trace joins what a reader's accounts have of a trace, nil if nothing. start is that of
-// the whole trace.
-func (m *model) trace(account trace.Account, reach answer.Reach, id trace.ID) (t *trace.Trace, start trace.Time) {
-	segments := slices.Clone(m.accounts[account][id])
-	whole := slices.Clone(segments)
-	for _, l := range reach.Linked {
-		part := m.accounts[l.Account][id]
+// trace joins what a reader's accounts have of a trace, nil if nothing. start and updated
+// are those of all parts, also of segments that were received before a link began.
+func (m *model) trace(account trace.Account, reach answer.Reach, id trace.ID) (t *trace.Trace, start, updated trace.Time) {
+	var segments []*trace.Segment
+	start, updated = trace.MaxTime, trace.MinTime
+	for _, l := range append([]trace.Linked{{Account: account, Since: trace.MinTime}}, reach.Linked...) {
+		list := m.accounts[l.Account][id]
+		part := assemble.Trace(id, list)
 		news := map[*trace.Segment]bool{} // segments that were not received before
-		for e := range assemble.All(assemble.Trace(id, part)) {
+		for e := range assemble.All(part) {
 			news[e.Received] = true
 		}
 		any := false
-		for _, s := range part {
-			if s.ReceivedAt >= l.Since && (part[0].ReceivedAt >= l.Since || news[s]) {
-				owned := *s
-				owned.Account, any = l.Account, true
-				segments = append(segments, &owned)
+		for _, s := range list {
+			if s.ReceivedAt < l.Since || list[0].ReceivedAt < l.Since && !news[s] {
+				continue
 			}
+			owned := *s
+			if any = true; l.Account != account {
+				owned.Account = l.Account
+			}
+			segments = append(segments, &owned)
 		}
 		if any {
-			whole = append(whole, part...)
+			start, updated = min(start, part.Start), max(updated, part.Updated)
 		}
 	}
 	if len(segments) == 0 {
-		return nil, 0
+		return nil, 0, 0
 	}
-	t = assemble.Trace(id, segments)
-	return t, min(t.Start, assemble.Trace(id, whole).Start)
+	return assemble.Trace(id, segments), start, updated
 }
 
 func (m *model) traces(account trace.Account, reach answer.Reach, ids ...trace.ID) []*trace.Trace {
 	var list []*trace.Trace
 	for _, id := range ids {
-		t, _ := m.trace(account, reach, id)
+		t, _, _ := m.trace(account, reach, id)
 		if t == nil {
 			continue
 		}
@@ -103,7 +106,7 @@ func (m *model) traces(account trace.Account, reach answer.Reach, ids ...trace.I
 func (m *model) summaries(account trace.Account, q *answer.SummaryQuery) []*trace.Summary {
 	var list []*trace.Summary
 	for _, id := range m.idsFor(account, q.Reach) {
-		whole, start := m.trace(account, q.Reach, id)
+		whole, start, updated := m.trace(account, q.Reach, id)
 		if whole == nil {
 			continue
 		}
@@ -112,7 +115,7 @@ func (m *model) summaries(account trace.Account, q *answer.SummaryQuery) []*trac
 			continue
 		}
 		s := assemble.Summary(t)
-		s.Start, s.Updated = start, whole.Updated
+		s.Start, s.Updated = start, updated
 		if q.Clock == trace.ClockService {
 			if !q.Filter.MatchService(t, s, q.Window) {
 				continue
@@ -138,7 +141,7 @@ func comparePlace(c trace.Clock, s *trace.Summary, at *answer.Cursor) int {
 // each calls add for every trace with observations of a group.
 func (m *model) each(account trace.Account, reach answer.Reach, group *answer.Group, add func(*trace.Trace, assemble.Member)) {
 	for _, id := range m.idsFor(account, reach) {
-		t, _ := m.trace(account, reach, id)
+		t, _, _ := m.trace(account, reach, id)
 		if t == nil {
 			continue
 		}
@@ -161,7 +164,7 @@ func (m *model) graph(account trace.Account, q answer.GraphQuery) *trace.Graph {
 	b := assemble.NewGraph(&q.Window)
 	m.each(account, q.Reach, q.Group, b.Add)
 	for _, id := range b.Linked() {
-		if t, _ := m.trace(account, q.Reach, id); t != nil {
+		if t, _, _ := m.trace(account, q.Reach, id); t != nil {
 			if t = masked(t, q.Sight); t != nil {
 				b.Resolve(t)
 			}
