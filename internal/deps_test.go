@@ -35,6 +35,7 @@ meta/metatest    : trace meta
 meta/sqlite      : trace meta
 tag              : trace meta
 group            : trace meta filter tag
+oam              : trace meta
 policy           : trace meta jsonscan
 setting          : trace meta
 sample           : trace meta tag
@@ -58,7 +59,7 @@ present/console  : trace identity room query query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage
+server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage oam
 `
 
 // owners names the only package that may import each third-party library.

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "rewrite docs/routes.md")
 var publicPaths = []string{"/", "/healthz", "/readyz"}
 
 func TestRoutes_haveActions(t *testing.T) {
-	form := regexp.MustCompile(`^(xray|fluoro):[A-Z][A-Za-z]+$`)
+	form := regexp.MustCompile(`^(xray|fluoro|oam):[A-Z][A-Za-z]+$`)
 	seen := map[string]bool{}
 	for _, rt := range routes() {
 		name := rt.method + " " + rt.path

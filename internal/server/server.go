@@ -21,6 +21,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/oam"
 	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
@@ -59,6 +60,7 @@ type server struct {
 	recordsLost   string
 	leftovers     []string // found at start
 	groups        *group.Groups
+	links         *oam.Links
 	intake        *receive.Intake
 	questions     *query.Query
 	retrievals    *query.Retrievals
@@ -170,6 +172,7 @@ func (s *server) open() (err error) {
 		return fmt.Errorf("--quota: %w", err)
 	}
 	s.quotas = quota.New(quota.Options{Store: s.records, Defaults: limits, Logger: s.log})
+	s.links = oam.New(s.records)
 	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
 		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Groups: s.groupVersions, Refused: s.contradicted,

@@ -127,6 +127,10 @@ func (s *shared) call(account, method, url string, body any) (int, string) {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(accountHeader, account)
+	if account, own := strings.CutSuffix(account, " only own"); own {
+		r.Header.Set(accountHeader, account)
+		r.Header.Set("X-Fluoro-Linked-Accounts", "exclude")
+	}
 	if account, hidden, limited := strings.Cut(account, " without "); limited {
 		r.Header.Set(accountHeader, account)
 		r.Header.Set(hiddenHeader, hidden)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/sight"
@@ -76,11 +75,10 @@ func (j *judge) mask(t *trace.Trace, summary *trace.Summary) *trace.Trace {
 }
 
 // annotationTexts returns the values that a segment and its subsegments have under an
-// annotation key, as text. Letter case of the key does not count, as for all condition
-// keys of policies.
+// annotation key, as text.
 func annotationTexts(segment *trace.Entity, key string) (texts []string) {
 	add := func(name string, v trace.Value) bool {
-		if strings.EqualFold(name, key) {
+		if name == key {
 			if text := textOf(v); !slices.Contains(texts, text) {
 				texts = append(texts, text)
 			}

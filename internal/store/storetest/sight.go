@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/sight"
@@ -27,7 +26,7 @@ func randomSight(rnd *rand.Rand) sight.Sight {
 	case 0, 1, 2:
 		return nil
 	case 3:
-		return &blinkers{key: "Tier", value: []string{"gold", "silver"}[rnd.IntN(2)]} // letter case does not count
+		return &blinkers{key: "tier", value: []string{"gold", "silver"}[rnd.IntN(2)]}
 	case 4:
 		return &blinkers{group: []string{"two", "Default", "none"}[rnd.IntN(3)]}
 	}
@@ -58,7 +57,7 @@ func masked(t *trace.Trace, see sight.Sight) *trace.Trace {
 		}
 		for e := range assemble.Within(s) {
 			for _, a := range e.Annotations {
-				if strings.EqualFold(a.Key, b.key) && a.Value.String == b.value {
+				if a.Key == b.key && a.Value.String == b.value {
 					return false
 				}
 			}
