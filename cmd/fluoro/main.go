@@ -25,6 +25,7 @@ with an endpoint override. Nothing calls AWS.
   fluoro serve     run the service; its console is at http://127.0.0.1:2000/
   fluoro demo      send it the traffic of a small shop
   fluoro traces    delete traces
+  fluoro links     let one account see the traces of others
   fluoro backup    copy all data of a running service to one file
   fluoro restore   make a data directory from such a file
   fluoro store     inspect a data directory: check it, count its traces
@@ -42,7 +43,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
-	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), linksCommand(), backupCommand(), restoreCommand(), storeCommand(), versionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}
