@@ -46,6 +46,10 @@ func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 		Version: Version(), Account: string(p.Account), Region: p.Region, Started: float64(s.started.UnixMilli()) / 1000,
 		Listeners: s.listeners,
 	}
+	linked, _ := s.links.Of(ctx, p.Account) // without records there are no links
+	for _, l := range linked {
+		report.Linked = append(report.Linked, string(l.Account))
+	}
 	if report.Store, err = s.storeStatus(ctx, p); err != nil || p.Sight != nil {
 		return report, err // counts and refusals are about segments of all services
 	}
