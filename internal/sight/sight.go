@@ -10,7 +10,7 @@ import "fmt"
 type Segment struct {
 	Service     string   // name of the segment: condition key fluoro:Service
 	Environment string   // deployment environment, "" if unknown: fluoro:Environment
-	Groups      []string // names of the groups that contain its trace: fluoro:Group
+	Groups      []string // names of the groups that have its trace, now or when it was received: fluoro:Group
 	// Annotation returns the values of an annotation of the segment or of its
 	// subsegments as text: fluoro:Annotation/KEY. Nil for none.
 	Annotation func(key string) []string

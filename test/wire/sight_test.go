@@ -210,8 +210,10 @@ func TestSight_hidesASegmentEverywhere(t *testing.T) {
 				t.Errorf("the limited job shows %s", answer)
 			}
 			s.oracles()
-			s.unknown(whole)
+			s.unknown()
 			s.wholeOnly()
+			s.kinds()
+			s.liveOfLimited()
 		})
 	}
 }
@@ -273,7 +275,7 @@ func (s *walk) oracles() {
 }
 
 // unknown checks that a trace without visible segments is as unknown as any other.
-func (s *walk) unknown(job string) {
+func (s *walk) unknown() {
 	s.t.Helper()
 	for _, v := range []visit{
 		{route: "POST /Traces", body: m{"TraceIds": []string{aloneID}}},
@@ -315,4 +317,72 @@ func (s *walk) wholeOnly() {
 func (s *walk) windowOf(body m) m {
 	body["start"], body["end"] = s.at.Unix()-600, s.at.Unix()+600
 	return body
+}
+
+// kinds checks sights by environment, group and annotation. groups are about whole traces.
+func (s *walk) kinds() {
+	s.t.Helper()
+	for _, c := range []struct {
+		hidden   string
+		visible  []string // parts of the answer about all traces
+		absent   []string
+		services string // in the graph of the spans
+	}{
+		{"environment zqv-env", []string{"aaaa000000000001", "aaaa000000000011", "dead000000000005"}, []string{"dead000000000001", "dead000000000006", "dead000000000011", "zqv-card"}, `"back"`},
+		{"annotation zqv_key=zqv-value", []string{"aaaa000000000001", "dead000000000005", "dead000000000011"}, []string{"dead000000000001", "dead000000000006", "zqv-card"}, `"zq-pay"`},
+		{"annotation zqv.key=zqv-value", []string{"aaaa000000000001", "zqv-card", "aaaa000000000011"}, []string{"dead000000000011", "dead000000000012"}, `"back"`},
+		{"annotation amount=77.25", []string{"aaaa000000000001", "dead000000000011"}, []string{"dead000000000001", "zqv-card"}, `"zq-pay"`},
+		{"group mine", []string{"aaaa000000000011", "dead000000000011"}, []string{mixedID, aloneID, "aaaa000000000001", "zqv-card"}, `"zq-pay"`},
+		{"group Default", nil, []string{mixedID, aloneID, spansID, "aaaa"}, ""},
+	} {
+		reader := first + " without " + c.hidden
+		answer := s.must(reader, "POST", "/Traces", m{"TraceIds": []string{mixedID, aloneID, spansID}})
+		for _, text := range c.visible {
+			if !strings.Contains(answer, text) {
+				s.t.Errorf("%s hides %s: %s", c.hidden, text, answer)
+			}
+		}
+		for _, text := range c.absent {
+			if strings.Contains(answer, text) {
+				s.t.Errorf("%s shows %s: %s", c.hidden, text, answer)
+			}
+		}
+		status, graph := s.call(reader, "POST", "http://"+s.http+"/TraceGraph", m{"TraceIds": []string{spansID}})
+		if !strings.Contains(graph, c.services) || (status == http.StatusOK) != (c.services != "") {
+			s.t.Errorf("%s: the graph has no %s: %d %s", c.hidden, c.services, status, graph)
+		}
+	}
+}
+
+// liveOfLimited checks that the live stream of a limited reader tells neither how much was
+// stored nor what was refused.
+func (s *walk) liveOfLimited() {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	all, some := s.news(ctx, first), s.news(ctx, limited)
+	s.must(first, "POST", "/TraceSegments", m{"TraceSegmentDocuments": []string{s.document(part{trace: unknownID, id: "dead0000000000aa", name: "zq-pay", to: 1}, nil), `{"id":"zqv-refused"}`}})
+	hear := func(from <-chan string, until func(string) bool) (heard string) {
+		for deadline := time.After(10 * time.Second); !until(heard); {
+			select {
+			case text := <-from:
+				heard += text
+			case <-deadline:
+				s.t.Fatalf("heard %q", heard)
+			}
+		}
+		return heard
+	}
+	hear(all, func(heard string) bool {
+		return strings.Contains(heard, "event: traces") && strings.Contains(heard, "event: refused")
+	})
+	heard := hear(some, func(heard string) bool { return strings.Contains(heard, "event: traces") })
+	select {
+	case text := <-some:
+		heard += text
+	case <-time.After(time.Second):
+	}
+	if strings.Contains(heard, "refused") || strings.Contains(heard, "zq") || !strings.Contains(heard, `"traces":0,`) {
+		s.t.Errorf("the limited reader hears %q", heard)
+	}
 }

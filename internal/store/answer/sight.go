@@ -16,6 +16,7 @@ import (
 type judge struct {
 	sight    sight.Sight
 	versions []GroupVersion // of all groups of the account; nil if the sight needs none
+	key      string         // the same for judges that decide the same, never ""
 }
 
 // judge makes the judge of a query, nil if the sight is nil.
@@ -23,11 +24,16 @@ func (s *Store) judge(ctx context.Context, account trace.Account, see sight.Sigh
 	if see == nil {
 		return nil, nil
 	}
-	j := &judge{sight: see}
+	j := &judge{sight: see, key: "=" + see.Fingerprint()}
 	if see.NeedsGroups() && s.rules.o.Groups != nil {
 		var err error
 		if j.versions, err = s.rules.o.Groups(ctx, account); err != nil {
 			return nil, &trace.KindError{Kind: trace.KindUnavailable, Message: "what you may see depends on groups, and the groups cannot be read now", Err: fmt.Errorf("groups of account %s: %w", account, err)}
+		}
+		for i := range j.versions {
+			if v := &j.versions[i]; !v.Old {
+				j.key += " " + v.ID
+			}
 		}
 	}
 	return j, nil
@@ -37,7 +43,9 @@ func (s *Store) judge(ctx context.Context, account trace.Account, see sight.Sigh
 const defaultGroup = "Default"
 
 // groups names the groups that contain a whole trace, hidden segments included: what a
-// policy says about a trace must not depend on who asks.
+// policy says about a trace must not depend on who asks. A trace belongs to a group that
+// had it when it was received, and also to a group whose present filter matches: who makes
+// a group to hide its traces means the older ones, too.
 func (j *judge) groups(t *trace.Trace, summary *trace.Summary) []string {
 	if !j.sight.NeedsGroups() {
 		return nil
@@ -50,7 +58,7 @@ func (j *judge) groups(t *trace.Trace, summary *trace.Summary) []string {
 		summary = assemble.Summary(t)
 	}
 	for i := range j.versions {
-		if v := &j.versions[i]; !slices.Contains(names, v.Name) && v.Has(t, summary) {
+		if v := &j.versions[i]; !slices.Contains(names, v.Name) && (v.Has(t, summary) || !v.Old && v.Filter.Match(t, summary)) {
 			names = append(names, v.Name)
 		}
 	}
@@ -113,7 +121,7 @@ func (s *Store) seen(account trace.Account, src *store.Source, whole *view, j *j
 	if j == nil {
 		return whole
 	}
-	k := viewKey{account: account, id: src.ID, seq: src.Seq, rendered: whole.rendered, sight: "=" + j.sight.Fingerprint()}
+	k := viewKey{account: account, id: src.ID, seq: src.Seq, rendered: whole.rendered, sight: j.key}
 	if v := s.views.Get(k); v != nil {
 		return v
 	}

@@ -25,7 +25,7 @@ type viewKey struct {
 	id       trace.ID
 	seq      store.Seq
 	rendered bool
-	sight    string // fingerprint of the sight, "" for a view of the whole trace
+	sight    string // key of the judge, "" for a view of the whole trace
 }
 
 // bigView is the weight from which traces are assembled one at a time: otherwise many
