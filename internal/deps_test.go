@@ -21,6 +21,7 @@ wal              : trace vfs
 sight            :
 seal             : trace
 identity         : trace sight
+finding          : trace meta sight
 quota            : trace meta
 room             : trace
 filter           : trace
@@ -59,7 +60,7 @@ present/console  : trace identity room query query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage oam
+server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room finding oam
 `
 
 // owners names the only package that may import each third-party library.

@@ -44,11 +44,14 @@ type Config struct {
 	OTLPMapping      string // native or collector
 	AnnotationKeys   int
 	AnnotationValues int
-	Quota            string // limits of accounts without their own; quota.Parse reads it
-	Memory           int64  // limit of the process's memory in bytes; 0 for the default
-	RetentionBytes   int64  // limit of the blocks' bytes; 0 for none
-	LogLevel         string // debug, info, warn or error
-	LogFormat        string // text or json
+	Findings         bool          // whether security findings are made
+	FindingsLearn    time.Duration // how long each account is only learnt
+	FindingsEvery    time.Duration // between two looks
+	Quota            string        // limits of accounts without their own; quota.Parse reads it
+	Memory           int64         // limit of the process's memory in bytes; 0 for the default
+	RetentionBytes   int64         // limit of the blocks' bytes; 0 for none
+	LogLevel         string        // debug, info, warn or error
+	LogFormat        string        // text or json
 }
 
 // RetentionFor is how long the traces of an account or of a group are kept; one of
@@ -87,6 +90,15 @@ var settings = []setting{
 	{"annotation-keys", "5000", "how many keys of annotations and attributes are indexed per account; searches for other keys work, but are slower, and the status page tells so", count(func(c *Config) *int { return &c.AnnotationKeys })},
 	{"annotation-values", "10000000", "about how many distinct values of each key are indexed; searches for other values work, but are slower", count(func(c *Config) *int { return &c.AnnotationValues })},
 	{"memory", "0", "memory limit of the process, such as 512MB, at least 128MB: limits open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the memory of the machine or control group, at most 2 GB", memorySize},
+	{"findings", "on", "whether to look for security findings: services, clients and remote hosts that were never seen together, unusual sizes and rates: on or off", func(c *Config, v string) error {
+		if v != "on" && v != "off" {
+			return fmt.Errorf("want on or off")
+		}
+		c.Findings = v == "on"
+		return nil
+	}},
+	{"findings-learn", "24h", "how long each account is only learnt before the first finding", duration(func(c *Config) *time.Duration { return &c.FindingsLearn }, time.Second)},
+	{"findings-every", "1m", "how often to look for security findings", duration(func(c *Config) *time.Duration { return &c.FindingsEvery }, time.Second)},
 	{"quota", "", "limits of each account without limits of its own (fluoro quota), such as spans=5000,bytes=10MB,series=2000,queries=50,scans=4: segments and spans a second, bytes a second, distinct service names a day, requests that read traces a second, and at the same time those that read many; no limit for those not named", func(c *Config, v string) error { c.Quota = v; return nil }},
 	{"log-level", "info", "lowest level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "format of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},

@@ -41,7 +41,8 @@ func TestLoad_defaults(t *testing.T) {
 	}
 	want := config.Config{Data: "./data", HTTP: "127.0.0.1:2000", UDP: "127.0.0.1:2000", OTLPGRPC: "127.0.0.1:4317", OTLPHTTP: "127.0.0.1:4318",
 		Account: "000000000000", Region: "us-east-1", Settle: 5 * time.Second, Retention: 720 * time.Hour, LogLevel: "info", LogFormat: "text",
-		SearchAttributes: "*", OTLPMapping: "native", AnnotationKeys: 5000, AnnotationValues: 10_000_000}
+		SearchAttributes: "*", OTLPMapping: "native", AnnotationKeys: 5000, AnnotationValues: 10_000_000,
+		Findings: true, FindingsLearn: 24 * time.Hour, FindingsEvery: time.Minute}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got %+v\nwant %+v", *c, want)
 	}

@@ -11,13 +11,19 @@ func (d *documentReader) http() (h trace.HTTP) {
 	for more := d.Object(); more; more = d.NextMember() {
 		switch string(d.Name()) {
 		case "request":
-			h = trace.HTTP{Status: h.Status}
+			h = trace.HTTP{Status: h.Status, Length: h.Length}
 			d.request(&h)
 		case "response":
-			h.Status = 0
+			h.Status, h.Length = 0, 0
 			for more := d.Object(); more; more = d.NextMember() {
-				if v := d.Skip(); string(d.Name()) == "status" {
+				v := d.Skip()
+				switch string(d.Name()) {
+				case "status":
 					h.Status = status(v)
+				case "content_length":
+					if n, ok := v.Int(); ok {
+						h.Length = max(0, n)
+					}
 				}
 			}
 		default:

@@ -52,6 +52,10 @@ type Options struct {
 	UDPQueueBytes int64
 	// Quota, if not nil, limits accounts.
 	Quota Quota
+	// Observe, if not nil, gets each batch that is stored. It must not change or keep it.
+	Observe func(account trace.Account, batch []*trace.Segment)
+	// Turns, if not nil, shares the processors that decode among accounts.
+	Turns *room.Turns
 	// Mapper turns spans into segments; nil means the default one.
 	Mapper *otlp.Mapper
 	// Now is the clock; nil means the system's.
@@ -68,6 +72,8 @@ type Intake struct {
 	room        *room.Room // maxInFlight bytes
 	udpQueue    int64
 	quota       Quota
+	turns       *room.Turns
+	observe     func(trace.Account, []*trace.Segment)
 	mapper      *otlp.Mapper
 	arrivals    arrivals
 	now         func() time.Time
@@ -77,7 +83,7 @@ type Intake struct {
 
 // New makes an Intake.
 func New(o Options) *Intake {
-	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, mapper: o.Mapper, now: o.Now, log: o.Logger}
+	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, observe: o.Observe, mapper: o.Mapper, now: o.Now, log: o.Logger}
 	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[client]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
@@ -204,6 +210,12 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 		in.turnAway(from, len(docs), err)
 		return nil, err
 	}
+	turn, err := in.turns.Wait(ctx, account)
+	if err != nil {
+		in.tally.Fail(from, "Cancelled", len(docs), err)
+		return nil, err
+	}
+	defer turn()
 	at := in.stamp()
 	batch := make([]*trace.Segment, 0, len(docs))
 	var refused []decode.Refusal
@@ -220,7 +232,8 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 		in.tally.Throttle(from, 1, err)
 		refused = append(refused, decode.Refusal{ID: &id, Code: "QuotaExceeded", Message: err.Error()})
 	})
-	_, err := in.append(ctx, from, batch)
+	turn()
+	_, err = in.append(ctx, from, batch)
 	return refused, err
 }
 
@@ -301,6 +314,9 @@ func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segmen
 			if r := &refused[i]; r.Entity == &r.In.Entity { // the whole document
 				shown--
 			}
+		}
+		if in.observe != nil {
+			in.observe(from.Account, batch)
 		}
 		in.tally.Accept(from, shown)
 		in.tally.Contradict(from, refused)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -162,7 +163,13 @@ func (g *OTLPGRPC) export(ctx context.Context, m *incoming) (*coltrace.ExportTra
 		g.in.refuse(m.from, err)
 		return nil, grpcError(err)
 	}
-	spans, err := g.in.mapper.Proto(m.bytes, g.in.stamp())
+	turn, err := g.in.turns.Wait(ctx, m.from.Account)
+	defer turn()
+	var spans otlp.Spans
+	if err == nil {
+		spans, err = g.in.mapper.Proto(m.bytes, g.in.stamp())
+		turn()
+	}
 	if err != nil {
 		g.in.refuse(m.from, err)
 		return nil, grpcError(err)

@@ -74,7 +74,13 @@ func (h *OTLPHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if typ == jsonType {
 		parse = h.in.mapper.JSON
 	}
-	spans, err := parse(body, h.in.stamp())
+	turn, err := h.in.turns.Wait(r.Context(), from.Account)
+	defer turn()
+	var spans otlp.Spans
+	if err == nil {
+		spans, err = parse(body, h.in.stamp())
+		turn()
+	}
 	if err == nil {
 		err = h.in.Spans(r.Context(), from, &spans)
 		if err != nil {

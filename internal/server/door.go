@@ -255,6 +255,9 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 		return
 	}
 	defer done()
+	if row.class == admitAnswer || row.class == admitScan {
+		w = &ready{w, done}
+	}
 	switch row.class {
 	case admitScan:
 		var done context.CancelFunc

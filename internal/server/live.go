@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/finding"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/receive"
@@ -94,6 +95,11 @@ func (l *live) publish(account trace.Account, e console.Event) {
 
 func (l *live) refused(account trace.Account, r receive.Refused) {
 	l.publish(account, console.Event{Refused: &console.Refused{Time: r.Time, Protocol: r.Protocol, Source: r.Source, Reason: r.Reason, Message: r.Message}})
+}
+
+// found publishes a security finding.
+func (l *live) found(account trace.Account, one finding.Finding) {
+	l.publish(account, console.Event{Finding: &console.FindingNews{ID: one.ID, Kind: string(one.Kind), Severity: string(one.Severity)}})
 }
 
 // follow publishes an event after each append until ctx ends. Then it ends all streams,

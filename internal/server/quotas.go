@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"net/http"
 	"regexp"
+	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/present/manage"
@@ -10,25 +12,54 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// within waits until the quotas of an account allow one more request of a class. The
-// caller calls done when it has served the request. Errors: KindThrottled, the error of
-// ctx.
+// within waits until the quotas of an account allow one more request of a class, and for
+// a question also for a turn of the account. The caller calls done when the answer is
+// ready, and may call it again. Errors: KindThrottled, the error of ctx.
 func (s *server) within(ctx context.Context, account trace.Account, c class) (done func(), err error) {
-	done = func() {}
+	nothing := func() {}
 	if s.quotas == nil { // tests of doors have none
-		return done, nil
+		return nothing, nil
 	}
 	switch c {
 	case admitIngest:
-		return done, s.quotas.Send(ctx, account)
+		return nothing, s.quotas.Send(ctx, account)
 	case admitAnswer, admitScan:
 		err = s.quotas.Ask(ctx, account)
+	default:
+		return nothing, nil
 	}
-	if err != nil || c != admitScan {
-		return done, err
+	scanned := nothing
+	if err == nil && c == admitScan {
+		scanned, err = s.quotas.Scan(ctx, account)
 	}
-	return s.quotas.Scan(ctx, account)
+	if err != nil {
+		return nothing, err
+	}
+	turn, err := s.turns.Wait(ctx, account)
+	return sync.OnceFunc(func() { turn(); scanned() }), err
 }
+
+// ready is a ResponseWriter that calls a function when the answer begins: sending it to a
+// slow client is no work of the processor.
+type ready struct {
+	http.ResponseWriter
+	begins func()
+}
+
+// WriteHeader begins the answer.
+func (r *ready) WriteHeader(status int) {
+	r.begins()
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write begins the answer.
+func (r *ready) Write(b []byte) (int, error) {
+	r.begins()
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap gives http.ResponseController the connection.
+func (r *ready) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // accountQuota is a request to change the quotas of an account.
 type accountQuota struct {

@@ -127,7 +127,9 @@ func routes() []route {
 		list = append(list, route{on: onHTTP, method: http.MethodGet, path: "/console/api/" + q.name, action: q.action, class: q.class,
 			handler: func(s *server, _ *route) endpoint { return page{q.handler(s.console)} }})
 	}
-	list = append(append(list, quotaRoutes()...), linkRoutes()...)
+	list = append(list, quotaRoutes()...)
+	list = append(list, findingRoutes()...)
+	list = append(list, linkRoutes()...)
 	for _, op := range wire.Operations {
 		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}
 		if op.Name == "PutTraceSegments" {

@@ -12,11 +12,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/finding"
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
@@ -27,6 +29,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/quota"
 	"github.com/fluoro-io/fluoro/internal/receive"
+	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -68,6 +71,8 @@ type server struct {
 	console       *console.Console
 	tally         *receive.Tally
 	quotas        *quota.Quotas
+	findings      *finding.Findings
+	turns         *room.Turns
 	answers       *query.Room
 	refused       *prometheus.CounterVec // by the doors
 	names         int                    // services that graphs keep distinct
@@ -158,8 +163,8 @@ func (s *server) open() (err error) {
 		mapping.Profile = otlp.ProfileCollector
 	}
 	mapper := otlp.NewMapper(mapping)
-	room := s.budget()
-	s.answers, s.names = query.NewRoom(room.answers), room.names
+	memory := s.budget()
+	s.answers, s.names = query.NewRoom(memory.answers), memory.names
 	// The lock comes first: it makes sure that no other process uses the directory. The
 	// store asks the records for groups while it opens.
 	dir, err := local.Lock(c.Data)
@@ -171,15 +176,16 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("--quota: %w", err)
 	}
+	s.turns = room.NewTurns(runtime.GOMAXPROCS(0))
 	s.quotas = quota.New(quota.Options{Store: s.records, Defaults: limits, Logger: s.log})
 	s.links = oam.New(s.records)
 	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
 		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Groups: s.groupVersions, Refused: s.contradicted,
-		Names: room.names, CacheBytes: room.views, Restore: decode.Restorer(mapper), Logger: s.log,
+		Names: memory.names, CacheBytes: memory.views, Restore: decode.Restorer(mapper), Logger: s.log,
 	}, func(rules store.Rules) (store.Shelf, error) {
 		s.shelf, err = local.Open(local.Options{
-			Directory: dir, Rules: rules, MemoryLimit: room.head, CacheBytes: room.cache, FlushBytes: room.flush, SettleAfter: c.Settle,
+			Directory: dir, Rules: rules, MemoryLimit: memory.head, CacheBytes: memory.cache, FlushBytes: memory.flush, SettleAfter: c.Settle,
 			BoundBytes: c.RetentionBytes, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues, Logger: s.log,
 		})
 		return s.shelf, err
@@ -196,7 +202,8 @@ func (s *server) open() (err error) {
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
 	}
-	s.intake = receive.New(receive.Options{Store: s.store, Mapper: mapper, Quota: s.quotas, MaxInFlight: room.inFlight, UDPQueueBytes: room.datagrams, Tally: s.tally, Logger: s.log})
+	observe := s.watch()
+	s.intake = receive.New(receive.Options{Store: s.store, Observe: observe, Mapper: mapper, Quota: s.quotas, Turns: s.turns, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
 	s.present()
 	if c.UDP != config.Off {
 		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, s.datagrams()); err != nil {
@@ -273,6 +280,9 @@ func (s *server) serve(ctx context.Context) error {
 		}
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
+	if s.config.Findings {
+		group.Go(func() error { s.findings.Run(ctx); return nil })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		s.log.Info("stopping: running requests may finish")

@@ -222,8 +222,9 @@ func (r *Resource) Differs(o *Resource) bool {
 // HTTP holds the members of the http block that searches and statistics use.
 type HTTP struct {
 	URL, Method, UserAgent, ClientIP string
-	Status                           int  // 0: none
-	Traced                           bool // request.traced: the callee is instrumented
+	Status                           int   // 0: none
+	Length                           int64 // response.content_length in bytes, 0: none
+	Traced                           bool  // request.traced: the callee is instrumented
 }
 
 // AWS holds the members of the aws block that identify callees and resources.

@@ -131,6 +131,7 @@ func (s *walk) reads() []visit {
 		{route: "GET /console/api/facets", query: question("facets", s.at, "of", "annotation.key"), seen: "secretvalue"},
 		{route: "GET /console/api/compare", query: question("compare", s.at, "filter", `annotation.key = "secretvalue"`), seen: "secretuser"},
 		{route: "POST /api/quota/Get", body: m{}},
+		{route: "POST /api/findings/List", body: m{}}, {route: "POST /api/findings/Get", body: m{"id": "0011223344556677"}, status: 404},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
 	}
 }
@@ -171,6 +172,7 @@ func (s *walk) writes() []visit {
 		{route: "POST /api/oam/DeleteLink", body: m{"Identifier": "x"}, status: 404},
 		{route: "POST /api/oam/CreateSink", body: m{"Name": "others"}, status: 200},
 		{route: "POST /StartTraceRetrieval", body: s.window(m{"TraceIds": []string{sharedID, "1-0d0d0d0d-0d0d0d0d0d0d0d0d0d0d0d0d"}}), status: 200},
+		{route: "POST /api/findings/Decide", body: m{"id": "0011223344556677", "state": "dismissed"}, status: 404},
 		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
 		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},

@@ -359,7 +359,7 @@ func (m *Mapper) fill(seg *trace.Segment, d *Document, memory *slab.Segments) {
 	}
 	e.Error, e.Fault, e.Throttle = d.Error, d.Fault, d.Throttle
 	if h := &d.HTTP; h.Present {
-		e.HTTP = trace.HTTP{URL: h.URL, Method: h.Method, UserAgent: h.UserAgent, ClientIP: h.ClientIP, Status: int(h.Status)}
+		e.HTTP = trace.HTTP{URL: h.URL, Method: h.Method, UserAgent: h.UserAgent, ClientIP: h.ClientIP, Status: int(h.Status), Length: max(0, h.ContentLength)}
 	}
 	if a := &d.AWS; a.Present {
 		block := trace.AWS{AccountID: a.Account, Operation: a.Operation, Region: a.Region, TableName: a.TableName, BucketName: a.Bucket,

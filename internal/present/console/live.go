@@ -34,6 +34,14 @@ type Live interface {
 type Event struct {
 	Traces  *Traces
 	Refused *Refused
+	Finding *FindingNews
+}
+
+// FindingNews tells that there is a new security finding.
+type FindingNews struct {
+	ID       string `json:"id"`
+	Kind     string `json:"kind"`
+	Severity string `json:"severity"`
 }
 
 // Traces tells that segments were stored.
@@ -43,7 +51,8 @@ type Traces struct {
 }
 
 // liveHandler streams server-sent events: "traces" after segments were stored, "refused"
-// with the newest refusal, at most two of each a second.
+// with the newest refusal, "finding" with the newest security finding, at most two of each a
+// second.
 func liveHandler(live Live) http.Handler {
 	streams := room.New(maxStreams)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -82,6 +91,7 @@ type stream struct {
 	control *http.ResponseController
 	traces  *Traces  // newest one that is not sent
 	refused *Refused // newest one that is not sent
+	finding *FindingNews
 }
 
 // run sends events until the client is gone, ctx ends or news is closed.
@@ -105,7 +115,7 @@ func (s *stream) run(ctx context.Context, news <-chan Event) {
 			}
 		case <-pause:
 			pause = nil
-			if s.traces != nil || s.refused != nil {
+			if s.traces != nil || s.refused != nil || s.finding != nil {
 				pause = time.After(livePause)
 				err = s.flush()
 			}
@@ -126,6 +136,9 @@ func (s *stream) note(e Event) {
 	if e.Refused != nil {
 		s.refused = e.Refused
 	}
+	if e.Finding != nil {
+		s.finding = e.Finding
+	}
 }
 
 // flush sends the events noted since the last flush.
@@ -137,7 +150,10 @@ func (s *stream) flush() error {
 	if s.refused != nil {
 		text += event("refused", s.refused)
 	}
-	s.traces, s.refused = nil, nil
+	if s.finding != nil {
+		text += event("finding", s.finding)
+	}
+	s.traces, s.refused, s.finding = nil, nil, nil
 	return s.send(text)
 }
 
