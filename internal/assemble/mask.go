@@ -21,7 +21,7 @@ import (
 func Mask(t *trace.Trace, sees func(segment *trace.Entity) bool) *trace.Trace {
 	var hidden map[*trace.Entity]*trace.Hidden
 	for _, s := range t.Segments {
-		if !sees(s) {
+		if !sees(s) || !seesSpans(s, sees) {
 			if hidden == nil {
 				hidden = map[*trace.Entity]*trace.Hidden{}
 			}
@@ -49,6 +49,24 @@ func Mask(t *trace.Trace, sees func(segment *trace.Entity) bool) *trace.Trace {
 	m.place()
 	connect(m.to, &memory{})
 	return m.to
+}
+
+// seesSpans reports whether a reader sees the spans in a segment under the service of
+// their resource as well. It may differ from the segment's name: attributes such as
+// peer.service name segments, and spans join the segment of a document, which has no
+// resource.
+func seesSpans(s *trace.Entity, sees func(*trace.Entity) bool) bool {
+	for e := range Within(s) {
+		if e.Span == nil || e.Span.Resource.Service == "" || e.Span.Resource.Service == s.Name {
+			continue
+		}
+		own := *e
+		own.Name = e.Span.Resource.Service
+		if !sees(&own) {
+			return false
+		}
+	}
+	return true
 }
 
 // UnknownService reports whether a segment is a placeholder whose service is not known.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/decode"
+	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/render"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -144,6 +146,27 @@ func TestMask_allOrNothing(t *testing.T) {
 	}
 }
 
+// A span of a hidden service whose parent is in a document joins the document's segment.
+func TestMask_spansInDocuments(t *testing.T) {
+	for service, seen := range map[string]bool{"hidden": false, "a": true, "b": true} {
+		list, refusal := decode.Document([]byte(`{"trace_id":"1-00000001-000000000000000000000001","id":"0000000000000001","name":"a","start_time":1,"end_time":5}`), 1)
+		if refusal != nil {
+			t.Fatal(refusal)
+		}
+		spans, err := otlp.JSON(fmt.Appendf(nil, `{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":%q}}]},"scopeSpans":[{"spans":[{"traceId":"00000001000000000000000000000001","spanId":"0000000000000002","parentSpanId":"0000000000000001","name":"select","kind":3,"startTimeUnixNano":"2000000000","endTimeUnixNano":"3000000000"}]}]}]}`, service), 1)
+		if err != nil || len(spans.Segments) != 1 {
+			t.Fatal(err, spans)
+		}
+		whole := assemble.Trace(list[0].TraceID, append(list, spans.Segments...))
+		if len(whole.Segments) != 1 {
+			t.Fatalf("%d segments, want the document with the span in it", len(whole.Segments))
+		}
+		if m := assemble.Mask(whole, noH); (m != nil) != seen {
+			t.Errorf("%s: %v", service, m)
+		}
+	}
+}
+
 // described returns everything that any answer is made of.
 func described(t *trace.Trace) string {
 	var b strings.Builder
@@ -266,6 +289,87 @@ func TestMask_revealsNothing(t *testing.T) {
 		b, _ := json.Marshal(want)
 		if string(a) != string(b) {
 			t.Fatalf("seed %d: the summary is\n%s\nwant\n%s", seed, a, b)
+		}
+	}
+	if partly < 200 {
+		t.Errorf("only %d traces were partly hidden", partly)
+	}
+}
+
+// randomSpans returns OTLP/JSON requests with the spans of a random trace, one each, and
+// the ids of hidden ones. Names, times and attributes of hidden spans are drawn from
+// secret.
+func randomSpans(rnd, secret *rand.Rand) (requests []string, hiddenIDs []string) {
+	n := 2 + rnd.IntN(8)
+	for i := 1; i <= n; i++ {
+		r, service := rnd, []string{"a", "b"}[rnd.IntN(2)]
+		if rnd.IntN(3) == 0 {
+			r, service = secret, "hidden"
+			hiddenIDs = append(hiddenIDs, "feed"+hexID(i)[4:])
+		}
+		id, parent := hexID(i), ""
+		if service == "hidden" {
+			id = "feed" + id[4:]
+		}
+		if i > 1 && rnd.IntN(5) > 0 {
+			up := 1 + rnd.IntN(i-1)
+			if parent = hexID(up); slices.Contains(hiddenIDs, "feed"+parent[4:]) {
+				parent = "feed" + parent[4:]
+			}
+		}
+		kind, start := rnd.IntN(6), 1e9*(1+r.IntN(50))
+		requests = append(requests, fmt.Sprintf(`{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":%q}},{"key":"host.id","value":{"stringValue":"i-%d"}}]},"scopeSpans":[{"spans":[{"traceId":"00000001000000000000000000000001","spanId":%q,"parentSpanId":%q,"name":"op%d","kind":%d,"startTimeUnixNano":"%d","endTimeUnixNano":"%d","attributes":[{"key":"db.statement","value":{"stringValue":"select %d"}},{"key":"peer.service","value":{"stringValue":"peer%d"}}],"status":{"code":%d}}]}]}]}`,
+			service, r.IntN(9), id, parent, r.IntN(9), kind, start, start+1e8*(1+r.IntN(100)), r.IntN(99), r.IntN(3), r.IntN(3)))
+	}
+	return requests, hiddenIDs
+}
+
+// What holds for documents holds for spans, in both formats, and no id of a hidden span is
+// in any of them.
+func TestMask_revealsNothingOfSpans(t *testing.T) {
+	partly := 0
+	for seed := range uint64(1000) {
+		masked := func(secret uint64) (*trace.Trace, []string) {
+			requests, ids := randomSpans(rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, secret)))
+			var list []*trace.Segment
+			for i, r := range requests {
+				decoded, err := otlp.JSON([]byte(r), trace.Time(i/2+1))
+				if err != nil || len(decoded.Segments) == 0 {
+					t.Fatal(err, r)
+				}
+				list = append(list, decoded.Segments...)
+			}
+			whole := assemble.Trace(list[0].TraceID, list)
+			if err := assemble.Render(whole, render.Text); err != nil {
+				t.Fatal(err)
+			}
+			return assemble.Mask(whole, noH), ids
+		}
+		m, ids := masked(2)
+		other, _ := masked(3)
+		if (m == nil) != (other == nil) {
+			t.Fatalf("seed %d: the secret decides whether the trace exists", seed)
+		}
+		if m == nil || len(ids) == 0 {
+			continue
+		}
+		partly++
+		a, b := described(m), described(other)
+		if a != b {
+			t.Fatalf("seed %d: the secret decides\n%s\nor\n%s", seed, a, b)
+		}
+		for e := range assemble.All(m) {
+			if e.Gap != trace.NoGap || e.Received.Part > 0 {
+				continue
+			}
+			span, err := render.OTLP(e.Received)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a += string(span)
+		}
+		if strings.Contains(a, "feed") || strings.Contains(a, `:"hidden"`) {
+			t.Fatalf("seed %d: %v in %s", seed, ids, a)
 		}
 	}
 	if partly < 200 {
