@@ -70,7 +70,7 @@ func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (iden
 		return identity.Principal{}, trace.Errorf(trace.KindDenied, "%s is about all segments, and your permissions do not include all of them", rt.action)
 	}
 	if err == nil {
-		p.Linked = s.linked(ctx, rt, &p, c.Request)
+		p.Linked = s.linked(rt, &p, c.Request)
 	}
 	return p, err
 }

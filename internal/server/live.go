@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 // live sends each open console the events of its account. A console that is too slow
 // misses events; they only announce that there is something new to query.
 type live struct {
-	sees func(trace.Account) []trace.Account
+	sees   func(trace.Account) []trace.Account
+	linked func(trace.Account) []trace.Linked
 
 	mu          sync.Mutex
 	subscribers map[trace.Account]map[chan console.Event]subscriber // by the account whose events they get
@@ -24,12 +26,17 @@ type live struct {
 }
 
 // subscriber is an open console. A limited one does not see all segments of its account:
-// it learns only that something was stored, neither how much nor what was refused.
-type subscriber struct{ limited bool }
+// it learns only that something was stored, neither how much nor what was refused. The
+// same is true of one that gets events of a linked account.
+type subscriber struct {
+	limited bool
+	by      trace.Account // the monitoring account, "" without a link
+}
 
-// newLive makes a live. sees returns the accounts whose events an account gets.
-func newLive(sees func(trace.Account) []trace.Account) *live {
-	return &live{sees: sees, subscribers: map[trace.Account]map[chan console.Event]subscriber{}, segments: map[trace.Account]int64{}}
+// newLive makes a live. sees returns the accounts whose events an account gets, linked
+// those that are linked to it at the moment.
+func newLive(sees func(trace.Account) []trace.Account, linked func(trace.Account) []trace.Linked) *live {
+	return &live{sees: sees, linked: linked, subscribers: map[trace.Account]map[chan console.Event]subscriber{}, segments: map[trace.Account]int64{}}
 }
 
 // Subscribe returns the events of the account in ctx, and closes the channel when ctx
@@ -41,12 +48,13 @@ func (l *live) Subscribe(ctx context.Context) <-chan console.Event {
 		close(ch)
 		return ch
 	}
+	linked := l.linked(p.Account)
 	l.mu.Lock()
 	for _, account := range l.sees(p.Account) {
-		if l.subscribers[account] == nil {
-			l.subscribers[account] = map[chan console.Event]subscriber{}
-		}
-		l.subscribers[account][ch] = subscriber{limited: p.Sight != nil}
+		l.add(account, ch, subscriber{limited: p.Sight != nil})
+	}
+	for _, other := range linked {
+		l.add(other.Account, ch, subscriber{limited: true, by: p.Account})
 	}
 	l.mu.Unlock()
 	context.AfterFunc(ctx, func() {
@@ -55,6 +63,14 @@ func (l *live) Subscribe(ctx context.Context) <-chan console.Event {
 		l.end(ch)
 	})
 	return ch
+}
+
+// add adds a subscriber to the events of an account. The caller holds mu.
+func (l *live) add(account trace.Account, ch chan console.Event, s subscriber) {
+	if l.subscribers[account] == nil {
+		l.subscribers[account] = map[chan console.Event]subscriber{}
+	}
+	l.subscribers[account][ch] = s
 }
 
 // end closes a subscriber's channel, once. The caller holds mu.
@@ -81,7 +97,7 @@ func (l *live) publish(account trace.Account, e console.Event) {
 	for ch, s := range l.subscribers[account] {
 		e := e
 		if s.limited {
-			if e.Traces == nil {
+			if e.Traces == nil || s.by != "" && !slices.ContainsFunc(l.linked(s.by), func(o trace.Linked) bool { return o.Account == account }) {
 				continue
 			}
 			e.Traces = &console.Traces{Time: e.Traces.Time}

@@ -113,7 +113,7 @@ func Run(ctx context.Context, c *config.Config, out, logs io.Writer, options ...
 		o(s)
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s.refused)
-	s.live = newLive(s.sees)
+	s.live = newLive(s.sees, s.linkedTo)
 	s.tally = receive.NewTally(s.registry, time.Now, s.live.refused)
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(); err != nil {

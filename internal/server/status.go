@@ -46,8 +46,7 @@ func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 		Version: Version(), Account: string(p.Account), Region: p.Region, Started: float64(s.started.UnixMilli()) / 1000,
 		Listeners: s.listeners,
 	}
-	linked, _ := s.links.Of(ctx, p.Account) // without records there are no links
-	for _, l := range linked {
+	for _, l := range s.linkedTo(p.Account) {
 		report.Linked = append(report.Linked, string(l.Account))
 	}
 	if report.Store, err = s.storeStatus(ctx, p); err != nil || p.Sight != nil {

