@@ -37,7 +37,9 @@ meta/sqlite      : trace meta
 tag              : trace meta
 group            : trace meta filter tag
 oam              : trace meta
-policy           : trace meta jsonscan
+policy           : jsonscan sight
+policy/resource  : trace meta jsonscan policy
+access           : trace identity sight policy lru
 setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
@@ -54,13 +56,13 @@ lru  :
 query            : trace identity sight room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
-present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy setting
+present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
 present/manage   : trace
 present/console  : trace identity room query query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy setting quota present/manage room finding oam
+server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding oam
 `
 
 // owners names the only package that may import each third-party library.

@@ -29,6 +29,7 @@ with an endpoint override. Nothing calls AWS.
   fluoro backup    copy all data of a running service to one file
   fluoro restore   make a data directory from such a file
   fluoro store     inspect a data directory: check it, count its traces
+  fluoro policy    try, check and show policies
 
 Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -43,7 +44,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
-	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), linksCommand(), backupCommand(), restoreCommand(), storeCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), linksCommand(), backupCommand(), restoreCommand(), storeCommand(), policyCommand(), versionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}

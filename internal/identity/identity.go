@@ -97,6 +97,9 @@ type Question struct {
 	// Keys are the condition keys that only the handler of the request knows, such as
 	// aws:ResourceTag/KEY, aws:RequestTag/KEY, aws:TagKeys or xray:ResourcePolicyName.
 	Keys map[string][]string
+	// Proposed is the text of a resource policy that is not in force yet, "" for none. Then
+	// the question is whether this policy would explicitly deny the action.
+	Proposed string
 }
 
 // Authorizer decides what principals may do. Many goroutines may call it at once.

@@ -13,6 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/oam"
 	"github.com/fluoro-io/fluoro/internal/policy"
+	"github.com/fluoro-io/fluoro/internal/policy/resource"
 	"github.com/fluoro-io/fluoro/internal/sample"
 	"github.com/fluoro-io/fluoro/internal/setting"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
@@ -79,7 +80,7 @@ func readRecords(records meta.Store, account trace.Account) (failed []error) {
 	note(err)
 	_, err = sample.New(records).Rules(ctx, trace.Owner{Account: account})
 	note(err)
-	policies, err := policy.New(records).List(ctx, account)
+	policies, err := resource.New(records).List(ctx, account)
 	note(err)
 	for _, p := range policies {
 		if _, err := policy.Parse(p.Document); err != nil {

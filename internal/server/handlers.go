@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/identity"
-	"github.com/fluoro-io/fluoro/internal/policy"
+	"github.com/fluoro-io/fluoro/internal/policy/resource"
 	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
@@ -21,7 +21,8 @@ import (
 
 // present makes the queries, the X-Ray API and the console.
 func (s *server) present() {
-	control := api.Control{Groups: s.groups, Tags: tag.New(s.records), Policies: policy.New(s.records), Settings: setting.New(s.records)}
+	control := api.Control{Groups: s.groups, Tags: tag.New(s.records), Policies: resource.New(s.records), Settings: setting.New(s.records)}
+	s.decideBy(control.Policies)
 	q := query.New(s.store)
 	q.Room, q.Names = s.answers, s.names
 	q.Groups, q.History = control.Groups.Lookup, history(control.Groups)

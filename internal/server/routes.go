@@ -98,9 +98,9 @@ const (
 func routes() []route {
 	list := []route{
 		{on: onUDP, method: "UDP", action: "xray:PutTraceSegments", class: admitIngest, limit: receive.MaxDatagram, brings: receive.ProtocolUDP},
-		{on: onHTTP | onOTLPHTTP, method: http.MethodPost, path: "/v1/traces", action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPHTTP, crossOrigin: true, ownMethods: true,
+		{on: onHTTP | onOTLPHTTP, method: http.MethodPost, path: "/v1/traces", action: "xray:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPHTTP, crossOrigin: true, ownMethods: true,
 			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPHTTP(s.intake, rt.limit) }},
-		{on: onOTLPGRPC, method: http.MethodPost, path: receive.ExportPath, action: "fluoro:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPGRPC,
+		{on: onOTLPGRPC, method: http.MethodPost, path: receive.ExportPath, action: "xray:PutSpans", class: admitIngest, limit: maxSpans, brings: receive.ProtocolOTLPGRPC,
 			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPGRPC(s.intake, rt.limit) }},
 		{on: onHTTP, method: http.MethodGet, path: "/healthz", action: public, class: admitAlways, handler: plain(func(*server) http.Handler { return http.HandlerFunc(healthy) })},
 		{on: onHTTP, method: http.MethodGet, path: "/readyz", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.ready) })},

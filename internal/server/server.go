@@ -55,6 +55,7 @@ type server struct {
 	started       time.Time
 	authenticator identity.Authenticator
 	authorizer    identity.Authorizer
+	grants        *grants // policies decide; nil: the authorizer does
 	registry      *prometheus.Registry
 	shelf         *local.Shelf
 	store         *answer.Store // answers from the shelf

@@ -91,7 +91,7 @@ func startSharedWith(t *testing.T, options []serving.Option, flags ...string) *s
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serving.Run(ctx, c, io.Discard, t.Output(), append(options, serving.WithAuthenticator(s))...)
+		ended <- serving.Run(ctx, c, io.Discard, t.Output(), append([]serving.Option{serving.WithAuthenticator(s)}, options...)...)
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -268,7 +268,7 @@ func TestAccounts_whoIsNobodyIsRefused(t *testing.T) {
 	for _, r := range serving.Routes() {
 		name := r.Method + " " + r.Path
 		if r.Listeners == "otlp-grpc" {
-			if err := s.export(nobody, s.spans("x", 1)); !strings.Contains(fmt.Sprint(err), "PermissionDenied desc = nobody knows who asks for fluoro:PutSpans") {
+			if err := s.export(nobody, s.spans("x", 1)); !strings.Contains(fmt.Sprint(err), "PermissionDenied desc = nobody knows who asks for xray:PutSpans") {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/fluoro-io/fluoro/internal/group"
-	"github.com/fluoro-io/fluoro/internal/policy"
+	"github.com/fluoro-io/fluoro/internal/policy/resource"
 	"github.com/fluoro-io/fluoro/internal/setting"
 	"github.com/fluoro-io/fluoro/internal/tag"
 	"github.com/fluoro-io/fluoro/internal/wire"
@@ -15,7 +15,7 @@ import (
 type Control struct {
 	Groups   *group.Groups
 	Tags     *tag.Tags
-	Policies *policy.Policies
+	Policies *resource.Policies
 	Settings *setting.Settings
 }
 
@@ -55,11 +55,11 @@ func invalidName(err error) string {
 		cause error
 		name  string
 	}{
-		{policy.ErrMalformed, malformedPolicy},
-		{policy.ErrTooLarge, "PolicySizeLimitExceededException"},
-		{policy.ErrTooMany, "PolicyCountLimitExceededException"},
-		{policy.ErrLockout, "LockoutPreventionException"},
-		{policy.ErrRevision, "InvalidPolicyRevisionIdException"},
+		{resource.ErrMalformed, malformedPolicy},
+		{resource.ErrTooLarge, "PolicySizeLimitExceededException"},
+		{resource.ErrTooMany, "PolicyCountLimitExceededException"},
+		{resource.ErrLockout, "LockoutPreventionException"},
+		{resource.ErrRevision, "InvalidPolicyRevisionIdException"},
 	} {
 		if errors.Is(err, e.cause) {
 			return e.name

@@ -4,7 +4,8 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/fluoro-io/fluoro/internal/policy"
+	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/policy/resource"
 	"github.com/fluoro-io/fluoro/internal/setting"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/wire"
@@ -15,8 +16,11 @@ func (a *API) putResourcePolicy(ctx context.Context, r *request) (any, error) {
 		if err := mayWith(ctx, "xray:PutResourcePolicy", "xray:ResourcePolicyName", value(q.PolicyName)); err != nil {
 			return nil, err
 		}
-		p, err := a.Policies.Put(ctx, r.owner.Account, policy.Request{
+		p, err := a.Policies.Put(ctx, r.owner.Account, resource.Request{
 			Name: value(q.PolicyName), Document: value(q.PolicyDocument), Revision: q.PolicyRevisionId, Bypass: q.BypassPolicyLockoutCheck != nil && *q.BypassPolicyLockoutCheck,
+			Caller: func(document string) error {
+				return identity.Ask(ctx, identity.Question{Action: "xray:PutResourcePolicy", Resource: "*", Proposed: document, Keys: map[string][]string{"xray:ResourcePolicyName": {value(q.PolicyName)}}})
+			},
 		}, trace.TimeOf(a.Now()))
 		return wire.PutResourcePolicyResult{ResourcePolicy: shownPolicy(p)}, err
 	})
@@ -48,7 +52,7 @@ func (a *API) deleteResourcePolicy(ctx context.Context, r *request) (any, error)
 	})
 }
 
-func shownPolicy(p policy.Policy) wire.ResourcePolicy {
+func shownPolicy(p resource.Policy) wire.ResourcePolicy {
 	return wire.ResourcePolicy{LastUpdatedTime: timestamp(p.Updated.FloorSecond()), PolicyDocument: p.Document, PolicyName: p.Name, PolicyRevisionId: p.RevisionID()}
 }
 

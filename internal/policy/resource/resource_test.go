@@ -1,15 +1,17 @@
-package policy
+package resource
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -72,7 +74,7 @@ func TestPut_revisions(t *testing.T) {
 
 func TestPut_limits(t *testing.T) {
 	p := newPolicies(t)
-	long := strings.Replace(sns, `"*"`, `"*"`+strings.Repeat(" ", MaxDocument-len(sns)), 1)
+	long := strings.Replace(sns, `"*"`, `"*"`+strings.Repeat(" ", policy.MaxResource-len(sns)), 1)
 	for i := range maxPolicies {
 		if _, err := p.Put(ctx, account, Request{Name: fmt.Sprint(i), Document: long}, 1); err != nil {
 			t.Fatal(err)
@@ -112,13 +114,15 @@ func with(changes string) string {
 	return string(b)
 }
 
+func parse(text string) (*policy.Document, error) { return policy.Validate(policy.KindResource, text) }
+
 func TestParse(t *testing.T) {
 	for _, good := range []string{
 		sns, with(`{}`), `{"Version":"2008-10-17","Id":"x","Statement":{"Effect":"Deny","NotPrincipal":{"AWS":"000000000000"},"NotAction":"*","NotResource":"arn:aws:xray:*:*:group/a/*"}}`,
 		with(`{"Principal":{"AWS":["*","000000000000","arn:aws:iam::000000000000:root","arn:aws-cn:iam::000000000000:role/path/r","AIDACKCEVSQ6C2EXAMPLE","arn:aws:sts::000000000000:assumed-role/r/s"],"Service":["ops.apigateway.amazonaws.com","s3.amazonaws.com.cn"],"Federated":"cognito-identity.amazonaws.com"}}`),
 		with(`{"Condition":{}}`), with(`{"Condition":{"ForAnyValue:StringLikeIfExists":{"aws:TagKeys":["a",1,true]},"Null":{"aws:TokenIssueTime":true},"NumericLessThan":{"aws:MultiFactorAuthAge":"3600"},"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}`),
 	} {
-		if _, err := Parse(good); err != nil {
+		if _, err := parse(good); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
@@ -127,18 +131,18 @@ func TestParse(t *testing.T) {
 		`{"Version":"2012","Statement":[]}`: "2012-10-17", `{"Version":null,"Statement":[]}`: "2012-10-17", `{"statement":[]}`: `"statement"`, `{"Id":5,"Statement":[]}`: "Id",
 		`{"Statement":{"Effect":"Allow","Effect":"Deny"}}`: "twice",
 		with(`{"Effect":"allow"}`):                         "Allow or Deny", with(`{"Effect":null}`): "Allow or Deny", with(`{"Sid":5}`): "Sid", with(`{"Extra":1}`): "Extra",
-		with(`{"Action":null}`): "Action", with(`{"NotAction":"*"}`): "not both", with(`{"Action":[]}`): "Action", with(`{"Action":[1]}`): "strings", with(`{"Action":"PutTraceSegments"}`): "service:operation",
-		with(`{"Resource":null}`): "Resource", with(`{"Resource":"everything"}`): "ARN", with(`{"Principal":null}`): "Principal", with(`{"Principal":"me"}`): "must be an object",
+		with(`{"Action":null}`): "actions", with(`{"NotAction":"*"}`): "not both", with(`{"Action":[]}`): "Action", with(`{"Action":[1]}`): "strings", with(`{"Action":"PutTraceSegments"}`): "vendor",
+		with(`{"Resource":null}`): "resources", with(`{"Resource":"everything"}`): "ARN", with(`{"Principal":null}`): "Principal", with(`{"Principal":"me"}`): "must be an object",
 		with(`{"Principal":{}}`): "empty", with(`{"Principal":{"Robot":"x"}}`): "Robot", with(`{"Principal":{"AWS":"12345"}}`): "no AWS principal", with(`{"Principal":{"AWS":"arn:aws:s3:::b"}}`): "no AWS principal",
 		with(`{"Principal":{"Service":"sns"}}`): "no Service principal", with(`{"Principal":{"AWS":[]}}`): "Principal",
 		with(`{"Condition":"x"}`): "must be an object", with(`{"Condition":{"Equals":{}}}`): "operator", with(`{"Condition":{"Bool":{"x":true}}}`): "service:name", with(`{"Condition":{"Bool":{"a:b":{}}}}`): "value",
 	} {
-		if _, err := Parse(bad); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parse(bad); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", bad, err, want)
 		}
 	}
 	twice := `{"Effect":"Allow","Sid":"a","Principal":"*","Action":"*","Resource":"*"}`
-	if _, err := Parse(`{"Statement":[` + twice + `,` + twice + `]}`); err == nil || !strings.Contains(err.Error(), "statement 2") {
+	if _, err := parse(`{"Statement":[` + twice + `,` + twice + `]}`); err == nil || !strings.Contains(err.Error(), "statement 2") {
 		t.Errorf("a Sid twice: %v", err)
 	}
 	_, err := newPolicies(t).Put(ctx, account, Request{Name: "p", Document: "{}"}, 1)
@@ -147,13 +151,10 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestString_showsListsOfOneActionAsThatAction(t *testing.T) {
-	d, err := Parse(` { "Statement" : [ {"Sid":"\u00e4<", "Action":["xray:A"], "Effect":"Allow","Principal":{"AWS":["*"]},"Resource":["*"]}, {"Effect":"Deny","Principal":"*","Action":["xray:A","xray:B"],"Resource":"*"} ], "Version":"2012-10-17" } `)
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestShown_showsListsOfOneActionAsThatAction(t *testing.T) {
+	got := shown(` { "Statement" : [ {"Sid":"\u00e4<", "Action":["xray:A"], "Effect":"Allow","Principal":{"AWS":["*"]},"Resource":["*"]}, {"Effect":"Deny","Principal":"*","Action":["xray:A","xray:B"],"Resource":"*"} ], "Version":"2012-10-17" } `)
 	want := `{"Statement":[{"Sid":"\u00e4<","Action":"xray:A","Effect":"Allow","Principal":{"AWS":["*"]},"Resource":["*"]},{"Effect":"Deny","Principal":"*","Action":["xray:A","xray:B"],"Resource":"*"}],"Version":"2012-10-17"}`
-	if got := d.String(); got != want {
+	if got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 }
@@ -168,11 +169,11 @@ func TestLocksOut(t *testing.T) {
 		`{"Effect":"Deny","Resource":"arn:aws:xray:us-east-1:000000000000:group/*"}`: false,
 		`{"Effect":"Deny","Condition":{"Bool":{"aws:SecureTransport":"false"}}}`:     false,
 	} {
-		d, err := Parse(with(changes))
+		d, err := parse(with(changes))
 		if err != nil {
 			t.Fatalf("%s: %v", changes, err)
 		}
-		if got := d.LocksOut(account); got != want {
+		if got := LocksOut(d, account); got != want {
 			t.Errorf("%s: %v, want %v", changes, got, want)
 		}
 		_, err = newPolicies(t).Put(ctx, account, Request{Name: "p", Document: with(changes)}, 1)
@@ -185,42 +186,107 @@ func TestLocksOut(t *testing.T) {
 	}
 }
 
-func TestGlob(t *testing.T) {
-	for _, c := range []struct {
-		pattern, text string
-		want          bool
-	}{{"", "", true}, {"*", "", true}, {"**", "a", true}, {"a*c", "abbc", true}, {"a*c", "abcb", false}, {"?", "", false}, {"?b*", "ab", true}, {"a", "b", false}, {"*ab*ab", "abab", true}, {"*ab*ab", "ab", false}} {
-		if got := glob(c.pattern, c.text); got != c.want {
-			t.Errorf("%q on %q: %v", c.pattern, c.text, got)
+// Decisions see a change at once, a change of another process after a while, and nothing
+// at all if a stored policy cannot be read.
+func TestDocuments(t *testing.T) {
+	p := newPolicies(t)
+	count := func(account trace.Account) int {
+		t.Helper()
+		list, err := p.Documents(ctx, account)
+		if err != nil {
+			t.Fatal(err)
 		}
+		return len(list)
 	}
-	if glob(strings.Repeat("*a", 2000), strings.Repeat("a", 1999)+"b") { // must not take for ever
-		t.Error("matched")
+	if n := count(account); n != 0 {
+		t.Errorf("%d policies", n)
+	}
+	if _, err := p.Put(ctx, account, Request{Name: "a", Document: sns}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(account); n != 1 {
+		t.Errorf("after Put: %d", n)
+	}
+	if n := count("111111111111"); n != 0 {
+		t.Errorf("another account has %d", n)
+	}
+	other := New(p.store)
+	if _, err := other.Put(ctx, account, Request{Name: "b", Document: sns}, 1); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(account); n != 1 {
+		t.Errorf("the compiled policies are not kept: %d", n)
+	}
+	p.mu.Lock()
+	c := p.compiled[account]
+	c.read = c.read.Add(-fresh)
+	p.compiled[account] = c
+	p.mu.Unlock()
+	if n := count(account); n != 2 {
+		t.Errorf("after a change of another process: %d", n)
+	}
+	if err := p.Delete(ctx, account, "a", nil); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(account); n != 1 {
+		t.Errorf("after Delete: %d", n)
+	}
+	err := p.store.Update(ctx, account, func(tx meta.Tx) error { return tx.Put(kind, "bad", record{Document: "{"}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.forget(account)
+	if _, err := p.Documents(ctx, account); err == nil || !strings.Contains(err.Error(), `resource policy "bad"`) {
+		t.Errorf("a policy that cannot be read: %v", err)
+	}
+	for i := range 2 * maxCompiled {
+		count(trace.Account(fmt.Sprintf("%012d", 5_000_000+i)))
+	}
+	if len(p.compiled) > maxCompiled {
+		t.Errorf("%d accounts are kept", len(p.compiled))
 	}
 }
 
-// FuzzParse checks that the printed form of an accepted policy is accepted and means
+// Put asks about the caller, unless the check is bypassed.
+func TestPut_caller(t *testing.T) {
+	denied := trace.Errorf(trace.KindDenied, "no")
+	broken := trace.Errorf(trace.KindUnavailable, "cannot decide")
+	for _, c := range []struct {
+		answer error
+		bypass bool
+		want   error
+	}{{nil, false, nil}, {denied, false, ErrLockout}, {denied, true, nil}, {broken, false, broken}} {
+		asked := ""
+		q := Request{Name: "p", Document: sns, Bypass: c.bypass, Caller: func(document string) error { asked = document; return c.answer }}
+		if _, err := newPolicies(t).Put(ctx, account, q, 1); !errors.Is(err, c.want) {
+			t.Errorf("%v, bypass %v: %v", c.answer, c.bypass, err)
+		}
+		if (asked == sns) == c.bypass {
+			t.Errorf("bypass %v: asked about %q", c.bypass, asked)
+		}
+	}
+}
+
+// FuzzShown checks that the printed form of an accepted policy is accepted and means
 // the same.
-func FuzzParse(f *testing.F) {
+func FuzzShown(f *testing.F) {
 	for _, s := range []string{sns, with(`{}`), with(`{"Action":["*"]}`), `{"Statement":[{"Effect":"Deny","NotPrincipal":{"AWS":"*"},"NotAction":["a:b"],"NotResource":"*","Condition":{"Bool":{"a:b":[true]}}}]}`, `{"\u0053tatement":{}}`, "[[", ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		d, err := Parse(text)
+		d, err := parse(text)
 		if err != nil {
 			return
 		}
 		if !json.Valid([]byte(text)) {
 			t.Fatalf("%q is no JSON", text)
 		}
-		again, err := Parse(d.String())
+		again, err := parse(shown(text))
 		if err != nil {
-			t.Fatalf("%q is shown as %q: %v", text, d.String(), err)
+			t.Fatalf("%q is shown as %q: %v", text, shown(text), err)
 		}
-		if again.String() != d.String() || again.LocksOut(account) != d.LocksOut(account) || !slices.EqualFunc(d.Statements, again.Statements, func(a, b Statement) bool {
-			return fmt.Sprint(a) == fmt.Sprint(b)
-		}) {
-			t.Fatalf("%q is shown as %q, which says something else", text, d.String())
+		if shown(shown(text)) != shown(text) || LocksOut(again, account) != LocksOut(d, account) || !reflect.DeepEqual(d, again) {
+			t.Fatalf("%q is shown as %q, which says something else", text, shown(text))
 		}
 	})
 }

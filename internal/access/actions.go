@@ -1,0 +1,71 @@
+package access
+
+import "strings"
+
+// withResource lists the actions of X-Ray that have a resource type (Service
+// Authorization Reference, "Actions, resources, and condition keys for AWS X-Ray"). The
+// resource of all others is the literal *.
+var withResource = map[string]bool{
+	"xray:CreateGroup": true, "xray:GetGroup": true, "xray:UpdateGroup": true, "xray:DeleteGroup": true,
+	"xray:CreateSamplingRule": true, "xray:UpdateSamplingRule": true, "xray:DeleteSamplingRule": true,
+	"xray:TagResource": true, "xray:UntagResource": true, "xray:ListTagsForResource": true,
+}
+
+// typed reports whether an action has a resource type.
+func typed(action string) bool {
+	switch {
+	case strings.HasPrefix(action, "xray:"):
+		return withResource[action]
+	case strings.HasPrefix(action, "sts:"):
+		return action != "sts:GetCallerIdentity" && action != "sts:GetSessionToken"
+	}
+	return true
+}
+
+// scope tells what an action does with segments.
+type scope uint8
+
+const (
+	// allSegments: it may touch any segment. The keys about segments (fluoro:Service and the
+	// like) are unknown, so that only policies that allow all segments allow the action.
+	allSegments scope = iota
+	// someSegments: it reads segments, and its handler looks at the principal's sight.
+	someSegments
+	// noSegments: the keys about segments are absent.
+	noSegments
+)
+
+// scopes lists the actions of X-Ray that read segments, and those of Fluoro whose scope is
+// known. Other actions of Fluoro count as allSegments: a new one must neither show what a
+// policy hides nor be allowed by a limited Allow.
+var scopes = func() map[string]scope {
+	m := map[string]scope{}
+	for s, names := range map[scope]string{
+		someSegments: `
+			xray: BatchGetTraces GetTraceSummaries GetTraceGraph GetServiceGraph GetTimeSeriesServiceStatistics BatchGetTraceSummaryById GetDistinctTraceGraphs
+			xray: StartTraceRetrieval CancelTraceRetrieval ListRetrievedTraces GetRetrievedTracesGraph GetInsight GetInsightEvents GetInsightImpactGraph GetInsightSummaries
+			fluoro: GetStatus GetMetrics GetLiveEvents GetTrace GetSeries SearchTraces GetHistogram GetFacets CompareTraces DeleteTraces CreateBackup
+			fluoro: ListFindings GetFinding UpdateFinding`,
+		noSegments: `
+			fluoro: GetQuota GetQuotaOfAccount PutQuota ResetQuota CreateToken ListTokens UpdateToken DeleteToken PutCertificate ListCertificates DeleteCertificate
+			fluoro: GetOrganization PutOrganization DeleteOrganization RevokeRoleSessions GetContainerCredentials
+			fluoro: PutScrubRule ListScrubRules DeleteScrubRule GetScrubJob GetComplianceReport`,
+	} {
+		for line := range strings.Lines(names) {
+			service, list, _ := strings.Cut(strings.TrimSpace(line), " ")
+			for _, name := range strings.Fields(list) {
+				m[service+name] = s
+			}
+		}
+	}
+	return m
+}()
+
+// scopeOf returns the scope of an action.
+func scopeOf(action string) scope {
+	s, known := scopes[action]
+	if !known && !strings.HasPrefix(action, "fluoro:") {
+		return noSegments
+	}
+	return s
+}
