@@ -42,6 +42,7 @@ type walk struct {
 	at                     time.Time
 	groupARN, ruleARN, job string
 	sinkARN                string
+	limited                string // reader who does not see everything
 }
 
 func documentFor(at time.Time, id, service, segment string) string {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/policy"
 	serving "github.com/fluoro-io/fluoro/internal/server"
 	"github.com/fluoro-io/fluoro/internal/sight"
 	"github.com/fluoro-io/fluoro/test/harness"
@@ -106,8 +107,8 @@ func (s *walk) secret(from, to float64) m {
 }
 
 // newSightWalk writes the traces of the walk as first.
-func newSightWalk(t *testing.T, flags ...string) *walk {
-	s := &walk{shared: startSharedWith(t, []serving.Option{serving.WithAuthorizer(limits{})}, flags...), at: time.Now()}
+func newSightWalk(t *testing.T, limited string, options []serving.Option, flags ...string) *walk {
+	s := &walk{shared: startSharedWith(t, options, flags...), at: time.Now(), limited: limited}
 	at := float64(s.at.Unix() - 60)
 	front := m{"annotations": m{"common": "open"}, "user": "open-user", "subsegments": []m{{"id": "aaaa000000000002", "name": "payments", "namespace": "remote", "start_time": at + 1, "end_time": at + 5,
 		"http": m{"request": m{"url": "http://payments/", "method": "GET"}, "response": m{"status": 200}}}}}
@@ -184,20 +185,13 @@ func (s *walk) sightReads(job string) []struct {
 func TestSight_hidesASegmentEverywhere(t *testing.T) {
 	for name, settle := range map[string]string{"open traces": "1h", "settled traces": "100ms"} {
 		t.Run(name, func(t *testing.T) {
-			s := newSightWalk(t, "--settle", settle)
+			s := newSightWalk(t, limited, []serving.Option{serving.WithAuthorizer(limits{})}, "--settle", settle)
 			if settle != "1h" {
 				harness.Eventually(t, "all traces are settled", func() bool {
 					return strings.Contains(s.must(operator, "GET", "/console/api/status", nil), `"open_traces":0`)
 				})
 			}
-			start := func(account string) string {
-				job := s.field(s.must(account, "POST", "/StartTraceRetrieval", s.window(m{"TraceIds": []string{mixedID, aloneID, spansID}})), "RetrievalToken")
-				harness.Eventually(t, "the job ends", func() bool {
-					return strings.Contains(s.must(account, "POST", "/ListRetrievedTraces", m{"RetrievalToken": job}), "COMPLETE")
-				})
-				return job
-			}
-			whole, part := start(first), start(limited)
+			whole, part := s.retrieval(first), s.retrieval(limited)
 			for i, v := range s.sightReads(whole) {
 				if _, answer := s.make(first, v.visit); v.seen != "" && !strings.Contains(answer, v.seen) {
 					t.Errorf("%s %s %v: who sees everything does not get %q: %s", v.route, v.query, v.body, v.seen, answer)
@@ -218,10 +212,20 @@ func TestSight_hidesASegmentEverywhere(t *testing.T) {
 	}
 }
 
+// retrieval starts a job for the traces of the walk, waits for its end, and returns its
+// token.
+func (s *walk) retrieval(account string) string {
+	job := s.field(s.must(account, "POST", "/StartTraceRetrieval", s.window(m{"TraceIds": []string{mixedID, aloneID, spansID}})), "RetrievalToken")
+	harness.Eventually(s.t, "the job ends", func() bool {
+		return strings.Contains(s.must(account, "POST", "/ListRetrievedTraces", m{"RetrievalToken": job}), "COMPLETE")
+	})
+	return job
+}
+
 // discreet makes a visit as the limited reader, and checks the answer.
 func (s *walk) discreet(v visit, shown string) {
 	s.t.Helper()
-	status, answer := s.make(limited, v)
+	status, answer := s.make(s.limited, v)
 	if status != http.StatusOK || !strings.Contains(answer, shown) {
 		s.t.Errorf("%s %s %v: %d, without %q: %s", v.route, v.query, v.body, status, shown, answer)
 	}
@@ -247,7 +251,7 @@ func (s *walk) oracles() {
 		if all := count(first, filter); all == 0 && !strings.Contains(filter, "rootcause") {
 			s.t.Errorf("who sees everything finds nothing with %s", filter)
 		}
-		if n := count(limited, filter); n != 0 {
+		if n := count(s.limited, filter); n != 0 {
 			s.t.Errorf("%s finds %d traces by hidden segments", filter, n)
 		}
 	}
@@ -255,19 +259,19 @@ func (s *walk) oracles() {
 		``: 2, `service("front")`: 2, `service("payments")`: 2, `edge("front", "payments")`: 2, `annotation.common = "open"`: 1, `user = "open-user"`: 1, `ok`: 2, `!fault`: 2,
 		`NOT service("zq-pay")`: 2, `partial`: 2, `duration = 6`: 2,
 	} {
-		if n := count(limited, filter); n != want {
+		if n := count(s.limited, filter); n != want {
 			s.t.Errorf("%s finds %d traces, want %d", filter, n, want)
 		}
 	}
 	if n := count(limited, `fault = false`); n != 2 {
 		s.t.Errorf("%d traces have no fault, want 2", n)
 	}
-	answer := s.must(limited, "POST", "/TraceSummaries", s.window(m{}))
+	answer := s.must(s.limited, "POST", "/TraceSummaries", s.window(m{}))
 	if n := s.field(answer, "TracesProcessedCount"); n != "2" {
 		s.t.Errorf("%s traces were processed, want the 2 that match", n)
 	}
 	for _, group := range []string{"mine"} {
-		graph := s.must(limited, "POST", "/ServiceGraph", s.window(m{"GroupName": group}))
+		graph := s.must(s.limited, "POST", "/ServiceGraph", s.window(m{"GroupName": group}))
 		if !strings.Contains(graph, `"Services":[]`) {
 			s.t.Errorf("the graph of a group of hidden segments has %s", graph)
 		}
@@ -282,13 +286,13 @@ func (s *walk) unknown() {
 		{route: "POST /TraceGraph", body: m{"TraceIds": []string{aloneID}}},
 		{route: "GET /console/api/trace", query: "/console/api/trace?id=" + aloneID},
 	} {
-		status, hidden := s.make(limited, v)
+		status, hidden := s.make(s.limited, v)
 		other := v
 		other.query = strings.ReplaceAll(v.query, aloneID, unknownID)
 		if v.body != nil {
 			other.body = m{"TraceIds": []string{unknownID}}
 		}
-		wantStatus, want := s.make(limited, other)
+		wantStatus, want := s.make(s.limited, other)
 		if got := strings.ReplaceAll(hidden, aloneID, unknownID); status != wantStatus || got != want {
 			s.t.Errorf("%s: %d %s, but for an unknown id %d %s", v.route, status, got, wantStatus, want)
 		}
@@ -304,9 +308,9 @@ func (s *walk) wholeOnly() {
 		{route: "POST /console/api/delete", body: s.windowOf(m{"filter": "fault"})},
 		{route: "GET /console/api/backup"}, {route: "GET /metrics"},
 	} {
-		account := strings.Replace(limited, first, operator, 1)
+		account := strings.Replace(s.limited, first, operator, 1)
 		if strings.HasPrefix(v.route, "POST") {
-			account = limited
+			account = s.limited
 		}
 		if status, answer := s.make(account, v); status != http.StatusForbidden || !strings.Contains(answer, "permissions do not include all") {
 			s.t.Errorf("%s %v: %d %s", v.route, v.body, status, answer)
@@ -360,7 +364,7 @@ func (s *walk) liveOfLimited() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	all, some := s.news(ctx, first), s.news(ctx, limited)
+	all, some := s.news(ctx, first), s.news(ctx, s.limited)
 	s.must(first, "POST", "/TraceSegments", m{"TraceSegmentDocuments": []string{s.document(part{trace: unknownID, id: "dead0000000000aa", name: "zq-pay", to: 1}, nil), `{"id":"zqv-refused"}`}})
 	hear := func(from <-chan string, until func(string) bool) (heard string) {
 		for deadline := time.After(10 * time.Second); !until(heard); {
@@ -384,5 +388,43 @@ func (s *walk) liveOfLimited() {
 	}
 	if strings.Contains(heard, "refused") || strings.Contains(heard, "zq") || !strings.Contains(heard, `"traces":0,`) {
 		s.t.Errorf("the limited reader hears %q", heard)
+	}
+}
+
+// The same with real policies: a Deny about a service, and Allows of services, environments
+// and annotations.
+func TestSight_byPolicies(t *testing.T) {
+	c := &cast{map[string]identity.Principal{}, map[string]*policy.Set{}}
+	statement := func(effect, action, condition string) string {
+		return fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":%q,"Action":%s,"Resource":"*","Condition":%s}]}`, effect, action, condition)
+	}
+	all := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["xray:*","fluoro:*"],"Resource":"*"}]}`
+	reads := `["xray:*","fluoro:*"]`
+	c.user(t, first, all)
+	c.user(t, "denied", all, statement("Deny", reads, `{"StringEquals":{"fluoro:Service":"zq-pay"}}`))
+	c.user(t, "front", statement("Allow", reads, `{"StringEquals":{"fluoro:Service":["front","back"]}}`))
+	c.user(t, "production", statement("Allow", reads, `{"StringEquals":{"fluoro:Environment":"prod"}}`))
+	c.user(t, "common", statement("Allow", reads, `{"ForAnyValue:StringEquals":{"fluoro:Annotation/common":"open"}}`))
+	c.user(t, "mine", statement("Allow", reads, `{"ForAnyValue:StringEquals":{"fluoro:Group":"mine"}}`))
+	s := newSightWalk(t, "denied", []serving.Option{serving.WithAuthenticator(c), serving.WithGrants(c, false)}, "--udp", "off", "--otlp-grpc", "off")
+	job := s.retrieval("denied")
+	for _, v := range s.sightReads(job) {
+		s.discreet(v.visit, v.shown)
+	}
+	s.oracles()
+	s.unknown()
+	for user, want := range map[string]string{
+		"front": "aaaa000000000001 bbbb000000000001 aaaa000000000011 bbbb000000000011", "production": "aaaa000000000011 bbbb000000000011",
+		"common": "aaaa000000000001 bbbb000000000001", "mine": "aaaa000000000001 bbbb000000000001 dead000000000001 dead000000000005 dead000000000006",
+	} {
+		answer := s.must(user, "POST", "/Traces", m{"TraceIds": []string{mixedID, aloneID, spansID}})
+		for _, id := range []string{"aaaa000000000001", "bbbb000000000001", "dead000000000001", "dead000000000005", "dead000000000006", "aaaa000000000011", "bbbb000000000011", "dead000000000011"} {
+			if strings.Contains(answer, id) != strings.Contains(want, id) {
+				t.Errorf("%s: %s is in the answer: %v; %s", user, id, strings.Contains(answer, id), answer)
+			}
+		}
+	}
+	if status, answer := s.call("denied", "POST", "http://"+s.http+"/console/api/delete", m{"ids": []string{mixedID}}); status != http.StatusForbidden || strings.Contains(answer, "zq") {
+		t.Errorf("a deletion with a limit: %d %s", status, answer)
 	}
 }
