@@ -36,7 +36,7 @@ meta/metatest    : trace meta
 meta/sqlite      : trace meta
 tag              : trace meta
 group            : trace meta filter tag
-oam              : trace meta
+oam              : trace meta policy
 policy           : jsonscan sight
 policy/resource  : trace meta jsonscan policy
 access           : trace identity sight policy lru

@@ -36,9 +36,7 @@ const (
 	// maxAttached is how many source accounts a sink may have. A query of the monitoring
 	// account reads all of them, so it is less than the 100,000 of CloudWatch.
 	maxAttached = 100
-	// maxPolicy is the maximum size of a sink policy in bytes (OAM API model).
-	maxPolicy = 10_240
-	maxTags   = 50
+	maxTags     = 50
 )
 
 // TraceType is the resource type of traces. Other types may be named, but have no effect.
@@ -235,8 +233,8 @@ func or(text, otherwise string) string {
 
 // CreateLink links an account to the sink of another one in the same region. An unknown
 // sink and one that does not allow it are refused alike, so that nobody learns which
-// sinks exist.
-func (l *Links) CreateLink(ctx context.Context, o trace.Owner, r LinkRequest, now trace.Time) (Link, error) {
+// sinks exist. by is the ARN of the principal, "" for the account's root user.
+func (l *Links) CreateLink(ctx context.Context, o trace.Owner, by string, r LinkRequest, now trace.Time) (Link, error) {
 	sink, err := r.check(o)
 	if err != nil {
 		return Link{}, err
@@ -248,7 +246,7 @@ func (l *Links) CreateLink(ctx context.Context, o trace.Owner, r LinkRequest, no
 	// record of the link, it has no effect.
 	err = l.update(ctx, sink.Account, func(tx meta.Tx) error {
 		s, err := ownSink(tx, sink, r.SinkIdentifier)
-		if err != nil || !allows(s.Policy, o.Account, s.Arn, r.ResourceTypes) {
+		if err != nil || !s.allows(linker{o.Account, by, r.ResourceTypes}) {
 			return refused
 		}
 		all, err := list[attached](tx, attachedKind)

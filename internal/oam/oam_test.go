@@ -71,7 +71,7 @@ func TestLinks_beginAndEnd(t *testing.T) {
 	if got := of(t, l, monitor); got != "" {
 		t.Errorf("linked without a link: %s", got)
 	}
-	link, err := l.CreateLink(t.Context(), source, request(s), 77)
+	link, err := l.CreateLink(t.Context(), source, "", request(s), 77)
 	if err != nil || link.Label != "shop of 555555555555" {
 		t.Fatalf("%+v, %v", link, err)
 	}
@@ -120,7 +120,7 @@ func TestLinks_halfALinkIsNone(t *testing.T) {
 	l := New(h)
 	s := sinkFor(t, l, monitor, everybody)
 	h.broken = source.Account
-	if _, err := l.CreateLink(t.Context(), source, request(s), 1); err == nil {
+	if _, err := l.CreateLink(t.Context(), source, "", request(s), 1); err == nil {
 		t.Fatal("the link is made without its record")
 	}
 	if got := of(t, l, monitor); got != "" {
@@ -137,7 +137,7 @@ func TestLinks_halfALinkIsNone(t *testing.T) {
 	if got := of(t, New(store), monitor); got != "" {
 		t.Errorf("a made-up link: %s", got)
 	}
-	link, err := l.CreateLink(t.Context(), source, request(s), 2)
+	link, err := l.CreateLink(t.Context(), source, "", request(s), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,14 +175,14 @@ func TestLinks_refuse(t *testing.T) {
 	} {
 		r := request(s)
 		c.change(&r)
-		if _, err := l.CreateLink(t.Context(), c.o, r, 1); trace.KindOf(err) != c.kind {
+		if _, err := l.CreateLink(t.Context(), c.o, "", r, 1); trace.KindOf(err) != c.kind {
 			t.Errorf("%s: %v, want kind %v", name, err, c.kind)
 		}
 	}
-	if _, err := l.CreateLink(t.Context(), source, request(s), 1); err != nil {
+	if _, err := l.CreateLink(t.Context(), source, "", request(s), 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.CreateLink(t.Context(), source, request(s), 1); trace.KindOf(err) != trace.KindConflict {
+	if _, err := l.CreateLink(t.Context(), source, "", request(s), 1); trace.KindOf(err) != trace.KindConflict {
 		t.Errorf("a second link to the sink: %v", err)
 	}
 	if _, err := l.CreateSink(t.Context(), monitor, "second", nil); trace.KindOf(err) != trace.KindConflict {
@@ -190,7 +190,7 @@ func TestLinks_refuse(t *testing.T) {
 	}
 	for i := range maxLinks {
 		o := trace.Owner{Account: trace.Account(fmt.Sprintf("%012d", i+1)), Region: "eu-west-1"}
-		_, err := l.CreateLink(t.Context(), source, request(sinkFor(t, l, o, everybody)), 1)
+		_, err := l.CreateLink(t.Context(), source, "", request(sinkFor(t, l, o, everybody)), 1)
 		if full := i == maxLinks-1; (trace.KindOf(err) == trace.KindLimit) != full || !full && err != nil {
 			t.Errorf("link %d: %v", i+2, err)
 		}
@@ -198,7 +198,7 @@ func TestLinks_refuse(t *testing.T) {
 	// Metrics only: the link exists, and shares no traces.
 	r := request(sinkFor(t, l, trace.Owner{Account: "999999999999", Region: "eu-west-1"}, everybody))
 	r.ResourceTypes = []string{"AWS::CloudWatch::Metric"}
-	if _, err := l.CreateLink(t.Context(), other, r, 1); err != nil || of(t, l, trace.Owner{Account: "999999999999"}) != "" {
+	if _, err := l.CreateLink(t.Context(), other, "", r, 1); err != nil || of(t, l, trace.Owner{Account: "999999999999"}) != "" {
 		t.Errorf("a link of metrics: %v, %s", err, of(t, l, trace.Owner{Account: "999999999999"}))
 	}
 }
@@ -219,30 +219,35 @@ func TestPolicy(t *testing.T) {
 		{statement(allow(`"*"`, "")), traces, true},
 		{statement(allow(`{"AWS":"*"}`, "")), traces, true},
 		{statement(allow(`{"AWS":"555555555555"}`, "")), traces, true},
-		{statement(allow(`{"AWS":["1","arn:aws:iam::555555555555:root"]}`, "")), traces, false}, // refused as a whole
 		{statement(allow(`{"AWS":["111111111111","arn:aws:iam::555555555555:root"]}`, "")), traces, true},
+		{statement(allow(`{"AWS":"arn:aws:iam::555555555555:user/alice"}`, "")), traces, true},
+		{statement(allow(`{"AWS":"arn:aws:iam::555555555555:user/bob"}`, "")), traces, false},
 		{statement(allow(`{"AWS":"111111111111"}`, "")), traces, false},
 		{statement(allow(`"*"`, `,"Condition":{"ForAllValues:StringEquals":{"oam:ResourceTypes":"AWS::XRay::Trace"}}`)), traces, true},
 		{statement(allow(`"*"`, `,"Condition":{"ForAllValues:StringEquals":{"oam:ResourceTypes":["AWS::XRay::Trace"]}}`)), append(metrics, traces...), false},
 		{statement(allow(`"*"`, `,"Condition":{"ForAnyValue:StringEquals":{"OAM:resourcetypes":["AWS::XRay::Trace"]}}`)), append(metrics, traces...), true},
-		{statement(allow(`"*"`, `,"Condition":{"ForAllValues:StringEquals":{"oam:ResourceTypes":[]}}`)), traces, false},
+		{statement(allow(`"*"`, `,"Condition":{"StringEquals":{"aws:PrincipalAccount":"555555555555"}}`)), traces, true},
+		{statement(allow(`"*"`, `,"Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}`)), traces, false},
 		{statement(allow(`"*"`, "") + `,{"Effect":"Deny","Principal":{"AWS":"555555555555"},"Action":"*","Resource":"*"}`), traces, false},
 		{statement(allow(`"*"`, "") + `,{"Effect":"Deny","Principal":{"AWS":"555555555555"},"Action":"oam:UpdateLink","Resource":"*"}`), traces, true},
 		{statement(strings.Replace(allow(`"*"`, ""), `"Resource":"*"`, `"Resource":"`+arn+`"`, 1)), traces, true},
 		{statement(strings.Replace(allow(`"*"`, ""), `"Resource":"*"`, `"Resource":"`+SinkARN(other, "11111111-1111-1111-1111-111111111111")+`"`, 1)), traces, false},
 	} {
-		if got := allows(c.policy, source.Account, arn, c.types); got != c.want {
+		s := Sink{Arn: arn, Policy: c.policy}
+		if got := s.allows(linker{source.Account, "arn:aws:iam::555555555555:user/alice", c.types}); got != c.want {
 			t.Errorf("%s for %v: %v", c.policy, c.types, got)
 		}
 	}
 	for _, bad := range []string{
-		"", "null", "{}", "[]", `{"Statement":[]}`, `{"Statement":[{}]}`, `{"Statement":{"Effect":"allow"}}`, statement(allow(`{"Service":"x"}`, "")), statement(allow(`"x"`, "")), statement(allow(`{"AWS":[]}`, "")),
-		statement(allow(`"*"`, `,"Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}`)), statement(allow(`"*"`, `,"NotAction":"x"`)), `{"Version":"2020","Statement":` + allow(`"*"`, "") + `}`, statement(allow(`"*"`, "")) + "{}",
-		statement(strings.Replace(allow(`"*"`, ""), "oam:UpdateLink", "s3:Get", 1)), statement(strings.Replace(allow(`"*"`, ""), `"Resource":"*"`, `"Resource":"x"`, 1)), strings.Repeat(" ", maxPolicy) + statement(allow(`"*"`, "")),
-		statement(allow(`"*"`, `,"Condition":{"ForAllValues:StringEquals":{"oam:ResourceTypes":["a"]},"ForAnyValue:StringEquals":{"oam:ResourceTypes":["b"]}}`)),
+		"", "null", "{}", "[]", `{"Statement":[]}`, `{"Statement":[{}]}`, `{"Statement":{"Effect":"allow"}}`, statement(allow(`"x"`, "")), statement(allow(`{"AWS":[]}`, "")),
+		statement(allow(`"*"`, `,"NotAction":"x"`)), `{"Version":"2020","Statement":` + allow(`"*"`, "") + `}`, statement(allow(`"*"`, "")) + "{}", statement(allow(`"*"`, `,"Effect":"Deny"`)),
+		statement(allow(`{"AWS":["1","arn:aws:iam::555555555555:root"]}`, "")), strings.Repeat(" ", 1<<16) + statement(allow(`"*"`, "")),
 	} {
 		if _, err := parsePolicy(bad); trace.KindOf(err) != trace.KindInvalid || !strings.HasPrefix(err.Error(), "Policy: ") {
 			t.Errorf("%.100s: %v", bad, err)
+		}
+		if s := (Sink{Arn: arn, Policy: bad}); s.allows(linker{account: source.Account, types: traces}) {
+			t.Errorf("%.100s allows", bad)
 		}
 	}
 }
@@ -253,7 +258,8 @@ func FuzzParsePolicy(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		_, err := parsePolicy(text)
-		if allowed := allows(text, source.Account, SinkARN(monitor, "x"), []string{TraceType}); err != nil && allowed {
+		s := Sink{Arn: SinkARN(monitor, "11111111-1111-1111-1111-111111111111"), Policy: text}
+		if allowed := s.allows(linker{account: source.Account, types: []string{TraceType}}); err != nil && allowed {
 			t.Errorf("%q is refused (%v) and allows", text, err)
 		}
 	})

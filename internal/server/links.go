@@ -190,7 +190,11 @@ func createLink(ctx context.Context, l *oam.Links, q *oam.LinkRequest) (any, err
 	if err != nil {
 		return nil, err
 	}
-	link, err := l.CreateLink(ctx, o, *q, trace.TimeOf(time.Now()))
+	p, err := identity.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	link, err := l.CreateLink(ctx, o, p.ARN, *q, trace.TimeOf(time.Now()))
 	return viewOf(link), err
 }
 

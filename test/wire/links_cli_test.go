@@ -21,7 +21,7 @@ func TestLinks_fromTheCommandLine(t *testing.T) {
 		t.Fatalf("%d: %s", code, sink)
 	}
 	policy := filepath.Join(t.TempDir(), "policy.json")
-	if err := os.WriteFile(policy, []byte(`{"Statement":{"Effect":"Allow","Principal":"*","Action":"oam:CreateLink","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}}}`), 0o600); err != nil {
+	if err := os.WriteFile(policy, []byte(`{"Statement":{"Effect":"Allow","Principal":"*","Action":"oam:CreateLink","Resource":"*","Condition":{"DateLessThan":{"aws:CurrentTime":"tomorrow"}}}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -31,8 +31,8 @@ func TestLinks_fromTheCommandLine(t *testing.T) {
 	}{
 		{[]string{"sink", "second"}, "has a sink in us-east-1 already", false},
 		{[]string{"allow", sink, "--accounts", "222233334444,333344445555"}, `"222233334444"`, true},
-		{[]string{"allow", sink, "--accounts", "me"}, "Principal must be", false},
-		{[]string{"allow", sink, "--policy", policy}, "the only condition that sinks understand", false},
+		{[]string{"allow", sink, "--accounts", "me"}, "Policy: ", false},
+		{[]string{"allow", sink, "--policy", policy}, "\"tomorrow\" is no date", false},
 		{[]string{"allow", sink}, "give either --accounts or --policy", false},
 		{[]string{"attached", sink}, "LINK", true},
 		{[]string{"list", "--json"}, "[]", true},
