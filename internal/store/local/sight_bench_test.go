@@ -51,7 +51,8 @@ func fillForSight(b *testing.B, s *opened) {
 }
 
 // BenchmarkSight compares reads that see everything with limited ones: without a limit,
-// with a limit that hides nothing, and with one service of six hidden.
+// with a limit that hides nothing, with one service of six hidden, and with a linked
+// account, which is empty.
 func BenchmarkSight(b *testing.B) {
 	s, err := open(options{Dir: b.TempDir(), Retention: -1, CacheBytes: 64 << 20, Now: func() time.Time { return time.Unix(rollupStart+3700, 0) }})
 	if err != nil {
@@ -64,7 +65,7 @@ func BenchmarkSight(b *testing.B) {
 	for _, reader := range []struct {
 		name  string
 		reach answer.Reach
-	}{{"plain", answer.Reach{}}, {"sees all", answer.Reach{Sight: hides("")}}, {"hides one", answer.Reach{Sight: hides("svc-2")}}} {
+	}{{"plain", answer.Reach{}}, {"sees all", answer.Reach{Sight: hides("")}}, {"hides one", answer.Reach{Sight: hides("svc-2")}}, {"linked", answer.Reach{Linked: []trace.Linked{{Account: "111111111111"}}}}} {
 		at := 0
 		b.Run("traces/"+reader.name, func(b *testing.B) {
 			for b.Loop() {
