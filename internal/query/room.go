@@ -61,7 +61,7 @@ func (q *Query) Scan(ctx context.Context, who Reader, w trace.Window) error {
 	var heaviest int64
 	for _, account := range accountsOf(who) {
 		one, err := q.store.Heaviest(ctx, account, w)
-		if err != nil {
+		if err != nil && !leftOut(who, account, err) {
 			return err
 		}
 		heaviest = max(heaviest, one)
@@ -78,11 +78,16 @@ func accountsOf(who Reader) []trace.Account {
 	return list
 }
 
+// leftOut reports whether an error is about a linked account that answers leave out.
+func leftOut(who Reader, account trace.Account, err error) bool {
+	return account != who.Account && trace.KindOf(err) == trace.KindUnavailable
+}
+
 // weigh adds up what the given traces weigh in all accounts, and finds the largest part.
 func (q *Query) weigh(ctx context.Context, who Reader, ids []trace.ID) (all, largest int64, err error) {
 	for _, account := range accountsOf(who) {
 		some, most, err := q.store.Weigh(ctx, account, ids)
-		if err != nil {
+		if err != nil && !leftOut(who, account, err) {
 			return 0, 0, err
 		}
 		all, largest = all+some, max(largest, most)

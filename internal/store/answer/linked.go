@@ -33,6 +33,9 @@ type joint struct {
 	start, updated trace.Time
 	loaded         bool
 	kept           *trace.Trace
+	// unread tells that a part could not be read: the result must not be cached.
+	unread bool
+	store  *Store
 }
 
 // linkedSeq marks the Seq of joint traces, so that it differs from every Seq of a shelf.
@@ -40,7 +43,7 @@ const linkedSeq store.Seq = 1 << 63
 
 // join makes one source of the parts of a trace. A part of the reader's own account has
 // an empty account.
-func join(parts []part) store.Source {
+func (s *Store) join(parts []part) store.Source {
 	if len(parts) == 1 && parts[0].Account == "" {
 		return *parts[0].source
 	}
@@ -52,7 +55,7 @@ func join(parts []part) store.Source {
 		_, _ = version.Write(append(binary.BigEndian.AppendUint64(b, uint64(p.Since)), p.Account...))
 	}
 	out.Seq = store.Seq(version.Sum64()) | linkedSeq
-	out.Content = &joint{parts: parts, start: trace.MaxTime, updated: trace.MinTime}
+	out.Content = &joint{parts: parts, start: trace.MaxTime, updated: trace.MinTime, store: s}
 	return out
 }
 
@@ -63,6 +66,10 @@ func (j *joint) Segments(ctx context.Context) ([]*trace.Segment, error) {
 	j.start, j.updated = trace.MaxTime, trace.MinTime
 	for _, p := range j.parts {
 		list, err := p.source.Segments(ctx)
+		if err != nil && j.store.leavesOut(p.Account, err) {
+			j.unread = true
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -84,6 +91,17 @@ func (j *joint) Segments(ctx context.Context) ([]*trace.Segment, error) {
 	}
 	j.loaded = true
 	return all, nil
+}
+
+// leavesOut reports whether an error about an account is about a linked account whose data
+// cannot be read, because it is damaged or its key is disabled. Then the other accounts
+// are answered without it.
+func (s *Store) leavesOut(linked trace.Account, err error) bool {
+	if linked == "" || undamaged(err) != nil && trace.KindOf(err) != trace.KindUnavailable {
+		return false
+	}
+	s.rules.o.Logger.Warn("a linked account is left out of answers: its data cannot be read", "account", linked, "error", err)
+	return true
 }
 
 // shared returns those segments of a part that were received since its link began. A
@@ -138,6 +156,9 @@ func (s *Store) find(ctx context.Context, account trace.Account, reach *Reach, i
 	parts := map[trace.ID][]part{}
 	for _, from := range append([]trace.Linked{{Since: trace.MinTime}}, reach.Linked...) {
 		list, done, err := s.shelf.Find(ctx, accountOr(from.Account, account), ids)
+		if err != nil && s.leavesOut(from.Account, err) {
+			continue
+		}
 		if err != nil {
 			release()
 			return nil, nil, err
@@ -151,7 +172,7 @@ func (s *Store) find(ctx context.Context, account trace.Account, reach *Reach, i
 	}
 	for _, id := range ids {
 		if p := parts[id]; len(p) > 0 {
-			found = append(found, join(p))
+			found = append(found, s.join(p))
 			delete(parts, id)
 		}
 	}
@@ -180,7 +201,7 @@ func (s *Store) candidates(ctx context.Context, account trace.Account, reach *Re
 		for _, from := range append([]trace.Linked{{Since: trace.MinTime}}, reach.Linked...) {
 			own := *scan
 			own.Horizon = max(scan.Horizon, from.Since)
-			if err := m.add(s.shelf.Candidates(ctx, accountOr(from.Account, account), &own)); err != nil {
+			if err := m.add(from.Account, s.shelf.Candidates(ctx, accountOr(from.Account, account), &own)); err != nil {
 				yield(nil, err)
 				return
 			}
@@ -209,13 +230,15 @@ type merge struct {
 
 // stream is the rest of the candidates of one account.
 type stream struct {
-	first *store.Candidate // nil at the end
-	next  func() (*store.Candidate, error, bool)
-	stop  func()
+	store  *Store
+	linked trace.Account
+	first  *store.Candidate // nil at the end
+	next   func() (*store.Candidate, error, bool)
+	stop   func()
 }
 
-func (m *merge) add(candidates iter.Seq2[*store.Candidate, error]) error {
-	s := &stream{}
+func (m *merge) add(linked trace.Account, candidates iter.Seq2[*store.Candidate, error]) error {
+	s := &stream{store: m.store, linked: linked}
 	s.next, s.stop = iter.Pull2(candidates)
 	m.streams = append(m.streams, s)
 	return s.advance()
@@ -223,7 +246,11 @@ func (m *merge) add(candidates iter.Seq2[*store.Candidate, error]) error {
 
 func (s *stream) advance() error {
 	c, err, ok := s.next()
-	if s.first = nil; ok && err == nil {
+	s.first = nil
+	switch {
+	case err != nil && s.store.leavesOut(s.linked, err):
+		return nil
+	case ok && err == nil:
 		s.first = c
 	}
 	return err
@@ -304,6 +331,9 @@ func (s *Store) countAll(ctx context.Context, like *counting, q *store.SumQuery,
 				sums.begun++
 				return sums
 			})
+			if err != nil && s.leavesOut(from.Account, err) {
+				err = nil
+			}
 			if err != nil {
 				break
 			}

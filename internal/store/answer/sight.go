@@ -134,6 +134,8 @@ func (s *Store) seen(account trace.Account, src *store.Source, whole *view, j *j
 	}
 	v := &view{trace: t, bytes: whole.bytes, rendered: whole.rendered, summary: assemble.Summary(t)}
 	v.summary.Start, v.summary.Updated = whole.summary.Start, whole.summary.Updated
-	s.views.Put(k, v, v.bytes)
+	if j, ok := src.Content.(*joint); !ok || !j.unread {
+		s.views.Put(k, v, v.bytes)
+	}
 	return v
 }

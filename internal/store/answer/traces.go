@@ -90,7 +90,9 @@ func (s *Store) summedUp(account trace.Account, src *store.Source, v *view) *vie
 	for i := range v.summary.Annotations {
 		v.bytes += 48 + 80*int64(len(v.summary.Annotations[i].Values))
 	}
-	s.views.Put(viewKey{account: account, id: src.ID, seq: src.Seq, rendered: v.rendered}, v, v.bytes)
+	if j, ok := src.Content.(*joint); !ok || !j.unread {
+		s.views.Put(viewKey{account: account, id: src.ID, seq: src.Seq, rendered: v.rendered}, v, v.bytes)
+	}
 	return v
 }
 
