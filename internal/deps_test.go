@@ -19,8 +19,12 @@ lru              :
 vfs              :
 wal              : trace vfs
 sight            :
-seal             : trace
+seal             : trace vfs
+seal/kms         : seal
 identity         : trace sight
+iam              : trace identity meta seal lru policy access
+authn            : trace identity lru
+transport        : seal
 finding          : trace meta sight
 quota            : trace meta
 room             : trace
@@ -33,7 +37,7 @@ assemble         : trace jsonscan filter slab
 wire             : trace
 meta             : trace
 meta/metatest    : trace meta
-meta/sqlite      : trace meta
+meta/sqlite      : trace meta seal
 tag              : trace meta
 group            : trace meta filter tag
 oam              : trace meta policy
@@ -57,12 +61,14 @@ query            : trace identity sight room jsonscan filter store store/answer 
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
-present/manage   : trace
+present/manage   : trace identity
+present/admin    : trace identity jsonscan iam present/manage
+present/sts      : trace identity iam
 present/console  : trace identity room query query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding oam
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal seal/kms oam
 `
 
 // owners names the only package that may import each third-party library.
@@ -77,7 +83,9 @@ github.com/rs/cors             : server
 github.com/klauspost/compress  : receive store/local wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
-github.com/aws                 : demo
+github.com/aws   : demo seal/kms
+github.com/coreos/go-oidc: iam
+golang.org/x/crypto/acme: transport
 `
 
 const module = "github.com/fluoro-io/fluoro/"

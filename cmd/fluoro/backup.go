@@ -18,7 +18,8 @@ import (
 )
 
 func backupCommand() *cobra.Command {
-	var to, url, data string
+	var to, data string
+	var from remote
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "copy all data of a running service to one file",
@@ -34,7 +35,7 @@ With --data it copies a data directory that no service uses.
 Exit codes: 0 the backup is complete, 1 it failed (the reason is on standard error,
 no file is left), 2 wrong usage.`,
 		Example: `  fluoro backup --to fluoro-2026-11-25.tar
-  fluoro backup --url http://10.0.0.7:2000 --to - | ssh vault 'cat > fluoro.tar'
+  FLUORO_TOKEN=... fluoro backup --url https://10.0.0.7:2000 --ca ca.pem --to - | ssh vault 'cat > fluoro.tar'
   fluoro backup --data /var/lib/fluoro --to fluoro.tar`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -45,8 +46,9 @@ no file is left), 2 wrong usage.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&to, "to", "", "file to write; it must not exist yet; - for standard output")
-	f.StringVar(&url, "url", "http://127.0.0.1:2000", "URL of the service")
+	from.register(f)
 	f.StringVar(&data, "data", "", "data directory to copy instead; no service may use it")
+	keyFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case to == "":
@@ -54,9 +56,13 @@ no file is left), 2 wrong usage.`,
 		case data != "" && cmd.Flags().Changed("url"):
 			return usageError{cmd, errors.New("--data and --url exclude each other")}
 		}
-		write := func(ctx context.Context, w io.Writer) error { return download(ctx, url, w) }
+		write := func(ctx context.Context, w io.Writer) error { return download(ctx, &from, w) }
 		if data != "" {
-			write = func(ctx context.Context, w io.Writer) error { return server.BackupDirectory(ctx, w, data) }
+			keys, err := openKeys(cmd, data)
+			if err != nil {
+				return err
+			}
+			write = func(ctx context.Context, w io.Writer) error { return server.BackupDirectory(ctx, w, data, keys) }
 		}
 		if to == "-" {
 			return write(cmd.Context(), cmd.OutOrStdout())
@@ -164,19 +170,15 @@ func (c *counted) report(w io.Writer) (stop func()) {
 }
 
 // download writes the backup of a running service.
-func download(ctx context.Context, url string, w io.Writer) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(url, "/")+"/console/api/backup", nil)
+func download(ctx context.Context, from *remote, w io.Writer) error {
+	res, err := from.do(ctx, http.MethodGet, "/console/api/backup", nil)
 	if err != nil {
 		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("no service answers: %w", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(res.Body, 1000))
-		return fmt.Errorf("%s answered %s: %s", url, res.Status, strings.TrimSpace(string(text)))
+		return fmt.Errorf("%s answered %s: %s", from.url, res.Status, strings.TrimSpace(string(text)))
 	}
 	if _, err := io.Copy(w, res.Body); err != nil {
 		return fmt.Errorf("the backup was interrupted: %w", err)

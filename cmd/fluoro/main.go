@@ -29,7 +29,15 @@ with an endpoint override. Nothing calls AWS.
   fluoro backup    copy all data of a running service to one file
   fluoro restore   make a data directory from such a file
   fluoro store     inspect a data directory: check it, count its traces
+  fluoro encryption  show and change the keys of encrypted data
   fluoro policy    try, check and show policies
+
+Who may use it, by the running service or in its data directory:
+
+  fluoro keys, tokens, certificates    credentials
+  fluoro users, groups, roles          principals and their policies
+  fluoro policies, organization        managed policies, service control policies
+  fluoro providers                     issuers of web identities
 
 Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -44,7 +52,8 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
-	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), linksCommand(), backupCommand(), restoreCommand(), storeCommand(), policyCommand(), versionCommand())
+	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), linksCommand(), backupCommand(), restoreCommand(), storeCommand(), policyCommand(), versionCommand(), keysCommand())
+	root.AddCommand(tokensCommand(), usersCommand(), groupsCommand(), rolesCommand(), policiesCommand(), certificatesCommand(), providersCommand(), organizationCommand(), encryptionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}

@@ -59,12 +59,17 @@ read (the reason is on standard error), 2 wrong usage.`,
 		Args: noArguments,
 	}
 	data := dataFlag(cmd)
+	keyFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		r, err := local.Inspect(engine(*data), true)
 		if err != nil {
 			return err
 		}
-		files, damage, notes, err := server.CheckDirectory(cmd.Context(), *data)
+		keys, err := openKeys(cmd, *data)
+		if err != nil {
+			return err
+		}
+		files, damage, notes, err := server.CheckDirectory(cmd.Context(), *data, keys)
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,7 +40,8 @@ type deletion struct {
 
 func tracesDeleteCommand() *cobra.Command {
 	var d deletion
-	var url, start, end string
+	var start, end string
+	var at remote
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "delete",
@@ -63,7 +63,7 @@ deleted), 2 wrong usage.`,
 		Args: noArguments,
 	}
 	f := cmd.Flags()
-	f.StringVar(&url, "url", "http://127.0.0.1:2000", "URL of the service")
+	at.register(f)
 	f.StringSliceVar(&d.IDs, "id", nil, "ids of traces, in X-Ray's or W3C's notation")
 	f.StringVar(&start, "start", "", "delete traces that start at this time or later")
 	f.StringVar(&end, "end", "", "delete traces that start before this time; default now")
@@ -91,7 +91,7 @@ deleted), 2 wrong usage.`,
 			d.Start, d.End = &from, &to
 		}
 		d.DryRun = !yes
-		n, err := deleteTraces(cmd.Context(), url, &d)
+		n, err := deleteTraces(cmd.Context(), &at, &d)
 		if err != nil {
 			return err
 		}
@@ -121,19 +121,14 @@ func parseInstant(text string, now time.Time) (float64, error) {
 	return float64(t.UnixNano()) / 1e9, nil
 }
 
-func deleteTraces(ctx context.Context, url string, d *deletion) (int, error) {
+func deleteTraces(ctx context.Context, at *remote, d *deletion) (int, error) {
 	body, err := json.Marshal(d)
 	if err != nil {
 		return 0, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(url, "/")+"/console/api/delete", bytes.NewReader(body))
+	res, err := at.do(ctx, http.MethodPost, "/console/api/delete", bytes.NewReader(body))
 	if err != nil {
 		return 0, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, fmt.Errorf("no service answers: %w", err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
@@ -145,7 +140,7 @@ func deleteTraces(ctx context.Context, url string, d *deletion) (int, error) {
 		Error  struct{ Message string }
 	}
 	if err := json.Unmarshal(text, &out); err != nil {
-		return 0, fmt.Errorf("%s answered %s without JSON: %.200q", url, res.Status, text)
+		return 0, fmt.Errorf("%s answered %s without JSON: %.200q", at.url, res.Status, text)
 	}
 	if res.StatusCode != http.StatusOK {
 		return 0, errors.New(out.Error.Message)

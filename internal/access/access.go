@@ -45,10 +45,11 @@ type Access struct {
 	sessions *lru.Cache[string, *policy.Document] // session policies by their text
 }
 
-// The memory of an Access for sights and session policies, by estimates of their sizes.
+// The memory of an Access for sights and session policies, by estimates of their sizes. A
+// sight remembers the answers for about a thousand services.
 const (
-	sightBytes   = 4096
-	maxSights    = 256 * sightBytes
+	sightBytes   = 128 << 10
+	maxSights    = 64 * sightBytes
 	maxSessions  = 4 << 20
 	documentCost = 16 // bytes of memory for each byte of a policy's text
 )
@@ -69,7 +70,7 @@ func New(o Options) *Access {
 func (a *Access) Authorize(ctx context.Context, p identity.Principal, c identity.Call, q identity.Question) (sight.Sight, error) {
 	switch {
 	case q.Proposed != "":
-		return nil, a.proposed(p, c, q)
+		return nil, a.proposed(ctx, p, c, q)
 	case p.Proof == identity.ProofSocket, a.Open && p.Type == identity.TypeAnonymous:
 		return nil, nil
 	case principal(&p).Kind == policy.PrincipalAnonymous:
@@ -118,7 +119,7 @@ func (a *Access) set(ctx context.Context, p identity.Principal, q identity.Quest
 	var resource []policy.Policy
 	if a.Resources != nil && strings.HasPrefix(q.Action, "xray:") {
 		var err error
-		if resource, err = a.Resources.Documents(ctx, p.Account); err != nil {
+		if resource, err = a.Resources.Documents(ctx, trace.Account(resourceAccount(&p, &q))); err != nil {
 			return nil, &trace.KindError{Kind: trace.KindUnavailable, Message: "the resource policies of the account cannot be read", Err: err}
 		}
 	}
@@ -167,12 +168,9 @@ func (a *Access) shared(limit sight.Sight) sight.Sight {
 
 // request describes a call for policies.
 func (a *Access) request(p *identity.Principal, c *identity.Call, q *identity.Question, set *policy.Set) *policy.Request {
-	r := &policy.Request{Principal: principal(p), Action: q.Action, Resource: q.Resource, ResourceAccount: string(p.Account)}
+	r := &policy.Request{Principal: principal(p), Action: q.Action, Resource: q.Resource, ResourceAccount: resourceAccount(p, q)}
 	if !typed(q.Action) || r.Resource == "" {
 		r.Resource = "*"
-	}
-	if account := accountOf(r.Resource); account != "" {
-		r.ResourceAccount = account
 	}
 	r.Keys = &facts{p: p, c: c, q: q, set: set, request: r, now: a.Now().UTC()}
 	return r
@@ -202,6 +200,15 @@ func principal(p *identity.Principal) policy.Principal {
 	return out
 }
 
+// resourceAccount returns the account of the resource of a question: that of its ARN, or
+// the principal's.
+func resourceAccount(p *identity.Principal, q *identity.Question) string {
+	if account := accountOf(q.Resource); account != "" && typed(q.Action) {
+		return account
+	}
+	return string(p.Account)
+}
+
 // accountOf returns the account in an ARN, "" if it has none.
 func accountOf(arn string) string {
 	parts := strings.SplitN(arn, ":", 6)
@@ -213,14 +220,22 @@ func accountOf(arn string) string {
 
 // proposed returns an error if a resource policy that is not in force yet would deny the
 // caller. Whoever needs no policies is judged as the account's root user.
-func (a *Access) proposed(p identity.Principal, c identity.Call, q identity.Question) error {
+func (a *Access) proposed(ctx context.Context, p identity.Principal, c identity.Call, q identity.Question) error {
 	d, err := policy.Parse(q.Proposed)
 	if err != nil {
 		return trace.Errorf(trace.KindInvalid, "%v", err)
 	}
 	set := &policy.Set{Resource: []policy.Policy{{Document: d}}}
+	needsNone := p.Type == identity.TypeAnonymous || p.Proof == identity.ProofSocket
+	if a.Grants != nil && !needsNone {
+		own, err := a.Grants.Grants(ctx, p)
+		if err != nil {
+			return err
+		}
+		set.OrgID, set.OrgPaths = own.OrgID, own.OrgPaths
+	}
 	r := a.request(&p, &c, &q, set)
-	if p.Type == identity.TypeAnonymous || p.Proof == identity.ProofSocket {
+	if needsNone {
 		r.Principal = policy.PrincipalOf("arn:aws:iam::"+string(p.Account)+":root", "")
 	}
 	if decision := set.Decide(r); !decision.Allowed && decision.Explicit {

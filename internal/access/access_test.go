@@ -109,6 +109,24 @@ func TestAuthorize_words(t *testing.T) {
 	}
 }
 
+// A resource in another account is decided by the policies of that account.
+func TestAuthorize_otherAccount(t *testing.T) {
+	asked := accounts{}
+	a := New(Options{Grants: &directory{set: policy.Set{Identity: documents(t, `{"Effect":"Allow","Action":"*","Resource":"*"}`)}}, Resources: asked})
+	_, err := ask(a, alice, "xray:TagResource", "arn:aws:xray:us-east-1:444455556666:group/a/b", nil)
+	if err == nil || !asked["444455556666"] || asked[account] {
+		t.Errorf("%v, asked %v", err, asked)
+	}
+}
+
+// accounts notes whose resource policies were read.
+type accounts map[trace.Account]bool
+
+func (a accounts) Documents(_ context.Context, account trace.Account) ([]policy.Policy, error) {
+	a[account] = true
+	return nil, nil
+}
+
 func TestAuthorize_principals(t *testing.T) {
 	none := newAccess(&directory{}, nil)
 	socket := identity.Principal{Owner: owner, Type: identity.TypeRoot, Proof: identity.ProofSocket}
@@ -241,7 +259,7 @@ func TestAuthorize_sessionPolicies(t *testing.T) {
 }
 
 func TestAuthorize_proposed(t *testing.T) {
-	a := newAccess(&directory{}, nil)
+	a := newAccess(&directory{set: policy.Set{OrgID: "o-a"}}, nil)
 	anonymous := identity.Principal{Owner: owner, Type: identity.TypeAnonymous, Proof: identity.ProofNone}
 	a.Open = true
 	for _, c := range []struct {
@@ -256,6 +274,7 @@ func TestAuthorize_proposed(t *testing.T) {
 		{`"Effect":"Deny","Principal":"*","Condition":{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}`, alice, true},
 		{`"Effect":"Deny","Principal":"*","Condition":{"NotIpAddress":{"aws:SourceIp":"203.0.113.0/24"}}`, alice, false},
 		{`"Effect":"Allow","Principal":{"AWS":"444455556666"}`, alice, false}, // a missing Allow does not lock out
+		{`"Effect":"Deny","Principal":"*","Condition":{"StringNotEquals":{"aws:PrincipalOrgID":"o-a"}}`, alice, false},
 		{`"Effect":"Deny","Principal":"*"`, anonymous, true},
 		{`"Effect":"Deny","Principal":{"AWS":"` + account + `"}`, anonymous, true},
 		{`"Effect":"Deny","Principal":{"AWS":"` + alice.ARN + `"}`, anonymous, false},

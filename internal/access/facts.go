@@ -142,7 +142,7 @@ func (f *facts) ofRequest(name string) (policy.Value, bool) {
 	case "aws:sourceip":
 		return text(address(f.c.Source)), true
 	case "aws:securetransport":
-		return truth(f.c.Request != nil && f.c.Request.TLS != nil), true
+		return truth(f.c.Secure || f.c.Request != nil && f.c.Request.TLS != nil), true
 	case "aws:useragent":
 		return f.header("User-Agent"), true
 	case "aws:referer":

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,7 @@ type Config struct {
 	OTLPHTTP     string         // OTLP over HTTP
 	Account      string         // account of unsigned requests
 	Region       string         // region in ARNs
-	Insecure     bool           // allow addresses that are not loopback
+	Insecure     bool           // allow addresses that are not loopback without credentials
 	AllowedHosts []string       // names this server has besides the default ones: lower case, *.NAME, *
 	CORSOrigins  []string       // web pages that may send spans: SCHEME://HOST[:PORT], one * in each, or *
 	Settle       time.Duration  // idle time after which a trace moves to blocks
@@ -50,8 +51,26 @@ type Config struct {
 	Quota            string        // limits of accounts without their own; quota.Parse reads it
 	Memory           int64         // limit of the process's memory in bytes; 0 for the default
 	RetentionBytes   int64         // limit of the blocks' bytes; 0 for none
-	LogLevel         string        // debug, info, warn or error
-	LogFormat        string        // text or json
+	Access
+	TLS TLS
+	Encryption
+	LogLevel  string // debug, info, warn or error
+	LogFormat string // text or json
+}
+
+// Encryption holds the settings of encryption at rest.
+type Encryption struct {
+	Encrypt      string        // off, local or kms
+	KeyFile      string        // "" for the data directory's name with .key
+	KMSEndpoint  string        // URL, aws, or "" for none
+	KMSRegion    string        // "" for Region
+	KMSKey       string        // alias, id or ARN of the key for accounts that chose none
+	KMSCA        string        // PEM file; "" for the system's authorities
+	KMSCert      string        // PEM file with a client certificate; "" for none
+	KMSCertKey   string        // PEM file with its key
+	KeyCache     time.Duration // how long a data key stays in memory
+	DataKeyAge   time.Duration // after it, a new data key is made
+	DataKeyBytes int64         // after so much data, too
 }
 
 // RetentionFor is how long the traces of an account or of a group are kept; one of
@@ -75,12 +94,29 @@ var settings = []setting{
 	{"otlp-http", "127.0.0.1:4318", "TCP address for OTLP over HTTP (/v1/traces); \"off\" for none", address(func(c *Config) *string { return &c.OTLPHTTP })},
 	{"account", "000000000000", "AWS account id (12 digits) of unsigned requests; appears in every ARN", pattern(func(c *Config) *string { return &c.Account }, `^[0-9]{12}$`, "12 digits")},
 	{"region", "us-east-1", "AWS region; appears in every ARN", pattern(func(c *Config) *string { return &c.Region }, `^[a-z]{2,}(-[a-z0-9]+)+$`, "a region such as eu-west-1")},
-	{"insecure", "false", "allow addresses other than loopback, although there are no credentials: everyone who can reach them can read and write all traces", func(c *Config, v string) (err error) {
+	{"auth", "auto", "who may use the server: required (only requests with valid credentials) or open (everyone who can reach it; valid credentials are honoured); auto: required as soon as an address is not loopback, unless --insecure", oneOf(func(c *Config) *string { return &c.Auth }, "auto", Open, Required)},
+	{"insecure", "false", "allow addresses other than loopback without credentials: everyone who can reach them can read and write all traces", func(c *Config, v string) (err error) {
 		c.Insecure, err = strconv.ParseBool(v)
 		return err
 	}},
 	{"allowed-hosts", "", "host names that HTTP requests may use, besides localhost, loopback addresses and the addresses listened on, such as fluoro,traces.example.com,*.internal; requests to other names get a 421; * allows any name, so that every web page a user visits can read and write traces (DNS rebinding)", allowedHosts},
 	{"cors-origins", "", "origins of web pages that may send spans to /v1/traces, such as https://shop.example.com,https://*.example.org,http://localhost:*; * for any", corsOrigins},
+	{"http-auth", "sigv4,bearer,mtls,session", "kinds of credentials that --http takes: signatures (AWS Signature Version 4), bearer tokens, client certificates, console sessions", kinds(func(c *Config) *[]string { return &c.HTTPAuth }, "sigv4", "bearer", "mtls", "session")},
+	{"otlp-http-auth", "sigv4,bearer,mtls", "kinds of credentials that --otlp-http takes", kinds(func(c *Config) *[]string { return &c.OTLPHTTPAuth }, "sigv4", "bearer", "mtls")},
+	{"otlp-grpc-auth", "bearer,mtls", "kinds of credentials that --otlp-grpc takes", kinds(func(c *Config) *[]string { return &c.OTLPGRPCAuth }, "bearer", "mtls")},
+	{"signature-skew", "5m", "how far the time of a signature may be from the server's, as AWS allows", duration(func(c *Config) *time.Duration { return &c.Skew }, time.Second)},
+	{"unsigned-sampling", Off, "with --auth required: networks that may poll sampling rules and targets without credentials, as X-Ray SDKs do: a list of loopback, addresses and CIDR prefixes, each with =ACCOUNT for another account than --account; off for none", networks(func(c *Config) *[]Network { return &c.UnsignedSampling })},
+	{"udp-from", "", "networks that may send datagrams, which carry no credentials: a list as for --unsigned-sampling; empty: loopback with --auth required, else all", networks(func(c *Config) *[]Network { return &c.UDPFrom })},
+	{"trusted-proxies", "", "addresses and CIDR prefixes of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else's are", trustedProxies},
+	{"tls", "auto", "TLS on all TCP addresses: files (--tls-cert and --tls-key), acme (certificates for --acme-hosts), self-signed (to try out; a new certificate at each start, DATA/self-signed.pem), off (something in front encrypts; other machines may then send bearer tokens in the clear); auto: files if --tls-cert is set, else none", oneOf(func(c *Config) *string { return &c.TLS.Mode }, "auto", Off, TLSFiles, TLSACME, TLSSelfSigned)},
+	{"tls-cert", "", "PEM file with the certificate and its chain; read again when it changes", path(func(c *Config) *string { return &c.TLS.CertFile })},
+	{"tls-key", "", "PEM file with the key of --tls-cert", path(func(c *Config) *string { return &c.TLS.KeyFile })},
+	{"tls-client-ca", "", "PEM file with the authorities whose client certificates identify callers (mTLS); read again when it changes", path(func(c *Config) *string { return &c.TLS.ClientCAFile })},
+	{"tls-client-auth", "optional", "whether connections need a client certificate of --tls-client-ca: optional or required", oneOf(func(c *Config) *string { return &c.TLS.ClientAuth }, "optional", "required")},
+	{"acme-hosts", "", "names for which --tls acme gets certificates, such as traces.example.com; they are names of this server, as in --allowed-hosts", acmeHosts},
+	{"acme-email", "", "address that the certificate authority of --tls acme may write to", path(func(c *Config) *string { return &c.TLS.ACMEEmail })},
+	{"acme-directory", "https://acme-v02.api.letsencrypt.org/directory", "URL of the certificate authority of --tls acme (RFC 8555); using it means to agree to its terms", pattern(func(c *Config) *string { return &c.TLS.ACMEDirectory }, `^https://.+`, "an https URL")},
+	{"acme-http", Off, "TCP address that answers the authority's HTTP challenges, such as 0.0.0.0:80; off: it must reach --http at port 443 of each name (TLS-ALPN challenge)", address(func(c *Config) *string { return &c.TLS.ACMEHTTP })},
 	{"settle", "5s", "idle time after which a trace is written to a block; queries see it at once in any case", duration(func(c *Config) *time.Duration { return &c.Settle }, 100*time.Millisecond)},
 	{"retention", "720h", "how long a trace is kept after its last segment was received", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
 	{"retention-for", "", "different times for accounts and groups, such as account:123456789012=168h,group:checkout=2160h; groups win over accounts, and of several groups the longest time applies", retentionFor},
@@ -100,6 +136,17 @@ var settings = []setting{
 	{"findings-learn", "24h", "how long each account is only learnt before the first finding", duration(func(c *Config) *time.Duration { return &c.FindingsLearn }, time.Second)},
 	{"findings-every", "1m", "how often to look for security findings", duration(func(c *Config) *time.Duration { return &c.FindingsEvery }, time.Second)},
 	{"quota", "", "limits of each account without limits of its own (fluoro quota), such as spans=5000,bytes=10MB,series=2000,queries=50,scans=4: segments and spans a second, bytes a second, distinct service names a day, requests that read traces a second, and at the same time those that read many; no limit for those not named", func(c *Config, v string) error { c.Quota = v; return nil }},
+	{"encryption", "off", "encryption at rest: off; local for everything, under data keys that the key file wraps; kms for everything, under data keys that --kms-key wraps. Accounts can choose a KMS key of their own with PutEncryptionConfig if --kms-endpoint is set (docs/guides/encryption.md)", pattern(func(c *Config) *string { return &c.Encrypt }, `^(off|local|kms)$`, "off, local or kms")},
+	{"key-file", "", "file with the local keys; made when it is needed first. Empty: beside the data directory, with its name and .key. Whoever has this file and the data can read the data; without it the data is lost", optional(func(c *Config) *string { return &c.KeyFile })},
+	{"kms-endpoint", "", "URL of a key management service with the API of AWS KMS, or aws for AWS itself; empty for none, or for AWS if encryption is kms. Credentials come from where AWS's SDKs look for them", optional(func(c *Config) *string { return &c.KMSEndpoint })},
+	{"kms-region", "", "region of the KMS; empty for --region", optional(func(c *Config) *string { return &c.KMSRegion })},
+	{"kms-key", "alias/fluoro", "alias, id or ARN of the KMS key for accounts that chose none, if encryption is kms", text(func(c *Config) *string { return &c.KMSKey })},
+	{"kms-ca", "", "PEM file with the certificates to trust for the KMS; empty for those of the system", optional(func(c *Config) *string { return &c.KMSCA })},
+	{"kms-cert", "", "PEM file with a client certificate for the KMS; empty for none", optional(func(c *Config) *string { return &c.KMSCert })},
+	{"kms-cert-key", "", "PEM file with the key of that certificate", optional(func(c *Config) *string { return &c.KMSCertKey })},
+	{"key-cache", "5m", "how long a data key stays in memory before the KMS is asked again, at most 5m: a disabled KMS key takes effect within this time", keyCache},
+	{"data-key-age", "24h", "after this time an account gets a new data key; old data keeps its key", duration(func(c *Config) *time.Duration { return &c.DataKeyAge }, time.Second)},
+	{"data-key-bytes", "64GB", "after encrypting this much since the start, an account gets a new data key, too", size(func(c *Config) *int64 { return &c.DataKeyBytes })},
 	{"log-level", "info", "lowest level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "format of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
 }
@@ -109,6 +156,24 @@ const Off = "off"
 
 func text(at func(*Config) *string) func(*Config, string) error {
 	return pattern(at, `.`, "some text")
+}
+
+// optional takes any text, also none.
+func optional(at func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		*at(c) = v
+		return nil
+	}
+}
+
+// keyCache refuses more than five minutes.
+func keyCache(c *Config, v string) error {
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 100*time.Millisecond || d > 5*time.Minute {
+		return fmt.Errorf("want a duration from 100ms to 5m")
+	}
+	c.KeyCache = d
+	return nil
 }
 
 func pattern(at func(*Config) *string, expr, want string) func(*Config, string) error {
@@ -264,8 +329,15 @@ func Env(name string) string {
 }
 
 // Register adds a flag for every setting, and --config.
-func Register(flags *pflag.FlagSet) {
+func Register(flags *pflag.FlagSet) { RegisterOnly(flags) }
+
+// RegisterOnly adds flags for some settings, all without names, and --config. Load takes
+// the others from environment and file.
+func RegisterOnly(flags *pflag.FlagSet, names ...string) {
 	for _, s := range settings {
+		if names != nil && !slices.Contains(names, s.name) {
+			continue
+		}
 		usage := fmt.Sprintf("%s [$%s]", s.help, Env(s.name))
 		if s.value == "false" {
 			flags.Bool(s.name, false, usage)
@@ -335,19 +407,6 @@ func readFile(path string) (map[string]string, error) {
 		out[key] = node.Value
 	}
 	return out, nil
-}
-
-// check refuses addresses that other machines can reach, unless Insecure is set.
-func (c *Config) check() error {
-	if c.Insecure {
-		return nil
-	}
-	for _, a := range []struct{ flag, addr string }{{"http", c.HTTP}, {"udp", c.UDP}, {"otlp-grpc", c.OTLPGRPC}, {"otlp-http", c.OTLPHTTP}} {
-		if a.addr != Off && !Loopback(a.addr) {
-			return fmt.Errorf("--%s %s is not a loopback address, and Fluoro has no credentials to protect it: everyone who can reach it could read and write all traces; add --insecure to allow that", a.flag, a.addr)
-		}
-	}
-	return nil
 }
 
 // Loopback reports whether only this machine can reach an address HOST:PORT.

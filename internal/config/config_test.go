@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -42,7 +43,11 @@ func TestLoad_defaults(t *testing.T) {
 	want := config.Config{Data: "./data", HTTP: "127.0.0.1:2000", UDP: "127.0.0.1:2000", OTLPGRPC: "127.0.0.1:4317", OTLPHTTP: "127.0.0.1:4318",
 		Account: "000000000000", Region: "us-east-1", Settle: 5 * time.Second, Retention: 720 * time.Hour, LogLevel: "info", LogFormat: "text",
 		SearchAttributes: "*", OTLPMapping: "native", AnnotationKeys: 5000, AnnotationValues: 10_000_000,
-		Findings: true, FindingsLearn: 24 * time.Hour, FindingsEvery: time.Minute}
+		Findings: true, FindingsLearn: 24 * time.Hour, FindingsEvery: time.Minute,
+		Access: config.Access{Auth: config.Open, HTTPAuth: []string{"sigv4", "bearer", "mtls", "session"}, OTLPHTTPAuth: []string{"sigv4", "bearer", "mtls"}, OTLPGRPCAuth: []string{"bearer", "mtls"},
+			Skew: 5 * time.Minute, UnsignedSampling: []config.Network{}},
+		TLS:        config.TLS{Mode: "auto", ClientAuth: "optional", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", ACMEHTTP: config.Off},
+		Encryption: config.Encryption{Encrypt: "off", KMSKey: "alias/fluoro", KeyCache: 5 * time.Minute, DataKeyAge: 24 * time.Hour, DataKeyBytes: 64 << 30}}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got %+v\nwant %+v", *c, want)
 	}
@@ -107,8 +112,23 @@ func TestLoad_refuses(t *testing.T) {
 		{"settle", nil, []string{"--settle", "0s"}, "want a duration"},
 		{"retention of nothing", nil, []string{"--retention-for", "checkout=1h"}, "want account:"},
 		{"retention of no time", nil, []string{"--retention-for", "group:a=forever"}, "want a duration of at least 1m"},
-		{"wide address", nil, []string{"--http", "0.0.0.0:2000"}, "--insecure"},
-		{"wide OTLP address", nil, []string{"--otlp-grpc", ":4317"}, "--insecure"},
+		{"open wide address", nil, []string{"--http", "0.0.0.0:2000", "--auth", "open"}, "--insecure"},
+		{"open wide OTLP address", nil, []string{"--otlp-grpc", ":4317", "--auth", "open"}, "--insecure"},
+		{"auth", nil, []string{"--auth", "maybe"}, "want one of auto, open, required"},
+		{"kind of credentials", nil, []string{"--http-auth", "sigv4,basic"}, `"basic": want one or more of sigv4, bearer, mtls, session`},
+		{"no kind of credentials", nil, []string{"--otlp-http-auth", ","}, "want one or more of"},
+		{"signatures over gRPC", nil, []string{"--otlp-grpc-auth", "sigv4"}, "want one or more of bearer, mtls"},
+		{"network", nil, []string{"--udp-from", "10.0.0.0/33"}, `"10.0.0.0/33": want loopback, an address, or a CIDR prefix`},
+		{"account of a network", nil, []string{"--unsigned-sampling", "10.0.0.0/8=12"}, "12 digits"},
+		{"proxy", nil, []string{"--trusted-proxies", "proxy.lan"}, "want loopback, an address"},
+		{"key without certificate", nil, []string{"--tls-key", "x"}, "--tls-cert"},
+		{"certificate without key", nil, []string{"--tls-cert", "x"}, "--tls-key"},
+		{"certificate without TLS", nil, []string{"--tls", "off", "--tls-cert", "x", "--tls-key", "y"}, "not to --tls off"},
+		{"client authority without TLS", nil, []string{"--tls-client-ca", "x"}, "--tls-client-ca needs TLS"},
+		{"client certificates of no authority", nil, []string{"--tls", "self-signed", "--tls-client-auth", "required"}, "needs --tls-client-ca"},
+		{"ACME without names", nil, []string{"--tls", "acme"}, "--acme-hosts"},
+		{"ACME for an address", nil, []string{"--tls", "acme", "--acme-hosts", "10.0.0.1"}, "want a name"},
+		{"names without ACME", nil, []string{"--acme-hosts", "traces.example.com"}, "--tls acme"},
 		{"no file", nil, []string{"--config", "/nonexistent.yaml"}, "/nonexistent.yaml: no such file"},
 		{"unknown key", nil, []string{"--config", file(t, "htpp: x\n")}, `no setting "htpp"`},
 		{"not a mapping", nil, []string{"--config", file(t, "- a\n")}, "read settings"},
@@ -128,6 +148,51 @@ func TestLoad_insecureAllowsWideAddresses(t *testing.T) {
 	}
 	if _, err := load(t, nil, "--http", "[::1]:2000", "--udp", "localhost:2000"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestLoad_auth(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, config.Open},
+		{[]string{"--auth", "required"}, config.Required},
+		{[]string{"--http", "0.0.0.0:2000"}, config.Required},
+		{[]string{"--udp", "0.0.0.0:2000"}, config.Required},
+		{[]string{"--otlp-grpc", "10.0.0.1:4317"}, config.Required},
+		{[]string{"--http", "0.0.0.0:2000", "--insecure"}, config.Open},
+		{[]string{"--http", "0.0.0.0:2000", "--insecure", "--auth", "required"}, config.Required},
+		{[]string{"--http", "0.0.0.0:2000", "--insecure", "--auth", "open"}, config.Open},
+		{[]string{"--insecure"}, config.Open},
+	} {
+		got, err := load(t, nil, c.args...)
+		if err != nil || got.Auth != c.want {
+			t.Errorf("%v: %+v, %v, want %s", c.args, got.Access, err, c.want)
+		}
+		if limited := len(got.UDPFrom) == 2; limited != (c.want == config.Required) {
+			t.Errorf("%v: datagrams from %v", c.args, got.UDPFrom)
+		}
+	}
+}
+
+func TestLoad_networks(t *testing.T) {
+	c, err := load(t, nil, "--udp-from", "loopback, 10.1.2.3/8=111122223333,2001:db8::7,::ffff:192.0.2.1,::ffff:192.0.2.0/120", "--trusted-proxies", "10.0.0.1,fd00::/8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, n := range c.UDPFrom {
+		got = append(got, n.Prefix.String()+"="+n.Account)
+	}
+	if want := []string{"127.0.0.0/8=", "::1/128=", "10.0.0.0/8=111122223333", "2001:db8::7/128=", "192.0.2.1/32=", "192.0.2.0/24="}; !reflect.DeepEqual(got, want) {
+		t.Errorf("networks %q, want %q", got, want)
+	}
+	if got, want := fmt.Sprint(c.TrustedProxies), "[10.0.0.1/32 fd00::/8]"; got != want {
+		t.Errorf("proxies %s, want %s", got, want)
+	}
+	if c, err = load(t, nil, "--udp-from", "off"); err != nil || c.UDPFrom == nil || len(c.UDPFrom) != 0 {
+		t.Errorf("off: %v, %v", c.UDPFrom, err)
 	}
 }
 

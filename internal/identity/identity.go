@@ -28,6 +28,9 @@ type Principal struct {
 	Tags  map[string]string // aws:PrincipalTag/KEY; those of a session win over those of its role
 	// Session describes temporary credentials; nil for long-term ones.
 	Session *Session
+	// Scopes are the actions to which the credential is limited, with * and ? as in
+	// policies; nil: no limit. The door checks them before it asks the Authorizer.
+	Scopes []string
 	// Sight limits what the principal may read in this request; nil: no limit. The door
 	// sets it.
 	Sight sight.Sight
@@ -54,8 +57,11 @@ type Session struct {
 	RoleARN         string   // with path; "" if no role was assumed
 	Policies        []string // session policies, as JSON documents; nil: none were given
 	MFA             bool
-	Provider        string // of a web identity: the issuer
+	Provider        string // of a web identity: the ARN of its issuer
 	SourceIdentity  string
+	// TransitiveTags are those of the session's tags that pass on to roles which are
+	// assumed with it.
+	TransitiveTags map[string]string
 }
 
 // The values of Principal.Proof.
@@ -66,6 +72,10 @@ const (
 	ProofTLS       = "mtls"
 	ProofSession   = "console-session"
 	ProofSocket    = "admin-socket" // a process of the operator on this machine
+	ProofLater     = "later"        // the handler of the route finds out who the caller is
+	// ProofNetwork: a setting lets the sender's network make just this call without
+	// credentials, such as a datagram. The Authorizer is not asked.
+	ProofNetwork = "network"
 )
 
 // Call holds everything that an Authenticator may use.
@@ -79,8 +89,11 @@ type Call struct {
 	// not read its body, but may replace it with a reader that checks the bytes while
 	// they are read.
 	Request *http.Request
-	// Source is the sender's address, host:port.
+	// Source is the sender's address, host:port. Behind a trusted proxy it is the address
+	// of the proxy's client, with port 0.
 	Source string
+	// Secure tells that the request came over TLS, to this server or to a trusted proxy.
+	Secure bool
 }
 
 // Authenticator determines who makes a call. Its errors are trace.KindErrors, which the
@@ -161,6 +174,14 @@ func WithGuard(ctx context.Context, ask func(context.Context, Question) error) (
 
 // Asked reports whether the handler has asked.
 func (g *Guard) Asked() bool { return g.asked.Load() }
+
+// Exempt notes that a request needs no permission: its action never does, or its handler
+// found out in another way that the caller may make it.
+func Exempt(ctx context.Context) {
+	if g, ok := ctx.Value(guardKey{}).(*Guard); ok {
+		g.asked.Store(true)
+	}
+}
 
 // Ask returns nil if the principal in a context may do something, and a KindDenied error
 // with the reason otherwise. It fails if there is no Guard.

@@ -161,7 +161,7 @@ type limit struct {
 }
 
 // maxSeen bounds the remembered answers of a limit.
-const maxSeen = 4096
+const maxSeen = 1024
 
 // NeedsGroups tells that Sees uses the segment's groups.
 func (l *limit) NeedsGroups() bool { return l.groups }

@@ -1,6 +1,7 @@
 package receive
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -433,23 +434,50 @@ func (in *Intake) readBody(w http.ResponseWriter, r *http.Request, taken *reserv
 	case r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody:
 		return in.decompress(nil, codings, taken, how.limit, how.reuse)
 	}
-	var body []byte
-	slow := false
-	if err == nil {
-		a := in.arrive(w, r, taken.account)
-		if body, err = a.read(r.Body, r.ContentLength, how.limit, how.reuse || len(codings) > 0); err != nil {
-			_ = a.finish(nil)
-		} else {
-			err = a.finish(taken)
-		}
-		slow = a.lost.Load()
+	if err != nil {
+		w.Header().Set("Connection", "close")
+		return nil, err
+	}
+	body, err := in.receive(w, r, taken, reading{limit: how.limit, reuse: how.reuse || len(codings) > 0})
+	if err != nil {
+		return nil, err
+	}
+	return in.decompress(body, codings, taken, how.limit, how.reuse)
+}
+
+// receive reads the bytes of a body as they were sent.
+func (in *Intake) receive(w http.ResponseWriter, r *http.Request, taken *reservation, how reading) ([]byte, error) {
+	a := in.arrive(w, r, taken.account)
+	body, err := a.read(r.Body, r.ContentLength, how.limit, how.reuse)
+	if err != nil {
+		_ = a.finish(nil)
+	} else {
+		err = a.finish(taken)
 	}
 	if err != nil {
-		if slow || trace.KindOf(err) != trace.KindThrottled {
+		if a.lost.Load() || trace.KindOf(err) != trace.KindThrottled {
 			// Do not wait for the rest of the body: it may be large and slow.
 			w.Header().Set("Connection", "close")
 		}
 		return nil, err
 	}
-	return in.decompress(body, codings, taken, how.limit, how.reuse)
+	return body, nil
+}
+
+// Hold reads the body of a request into memory, at most limit bytes, and makes r.Body read
+// these bytes. It reserves room for them until release is called. Its errors are those of
+// Read, or that of the body.
+func (in *Intake) Hold(w http.ResponseWriter, r *http.Request, limit int64) (release func(), err error) {
+	p, err := identity.From(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	taken := &reservation{in: in, account: p.Account}
+	body, err := in.receive(w, r, taken, reading{limit: limit})
+	if err != nil {
+		taken.release()
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return taken.release, nil
 }

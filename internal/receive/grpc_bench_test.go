@@ -23,7 +23,7 @@ func (forgetful) Append(context.Context, trace.Account, []*trace.Segment) ([]tra
 func BenchmarkOTLPGRPC(b *testing.B) {
 	tally, _ := newTally(b)
 	in := receive.New(receive.Options{Store: forgetful{}, Tally: tally})
-	server := receive.GRPCServer(as("0", receive.NewOTLPGRPC(in, 64<<20)))
+	server := receive.GRPCServer(as("0", receive.NewOTLPGRPC(in, 64<<20)), false)
 	at, err := receive.ListenTCP("OTLP/gRPC", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/room"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -247,6 +248,8 @@ func (in *Intake) refuse(from Sender, err error) {
 		in.tally.Refuse(from, "Slow", err.Error())
 	case trace.KindUnsupported:
 		in.tally.Refuse(from, "ContentEncoding", err.Error())
+	case trace.KindDenied:
+		in.tally.Refuse(from, identity.Label(err), err.Error())
 	default:
 		in.tally.Refuse(from, "InvalidRequest", err.Error())
 	}

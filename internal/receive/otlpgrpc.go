@@ -22,10 +22,10 @@ import (
 )
 
 // OTLPGRPC serves opentelemetry.proto.collector.trace.v1.TraceService (OTLP
-// specification, "OTLP/gRPC") over HTTP/2 without TLS. It answers a partial success if
+// specification, "OTLP/gRPC") over HTTP/2. It answers a partial success if
 // spans were refused, RESOURCE_EXHAUSTED with a retry delay if there is no room now and
 // without a delay if there never will be, DEADLINE_EXCEEDED if the request comes too
-// slowly, PERMISSION_DENIED if the sender may not send, UNAVAILABLE if the store cannot
+// slowly, UNAUTHENTICATED if the sender is unknown, PERMISSION_DENIED if they may not send, UNAVAILABLE if the store cannot
 // write.
 //
 // It uses the HTTP/2 server of net/http, which passes on a message piece by piece, so
@@ -53,15 +53,16 @@ func NewOTLPGRPC(in *Intake, limit int64) *OTLPGRPC {
 	return g
 }
 
-// GRPCServer makes the HTTP/2 server for a handler of gRPC requests.
-func GRPCServer(h http.Handler) *http.Server {
+// GRPCServer makes the HTTP/2 server for a handler of gRPC requests, with or without TLS.
+func GRPCServer(h http.Handler, encrypted bool) *http.Server {
 	s := &http.Server{
 		Handler: h, ReadHeaderTimeout: 20 * time.Second, MaxHeaderBytes: 64 << 10, Protocols: new(http.Protocols),
 		// Clients keep their connections and notice late when one is closed.
 		IdleTimeout: time.Hour,
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 1000, MaxReceiveBufferPerStream: grpcWindow, MaxReceiveBufferPerConnection: 4 * grpcWindow},
 	}
-	s.Protocols.SetUnencryptedHTTP2(true)
+	s.Protocols.SetUnencryptedHTTP2(!encrypted)
+	s.Protocols.SetHTTP2(encrypted)
 	return s
 }
 
@@ -193,6 +194,9 @@ func grpcError(err error) error {
 		code = codes.InvalidArgument
 	case trace.KindDenied:
 		code = codes.PermissionDenied
+		if identity.FailureOf(err) != nil {
+			code = codes.Unauthenticated
+		}
 	case trace.KindTimeout:
 		code = codes.DeadlineExceeded
 	case trace.KindUnsupported:

@@ -24,8 +24,8 @@ const (
 
 // OTLPHTTP serves POST /v1/traces (OTLP specification, "OTLP/HTTP"): protobuf or
 // JSON, plain or compressed. It answers in the request's encoding: 200 with a partial
-// success if spans were refused, 400 if the body is not OTLP, 403 if the sender may not
-// send, 408 if it sends too slowly, 413 if the body is over the limit, 415 for other
+// success if spans were refused, 400 if the body is not OTLP, 401 if the sender is unknown, 403 if
+// they may not send, 408 if it sends too slowly, 413 if the body is over the limit, 415 for other
 // types and encodings, 429 and 503 with Retry-After if there is no room or the store
 // cannot write.
 type OTLPHTTP struct {
@@ -115,7 +115,7 @@ func (h *OTLPHTTP) refuse(w http.ResponseWriter, from Sender, typ string, err er
 	h.in.refuse(from, err)
 	code := http.StatusBadRequest
 	switch trace.KindOf(err) {
-	case trace.KindThrottled:
+	case trace.KindThrottled, trace.KindDenied:
 		h.answerError(w, typ, err)
 		return
 	case trace.KindTooLarge:
@@ -147,6 +147,11 @@ func (h *OTLPHTTP) answerError(w http.ResponseWriter, typ string, err error) {
 		w.Header().Set("Retry-After", "1")
 	case trace.KindDenied:
 		code, rpc = http.StatusForbidden, codes.PermissionDenied
+		if f := identity.FailureOf(err); f != nil {
+			code, rpc = http.StatusUnauthorized, codes.Unauthenticated
+			w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110, section 11.6.1
+			w.Header().Set("X-Amzn-ErrorType", f.Exception)
+		}
 	case trace.KindUnavailable:
 		code, rpc = http.StatusServiceUnavailable, codes.Unavailable
 		w.Header().Set("Retry-After", "5")

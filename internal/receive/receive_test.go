@@ -339,7 +339,7 @@ func TestOTLPHTTP_halfABodyIsNotKept(t *testing.T) {
 
 func TestOTLPGRPC(t *testing.T) {
 	in, k, _ := newIntake(t, 0)
-	server := receive.GRPCServer(as("0", receive.NewOTLPGRPC(in, 64<<20)))
+	server := receive.GRPCServer(as("0", receive.NewOTLPGRPC(in, 64<<20)), false)
 	at, err := receive.ListenTCP("OTLP/gRPC", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

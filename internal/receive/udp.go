@@ -124,7 +124,7 @@ func (u *UDP) enqueue(b []byte, addr net.Addr) {
 	from := Sender{Protocol: ProtocolUDP, Source: sourceOf(addr)}
 	p, err := u.who(from.Source)
 	if err != nil {
-		u.in.tally.Refuse(from, "Identity", err.Error())
+		u.in.tally.Refuse(from, identity.Label(err), err.Error())
 		return
 	}
 	from.Account = p.Account

@@ -10,6 +10,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -21,7 +22,9 @@ const System trace.Account = "system"
 const KeyBytes = 32
 
 // Keys finds data keys. All methods may be called by many goroutines at once and are
-// cheap: keys are cached for a limited time. Errors: KindUnavailable if the key of the
+// cheap: keys are cached for a limited time. So ask again for each piece of work, and keep
+// neither a Key nor an AEAD of it for more than a minute: otherwise a key that was disabled
+// stays in use. Errors: KindUnavailable if the key of the
 // account is disabled, deleted or cannot be reached; the message names the account and
 // the reason. The keys of other accounts stay usable.
 type Keys interface {
@@ -36,10 +39,19 @@ type Keys interface {
 type Key struct {
 	id     uint32 // from 1, unique in its account, never reused
 	secret [KeyBytes]byte
+	sealed atomic.Int64 // bytes, since the key was read
 }
 
 // NewKey makes a Key of its parts.
-func NewKey(id uint32, secret [KeyBytes]byte) *Key { return &Key{id, secret} }
+func NewKey(id uint32, secret [KeyBytes]byte) *Key { return &Key{id: id, secret: secret} }
+
+// Count notes that n bytes were encrypted under the key: after Options.KeyBytes a new key
+// replaces it. Whoever encrypts with AEAD calls it, at any granularity; Seal does so.
+func (k *Key) Count(n int64) { k.sealed.Add(n) }
+
+// Format writes the number of the key only, with every verb: secrets must not reach logs
+// and errors.
+func (k *Key) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "data key %d", k.id) }
 
 // ID returns the number of the key, which is stored beside sealed data.
 func (k *Key) ID() uint32 { return k.id }

@@ -12,12 +12,14 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/backup"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 )
 
-// WriteBackup writes a backup of a store and its control-plane records.
-func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *sqlite.Store) (err error) {
+// WriteBackup writes a backup of a store, its control-plane records and its wrapped data
+// keys. The key file is not part of it.
+func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *sqlite.Store, keys *seal.Ring) (err error) {
 	dir, err := os.MkdirTemp("", "fluoro-backup-")
 	if err != nil {
 		return err
@@ -44,11 +46,15 @@ func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *
 	if err := b.Add(sqlite.FileName, info.Size(), f); err != nil {
 		return err
 	}
+	// The keys come last, so that they are all that anything before them needs.
+	if err := keys.Backup(b.Add); err != nil {
+		return err
+	}
 	return b.Close()
 }
 
 // BackupDirectory backs up a data directory that no server has open.
-func BackupDirectory(ctx context.Context, w io.Writer, dir string) (err error) {
+func BackupDirectory(ctx context.Context, w io.Writer, dir string, keys *seal.Ring) (err error) {
 	if _, err := os.Stat(filepath.Join(dir, "FORMAT")); err != nil {
 		return fmt.Errorf("directory %s holds no Fluoro data: %w", dir, err)
 	}
@@ -57,12 +63,12 @@ func BackupDirectory(ctx context.Context, w io.Writer, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, shelf.Close()) }()
-	records, err := sqlite.Open(dir)
+	records, err := sqlite.OpenSealed(dir, RecordOptions(keys))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, records.Close()) }()
-	return WriteBackup(ctx, w, shelf, records)
+	return WriteBackup(ctx, w, shelf, records, keys)
 }
 
 // backup answers with a backup of all accounts.
@@ -75,7 +81,7 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-tar")
 	w.Header().Set("Content-Disposition", `attachment; filename="fluoro-backup.tar"`)
 	began := time.Now()
-	err := WriteBackup(r.Context(), out, s.shelf, s.meta)
+	err := WriteBackup(r.Context(), out, s.shelf, s.meta, s.keys)
 	switch {
 	case err == nil:
 		s.log.Info("a backup was made", "bytes", out.bytes, "seconds", time.Since(began).Seconds())

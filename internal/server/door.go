@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,9 +10,11 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/fluoro-io/fluoro/internal/authn"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
+	"github.com/fluoro-io/fluoro/internal/sight"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
@@ -28,6 +31,7 @@ import (
 // in the context.
 type door struct {
 	server  *server
+	name    string // of the listener
 	names   *names // nil: it checks neither Host nor Origin
 	origins *cors.Cors
 	paths   map[string]*path
@@ -51,42 +55,69 @@ type served struct {
 
 // identify asks the authenticator who makes a call, and the authorizer whether they may,
 // unless the row's handler asks itself. Calls about the whole server are only for the
-// server's own account, the account of the operator.
-func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (identity.Principal, error) {
-	c.Action, c.Listener = rt.action, rt.on.String()
-	p, err := s.authenticator.Authenticate(ctx, c)
+// server's own account, the account of the operator. The reason of an error is one of a
+// few words.
+func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (p identity.Principal, reason string, err error) {
+	c.Action = rt.action
+	p, err = s.authenticator.Authenticate(ctx, c)
 	switch {
 	case err != nil:
-		return identity.Principal{}, err
+		return identity.Principal{}, reasonOf(err), err
 	case p.Account == "" || p.Region == "":
-		return identity.Principal{}, trace.Errorf(trace.KindInternal, "the identity of %q has no account or no region", p.Name)
+		return identity.Principal{}, "identity", trace.Errorf(trace.KindInternal, "the identity of %q has no account or no region", p.Name)
 	case rt.whole && p.Account != s.own():
-		return identity.Principal{}, trace.Errorf(trace.KindDenied, "%s is about all accounts of this server; only account %s may use it", rt.action, s.own())
+		return p, "denied", trace.Errorf(trace.KindDenied, "%s is about all accounts of this server; only account %s may use it", rt.action, s.own())
 	}
 	if !rt.asks {
-		p.Sight, err = s.authorizer.Authorize(ctx, p, c, identity.Question{Action: rt.action, Resource: "*"})
+		p.Sight, err = s.authorize(ctx, p, c, identity.Question{Action: rt.action, Resource: "*"})
 	}
 	if err == nil && rt.everything && p.Sight != nil {
-		return identity.Principal{}, trace.Errorf(trace.KindDenied, "%s is about all segments, and your permissions do not include all of them", rt.action)
+		return p, "denied", trace.Errorf(trace.KindDenied, "%s is about all segments, and your permissions do not include all of them", rt.action)
 	}
 	if err == nil {
 		p.Linked = s.linked(rt, &p, c.Request)
 	}
-	return p, err
+	return p, "denied", err
+}
+
+// authorize asks the authorizer, after the limits that no policy can widen.
+func (s *server) authorize(ctx context.Context, p identity.Principal, c identity.Call, q identity.Question) (sight.Sight, error) {
+	switch {
+	case p.Proof == identity.ProofNetwork && q.Action == c.Action:
+		return nil, nil // a setting allows just this call
+	case !authn.InScope(p.Scopes, q.Action):
+		// AWS has no scopes, so the reason is our own text.
+		return nil, trace.Errorf(trace.KindDenied, "User: %s is not authorized to perform: %s because the scopes of the bearer token do not include the %s action", p.ARN, q.Action, q.Action)
+	}
+	return s.authorizer.Authorize(ctx, p, c, q)
+}
+
+// reasonOf returns the reason of an error of the authenticator.
+func reasonOf(err error) string {
+	if f := identity.FailureOf(err); f != nil && f.Reason != "" {
+		return f.Reason
+	}
+	return "identity"
 }
 
 // guarded serves a row whose handler asks the authorizer itself. An answer of a handler
 // that did not ask does not leave the server.
 func (d *door) guarded(w http.ResponseWriter, r *http.Request, row served, p identity.Principal) {
-	c := identity.Call{Action: row.action, Listener: row.on.String(), Request: r, Source: r.RemoteAddr}
+	c := d.call(r)
+	c.Action = row.action
 	ctx, guard := identity.WithGuard(r.Context(), func(ctx context.Context, q identity.Question) error {
-		_, err := d.server.authorizer.Authorize(ctx, p, c, q)
+		_, err := d.server.authorize(ctx, p, c, q)
 		if err != nil {
-			d.count(r, row.route, "identity", err.Error())
+			d.count(r, row.route, "denied", err)
 		}
 		return err
 	})
 	row.ServeHTTP(&asking{ResponseWriter: w, guard: guard}, r.WithContext(ctx))
+}
+
+// call describes a request for authenticator and authorizer.
+func (d *door) call(r *http.Request) identity.Call {
+	return identity.Call{Listener: d.name, Request: r, Source: r.RemoteAddr, Secure: r.TLS != nil || overTLS(r.Context())}
 }
 
 // asking is a ResponseWriter that replaces successful answers by a failure unless the
@@ -132,8 +163,8 @@ func (s *server) own() trace.Account { return trace.Account(s.config.Account) }
 // newDoor makes the door of a listener from its rows of a route table. rest answers
 // requests without a route; if it is nil, the handler of the first row does.
 func (s *server) newDoor(on listener, table []route, rest http.Handler) *door {
-	d := &door{server: s, origins: originsOf(s.config.CORSOrigins), paths: map[string]*path{}, rest: rest, refused: s.refused.MustCurryWith(prometheus.Labels{"listener": on.String()})}
-	for _, reason := range []string{"host", "origin", "identity"} {
+	d := &door{server: s, name: on.String(), origins: originsOf(s.config.CORSOrigins), paths: map[string]*path{}, rest: rest, refused: s.refused.MustCurryWith(prometheus.Labels{"listener": on.String()})}
+	for _, reason := range append([]string{"host", "origin", "identity", "denied"}, authn.Reasons...) {
 		d.refused.WithLabelValues(reason)
 	}
 	for _, rt := range table {
@@ -164,7 +195,7 @@ func (s *server) newDoor(on listener, table []route, rest http.Handler) *door {
 func newRefused() *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "fluoro_http_refused_total",
-		Help: "HTTP requests that were not looked at, by listener and reason: host (a name this server does not have), origin (a web page that may not), identity (nobody known, or somebody who may not).",
+		Help: "HTTP requests that were not looked at, by listener and reason: host (a name this server does not have), origin (a web page that may not), denied (somebody who may not), the others are about credentials: docs/guides/network.md.",
 	}, []string{"listener", "reason"})
 }
 
@@ -188,8 +219,9 @@ func originsOf(list []string) *cors.Cors {
 
 // ServeHTTP lets one request in, or refuses it.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = d.server.unproxied(r)
 	p := d.paths[r.URL.Path]
-	if d.names != nil && !d.names.has(r.Host) {
+	if d.names != nil && !d.names.has(r.Host) && !d.server.certified(r) {
 		d.refuse(w, r, "host", http.StatusMisdirectedRequest, fmt.Sprintf("this server does not know itself by the name %.100q; if that is one of its names, add it to --allowed-hosts ($FLUORO_ALLOWED_HOSTS)", r.Host))
 		return
 	}
@@ -237,13 +269,25 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 		row.ServeHTTP(w, r)
 		return
 	}
-	who, err := d.server.identify(r.Context(), row.route, identity.Call{Request: r, Source: r.RemoteAddr})
+	who, reason, err := d.server.identify(r.Context(), row.route, d.call(r))
+	ctx := identity.With(r.Context(), who)
+	// Bodies that bring segments are large: the Intake reads them to their end before it acts.
+	// But who only knows the id of a key must not learn what its owner may, so the answer
+	// "denied" needs the proof, too.
+	if body, ok := r.Body.(unproved); ok && body.Unproved() && (row.brings == "" || err != nil) {
+		r = r.WithContext(ctx)
+		release, err := d.server.intake.Hold(w, r, row.limit)
+		if err != nil {
+			row.Refuse(w, r, err)
+			return
+		}
+		defer release()
+	}
 	if err != nil {
-		d.count(r, row.route, "identity", err.Error())
+		d.count(r, row.route, reason, err)
 		row.Refuse(w, r, err)
 		return
 	}
-	ctx := identity.With(r.Context(), who)
 	done, err := d.server.within(ctx, who.Account, row.class)
 	if err != nil {
 		if row.brings != "" {
@@ -284,24 +328,42 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	row.ServeHTTP(w, r.WithContext(ctx))
 }
 
+// unproved is a body that proves the identity of its request when it was read to its end.
+type unproved interface{ Unproved() bool }
+
 // refuse answers and counts a request that is refused before its handler runs.
 func (d *door) refuse(w http.ResponseWriter, r *http.Request, reason string, code int, message string) {
 	var rt *route
 	if p := d.paths[r.URL.Path]; p != nil {
 		rt = p.route
 	}
-	d.count(r, rt, reason, message)
+	d.count(r, rt, reason, errors.New(message))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.Error(w, message, code)
 }
 
-// count counts a refusal. If the request would have brought segments, the status page
-// shows it too, because senders often ignore answers.
-func (d *door) count(r *http.Request, rt *route, reason, message string) {
+// count counts and logs a refusal. If the request would have brought segments, the status
+// page shows it too, because senders often ignore answers.
+func (d *door) count(r *http.Request, rt *route, reason string, err error) {
 	d.refused.WithLabelValues(reason).Inc()
+	d.server.note(d.name, r, reason, err)
 	if rt != nil && rt.brings != "" {
-		d.server.tally.Refuse(receive.Sender{Protocol: rt.brings, Source: r.RemoteAddr}, strings.ToUpper(reason[:1])+reason[1:], message)
+		d.server.tally.Refuse(receive.Sender{Protocol: rt.brings, Source: r.RemoteAddr}, strings.ToUpper(reason[:1])+reason[1:], err.Error())
 	}
+}
+
+// note logs a refusal: for each listener and reason at most once a minute (sparse). The
+// log handlers quote the sender's text.
+func (s *server) note(listener string, r *http.Request, reason string, err error) {
+	s.log.Warn("a request was refused: "+reason, "protocol", listener, "source", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "error", err)
+}
+
+// failed counts a request whose body showed that its signature is wrong. Its handler
+// answers.
+func (s *server) failed(c identity.Call, err error) {
+	reason := reasonOf(err)
+	s.refused.WithLabelValues(c.Listener, reason).Inc()
+	s.log.Warn("a request was refused: "+reason, "protocol", c.Listener, "source", c.Source, "path", c.Request.URL.Path, "error", err)
 }
 
 // httpDoor is the door of the HTTP address.
@@ -322,8 +384,10 @@ func (s *server) otlpDoor() *door {
 func (s *server) datagrams() receive.Who {
 	for _, rt := range routes() {
 		if rt.on == onUDP {
+			name := onUDP.String()
 			return func(source string) (identity.Principal, error) {
-				return s.identify(context.Background(), &rt, identity.Call{Source: source})
+				p, _, err := s.identify(context.Background(), &rt, identity.Call{Listener: name, Source: source})
+				return p, err
 			}
 		}
 	}
@@ -332,6 +396,9 @@ func (s *server) datagrams() receive.Who {
 
 // statusOf is the HTTP status of an error.
 func statusOf(err error) int {
+	if identity.FailureOf(err) != nil {
+		return http.StatusUnauthorized
+	}
 	switch trace.KindOf(err) {
 	case trace.KindDenied:
 		return http.StatusForbidden

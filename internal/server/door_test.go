@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/authn"
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/receive"
+	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -171,5 +173,21 @@ func TestDoor_origins(t *testing.T) {
 				t.Errorf("refusals %v", tally.Refused(""))
 			}
 		})
+	}
+}
+
+// What a door costs a request without credentials in an open server.
+func BenchmarkDoor(b *testing.B) {
+	c := &config.Config{HTTP: "127.0.0.1:2000"}
+	s := testServer(c)
+	s.authenticator = authn.New(authn.Options{Owner: trace.Owner{Account: "000000000000", Region: "us-east-1"}, Open: true})
+	d := s.newDoor(onHTTP, through(), in{})
+	d.names = namesOf(c, c.HTTP)
+	r := httptest.NewRequest("POST", "http://127.0.0.1:2000/v1/traces", nil)
+	w := httptest.NewRecorder()
+	b.ReportAllocs()
+	for b.Loop() {
+		w.Body.Reset()
+		d.ServeHTTP(w, r)
 	}
 }

@@ -22,6 +22,7 @@ import (
 // present makes the queries, the X-Ray API and the console.
 func (s *server) present() {
 	control := api.Control{Groups: s.groups, Tags: tag.New(s.records), Policies: resource.New(s.records), Settings: setting.New(s.records)}
+	control.Encryption = encryption{s, control.Settings}
 	s.decideBy(control.Policies)
 	q := query.New(s.store)
 	q.Room, q.Names = s.answers, s.names

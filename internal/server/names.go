@@ -28,7 +28,7 @@ func namesOf(c *config.Config, addr string) *names {
 			n.exact[host] = true
 		}
 	}
-	for _, name := range c.AllowedHosts {
+	for _, name := range slices.Concat(c.AllowedHosts, c.TLS.ACMEHosts) {
 		if rest, ok := strings.CutPrefix(name, "*"); ok {
 			n.all = n.all || rest == ""
 			n.suffixes = append(n.suffixes, rest)

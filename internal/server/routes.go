@@ -69,6 +69,9 @@ type route struct {
 	// asks tells that the handler asks the authorizer itself, because only it knows the
 	// resource (identity.Ask).
 	asks bool
+	// unsigned tells which requests need no credentials, because the handler identifies
+	// their callers in its own way; nil: none.
+	unsigned func(*http.Request) bool
 	// whole routes are about all accounts of the server. Only its own account may use them.
 	whole bool
 	// everything routes read, count or delete segments without regard to a sight. Only
@@ -128,6 +131,8 @@ func routes() []route {
 			handler: func(s *server, _ *route) endpoint { return page{q.handler(s.console)} }})
 	}
 	list = append(list, quotaRoutes()...)
+	list = append(list, principalRoutes()...)
+	list = append(list, keyRoutes()...)
 	list = append(list, findingRoutes()...)
 	list = append(list, linkRoutes()...)
 	for _, op := range wire.Operations {
@@ -152,13 +157,14 @@ type Route struct {
 	Limit       int64  // bytes of a body; 0 if it has none
 	CrossOrigin bool   // web pages of --cors-origins may use it
 	Whole       bool   // for all accounts of the server together
+	Unsigned    bool   // some requests need no credentials
 }
 
 // Routes lists everything that a server serves.
 func Routes() []Route {
 	var list []Route
 	for _, rt := range routes() {
-		list = append(list, Route{rt.on.String(), rt.method, rt.path, rt.action, string(rt.class), rt.limit, rt.crossOrigin, rt.whole})
+		list = append(list, Route{rt.on.String(), rt.method, rt.path, rt.action, string(rt.class), rt.limit, rt.crossOrigin, rt.whole, rt.unsigned != nil})
 	}
 	return list
 }

@@ -20,12 +20,12 @@ import (
 
 var update = flag.Bool("update", false, "rewrite docs/routes.md")
 
-// publicPaths lists the paths that everyone may use. Add only paths whose answers
+// publicRoutes lists the routes that everyone may use. Add only routes whose answers
 // contain nothing of any account.
-var publicPaths = []string{"/", "/healthz", "/readyz"}
+var publicRoutes = []string{"GET /", "GET /healthz", "GET /readyz"}
 
 func TestRoutes_haveActions(t *testing.T) {
-	form := regexp.MustCompile(`^(xray|fluoro|oam):[A-Z][A-Za-z]+$`)
+	form := regexp.MustCompile(`^(xray|fluoro|iam|sts|oam):[A-Z][A-Za-z]+$`)
 	seen := map[string]bool{}
 	for _, rt := range routes() {
 		name := rt.method + " " + rt.path
@@ -33,7 +33,7 @@ func TestRoutes_haveActions(t *testing.T) {
 			t.Errorf("%s has two rows", name)
 		}
 		seen[name] = true
-		if rt.action == public != slices.Contains(publicPaths, rt.path) || rt.action != public && !form.MatchString(rt.action) {
+		if rt.action == public != slices.Contains(publicRoutes, name) || rt.action != public && !form.MatchString(rt.action) {
 			t.Errorf("%s has the action %q", name, rt.action)
 		}
 		if (rt.class == admitIngest) != (rt.brings != "") {
@@ -168,14 +168,15 @@ func routesPage() string {
 		"* **Admission** is how the server makes sure that it has memory: `always` needs almost none; `ingest` reserves memory for the decoded request; `answer` reserves it for the\n" +
 		"  body, and for the answer by its weight; `scan` reads many traces and reserves memory for that first; `alone` is served one at a time.\n" +
 		"* **Limit** is the maximum size of a body, both compressed and decompressed. GET includes HEAD.\n" +
-		"* **For**: `account` routes read and write the data of the caller's account. `server` routes concern all accounts, and only the server's own account (`--account`) may use them.\n\n" +
+		"* **For**: `account` routes read and write the data of the caller's account. `server` routes concern all accounts, and only the server's own account (`--account`) may use them.\n" +
+		"  `proof in the request`: the handler identifies the caller by a token in the request, so the route also takes requests without other credentials.\n\n" +
 		"| listener | method | path | action | admission | limit | for |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range Routes() {
 		path, action, limit, about := "`"+r.Path+"`", "`"+r.Action+"`", "", "account"
 		switch {
 		case r.Path == "":
 			path = "X-Ray datagrams"
-		case r.Path == "/":
+		case r.Path == "/" && r.Method == "GET":
 			path = "`/` and the files of the console"
 		}
 		switch {
@@ -183,6 +184,8 @@ func routesPage() string {
 			action, about = "none", "everyone"
 		case r.Whole:
 			about = "server"
+		case r.Unsigned:
+			about = "account, or proof in the request"
 		}
 		switch {
 		case r.Limit >= 1<<20:

@@ -20,6 +20,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
 	"github.com/fluoro-io/fluoro/internal/finding"
 	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
@@ -30,10 +31,12 @@ import (
 	"github.com/fluoro-io/fluoro/internal/quota"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/room"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/transport"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
@@ -54,15 +57,19 @@ type server struct {
 	log           *slog.Logger
 	started       time.Time
 	authenticator identity.Authenticator
+	credentials   identity.Credentials // nil: there are none
 	authorizer    identity.Authorizer
 	grants        *grants // policies decide; nil: the authorizer does
 	registry      *prometheus.Registry
 	shelf         *local.Shelf
 	store         *answer.Store // answers from the shelf
+	keys          *seal.Ring
+	reseal        chan bool     // see resealSoon
 	meta          *sqlite.Store // nil if it cannot be opened
 	records       meta.Store    // meta, or a store that answers why it cannot be opened
 	recordsLost   string
 	leftovers     []string // found at start
+	directory     *iam.Directory
 	groups        *group.Groups
 	links         *oam.Links
 	intake        *receive.Intake
@@ -86,14 +93,19 @@ type server struct {
 	mainAt    net.Listener
 	otlp      *http.Server
 	otlpAt    net.Listener
+	admin     *http.Server
+	adminAt   net.Listener
+	acme      *http.Server // answers challenges of a certificate authority
+	acmeAt    net.Listener
+	tls       *transport.Server // nil: the addresses do not speak TLS
 	listeners []console.Listener
 }
 
 // Option changes how a server runs.
 type Option func(*server)
 
-// WithAuthenticator sets the authenticator. Without this option every request is
-// anonymous, of the configured account and region.
+// WithAuthenticator sets the authenticator. Without this option the settings and the
+// credentials of WithCredentials decide.
 func WithAuthenticator(a identity.Authenticator) Option {
 	return func(s *server) { s.authenticator = a }
 }
@@ -109,7 +121,6 @@ func WithAuthorizer(a identity.Authorizer) Option {
 // port, a directory that cannot be used.
 func Run(ctx context.Context, c *config.Config, out, logs io.Writer, options ...Option) (err error) {
 	s := &server{config: c, log: logger(c, logs), started: time.Now(), registry: prometheus.NewRegistry(), refused: newRefused()}
-	s.authenticator, s.authorizer = identity.Anonymous{Account: s.own(), Region: c.Region}, identity.Everything{}
 	for _, o := range options {
 		o(s)
 	}
@@ -172,7 +183,16 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.openTLS(); err != nil {
+		return err
+	}
+	if err := s.openKeys(); err != nil {
+		return err
+	}
 	s.openRecords()
+	if err := s.openDirectory(); err != nil {
+		return err
+	}
 	limits, err := quota.Parse(c.Quota)
 	if err != nil {
 		return fmt.Errorf("--quota: %w", err)
@@ -194,11 +214,7 @@ func (s *server) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if s.meta != nil {
-		if err := s.shelf.Keep(sqlite.FileName); err != nil {
-			s.log.Warn("if the control-plane records disappear, the server will not notice", "error", err)
-		}
-	}
+	s.keepFiles()
 	s.leftovers = leftovers(c.Data)
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
@@ -213,18 +229,19 @@ func (s *server) open() (err error) {
 		s.listening("udp", s.udp.Addr())
 	}
 	s.listening("http", s.mainAt.Addr())
-	s.main = httpServer(s.httpDoor(), s.log)
+	s.main = s.secure(httpServer(s.httpDoor(), s.log), "h2", "http/1.1")
 	if s.otlpAt != nil {
 		s.listening("otlp-http", s.otlpAt.Addr())
-		s.otlp = httpServer(s.otlpDoor(), s.log)
+		s.otlp = s.secure(httpServer(s.otlpDoor(), s.log), "h2", "http/1.1")
 	}
 	if s.grpcAt != nil {
 		s.listening("otlp-grpc", s.grpcAt.Addr())
-		// It checks no names: browsers speak HTTP/2 only over TLS, and this port
-		// answers nothing else.
-		s.grpc = receive.GRPCServer(s.newDoor(onOTLPGRPC, routes(), nil))
+		// It checks no names: its only answer is gRPC's, which no page of a browser can ask
+		// for.
+		s.grpc = s.secure(receive.GRPCServer(s.newDoor(onOTLPGRPC, routes(), nil), s.tls != nil), "h2")
 		s.grpc.ErrorLog = s.main.ErrorLog
 	}
+	s.openSocket()
 	s.measure()
 	return nil
 }
@@ -270,10 +287,14 @@ func (s *server) serve(ctx context.Context) error {
 	for _, h := range []struct {
 		server *http.Server
 		at     net.Listener
-	}{{s.main, s.mainAt}, {s.otlp, s.otlpAt}, {s.grpc, s.grpcAt}} {
+	}{{s.main, s.mainAt}, {s.otlp, s.otlpAt}, {s.grpc, s.grpcAt}, {s.acme, s.acmeAt}, {s.admin, s.adminAt}} {
 		if h.server != nil {
 			group.Go(func() error {
-				if err := h.server.Serve(h.at); !errors.Is(err, http.ErrServerClosed) {
+				serve := h.server.Serve
+				if h.server.TLSConfig != nil {
+					serve = func(l net.Listener) error { return h.server.ServeTLS(l, "", "") }
+				}
+				if err := serve(h.at); !errors.Is(err, http.ErrServerClosed) {
 					return err
 				}
 				return nil
@@ -281,6 +302,8 @@ func (s *server) serve(ctx context.Context) error {
 		}
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
+	group.Go(func() error { return s.directory.Run(ctx) })
+	group.Go(func() error { return s.tendKeys(ctx) })
 	if s.config.Findings {
 		group.Go(func() error { s.findings.Run(ctx); return nil })
 	}
@@ -301,7 +324,7 @@ func (s *server) drain() {
 	if s.udp != nil {
 		group.Go(s.udp.Close)
 	}
-	for _, h := range []*http.Server{s.main, s.otlp, s.grpc} {
+	for _, h := range []*http.Server{s.main, s.otlp, s.grpc, s.acme, s.admin} {
 		if h != nil {
 			group.Go(func() error {
 				if err := h.Shutdown(ctx); err != nil {
@@ -318,7 +341,7 @@ func (s *server) drain() {
 
 // close releases what open has opened, even if open failed halfway.
 func (s *server) close() error {
-	for _, l := range []net.Listener{s.mainAt, s.otlpAt, s.grpcAt} {
+	for _, l := range []net.Listener{s.mainAt, s.otlpAt, s.grpcAt, s.acmeAt} {
 		if l != nil {
 			_ = l.Close() // already closed if it was served
 		}
@@ -329,12 +352,12 @@ func (s *server) close() error {
 	if s.retrievals != nil {
 		s.retrievals.Close() // they read the store
 	}
-	var failed error
+	failed := s.closeSocket()
 	// Close the store before the records: it asks them for the groups while it writes its
 	// last blocks. It also releases the lock of the directory; SQLite has its own lock.
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {
-			failed = fmt.Errorf("close the store: %w", err)
+			failed = errors.Join(failed, fmt.Errorf("close the store: %w", err))
 		}
 	}
 	if s.meta != nil {
@@ -354,7 +377,17 @@ func (s *server) greet(w io.Writer) {
 		at[l.Protocol] = l.Address
 	}
 	fmt.Fprintf(w, "Fluoro %s is ready in %d ms. Traces are kept in %s.\n\n", Version(), time.Since(s.started).Milliseconds(), s.config.Data)
-	fmt.Fprintf(w, "  Console and X-Ray API  http://%s/\n", at["http"])
+	scheme := "http"
+	if s.tls != nil {
+		scheme = "https"
+		if print := s.tls.Fingerprint(); print != "" {
+			fmt.Fprintf(w, "  TLS certificate        SHA-256 %s\n", print)
+		}
+	}
+	if s.config.Auth == config.Required {
+		fmt.Fprintf(w, "  Access                 only with credentials (fluoro keys create); see docs/guides/network.md\n")
+	}
+	fmt.Fprintf(w, "  Console and X-Ray API  %s://%s/\n", scheme, at["http"])
 	for _, l := range []struct{ protocol, label string }{{"udp", "X-Ray SDKs (UDP)      "}, {"otlp-grpc", "OpenTelemetry, gRPC   "}, {"otlp-http", "OpenTelemetry, HTTP   "}} {
 		if a := at[l.protocol]; a != "" {
 			fmt.Fprintf(w, "  %s %s\n", l.label, a)
@@ -364,12 +397,12 @@ func (s *server) greet(w io.Writer) {
 	if at["udp"] != "" {
 		fmt.Fprintf(w, "  1. an app with an X-Ray SDK:\n     AWS_XRAY_DAEMON_ADDRESS='tcp:%s udp:%s' your-app\n", at["http"], at["udp"])
 	} else {
-		fmt.Fprintf(w, "  1. the AWS CLI:\n     aws xray put-trace-segments --endpoint-url http://%s --trace-segment-documents ...\n", at["http"])
+		fmt.Fprintf(w, "  1. the AWS CLI:\n     aws xray put-trace-segments --endpoint-url %s://%s --trace-segment-documents ...\n", scheme, at["http"])
 	}
 	endpoint := at["otlp-http"]
 	if endpoint == "" {
 		endpoint = at["http"]
 	}
-	fmt.Fprintf(w, "  2. an app with OpenTelemetry:\n     OTEL_EXPORTER_OTLP_ENDPOINT=http://%s OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf your-app\n", endpoint)
-	fmt.Fprintf(w, "  3. a small shop with traffic:\n     fluoro demo\n\nRead them with: aws xray get-service-graph --endpoint-url http://%s ...\n\n", at["http"])
+	fmt.Fprintf(w, "  2. an app with OpenTelemetry:\n     OTEL_EXPORTER_OTLP_ENDPOINT=%s://%s OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf your-app\n", scheme, endpoint)
+	fmt.Fprintf(w, "  3. a small shop with traffic:\n     fluoro demo\n\nRead them with: aws xray get-service-graph --endpoint-url %s://%s ...\n\n", scheme, at["http"])
 }

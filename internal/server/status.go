@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/present/console"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -19,18 +21,28 @@ func healthy(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok
 const readyDamage = 10
 
 // ready answers 200 while the store can write, else 503 with the reason. Damage does not
-// make it unready, because the server serves the rest.
+// make it unready, because the server serves the rest. Everybody may ask: where credentials
+// are required, the answer names no files.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	stats, err := s.store.Stats(r.Context())
 	reason := stats.ReadOnly
 	if err != nil {
 		reason = err.Error()
 	}
+	if own := s.keysOf(seal.System); reason == "" && own != nil {
+		reason = own[0] // nothing can be stored or read without the keys of the server itself
+	}
 	w.Header().Set("Content-Type", "application/json")
 	if reason != "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	damage, n := s.damage(stats)
+	if s.config.Auth == config.Required {
+		damage = nil
+		if reason != "" {
+			reason = "the store cannot write; the log and the status page have the reason"
+		}
+	}
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"ready": reason == "", "reason": reason, "damaged": n, "damage": append([]string{}, damage[:min(len(damage), readyDamage)]...),
 	})
@@ -87,7 +99,7 @@ func (s *server) storeStatus(ctx context.Context, p identity.Principal) (console
 	case p.Account != s.own():
 		return console.StoreStatus{
 			ReadOnly: stats.ReadOnly, Names: stats.Names, OtherName: stats.Other,
-			Notes: []string{"The figures of the store are of all accounts together; only account " + s.config.Account + " sees them."},
+			Notes: append([]string{"The figures of the store are of all accounts together; only account " + s.config.Account + " sees them."}, s.keysOf(p.Account)...),
 		}, nil
 	}
 	report := console.StoreStatus{

@@ -14,7 +14,8 @@ import (
 
 // secrets lists texts that first writes; no answer to another account may contain them.
 var secrets = []string{
-	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms", "secretsink",
+	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms",
+	"secretpath", "secretrole", "secretpolicy", "secretinline", "secrettoken", "secretclient", "secretsink",
 	"37.5", "CloudWatchLogs", "InvalidId", first,
 }
 
@@ -41,6 +42,7 @@ type walk struct {
 	*shared
 	at                     time.Time
 	groupARN, ruleARN, job string
+	made                   principals
 	sinkARN                string
 	limited                string // reader who does not see everything
 }
@@ -68,6 +70,7 @@ func newWalk(t *testing.T, flags ...string) *walk {
 	s.must(first, "POST", "/PutEncryptionConfig", m{"Type": "KMS", "KeyId": "alias/secretkms"})
 	s.must(first, "POST", "/UpdateTraceSegmentDestination", m{"Destination": "CloudWatchLogs"})
 	s.must(first, "POST", "/UpdateIndexingRule", m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 37.5}}})
+	s.people()
 	s.sinkARN = s.field(s.must(first, "POST", "/api/oam/CreateSink", m{"Name": "secretsink"}), "Arn")
 	s.job = s.field(s.must(first, "POST", "/StartTraceRetrieval", s.window(m{"TraceIds": []string{sharedID}})), "RetrievalToken")
 	harness.Eventually(t, "the job ends", func() bool {
@@ -94,7 +97,7 @@ func (s *walk) report() m {
 // reads lists requests that change nothing.
 func (s *walk) reads() []visit {
 	id := "a8a5bd59-1f1c-4ab0-9d4d-9d6f37c2d1d1"
-	return []visit{
+	return append(s.readPrincipals(), []visit{
 		{route: "POST /Traces", body: m{"TraceIds": []string{sharedID, datagramID, "1-0b0b0b0b-0b0b0b0b0b0b0b0b0b0b0b0b", "1-0c0c0c0c-0c0c0c0c0c0c0c0c0c0c0c0c", "1-0d0d0d0d-0d0d0d0d0d0d0d0d0d0d0d0d"}}, seen: "secretxray"},
 		{route: "POST /TraceSummaries", body: s.window(m{"TimeRangeType": "Event"}), seen: "secretudp"},
 		{route: "POST /TraceSummaries", body: s.window(m{"FilterExpression": `annotation.key = "secretvalue"`}), seen: `"Id":"` + sharedID},
@@ -131,16 +134,16 @@ func (s *walk) reads() []visit {
 		{route: "GET /console/api/histogram", query: question("histogram", s.at, "group", "service"), seen: "secrethttp"},
 		{route: "GET /console/api/facets", query: question("facets", s.at, "of", "annotation.key"), seen: "secretvalue"},
 		{route: "GET /console/api/compare", query: question("compare", s.at, "filter", `annotation.key = "secretvalue"`), seen: "secretuser"},
-		{route: "POST /api/quota/Get", body: m{}},
+		{route: "POST /api/quota/Get", body: m{}}, {route: "POST /api/encryption/Get", body: m{}},
 		{route: "POST /api/findings/List", body: m{}}, {route: "POST /api/findings/Get", body: m{"id": "0011223344556677"}, status: 404},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
-	}
+	}...)
 }
 
 // writes lists requests of second that name the data of first: by name, by ARN, by
 // token, by trace id.
 func (s *walk) writes() []visit {
-	return []visit{
+	return append(s.writePrincipals(), []visit{
 		{route: "POST /console/api/delete", body: m{"ids": []string{sharedID, datagramID}}, status: 200},
 		{route: "POST /TraceSegments", body: m{"TraceSegmentDocuments": []string{documentFor(s.at, sharedID, "others", "0a0a0a0a0a0a0a0a"), documentFor(s.at, datagramID, "others", "0101010101010101")}}, status: 200},
 		{route: "POST /v1/traces", body: s.spansJSON("others", 0xb), status: 200},
@@ -177,10 +180,14 @@ func (s *walk) writes() []visit {
 		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
 		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/List", body: m{}, status: 403},
+		{route: "POST /api/encryption/Rotate", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/Rewrap", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/Forget", body: m{"account": first, "confirm": first}, status: 403},
 		{route: "POST /CancelTraceRetrieval", body: m{"RetrievalToken": s.job}, status: 404},
 		{route: "POST /console/api/delete", body: m{"start": s.at.Unix() - 600, "end": s.at.Unix() + 600, "filter": ""}, status: 200},
 		{route: "POST /console/api/delete", body: m{"ids": []string{sharedID, datagramID}}, status: 200},
-	}
+	}...)
 }
 
 // make makes a visit.

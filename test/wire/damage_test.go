@@ -332,6 +332,13 @@ func TestDamage_lostEndOfTheLog(t *testing.T) {
 			if len(s.Trace(damageID(11))) != 1 || len(s.Trace(damageID(12))) != 1 {
 				t.Error("what came after the damage is not there")
 			}
+			s.Stop()
+			// Where credentials are required, everybody learns that there is damage, but no
+			// names of files.
+			s.Restart("--auth", "required")
+			if status, text := ready(t, s); status != 200 || strings.Contains(text, s.Data) || !strings.Contains(text, `"damaged":1`) {
+				t.Errorf("/readyz for everybody: %d, %s", status, text)
+			}
 		})
 	}
 }

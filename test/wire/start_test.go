@@ -115,9 +115,36 @@ func TestStart_foreignOrUnwritableDirectory(t *testing.T) {
 	}
 }
 
-func TestStart_openAddressNeedsInsecure(t *testing.T) {
+// A server that other machines can reach requires credentials, unless somebody says
+// clearly that it should not.
+func TestStart_wideAddressNeedsCredentials(t *testing.T) {
+	s := harness.Start(t)
+	s.Stop()
+	_, port, _ := strings.Cut(s.HTTP, ":")
+	status := func() int {
+		res, err := http.Post(s.URL("/Groups"), "application/json", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	s.Restart("--http", "0.0.0.0:"+port)
+	if got := status(); got != http.StatusForbidden || !strings.Contains(s.Log(), "TLS is off") {
+		t.Errorf("status %d, want 403: %s", got, s.Log())
+	}
+	s.Stop()
+	s.Restart("--http", "0.0.0.0:"+port, "--insecure")
+	if got := status(); got != http.StatusOK {
+		t.Errorf("--insecure: status %d", got)
+	}
+	s.Stop()
+	s.Restart("--auth", "required")
+	if got := status(); got != http.StatusForbidden {
+		t.Errorf("--auth required: status %d", got)
+	}
 	open := &harness.Server{Data: t.TempDir(), HTTP: "0.0.0.0:0", UDP: harness.FreePort(t), GRPC: harness.FreePort(t), OTLP: harness.FreePort(t)}
-	code, out := run(t, open.Args()...)
+	code, out := run(t, open.Args("--auth", "open")...)
 	if code != 2 || !strings.Contains(out, "--insecure") || !strings.Contains(out, "0.0.0.0") {
 		t.Errorf("exit code %d: %s", code, out)
 	}

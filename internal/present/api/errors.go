@@ -9,6 +9,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -54,6 +55,9 @@ func toException(err error) *exception {
 		return &exception{http.StatusInternalServerError, "InternalFailure", "what is kept of this trace is damaged; the status page and the log name the file", false}
 	case !errors.As(err, &ke):
 		return &exception{http.StatusInternalServerError, "InternalFailure", "internal failure; the log has the request id", false}
+	}
+	if f := identity.FailureOf(err); f != nil {
+		return &exception{http.StatusForbidden, f.Exception, f.Message, false}
 	}
 	switch ke.Kind {
 	case trace.KindInvalid, trace.KindConflict, trace.KindLimit:

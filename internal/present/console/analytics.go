@@ -99,6 +99,10 @@ func answer(question func(r *http.Request) (any, error)) http.Handler {
 				status = http.StatusBadRequest
 			case trace.KindDenied:
 				status = http.StatusForbidden
+				if identity.FailureOf(err) != nil {
+					status = http.StatusUnauthorized
+					h.Set("WWW-Authenticate", "Bearer") // RFC 9110, section 11.6.1
+				}
 			case trace.KindNotFound:
 				status = http.StatusNotFound
 			case trace.KindThrottled:

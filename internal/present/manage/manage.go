@@ -1,6 +1,6 @@
 // Package manage serves the management API: POST /api/SUBJECT/VERB with one JSON object,
 // answered with JSON. Its errors are {"error":{"message":"…"}} with the status that their
-// kind has. Every verb is a row of the route table, with an action of its own.
+// kind has, and "code" beside the message if AWS has a name for the error. Every verb is a row of the route table, with an action of its own.
 package manage
 
 import (
@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -69,10 +70,20 @@ func (e *Endpoint) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	if errors.As(err, &ke) {
 		message = ke.Message // causes are for logs
 	}
+	problem := map[string]string{"message": message}
+	if named, ok := errors.AsType[coded](err); ok {
+		problem["code"] = named.Code()
+	}
 	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	answer(w, status, map[string]any{"error": map[string]string{"message": message}})
+	answer(w, status, map[string]any{"error": problem})
+}
+
+// coded is an error that has a name in one of AWS's APIs, such as NoSuchEntity.
+type coded interface {
+	error
+	Code() string
 }
 
 // Status returns the HTTP status of an error.
@@ -81,6 +92,9 @@ func Status(err error) int {
 	case trace.KindInvalid, trace.KindLimit:
 		return http.StatusBadRequest
 	case trace.KindDenied:
+		if identity.FailureOf(err) != nil {
+			return http.StatusUnauthorized
+		}
 		return http.StatusForbidden
 	case trace.KindNotFound:
 		return http.StatusNotFound

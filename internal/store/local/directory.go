@@ -46,6 +46,9 @@ type Directory struct {
 	badFormat, badManifest bool
 }
 
+// ErrInUse tells that another process has locked a data directory.
+var ErrInUse = errors.New("is in use by another fluoro process")
+
 // Lock locks a data directory, and makes it if it is missing. It changes nothing before
 // it has checked that the directory is ours. Others may then open their files in it,
 // before Open opens the shelf. Errors: the directory is foreign, newer, locked or cannot
@@ -68,7 +71,7 @@ func lockDirectory(fsys vfs.FS, path string) (*Directory, error) {
 	}
 	d.lock, err = fsys.Lock(filepath.Join(path, lockName))
 	if errors.Is(err, vfs.ErrLocked) {
-		return nil, fmt.Errorf("data directory %s is in use by another fluoro process: stop that one or choose another directory", path)
+		return nil, fmt.Errorf("data directory %s %w: stop that one or choose another directory", path, ErrInUse)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s cannot be written: %w", path, err)
@@ -289,6 +292,13 @@ func (d *Directory) heal() {
 func (d *Directory) sub(name string) string { return filepath.Join(d.path, name) }
 
 func (d *Directory) close() error { return d.lock.Close() }
+
+// LockExisting locks a data directory that no server has open, for work on the files of
+// others in it. It changes nothing.
+func LockExisting(path string) (*Directory, error) { return lockExisting(vfs.OS{}, path) }
+
+// Close releases the lock of a directory that Open did not take over.
+func (d *Directory) Close() error { return d.close() }
 
 // missingBeside names the files of others that the manifest has and that are gone.
 func missingBeside(d *Directory) (damage []error) {
