@@ -1,18 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/server"
 	"github.com/spf13/cobra"
 )
 
@@ -24,13 +23,13 @@ func linksCommand() *cobra.Command {
 		Long: `links connects accounts of one service. A monitoring account makes a sink, with a
 policy that says which accounts may link to it. A source account links to the sink:
 from then on, whoever reads the traces of the monitoring account also sees what the
-source account receives. Nothing is copied, and a deleted link ends at once.`,
+source account receives. Nothing is copied, and a deleted link ends at once.
+
+--account chooses the account that the command is about.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c := &linksClient{}
-	cmd.PersistentFlags().StringVar(&c.url, "url", "http://127.0.0.1:2000", "URL of the service")
-	cmd.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
+	c := &linksClient{operatorFlags(cmd)}
 	cmd.AddCommand(linksSinkCommand(c), linksAllowCommand(c), linksCreateCommand(c), linksListCommand(c), linksAttachedCommand(c), linksDeleteCommand(c))
 	return cmd
 }
@@ -125,11 +124,8 @@ func arguments(n int) cobra.PositionalArgs {
 	}
 }
 
-// linksClient calls the management API of a service.
-type linksClient struct {
-	url  string
-	json bool
-}
+// linksClient makes requests about sinks and links with the rights of the operator.
+type linksClient struct{ *operator }
 
 // print makes a call and prints a member of the answer, or all of it as JSON.
 func (c *linksClient) print(cmd *cobra.Command, verb string, in map[string]any, member string) error {
@@ -138,7 +134,7 @@ func (c *linksClient) print(cmd *cobra.Command, verb string, in map[string]any, 
 		return err
 	}
 	if c.json {
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(out)
+		return printJSON(cmd.OutOrStdout(), out)
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), out[member])
 	return err
@@ -166,35 +162,13 @@ func (c *linksClient) list(cmd *cobra.Command, verb string, in map[string]any) e
 	return w.Flush()
 }
 
-// call makes a call.
-func (c *linksClient) call(ctx context.Context, verb string, in, out any) error {
-	body, err := json.Marshal(in)
+// call makes a request to the running server, or in this process.
+func (c *linksClient) call(ctx context.Context, verb string, in, out any) (err error) {
+	settings := &config.Config{Data: c.data, Account: or(os.Getenv(config.Env("account")), "000000000000"), Region: or(os.Getenv(config.Env("region")), "us-east-1")}
+	op, err := server.Administer(ctx, settings, c.account)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(c.url, "/")+"/api/oam/"+verb, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("no service answers: %w", err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		var refused struct{ Error struct{ Message string } }
-		if json.Unmarshal(text, &refused) != nil || refused.Error.Message == "" {
-			return fmt.Errorf("%s answered %s", c.url, res.Status)
-		}
-		return errors.New(refused.Error.Message)
-	}
-	if out == nil {
-		return nil
-	}
-	return json.Unmarshal(text, out)
+	defer func() { err = errors.Join(err, op.Close()) }()
+	return op.Call(ctx, "/api/oam/"+verb, in, out)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/oam"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -90,7 +91,8 @@ func inProcess(c *config.Config, dir *local.Directory, account string) (*Operato
 	if err := s.openDirectory(); err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
-	d := s.newDoor(onHTTP, principalRoutes(), http.NotFoundHandler())
+	s.links = oam.New(s.records)
+	d := s.newDoor(onHTTP, append(principalRoutes(), linkRoutes()...), http.NotFoundHandler())
 	serve := func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()
 		d.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), socketKey{}, true)))
