@@ -52,7 +52,7 @@ store/answer     : trace sight filter assemble decode decode/otlp render lru sto
 store/memory     : trace assemble store store/facts
 store/storetest  : trace sight filter store store/answer decode decode/otlp render assemble
 store/storetest/remote: trace store store/memory
-store/local      : trace jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
+store/local      : trace seal jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
 store/local/block: trace filter decode/pieces store/local/columnar lru vfs
 store/local/columnar:
 store/local/rollup: trace assemble lru vfs

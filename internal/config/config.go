@@ -51,6 +51,7 @@ type Config struct {
 	Quota            string        // limits of accounts without their own; quota.Parse reads it
 	Memory           int64         // limit of the process's memory in bytes; 0 for the default
 	RetentionBytes   int64         // limit of the blocks' bytes; 0 for none
+	Parquet          string        // sealed or clear: the tables of an encrypted directory
 	Access
 	TLS TLS
 	Encryption
@@ -121,6 +122,7 @@ var settings = []setting{
 	{"retention", "720h", "how long a trace is kept after its last segment was received", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
 	{"retention-for", "", "different times for accounts and groups, such as account:123456789012=168h,group:checkout=2160h; groups win over accounts, and of several groups the longest time applies", retentionFor},
 	{"retention-bytes", "0", "maximum disk space of settled traces, such as 500MB or 20GB; the oldest are deleted first; 0 for no limit", size(func(c *Config) *int64 { return &c.RetentionBytes })},
+	{"parquet", "sealed", "the Parquet tables in an encrypted data directory: sealed, so that fluoro export is needed to read them; or clear, so that DuckDB reads them in place, and so does everyone who can open the files", pattern(func(c *Config) *string { return &c.Parquet }, `^(sealed|clear)$`, "sealed or clear")},
 	{"search-attributes", "*", "attributes of OpenTelemetry spans and resources that filter expressions treat as annotations: a comma-separated list of names, with * for any characters and ! before names to exclude, such as *,!http.request.header.*; the last matching name decides. The value listed means: as X-Ray does, only attributes that a span lists in aws.xray.annotations", text(func(c *Config) *string { return &c.SearchAttributes })},
 	{"otlp-mapping", "native", "how received OpenTelemetry spans become segments: native, or collector for exactly the documents that the OpenTelemetry Collector's awsxrayexporter makes of them (docs/format/otlp.md); spans keep the mapping they arrived with", pattern(func(c *Config) *string { return &c.OTLPMapping }, `^(native|collector)$`, "native or collector")},
 	{"annotation-keys", "5000", "how many keys of annotations and attributes are indexed per account; searches for other keys work, but are slower, and the status page tells so", count(func(c *Config) *int { return &c.AnnotationKeys })},

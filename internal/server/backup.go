@@ -58,7 +58,7 @@ func BackupDirectory(ctx context.Context, w io.Writer, dir string, keys *seal.Ri
 	if _, err := os.Stat(filepath.Join(dir, "FORMAT")); err != nil {
 		return fmt.Errorf("directory %s holds no Fluoro data: %w", dir, err)
 	}
-	shelf, err := local.Open(local.Options{Dir: dir, Rules: answer.NewRules(answer.Options{Retention: -1})})
+	shelf, err := local.Open(local.Options{Dir: dir, Keys: keys, Offline: true, Rules: answer.NewRules(answer.Options{Retention: -1})})
 	if err != nil {
 		return err
 	}

@@ -110,6 +110,7 @@ func routes() []route {
 		{on: onHTTP, method: http.MethodGet, path: "/metrics", action: "fluoro:GetMetrics", class: admitAlways, whole: true, everything: true, handler: plain((*server).metrics)},
 		{on: onHTTP, method: http.MethodGet, path: "/", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return s.console.Files })},
 		{on: onHTTP, method: http.MethodGet, path: "/console/api/backup", action: "fluoro:CreateBackup", class: admitAlone, whole: true, everything: true, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.backup) })},
+		{on: onHTTP, method: http.MethodGet, path: "/console/api/export", action: "fluoro:ExportTraces", class: admitAlone, whole: true, everything: true, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.export) })},
 		{on: onHTTP, method: http.MethodPost, path: "/console/api/delete", action: "fluoro:DeleteTraces", class: admitScan, limit: maxRequest, everything: true,
 			handler: func(s *server, rt *route) endpoint { return page{s.console.Delete(rt.limit)} }},
 	}

@@ -206,8 +206,8 @@ func (s *server) open() (err error) {
 		Names: memory.names, CacheBytes: memory.views, Restore: decode.Restorer(mapper), Logger: s.log,
 	}, func(rules store.Rules) (store.Shelf, error) {
 		s.shelf, err = local.Open(local.Options{
-			Directory: dir, Rules: rules, MemoryLimit: memory.head, CacheBytes: memory.cache, FlushBytes: memory.flush, SettleAfter: c.Settle,
-			BoundBytes: c.RetentionBytes, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues, Logger: s.log,
+			Directory: dir, Keys: s.keys, Rules: rules, MemoryLimit: memory.head, CacheBytes: memory.cache, FlushBytes: memory.flush, SettleAfter: c.Settle,
+			BoundBytes: c.RetentionBytes, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues, ClearTables: c.Parquet == "clear", Logger: s.log,
 		})
 		return s.shelf, err
 	})

@@ -335,7 +335,7 @@ func (s *walk) apart(visited map[string]bool) {
 			s.t.Errorf("%s gets %s", account, answer)
 		}
 	}
-	for _, path := range []string{"/metrics", "/console/api/backup"} {
+	for _, path := range []string{"/metrics", "/console/api/backup", "/console/api/export"} {
 		visited["GET "+path] = true
 		for _, account := range []string{first, second, idle} {
 			if status, answer := s.call(account, "GET", "http://"+s.http+path, nil); status != http.StatusForbidden || strings.Contains(answer, "secret") {

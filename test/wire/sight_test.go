@@ -306,7 +306,7 @@ func (s *walk) wholeOnly() {
 		{route: "POST /console/api/delete", body: m{"ids": []string{mixedID}}},
 		{route: "POST /console/api/delete", body: m{"ids": []string{mixedID}, "dry_run": true}},
 		{route: "POST /console/api/delete", body: s.windowOf(m{"filter": "fault"})},
-		{route: "GET /console/api/backup"}, {route: "GET /metrics"},
+		{route: "GET /console/api/backup"}, {route: "GET /console/api/export"}, {route: "GET /metrics"},
 	} {
 		account := strings.Replace(s.limited, first, operator, 1)
 		if strings.HasPrefix(v.route, "POST") {

@@ -240,7 +240,7 @@ func TestDelete_bitFlips(t *testing.T) {
 			t.Fatalf("byte %d: %v", at, err)
 		}
 		st, _ := s.Stats(t.Context())
-		if has(t, s, 1) != 0 || has(t, s, 2) != 1 || len(st.Damage) != 1 {
+		if has(t, s, 1) != 0 || has(t, s, 2) != 1 || len(st.Damage) == 0 || len(st.Damage) > 1 && everywhere() == nil { // sealed files know that they are older
 			t.Errorf("byte %d: the deleted trace has %d segments, damage %v", at, has(t, s, 1), st.Damage)
 		}
 		if err := s.Close(); err != nil {

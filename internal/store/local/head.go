@@ -230,12 +230,3 @@ func (h *head) worth(since, waited time.Time, bytes int64) bool {
 	}
 	return bytes <= 0
 }
-
-// oldestFile returns the oldest log file that has a segment of the head, at most
-// limit.
-func (h *head) oldestFile(limit uint64) uint64 {
-	for o := h.first; o != nil; o = o.next {
-		limit = min(limit, o.parts[0].file)
-	}
-	return limit
-}

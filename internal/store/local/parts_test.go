@@ -20,6 +20,7 @@ manifest
 directory
 damage
 plan options
+vault
 base
 room
 ids head entry change
@@ -32,8 +33,9 @@ log
 inventory
 keys describe settler
 merger
+keeper
 lacks scanner summer estimator backup
-shelf accept check
+shelf encryption accept check export
 `
 
 type noImports struct{}

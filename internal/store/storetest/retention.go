@@ -111,12 +111,12 @@ func seriesAtTheHorizon(t *testing.T, e Engine) {
 		if settled {
 			c.settle()
 		}
-		// The clock never goes back: an engine may drop at any time what has expired.
-		for _, at := range []struct {
-			time float64
+		// Time never goes back: an engine may drop what is over its time.
+		for _, step := range []struct {
+			at   float64
 			want int64
 		}{{100, 5}, {111, 4}, {113, 3}, {115, 2}, {117, 1}} {
-			c.set(at.time)
+			c.set(step.at)
 			s, err := c.store.Series(c.ctx, home, answer.SeriesQuery{Window: everything(), Period: time.Minute})
 			if err != nil {
 				t.Fatal(err)
@@ -127,8 +127,8 @@ func seriesAtTheHorizon(t *testing.T, e Engine) {
 					total += p.Statistics.Total()
 				}
 			}
-			if total != at.want {
-				t.Errorf("settled %v, at %v: the series counts %d, want %d", settled, at.time, total, at.want)
+			if total != step.want {
+				t.Errorf("settled %v, at %v: the series counts %d, want %d", settled, step.at, total, step.want)
 			}
 		}
 	}
