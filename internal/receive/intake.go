@@ -53,6 +53,9 @@ type Options struct {
 	UDPQueueBytes int64
 	// Quota, if not nil, limits accounts.
 	Quota Quota
+	// Erased, if not nil, returns the function that tells why a segment must not be
+	// stored: it belongs to something that was erased. nil: there is nothing like that.
+	Erased func(ctx context.Context, account trace.Account) (func(*trace.Segment) string, error)
 	// Observe, if not nil, gets each batch that is stored. It must not change or keep it.
 	Observe func(account trace.Account, batch []*trace.Segment)
 	// Turns, if not nil, shares the processors that decode among accounts.
@@ -74,6 +77,7 @@ type Intake struct {
 	udpQueue    int64
 	quota       Quota
 	turns       *room.Turns
+	erased      func(context.Context, trace.Account) (func(*trace.Segment) string, error)
 	observe     func(trace.Account, []*trace.Segment)
 	mapper      *otlp.Mapper
 	arrivals    arrivals
@@ -84,7 +88,7 @@ type Intake struct {
 
 // New makes an Intake.
 func New(o Options) *Intake {
-	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, observe: o.Observe, mapper: o.Mapper, now: o.Now, log: o.Logger}
+	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, erased: o.Erased, observe: o.Observe, mapper: o.Mapper, now: o.Now, log: o.Logger}
 	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[client]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
@@ -234,7 +238,13 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 		refused = append(refused, decode.Refusal{ID: &id, Code: "QuotaExceeded", Message: err.Error()})
 	})
 	turn()
-	_, err = in.append(ctx, from, batch)
+	late, err := in.append(ctx, from, batch)
+	for i := range late {
+		if r := &late[i]; r.Why != "" { // contradictions are accepted, as natively
+			id := r.Entity.ID.String()
+			refused = append(refused, decode.Refusal{ID: &id, Code: "Erased", Message: r.Why})
+		}
+	}
 	return refused, err
 }
 
@@ -302,11 +312,38 @@ func (in *Intake) withinSeries(account trace.Account, batch []*trace.Segment, re
 	return kept
 }
 
-// append stores a batch, counts it, and returns the observations that contradict stored
-// ones.
+// withoutErased returns the segments of a batch that may be stored, and those that belong
+// to something that was erased.
+func (in *Intake) withoutErased(ctx context.Context, from Sender, batch []*trace.Segment) (kept []*trace.Segment, erased []trace.Refused, err error) {
+	if in.erased == nil {
+		return batch, nil, nil
+	}
+	why, err := in.erased(ctx, from.Account)
+	if err != nil || why == nil {
+		return batch, nil, err
+	}
+	for _, s := range batch {
+		reason := why(s)
+		if reason == "" {
+			kept = append(kept, s)
+			continue
+		}
+		erased = append(erased, trace.Refused{Entity: &s.Entity, In: s, Why: reason})
+		in.tally.Refuse(from, "Erased", reason)
+	}
+	return kept, erased, nil
+}
+
+// append stores a batch and counts it. It returns the observations that contradict stored
+// ones, and those that were not stored because they were erased before.
 func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segment) ([]trace.Refused, error) {
+	batch, erased, err := in.withoutErased(ctx, from, batch)
+	if err != nil {
+		in.tally.Fail(from, "StoreFailed", len(batch), err)
+		return nil, err
+	}
 	if len(batch) == 0 {
-		return nil, nil
+		return erased, nil
 	}
 	in.quota.Sent(from.Account, len(batch), 0)
 	refused, err := in.store.Append(ctx, from.Account, batch)
@@ -323,7 +360,7 @@ func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segmen
 		}
 		in.tally.Accept(from, shown)
 		in.tally.Contradict(from, refused)
-		return refused, nil
+		return append(refused, erased...), nil
 	case trace.KindOf(err) == trace.KindThrottled && from.Protocol == ProtocolUDP:
 		in.tally.Drop(from, "StoreFull", err.Error(), len(batch)) // the sender does not send it again
 	case trace.KindOf(err) == trace.KindThrottled:

@@ -12,13 +12,17 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/oam"
 	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -79,9 +83,9 @@ func inProcess(c *config.Config, dir *local.Directory, account string) (*Operato
 	}
 	s.openRecords()
 	closeAll := func() error {
-		var failed error
+		failed := s.audit.close(trace.Owner{Account: s.own(), Region: c.Region})
 		if s.meta != nil {
-			failed = s.meta.Close()
+			failed = errors.Join(failed, s.meta.Close())
 		}
 		return errors.Join(failed, dir.Close())
 	}
@@ -92,6 +96,13 @@ func inProcess(c *config.Config, dir *local.Directory, account string) (*Operato
 		return nil, errors.Join(err, closeAll())
 	}
 	s.links = oam.New(s.records)
+	if _, err := os.Stat(filepath.Join(c.Data, AuditDir, audit.HeadName)); err == nil {
+		// There is an audit log, so what the operator does belongs into it.
+		c.Audit, c.AuditRequired = "on", true
+		if err := s.openAudit(context.Background()); err != nil {
+			return nil, errors.Join(err, closeAll())
+		}
+	}
 	d := s.newDoor(onHTTP, append(principalRoutes(), linkRoutes()...), http.NotFoundHandler())
 	serve := func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()

@@ -30,6 +30,7 @@ type Shelf interface {
 	Writer
 	Reader
 	Keeper
+	Eraser
 }
 
 // Writer adds segments to a shelf and deletes them.
@@ -95,6 +96,14 @@ type Keeper interface {
 	// Close makes the last state durable and releases the shelf. Closing twice does
 	// nothing.
 	Close() error
+}
+
+// Eraser takes deleted data off the disk.
+type Eraser interface {
+	// Purge takes everything off the disk that tombstones deleted before the call. When
+	// it returns nil, no file of the shelf holds any of it. It may take long. Errors:
+	// KindUnavailable if some of it is still there, with the reason.
+	Purge(ctx context.Context) error
 }
 
 // Batch holds segments that arrived together. It counts as one change of each of its

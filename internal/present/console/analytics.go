@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/query/analytics"
@@ -93,6 +94,7 @@ func answer(question func(r *http.Request) (any, error)) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		out, err := question(r)
 		if err != nil {
+			audit.Of(r.Context()).Fail(codeOf(err), err.Error())
 			status := http.StatusInternalServerError
 			switch trace.KindOf(err) {
 			case trace.KindInvalid:
@@ -129,7 +131,9 @@ func ask(question func(r *http.Request, who query.Reader) (any, error)) http.Han
 		if err != nil {
 			return nil, err
 		}
-		return question(r, query.ReaderOf(p))
+		out, err := question(r, query.ReaderOf(p))
+		noteQuestion(r, out, err)
+		return out, err
 	})
 }
 

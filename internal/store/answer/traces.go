@@ -150,10 +150,14 @@ func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.I
 			v = s.seen(account, src, v, j)
 			return v == nil || yield(v.trace, nil)
 		}
+		held := func(t *trace.Trace) bool {
+			t = j.mask(t, nil)
+			return t == nil || yield(t, nil)
+		}
 		for len(ids) > 0 {
 			step := ids[:min(findStep, len(ids))]
 			ids = ids[len(step):]
-			if more, err := s.someTraces(ctx, account, &reach, &shown{ids: step, damaged: &damaged, show: show}); err != nil {
+			if more, err := s.someTraces(ctx, account, &reach, &shown{ids: step, damaged: &damaged, show: show, held: held}); err != nil {
 				yield(nil, err)
 				return
 			} else if !more {
@@ -174,6 +178,7 @@ type shown struct {
 	ids     []trace.ID
 	damaged *store.DamagedError
 	show    func(*store.Source, *view) bool
+	held    func(*trace.Trace) bool // shows a trace with segments under legal hold
 }
 
 func (s *Store) someTraces(ctx context.Context, account trace.Account, reach *Reach, step *shown) (more bool, err error) {
@@ -197,6 +202,14 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, reach *Re
 			return false, err
 		}
 		src := sources[id]
+		if t, err := s.withHeld(ctx, account, id, src); err != nil {
+			return false, err
+		} else if t != nil {
+			if !step.held(t) {
+				return false, nil
+			}
+			continue
+		}
 		if src == nil {
 			continue
 		}

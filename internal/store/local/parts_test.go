@@ -35,7 +35,7 @@ keys describe settler
 merger
 keeper
 lacks scanner summer estimator backup
-shelf encryption accept check export
+shelf encryption accept check export purge
 `
 
 type noImports struct{}

@@ -46,6 +46,7 @@ func Run(t *testing.T, e Engine) {
 		run      func(*testing.T, Engine)
 	}{
 		{"acknowledged data is part of the answer to every call that starts afterwards", readYourWrites},
+		{"a purge takes deleted traces off the disk and leaves all others", purges},
 		{"a batch counts as one change of each trace it touches", oneChangeABatch},
 		{"an empty batch is no error", emptyBatch},
 		{"every call sees one account's data alone", accountsAreApart},

@@ -327,6 +327,9 @@ func (s *Shelf) Floor(ctx context.Context) (floor trace.Time, err error) {
 	return floor, err
 }
 
+// Purge does nothing: the server has its data in memory.
+func (s *Shelf) Purge(ctx context.Context) error { return ctx.Err() }
+
 // Expire fails: the protocol has no such method.
 func (s *Shelf) Expire(context.Context, trace.Time) error {
 	return trace.Errorf(trace.KindInvalid, "the remote store cannot drop portions")
