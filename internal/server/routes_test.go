@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluoro-io/fluoro/internal/access"
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -35,6 +36,9 @@ func TestRoutes_haveActions(t *testing.T) {
 		seen[name] = true
 		if rt.action == public != slices.Contains(publicRoutes, name) || rt.action != public && !form.MatchString(rt.action) {
 			t.Errorf("%s has the action %q", name, rt.action)
+		}
+		if !access.Listed(rt.action) {
+			t.Errorf("%s: package access does not list the action %s: say there what it does with segments", name, rt.action)
 		}
 		if (rt.class == admitIngest) != (rt.brings != "") {
 			t.Errorf("%s is admitted as %s and brings %q", name, rt.class, rt.brings)
