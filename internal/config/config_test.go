@@ -46,7 +46,8 @@ func TestLoad_defaults(t *testing.T) {
 		Findings: true, FindingsLearn: 24 * time.Hour, FindingsEvery: time.Minute,
 		Access: config.Access{Auth: config.Open, HTTPAuth: []string{"sigv4", "bearer", "mtls", "session"}, OTLPHTTPAuth: []string{"sigv4", "bearer", "mtls"}, OTLPGRPCAuth: []string{"bearer", "mtls"},
 			Skew: 5 * time.Minute, UnsignedSampling: []config.Network{}},
-		TLS: config.TLS{Mode: "auto", ClientAuth: "optional", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", ACMEHTTP: config.Off}}
+		TLS: config.TLS{Mode: "auto", ClientAuth: "optional", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", ACMEHTTP: config.Off},
+		Console: config.Console{Idle: 30 * time.Minute, Max: 12 * time.Hour, Rotate: 15 * time.Minute, Scopes: []string{"openid", "profile", "email"}}}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got %+v\nwant %+v", *c, want)
 	}

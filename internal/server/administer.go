@@ -87,7 +87,7 @@ func inProcess(c *config.Config, dir *local.Directory, account string) (*Operato
 	if err := s.openDirectory(); err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
-	d := s.newDoor(onHTTP, principalRoutes(), http.NotFoundHandler())
+	d := s.newDoor(onHTTP, append(principalRoutes(), profileRoutes()...), http.NotFoundHandler())
 	serve := func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()
 		d.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), socketKey{}, true)))

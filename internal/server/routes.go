@@ -129,6 +129,7 @@ func routes() []route {
 	}
 	list = append(list, quotaRoutes()...)
 	list = append(list, principalRoutes()...)
+	list = append(list, loginRoutes()...)
 	list = append(list, findingRoutes()...)
 	for _, op := range wire.Operations {
 		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}

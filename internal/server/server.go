@@ -22,6 +22,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/group"
 	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/login"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/present/api"
@@ -66,6 +67,7 @@ type server struct {
 	recordsLost   string
 	leftovers     []string // found at start
 	directory     *iam.Directory
+	logins        *login.Logins
 	groups        *group.Groups
 	intake        *receive.Intake
 	questions     *query.Query
@@ -298,6 +300,7 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
 	group.Go(func() error { return s.directory.Run(ctx) })
+	group.Go(func() error { return s.logins.Run(ctx) })
 	if s.config.Findings {
 		group.Go(func() error { s.findings.Run(ctx); return nil })
 	}
@@ -387,6 +390,7 @@ func (s *server) greet(w io.Writer) {
 			fmt.Fprintf(w, "  %s %s\n", l.label, a)
 		}
 	}
+	s.invite(w, scheme, at["http"])
 	fmt.Fprintf(w, "\nThree ways to send a first trace:\n\n")
 	if at["udp"] != "" {
 		fmt.Fprintf(w, "  1. an app with an X-Ray SDK:\n     AWS_XRAY_DAEMON_ADDRESS='tcp:%s udp:%s' your-app\n", at["http"], at["udp"])
