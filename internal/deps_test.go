@@ -20,7 +20,10 @@ vfs              :
 wal              : trace vfs
 sight            :
 seal             : trace vfs
+seal/kms         : seal
 identity         : trace sight
+audit            : trace identity seal vfs
+audit/ship       : audit
 iam              : trace identity meta seal lru policy access
 authn            : trace identity lru
 transport        : seal
@@ -36,9 +39,10 @@ assemble         : trace jsonscan filter slab
 wire             : trace
 meta             : trace
 meta/metatest    : trace meta
-meta/sqlite      : trace meta
+meta/sqlite      : trace meta seal
 tag              : trace meta
 group            : trace meta filter tag
+oam              : trace meta policy
 policy           : jsonscan sight
 policy/resource  : trace meta jsonscan policy
 login            : trace identity meta iam lru
@@ -48,27 +52,32 @@ setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
 store/facts      : trace filter assemble
-store/answer     : trace filter assemble decode decode/otlp render lru store store/facts
+store/answer     : trace sight filter assemble decode decode/otlp render lru store store/facts
 store/memory     : trace assemble store store/facts
-store/storetest  : trace filter store store/answer decode decode/otlp render assemble
+store/storetest  : trace sight filter store store/answer decode decode/otlp render assemble
 store/storetest/remote: trace store store/memory
-store/local      : trace jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
+store/local      : trace seal jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
 store/local/block: trace filter decode/pieces store/local/columnar lru vfs
 store/local/columnar:
 store/local/rollup: trace assemble lru vfs
 lru  :
-query            : trace room jsonscan filter store store/answer assemble render
+hold             : trace meta filter seal store store/answer
+erase            : trace meta filter seal audit store store/answer
+compliance       : audit
+query            : trace identity sight room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
-present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
-present/manage   : trace identity
+present/api      : trace identity audit jsonscan wire query decode filter sample assemble group tag policy/resource setting
+present/manage   : trace identity audit
+scrub            : trace jsonscan decode/otlp meta
+scrub/retro      : trace meta scrub store/answer
 present/admin    : trace identity jsonscan iam present/manage
-present/sts      : trace identity iam
-present/console  : trace identity room query/analytics
+present/sts      : trace identity audit iam authn
+present/console  : trace identity audit room query/analytics query
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts present/signin iam login seal
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts present/signin iam login seal seal/kms filter audit audit/ship hold erase compliance scrub scrub/retro oam
 `
 
 // owners names the only package that may import each third-party library.
@@ -83,12 +92,12 @@ github.com/rs/cors             : server
 github.com/klauspost/compress  : receive store/local wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
-github.com/aws                 : demo
-github.com/coreos/go-oidc      : iam login
-golang.org/x/oauth2            : login
-github.com/go-webauthn         : login
-golang.org/x/crypto/argon2     : login
-golang.org/x/crypto/acme       : transport
+github.com/aws   : demo seal/kms audit/ship
+github.com/coreos/go-oidc: iam login
+golang.org/x/crypto/acme: transport
+golang.org/x/oauth2: login
+github.com/go-webauthn: login
+golang.org/x/crypto/argon2: login
 `
 
 const module = "github.com/fluoro-io/fluoro/"

@@ -46,6 +46,7 @@ python() {
 }
 node() { (cd "$1" && npm ci --no-audit --no-fund --silent); }
 java() { mvn -q -B -f test/sdks/java/pom.xml package -DskipTests -DbuildDirectory="$cache/java"; }
+go_install() { GOBIN=$cache/bin CGO_ENABLED=0 go install "$1"; }
 go_tool() { (cd "$1" && CGO_ENABLED=0 go build -o "$cache/bin/$2" "$3"); }
 
 once python "$cache/venv/bin/python" test/sdks/python/requirements.txt -- python
@@ -56,6 +57,8 @@ once java "$cache/java/app.jar" test/sdks/java/pom.xml test/sdks/java/src/main/j
 once xray-daemon "$cache/bin/xray-daemon" test/sdks/daemon/go.mod -- go_tool test/sdks/daemon xray-daemon github.com/aws/aws-xray-daemon/daemon
 once pebble "$cache/bin/pebble" test/tools/pebble/go.mod -- go_tool test/tools/pebble pebble github.com/letsencrypt/pebble/v2/cmd/pebble
 once go-sdk "$cache/bin/go-app" test/sdks/go/go.mod test/sdks/go/main.go -- go_tool test/sdks/go go-app .
+# A server with the API of AWS KMS.
+once local-kms "$cache/bin/local-kms" scripts/install-test-tools.sh -- go_install github.com/nsmithuk/local-kms@v0.0.0-20260228092603-2a5e92d09ab6
 
 for tool in /usr/bin/aws "$(command -v chromium)"; do
   [ -e "$tool" ] || { echo "missing after the installation: $tool" >&2; exit 1; }

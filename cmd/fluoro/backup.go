@@ -48,6 +48,7 @@ no file is left), 2 wrong usage.`,
 	f.StringVar(&to, "to", "", "file to write; it must not exist yet; - for standard output")
 	from.register(f)
 	f.StringVar(&data, "data", "", "data directory to copy instead; no service may use it")
+	keyFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case to == "":
@@ -57,7 +58,11 @@ no file is left), 2 wrong usage.`,
 		}
 		write := func(ctx context.Context, w io.Writer) error { return download(ctx, &from, w) }
 		if data != "" {
-			write = func(ctx context.Context, w io.Writer) error { return server.BackupDirectory(ctx, w, data) }
+			keys, err := openKeys(cmd, data)
+			if err != nil {
+				return err
+			}
+			write = func(ctx context.Context, w io.Writer) error { return server.BackupDirectory(ctx, w, data, keys) }
 		}
 		if to == "-" {
 			return write(cmd.Context(), cmd.OutOrStdout())

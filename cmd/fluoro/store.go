@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/server"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -59,12 +60,17 @@ read (the reason is on standard error), 2 wrong usage.`,
 		Args: noArguments,
 	}
 	data := dataFlag(cmd)
+	keyFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		r, err := local.Inspect(engine(*data), true)
+		keys, err := openKeys(cmd, *data)
 		if err != nil {
 			return err
 		}
-		files, damage, notes, err := server.CheckDirectory(cmd.Context(), *data)
+		r, err := local.Inspect(engine(*data, keys), true)
+		if err != nil {
+			return err
+		}
+		files, damage, notes, err := server.CheckDirectory(cmd.Context(), *data, keys)
 		if err != nil {
 			return err
 		}
@@ -104,8 +110,13 @@ Exit codes: 0 done, 1 the directory cannot be read, 2 wrong usage.`,
 		Args:    noArguments,
 	}
 	data := dataFlag(cmd)
+	keyFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		gone, err := local.Accept(engine(*data))
+		keys, err := openKeys(cmd, *data)
+		if err != nil {
+			return err
+		}
+		gone, err := local.Accept(engine(*data, keys))
 		if err != nil {
 			return err
 		}
@@ -135,9 +146,14 @@ and superseded copies.`,
 		Args: noArguments,
 	}
 	data := dataFlag(cmd)
+	keyFlags(cmd)
 	asJSON := cmd.Flags().Bool("json", false, "print JSON; times are RFC 3339, sizes are bytes")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		r, err := local.Inspect(engine(*data), false)
+		keys, err := openKeys(cmd, *data)
+		if err != nil {
+			return err
+		}
+		r, err := local.Inspect(engine(*data, keys), false)
 		if err != nil {
 			return err
 		}
@@ -191,6 +207,6 @@ func statsJSON(out io.Writer, r *local.Report) error {
 }
 
 // engine returns the options to inspect a data directory that no server has open.
-func engine(dir string) local.Options {
-	return local.Options{Dir: dir, Rules: answer.NewRules(answer.Options{Retention: -1})}
+func engine(dir string, keys seal.Keys) local.Options {
+	return local.Options{Dir: dir, Keys: keys, Rules: answer.NewRules(answer.Options{Retention: -1})}
 }

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,17 +45,43 @@ type Config struct {
 	OTLPMapping      string // native or collector
 	AnnotationKeys   int
 	AnnotationValues int
+	Quota            string // limits of accounts without their own; quota.Parse reads it
+	Memory           int64  // limit of the process's memory in bytes; 0 for the default
+	RetentionBytes   int64  // limit of the blocks' bytes; 0 for none
+	Audit            string // on or off
+	AuditRequired    bool   // requests that cannot be recorded are refused
+	AuditIngest      bool   // requests that bring data are recorded, too
+	AuditFilters     string // plain or hash
+	AuditRetention   time.Duration
+	EraseGuard       time.Duration
+	AuditStreams     string        // URLs; ship.Parse reads it
+	AuditSecretFile  string        // holds the secret that signs webhooks
 	Findings         bool          // whether security findings are made
 	FindingsLearn    time.Duration // how long each account is only learnt
 	FindingsEvery    time.Duration // between two looks
-	Quota            string        // limits of accounts without their own; quota.Parse reads it
-	Memory           int64         // limit of the process's memory in bytes; 0 for the default
-	RetentionBytes   int64         // limit of the blocks' bytes; 0 for none
-	LogLevel         string        // debug, info, warn or error
-	LogFormat        string        // text or json
+	Scrub            string        // defaults, strict or off
+	Parquet          string        // sealed or clear: the tables of an encrypted directory
 	Access
 	TLS     TLS
 	Console Console
+	Encryption
+	LogLevel  string // debug, info, warn or error
+	LogFormat string // text or json
+}
+
+// Encryption holds the settings of encryption at rest.
+type Encryption struct {
+	Encrypt      string        // off, local or kms
+	KeyFile      string        // "" for the data directory's name with .key
+	KMSEndpoint  string        // URL, aws, or "" for none
+	KMSRegion    string        // "" for Region
+	KMSKey       string        // alias, id or ARN of the key for accounts that chose none
+	KMSCA        string        // PEM file; "" for the system's authorities
+	KMSCert      string        // PEM file with a client certificate; "" for none
+	KMSCertKey   string        // PEM file with its key
+	KeyCache     time.Duration // how long a data key stays in memory
+	DataKeyAge   time.Duration // after it, a new data key is made
+	DataKeyBytes int64         // after so much data, too
 }
 
 // RetentionFor is how long the traces of an account or of a group are kept; one of
@@ -115,11 +142,21 @@ var settings = []setting{
 	{"retention", "720h", "how long a trace is kept after its last segment was received", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
 	{"retention-for", "", "different times for accounts and groups, such as account:123456789012=168h,group:checkout=2160h; groups win over accounts, and of several groups the longest time applies", retentionFor},
 	{"retention-bytes", "0", "maximum disk space of settled traces, such as 500MB or 20GB; the oldest are deleted first; 0 for no limit", size(func(c *Config) *int64 { return &c.RetentionBytes })},
+	{"parquet", "sealed", "the Parquet tables in an encrypted data directory: sealed, so that fluoro export is needed to read them; or clear, so that DuckDB reads them in place, and so does everyone who can open the files", pattern(func(c *Config) *string { return &c.Parquet }, `^(sealed|clear)$`, "sealed or clear")},
 	{"search-attributes", "*", "attributes of OpenTelemetry spans and resources that filter expressions treat as annotations: a comma-separated list of names, with * for any characters and ! before names to exclude, such as *,!http.request.header.*; the last matching name decides. The value listed means: as X-Ray does, only attributes that a span lists in aws.xray.annotations", text(func(c *Config) *string { return &c.SearchAttributes })},
 	{"otlp-mapping", "native", "how received OpenTelemetry spans become segments: native, or collector for exactly the documents that the OpenTelemetry Collector's awsxrayexporter makes of them (docs/format/otlp.md); spans keep the mapping they arrived with", pattern(func(c *Config) *string { return &c.OTLPMapping }, `^(native|collector)$`, "native or collector")},
 	{"annotation-keys", "5000", "how many keys of annotations and attributes are indexed per account; searches for other keys work, but are slower, and the status page tells so", count(func(c *Config) *int { return &c.AnnotationKeys })},
 	{"annotation-values", "10000000", "about how many distinct values of each key are indexed; searches for other values work, but are slower", count(func(c *Config) *int { return &c.AnnotationValues })},
+	{"scrub", "defaults", "what is removed from received data before it is stored, besides the scrub rules of an account: defaults for passwords, tokens and keys (docs/guides/scrubbing.md); strict for the same, and data is refused while the rules of its account cannot be read; off for nothing", pattern(func(c *Config) *string { return &c.Scrub }, `^(defaults|strict|off)$`, "defaults, strict or off")},
 	{"memory", "0", "memory limit of the process, such as 512MB, at least 128MB: limits open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the memory of the machine or control group, at most 2 GB", memorySize},
+	{"audit", "auto", "record who did what in the directory audit of the data directory (docs/guides/audit.md): on, off, or auto: on if credentials are required (--auth)", pattern(func(c *Config) *string { return &c.Audit }, `^(auto|on|off)$`, "auto, on or off")},
+	{"audit-required", "false", "refuse requests with 503 while they cannot be recorded, such as when the disk is full, and wait until each record survives a power failure; data is received in any case", boolean(func(c *Config) *bool { return &c.AuditRequired })},
+	{"audit-ingest", "false", "record requests that bring segments, spans or counts of sampling, too", boolean(func(c *Config) *bool { return &c.AuditIngest })},
+	{"audit-filters", "plain", "how records show filter expressions and searched texts, which may hold personal data: plain, or hash for a keyed hash", pattern(func(c *Config) *string { return &c.AuditFilters }, `^(plain|hash)$`, "plain or hash")},
+	{"audit-retention", "9600h", "how long records of the audit log are kept (9600h are 400 days)", duration(func(c *Config) *time.Duration { return &c.AuditRetention }, time.Hour)},
+	{"audit-streams", "", "where records of the audit log are sent, too: a comma-separated list of file:///PATH, syslog+udp://HOST:PORT, syslog+tcp://HOST:PORT, syslog+tls://HOST:PORT?ca=FILE, https://HOST/PATH and s3://BUCKET/PREFIX?region=REGION (docs/guides/audit.md)", func(c *Config, v string) error { c.AuditStreams = v; return nil }},
+	{"audit-secret-file", "", "file with the secret that signs the requests to the webhooks of --audit-streams", func(c *Config, v string) error { c.AuditSecretFile = v; return nil }},
+	{"erase-guard", "720h", "how long late segments of erased traces, users and annotations are refused (fluoro erase)", duration(func(c *Config) *time.Duration { return &c.EraseGuard }, time.Minute)},
 	{"findings", "on", "whether to look for security findings: services, clients and remote hosts that were never seen together, unusual sizes and rates: on or off", func(c *Config, v string) error {
 		if v != "on" && v != "off" {
 			return fmt.Errorf("want on or off")
@@ -130,6 +167,17 @@ var settings = []setting{
 	{"findings-learn", "24h", "how long each account is only learnt before the first finding", duration(func(c *Config) *time.Duration { return &c.FindingsLearn }, time.Second)},
 	{"findings-every", "1m", "how often to look for security findings", duration(func(c *Config) *time.Duration { return &c.FindingsEvery }, time.Second)},
 	{"quota", "", "limits of each account without limits of its own (fluoro quota), such as spans=5000,bytes=10MB,series=2000,queries=50,scans=4: segments and spans a second, bytes a second, distinct service names a day, requests that read traces a second, and at the same time those that read many; no limit for those not named", func(c *Config, v string) error { c.Quota = v; return nil }},
+	{"encryption", "off", "encryption at rest: off; local for everything, under data keys that the key file wraps; kms for everything, under data keys that --kms-key wraps. Accounts can choose a KMS key of their own with PutEncryptionConfig if --kms-endpoint is set (docs/guides/encryption.md)", pattern(func(c *Config) *string { return &c.Encrypt }, `^(off|local|kms)$`, "off, local or kms")},
+	{"key-file", "", "file with the local keys; made when it is needed first. Empty: beside the data directory, with its name and .key. Whoever has this file and the data can read the data; without it the data is lost", optional(func(c *Config) *string { return &c.KeyFile })},
+	{"kms-endpoint", "", "URL of a key management service with the API of AWS KMS, or aws for AWS itself; empty for none, or for AWS if encryption is kms. Credentials come from where AWS's SDKs look for them", optional(func(c *Config) *string { return &c.KMSEndpoint })},
+	{"kms-region", "", "region of the KMS; empty for --region", optional(func(c *Config) *string { return &c.KMSRegion })},
+	{"kms-key", "alias/fluoro", "alias, id or ARN of the KMS key for accounts that chose none, if encryption is kms", text(func(c *Config) *string { return &c.KMSKey })},
+	{"kms-ca", "", "PEM file with the certificates to trust for the KMS; empty for those of the system", optional(func(c *Config) *string { return &c.KMSCA })},
+	{"kms-cert", "", "PEM file with a client certificate for the KMS; empty for none", optional(func(c *Config) *string { return &c.KMSCert })},
+	{"kms-cert-key", "", "PEM file with the key of that certificate", optional(func(c *Config) *string { return &c.KMSCertKey })},
+	{"key-cache", "5m", "how long a data key stays in memory before the KMS is asked again, at most 5m: a disabled KMS key takes effect within this time", keyCache},
+	{"data-key-age", "24h", "after this time an account gets a new data key; old data keeps its key", duration(func(c *Config) *time.Duration { return &c.DataKeyAge }, time.Second)},
+	{"data-key-bytes", "64GB", "after encrypting this much since the start, an account gets a new data key, too", size(func(c *Config) *int64 { return &c.DataKeyBytes })},
 	{"log-level", "info", "lowest level of log lines: debug, info, warn or error", pattern(func(c *Config) *string { return &c.LogLevel }, `^(debug|info|warn|error)$`, "debug, info, warn or error")},
 	{"log-format", "text", "format of log lines on standard error: text or json", pattern(func(c *Config) *string { return &c.LogFormat }, `^(text|json)$`, "text or json")},
 }
@@ -139,6 +187,24 @@ const Off = "off"
 
 func text(at func(*Config) *string) func(*Config, string) error {
 	return pattern(at, `.`, "some text")
+}
+
+// optional takes any text, also none.
+func optional(at func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		*at(c) = v
+		return nil
+	}
+}
+
+// keyCache refuses more than five minutes.
+func keyCache(c *Config, v string) error {
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 100*time.Millisecond || d > 5*time.Minute {
+		return fmt.Errorf("want a duration from 100ms to 5m")
+	}
+	c.KeyCache = d
+	return nil
 }
 
 func pattern(at func(*Config) *string, expr, want string) func(*Config, string) error {
@@ -177,6 +243,15 @@ func duration(at func(*Config) *time.Duration, least time.Duration) func(*Config
 			return fmt.Errorf("want a duration of at least %v, such as 90s or 24h", least)
 		}
 		*at(c) = d
+		return nil
+	}
+}
+
+func boolean(at func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, v string) (err error) {
+		if *at(c), err = strconv.ParseBool(v); err != nil {
+			return errors.New("want true or false")
+		}
 		return nil
 	}
 }
@@ -294,8 +369,15 @@ func Env(name string) string {
 }
 
 // Register adds a flag for every setting, and --config.
-func Register(flags *pflag.FlagSet) {
+func Register(flags *pflag.FlagSet) { RegisterOnly(flags) }
+
+// RegisterOnly adds flags for some settings, all without names, and --config. Load takes
+// the others from environment and file.
+func RegisterOnly(flags *pflag.FlagSet, names ...string) {
 	for _, s := range settings {
+		if names != nil && !slices.Contains(names, s.name) {
+			continue
+		}
 		usage := fmt.Sprintf("%s [$%s]", s.help, Env(s.name))
 		if s.value == "false" {
 			flags.Bool(s.name, false, usage)

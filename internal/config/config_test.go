@@ -42,12 +42,14 @@ func TestLoad_defaults(t *testing.T) {
 	}
 	want := config.Config{Data: "./data", HTTP: "127.0.0.1:2000", UDP: "127.0.0.1:2000", OTLPGRPC: "127.0.0.1:4317", OTLPHTTP: "127.0.0.1:4318",
 		Account: "000000000000", Region: "us-east-1", Settle: 5 * time.Second, Retention: 720 * time.Hour, LogLevel: "info", LogFormat: "text",
-		SearchAttributes: "*", OTLPMapping: "native", AnnotationKeys: 5000, AnnotationValues: 10_000_000,
+		SearchAttributes: "*", OTLPMapping: "native", Scrub: "defaults", Parquet: "sealed", AnnotationKeys: 5000, AnnotationValues: 10_000_000,
+		Audit: "off", AuditFilters: "plain", AuditRetention: 9600 * time.Hour, EraseGuard: 720 * time.Hour,
 		Findings: true, FindingsLearn: 24 * time.Hour, FindingsEvery: time.Minute,
 		Access: config.Access{Auth: config.Open, HTTPAuth: []string{"sigv4", "bearer", "mtls", "session"}, OTLPHTTPAuth: []string{"sigv4", "bearer", "mtls"}, OTLPGRPCAuth: []string{"bearer", "mtls"},
 			Skew: 5 * time.Minute, UnsignedSampling: []config.Network{}},
-		TLS: config.TLS{Mode: "auto", ClientAuth: "optional", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", ACMEHTTP: config.Off},
-		Console: config.Console{Idle: 30 * time.Minute, Max: 12 * time.Hour, Rotate: 15 * time.Minute, Scopes: []string{"openid", "profile", "email"}}}
+		TLS:        config.TLS{Mode: "auto", ClientAuth: "optional", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", ACMEHTTP: config.Off},
+		Console:    config.Console{Idle: 30 * time.Minute, Max: 12 * time.Hour, Rotate: 15 * time.Minute, Scopes: []string{"openid", "profile", "email"}},
+		Encryption: config.Encryption{Encrypt: "off", KMSKey: "alias/fluoro", KeyCache: 5 * time.Minute, DataKeyAge: 24 * time.Hour, DataKeyBytes: 64 << 30}}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got %+v\nwant %+v", *c, want)
 	}

@@ -197,7 +197,7 @@ func TestDocument_decodes(t *testing.T) {
 		Entity: trace.Entity{
 			ID: id(docID), ParentID: id("53995c3f42cd8ad8"), Name: "api", Origin: "AWS::ECS::Fargate", User: "u-1", ResourceARN: "arn:aws:ecs:x", Version: "1.2", Inferred: true,
 			Start: 1478293361_271_000_000, End: 1478293361_449_000_123, Error: true, Throttle: true,
-			HTTP:  trace.HTTP{URL: "https://a.example", Method: "GET", UserAgent: "curl", ClientIP: "203.0.113.5", Status: 200, Traced: true},
+			HTTP:  trace.HTTP{URL: "https://a.example", Method: "GET", UserAgent: "curl", ClientIP: "203.0.113.5", Status: 200, Length: 86, Traced: true},
 			AWS:   &trace.AWS{AccountID: "1234", Operation: "GetItem", Region: "eu-west-1", TableName: "t", BucketName: "b", QueueURL: "q", TopicARN: "a", FunctionName: "f", InstanceID: "i-1", AvailabilityZone: "z1", SamplingRule: "Default"},
 			SQL:   &trace.SQL{URL: "u@h", DatabaseType: "pg", User: "me", SanitizedQuery: "SELECT ?"},
 			Cause: trace.Cause{Exceptions: []trace.Exception{{ID: "aaaaaaaaaaaaaaaa", Type: "E", Message: "m", Remote: true, Cause: "bbbbbbbbbbbbbbbb"}, {ID: "bbbbbbbbbbbbbbbb"}}},

@@ -62,13 +62,18 @@ const (
 type Event struct {
 	Name    string // ConsoleLogin, Logout, RevokeSession, SetPassword …
 	Owner   trace.Owner
-	Who     string // ARN, or the name that somebody claimed to have
-	Session string // id
+	Who     string             // ARN, or Hidden
+	As      identity.Principal // of the zero type if nobody signed in
+	Session string             // id
 	Method  Method
 	Source  string // address of the browser
 	Agent   string // its User-Agent
 	Failure string // "" if it succeeded
 }
+
+// Hidden stands for a name that nobody has: it may be a password in the wrong field
+// (AWS CloudTrail user guide, "AWS Management Console sign-in events").
+const Hidden = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
 // Method is a way to sign in.
 type Method string
@@ -173,6 +178,9 @@ func (l *Logins) event(ctx context.Context, e Event, from From, err error) {
 	}
 	if err != nil {
 		e.Failure = err.Error()
+	}
+	if trace.KindOf(err) == trace.KindThrottled && err != nil {
+		return // a flood of attempts must not become a flood of records
 	}
 	l.Audit(ctx, e)
 	l.Logger.Info("console: "+e.Name, "account", e.Owner.Account, "who", clip(e.Who, 200), "method", e.Method, "source", e.Source, "failure", e.Failure)

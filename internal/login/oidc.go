@@ -212,7 +212,7 @@ func (l *Logins) Callback(ctx context.Context, r *http.Request, from From) (s Se
 	if l.OIDC == nil {
 		return s, "", clear, trace.Errorf(trace.KindNotFound, "There is no identity provider.")
 	}
-	defer func() { e.Session = s.ID; l.event(ctx, e, from, err) }()
+	defer func() { e.Session, e.As = s.ID, s.As; l.event(ctx, e, from, err) }()
 	if wait := l.byAddress.take(addressKey(from.Source), l.Now()); wait > 0 {
 		return s, "", clear, throttled(wait)
 	}

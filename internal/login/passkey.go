@@ -289,7 +289,7 @@ func (l *Logins) BeginLogin(from From) (id string, options any, err error) {
 // FinishLogin signs in the user of a passkey.
 func (l *Logins) FinishLogin(ctx context.Context, id string, answer []byte, from From) (s Session, err error) {
 	e := Event{Name: "ConsoleLogin", Method: ByPasskey}
-	defer func() { e.Session = s.ID; l.event(ctx, e, from, err) }()
+	defer func() { e.Session, e.As = s.ID, s.As; l.event(ctx, e, from, err) }()
 	party, err := l.party(from)
 	if err != nil {
 		return s, err

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -92,6 +93,8 @@ func parseHash(text string) (h hashed, err error) {
 
 // dummy is compared with the passwords of users that do not exist: that takes as long.
 var dummy = hashed{present, make([]byte, saltBytes), make([]byte, hashBytes)}
+
+var accountForm = regexp.MustCompile(`^[0-9]{12}$`)
 
 // profile is the record of a user's password. Its name is the user's unique id, so that a
 // new user with the same name does not inherit it.
@@ -224,8 +227,10 @@ func (l *Logins) Password(ctx context.Context, account trace.Account, name, pass
 	if account == "" {
 		account = l.Owner.Account
 	}
+	e := Event{Name: "ConsoleLogin", Owner: trace.Owner{Account: account, Region: l.Owner.Region}, Who: Hidden, Method: ByPassword}
 	defer func() {
-		l.event(ctx, Event{Name: "ConsoleLogin", Owner: trace.Owner{Account: account, Region: l.Owner.Region}, Who: name, Session: s.ID, Method: ByPassword}, from, err)
+		e.Session, e.As = s.ID, s.As
+		l.event(ctx, e, from, err)
 	}()
 	succeeded, err := l.attempt(string(account)+"/"+strings.ToLower(clip(name, 200)), from)
 	if err != nil {
@@ -234,6 +239,11 @@ func (l *Logins) Password(ctx context.Context, account trace.Account, name, pass
 	u, h, err := l.hashOf(ctx, account, name)
 	if err != nil {
 		return Session{}, err
+	}
+	if u != nil {
+		e.Who = u.ARN
+	} else if !accountForm.MatchString(string(account)) {
+		e.Owner = l.Owner
 	}
 	release, err := l.slot(ctx)
 	if err != nil {

@@ -56,8 +56,8 @@ type Session struct {
 	Expires time.Time
 	Address string
 	Agent   string
-	CSRF    string       `json:"-"`
-	Cookie  *http.Cookie `json:"-"`
+	Cookie  *http.Cookie
+	As      identity.Principal // of a new session
 }
 
 // sight remembers the last use of a session, so that not every request writes it.
@@ -105,10 +105,11 @@ func (l *Logins) begin(ctx context.Context, r record, from From) (Session, error
 	r.ID, r.Hash, r.Rotated, r.Confirmed, r.CSRF = t.id, hashOf(t.secret), now, true, random(18)
 	r.Created, r.Used, r.Expires = now, now, now.Add(l.Absolute)
 	r.Address, r.Agent = from.Source, clip(strings.ToValidUTF8(from.Agent, "?"), 300)
-	if _, err := l.principal(ctx, &r); err != nil {
+	p, err := l.principal(ctx, &r)
+	if err != nil {
 		return Session{}, failed()
 	}
-	err := l.Records.Update(ctx, r.Account, func(tx meta.Tx) error {
+	err = l.Records.Update(ctx, r.Account, func(tx meta.Tx) error {
 		var own []record
 		if err := list(tx, func(other record) error {
 			if !l.over(&other, now) && other.UniqueID == r.UniqueID {
@@ -135,7 +136,7 @@ func (l *Logins) begin(ctx context.Context, r record, from From) (Session, error
 		return Session{}, err
 	}
 	s := l.shown(&r)
-	s.CSRF, s.Cookie = r.CSRF, sessionCookie(t.String(), from.Secure)
+	s.As, s.Cookie = p, sessionCookie(t.String(), from.Secure)
 	return s, nil
 }
 

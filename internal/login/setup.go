@@ -56,8 +56,8 @@ func badLink() error {
 // Setup makes the first administrator, with a password; if it is "", the session is for
 // registering a passkey. The link works once.
 func (l *Logins) Setup(ctx context.Context, token, name, password string, from From) (s Session, err error) {
-	e := Event{Name: "ConsoleSetup", Owner: l.Owner, Who: name, Method: BySetup}
-	defer func() { e.Session = s.ID; l.event(ctx, e, from, err) }()
+	e := Event{Name: "ConsoleSetup", Owner: l.Owner, Who: Hidden, Method: BySetup}
+	defer func() { e.Session, e.As = s.ID, s.As; l.event(ctx, e, from, err) }()
 	succeeded, err := l.attempt("", from)
 	if err != nil {
 		return s, err
@@ -76,6 +76,7 @@ func (l *Logins) Setup(ctx context.Context, token, name, password string, from F
 	if err != nil {
 		return s, err
 	}
+	e.Who = u.ARN
 	if password != "" {
 		if err := l.store(ctx, l.Owner.Account, u, password); err != nil {
 			return s, err

@@ -3,6 +3,8 @@ package seal
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,6 +29,7 @@ type owner struct {
 	ring    *Ring
 	account trace.Account
 	damage  string // why its files cannot be read; then it has no keys
+	repair  string // of a ReadOnly ring: what is wrong with one of its files
 
 	change sync.Mutex            // held while the state changes
 	state  atomic.Pointer[state] // as it is on disk; never nil
@@ -110,6 +113,7 @@ func (a *owner) once(ctx context.Context, name string, f func(context.Context) (
 	done := a.flights.DoChan(name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*callTime)
 		defer cancel()
+		defer context.AfterFunc(a.ring.life, cancel)()
 		return f(ctx)
 	})
 	select {
@@ -127,7 +131,7 @@ func (a *owner) refreshSoon(c *cached, now time.Time) {
 	if now.Before(c.refresh) || !c.refreshing.CompareAndSwap(false, true) {
 		return
 	}
-	a.ring.background.Go(func() {
+	a.ring.later(func() {
 		defer c.refreshing.Store(false)
 		id := c.key.id
 		_, _ = a.once(context.Background(), strconv.Itoa(int(id)), func(ctx context.Context) (*Key, error) { return a.load(ctx, id) })
@@ -159,8 +163,8 @@ func (a *owner) lost(s *state, id uint32) error {
 	case a.damage != "":
 		return trace.Errorf(trace.KindUnavailable, "the data of account %s cannot be read: %s", a.account, a.damage)
 	case s.Destroyed != nil && id <= s.Last:
-		return &trace.KindError{Kind: trace.KindUnavailable, Err: ErrDestroyed, Message: "key " + strconv.Itoa(int(id)) + " of account " + string(a.account) +
-			" was destroyed at " + s.Destroyed.Format(time.RFC3339) + ": what is encrypted under it is unreadable for good"}
+		return &trace.KindError{Kind: trace.KindUnavailable, Err: ErrDestroyed,
+			Message: fmt.Sprintf("data of account %s under key %d is unreadable for good since %s", a.account, id, s.Destroyed.Format(time.RFC3339))}
 	}
 	return trace.Errorf(trace.KindUnavailable, "the data of account %s is encrypted under key %d, but its files in the folder %s of the data directory do not have this key: they are missing or older than the data", a.account, id, Folder)
 }
@@ -229,7 +233,7 @@ func (a *owner) explain(err error) error {
 	if e, ok := errors.AsType[*trace.KindError](err); ok && e.Kind == trace.KindUnavailable {
 		return err
 	}
-	return &trace.KindError{Kind: trace.KindUnavailable, Message: "the data keys of account " + string(a.account) + " cannot be used: " + err.Error(), Err: err}
+	return trace.Errorf(trace.KindUnavailable, "the data keys of account %s cannot be used: %v", a.account, err)
 }
 
 // remember keeps a key in memory. If the same key is there already, it stays, because it
@@ -263,5 +267,12 @@ func (a *owner) sweep(now time.Time) {
 	}
 	if c := a.current.Load(); c != nil && !now.Before(c.until) {
 		a.current.CompareAndSwap(c, nil)
+	}
+	s := a.state.Load()
+	for wrapper := range a.failures {
+		inUse := slices.ContainsFunc(s.Keys, func(k wrappedKey) bool { return k.Wrapper == wrapper })
+		if !inUse && wrapper != a.wrapperName() {
+			delete(a.failures, wrapper)
+		}
 	}
 }

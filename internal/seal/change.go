@@ -10,6 +10,10 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
+// maxKeys limits the data keys of an account: one a day for 130 years. Beyond it, the newest
+// one stays in use.
+const maxKeys = 50_000
+
 // rewrapBatch is how many data keys get a new wrapping key between two writes of a file.
 const rewrapBatch = 16
 
@@ -21,10 +25,10 @@ func (a *owner) first(ctx context.Context) (*Key, error) {
 // replaceSoon makes a new key in the background, unless another one replaced the key old
 // already. Until then, and if that fails, the old one stays in use.
 func (a *owner) replaceSoon(old uint32) {
-	if a.paused(a.wrapperName()) != nil || !a.replacing.CompareAndSwap(false, true) {
+	if a.ring.o.ReadOnly || a.paused(a.wrapperName()) != nil || !a.replacing.CompareAndSwap(false, true) {
 		return
 	}
-	a.ring.background.Go(func() {
+	a.ring.later(func() {
 		defer a.replacing.Store(false)
 		_, _ = a.once(context.Background(), "new", func(ctx context.Context) (*Key, error) { return a.create(ctx, old) })
 	})
@@ -44,6 +48,9 @@ func (a *owner) create(ctx context.Context, old uint32) (*Key, error) {
 func (a *owner) createLocked(ctx context.Context) (*Key, error) {
 	if a.damage != "" {
 		return nil, a.lost(nil, 0)
+	}
+	if a.ring.o.ReadOnly {
+		return nil, trace.Errorf(trace.KindUnavailable, "account %s has no data key, and none is made here", a.account)
 	}
 	began := a.ring.o.Now()
 	s := a.state.Load().clone()
@@ -87,14 +94,26 @@ func (a *owner) wrapperName() string {
 
 // write makes a state durable, then valid. The caller holds a.change.
 func (a *owner) write(s *state) error {
-	if a.damage != "" {
+	switch {
+	case a.damage != "":
 		return a.lost(s, 0)
+	case a.ring.o.ReadOnly:
+		return trace.Errorf(trace.KindUnavailable, "the keys of account %s are only read here", a.account)
+	case len(s.Keys) > maxKeys:
+		return trace.Errorf(trace.KindLimit, "account %s has %d data keys already", a.account, maxKeys)
+	}
+	// Two rings of one directory would drop each other's keys. Only the lock of the
+	// directory excludes that, so this is for somebody who forgot it.
+	if other, _, err := readStates(a.ring.o.FS, a.ring.o.Dir, a.account); err == nil && other != nil && other.Revision > a.tried {
+		a.state.Store(other)
+		a.tried = other.Revision
+		return trace.Errorf(trace.KindUnavailable, "the data keys of account %s were changed by another process; try again", a.account)
 	}
 	// A failed write may be on disk in one copy: its revision must not be used again.
 	a.tried++
 	s.Revision = a.tried
 	if err := writeState(a.ring.o.FS, a.ring.o.Dir, s); err != nil {
-		return &trace.KindError{Kind: trace.KindUnavailable, Message: fmt.Sprintf("the data keys of account %s cannot be stored: %v", a.account, err), Err: err}
+		return trace.Errorf(trace.KindUnavailable, "the data keys of account %s cannot be stored: %v", a.account, err)
 	}
 	a.state.Store(s)
 	return nil
@@ -146,10 +165,10 @@ func (r *Ring) usable(ctx context.Context, account trace.Account, key string) (s
 		}
 	}
 	if e, ok := errors.AsType[*RefusedError](err); ok {
-		return "", &trace.KindError{Kind: trace.KindInvalid, Message: fmt.Sprintf("KeyId %s cannot be used: %s", key, e), Err: err}
+		return "", trace.Errorf(trace.KindInvalid, "KeyId %s cannot be used: %v", key, e)
 	}
 	if err != nil {
-		return "", &trace.KindError{Kind: trace.KindThrottled, Message: fmt.Sprintf("the KMS cannot be asked about KeyId %s now, try again later: %v", key, err), Err: err}
+		return "", trace.Errorf(trace.KindThrottled, "the KMS cannot be asked about KeyId %s now, try again later: %v", key, err)
 	}
 	return arn, nil
 }
@@ -158,7 +177,8 @@ func (r *Ring) usable(ctx context.Context, account trace.Account, key string) (s
 // key.
 func (a *owner) maintain(ctx context.Context) {
 	s := a.state.Load()
-	if len(s.Keys) == 0 && !s.Updating || a.damage != "" || !s.Updating && !a.encrypts() {
+	// If encryption is off, only keys of the key file are kept in order.
+	if a.damage != "" || !s.Updating && !(a.encrypts() && len(s.Keys) > 0 || s.local()) {
 		return
 	}
 	if err := a.switchKeys(ctx); err != nil {
@@ -223,8 +243,10 @@ func (a *owner) rewrapAll(ctx context.Context, target string, again bool) (left 
 		batch = nil
 		return err
 	}
-	for _, w := range a.state.Load().Keys {
-		if target == "" || w.Wrapper == target && !again || ctx.Err() != nil {
+	s := a.state.Load()
+	leave := !a.encrypts() && !s.Updating && !again // keys of a KMS: encryption is off
+	for _, w := range s.Keys {
+		if target == "" || w.Wrapper == target && !again || leave && !isLocal(w.Wrapper) || ctx.Err() != nil {
 			continue
 		}
 		var moved wrappedKey

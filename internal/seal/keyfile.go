@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -102,6 +103,11 @@ func (f *keyFile) reread() error {
 	old := f.keys
 	f.keys = nil
 	err := f.read()
+	for _, k := range old {
+		if err == nil && !slices.ContainsFunc(f.keys, func(n localKey) bool { return n.id == k.id }) {
+			err = fmt.Errorf("key file %s does not contain %s any more", f.path, k.id)
+		}
+	}
 	if err != nil {
 		f.keys = old
 	}

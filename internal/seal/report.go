@@ -81,6 +81,20 @@ func (r *Ring) Problems() []string {
 	return out
 }
 
+// Damage lists the accounts whose files cannot be read, and the files that a ReadOnly ring
+// did not repair.
+func (r *Ring) Damage() (texts []string) {
+	for _, a := range r.list() {
+		if a.damage != "" {
+			texts = append(texts, a.lost(nil, 0).Error())
+		}
+		if a.repair != "" {
+			texts = append(texts, a.repair+"; the other copy is good, and the next start repairs this one")
+		}
+	}
+	return texts
+}
+
 func (a *owner) report() AccountReport {
 	s := a.state.Load()
 	out := AccountReport{

@@ -62,8 +62,11 @@ type Options struct {
 	CacheTime time.Duration
 	KeyAge    time.Duration // after it a new data key replaces the newest; 0 for DefaultKeyAge
 	KeyBytes  int64         // the same after so much data, counted from the start; 0 for DefaultKeyBytes
-	Logger    *slog.Logger  // nil for none
-	Now       func() time.Time
+	// ReadOnly leaves all files as they are: damage is reported, not repaired, and no key
+	// is made.
+	ReadOnly bool
+	Logger   *slog.Logger // nil for none
+	Now      func() time.Time
 }
 
 // Ring keeps the data keys of all accounts, wrapped, in the folder keys of the data
@@ -74,11 +77,14 @@ type Ring struct {
 	wake  chan struct{}
 
 	mu      sync.RWMutex
+	closed  bool
 	owners  map[trace.Account]*owner
 	serverT string // the ARN to which Options.KMSKey resolved; "" while unknown
 	lostKey string // why the key file that was read before cannot be read any more
 
 	background sync.WaitGroup
+	life       context.Context // ends with Close; then calls of a KMS are broken off
+	end        context.CancelFunc
 }
 
 var _ Keys = (*Ring)(nil)
@@ -106,6 +112,7 @@ func Open(o Options) (*Ring, error) {
 		return nil, errors.New("--encryption kms needs --kms-key, the key for accounts that chose none")
 	}
 	r := &Ring{o: o, local: &keyFile{fs: o.FS, path: o.KeyFile}, wake: make(chan struct{}, 1), owners: map[trace.Account]*owner{}}
+	r.life, r.end = context.WithCancel(context.Background())
 	return r, r.load()
 }
 
@@ -151,7 +158,9 @@ func (r *Ring) load() error {
 			r.o.Logger.Error("the keys of an account are damaged, so its data cannot be read", "account", account, "error", err)
 			continue
 		}
-		if heal != "" {
+		if heal != "" && r.o.ReadOnly {
+			a.repair = heal
+		} else if heal != "" {
 			r.o.Logger.Warn("a file with keys is repaired from its copy", "account", account, "reason", heal)
 			if err := writeState(r.o.FS, r.o.Dir, s); err != nil {
 				r.o.Logger.Error("a file with keys cannot be repaired", "account", account, "error", err)
@@ -238,14 +247,33 @@ func (r *Ring) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		r.sweep()
+		r.probe(ctx)
 		r.Maintain(ctx)
 		select {
 		case <-ctx.Done():
-			r.background.Wait()
 			return nil
 		case <-tick.C:
 		case <-r.wake:
 		}
+	}
+}
+
+// Close ends calls that still run. Close what uses the keys first: to close a store is to
+// encrypt its last data.
+func (r *Ring) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.end()
+	r.background.Wait()
+}
+
+// later runs f in the background, unless the ring is closed.
+func (r *Ring) later(f func()) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.closed {
+		r.background.Go(f)
 	}
 }
 
@@ -261,6 +289,20 @@ func (r *Ring) Maintain(ctx context.Context) {
 		})
 	}
 	all.Wait()
+}
+
+// probe tries the keys of the server itself, and those that failed: so a report is right
+// even if nobody uses the keys.
+func (r *Ring) probe(ctx context.Context) {
+	for _, a := range r.list() {
+		if s := a.state.Load(); len(s.Keys) > 0 && a.encrypts() && (a.account == System || a.problem() != "") {
+			r.later(func() {
+				for _, k := range s.oneOfEach() {
+					_, _ = a.find(ctx, k) // the owner remembers errors
+				}
+			})
+		}
+	}
 }
 
 // sweep forgets keys in memory whose time is over, and looks whether the key file is still

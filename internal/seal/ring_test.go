@@ -213,3 +213,65 @@ func TestRing_replacesOldKeys(t *testing.T) {
 		t.Errorf("%v follows %v after %d bytes", third, second, int64(DefaultKeyBytes))
 	}
 }
+
+// A key file that disappears from a running server, or is replaced by another one, is
+// reported, and its keys stay in memory.
+func TestRing_keyFileDisappears(t *testing.T) {
+	o := local(t)
+	r := open(t, o)
+	k := newest(t, r, alice)
+	good, err := os.ReadFile(o.Dir + ".key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := newLocalKey(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func() error{
+		"removed":  func() error { return os.Remove(o.Dir + ".key") },
+		"replaced": func() error { return os.WriteFile(o.Dir+".key", formatKeyFile([]localKey{foreign}), 0o600) },
+		"emptied":  func() error { return os.WriteFile(o.Dir+".key", nil, 0o600) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		r.sweep()
+		if p := r.Problems(); len(p) != 1 || !strings.Contains(p[0], o.Dir+".key") || !strings.Contains(p[0], "still in memory") {
+			t.Errorf("%s: %q", name, p)
+		}
+		r.owners[alice].sweep(time.Now().Add(time.Hour))
+		if got := newest(t, r, alice); got.secret != k.secret {
+			t.Errorf("%s: another key", name)
+		}
+		if err := os.WriteFile(o.Dir+".key", good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.sweep()
+		if p := r.Problems(); len(p) != 0 {
+			t.Errorf("after it was put back: %q", p)
+		}
+	}
+}
+
+// Two rings of one directory, which the lock of the directory should exclude, do not drop
+// each other's keys.
+func TestRing_twoOfOneDirectory(t *testing.T) {
+	o := local(t)
+	one, two := open(t, o), open(t, o)
+	keys := map[uint32]*Key{}
+	for i := range 10 {
+		r := []*Ring{one, two}[i%2]
+		if err := r.Rotate(t.Context(), alice); err != nil && !strings.Contains(err.Error(), "another process") {
+			t.Fatal(err)
+		}
+		k := newest(t, r, alice)
+		keys[k.ID()] = k
+	}
+	third := open(t, o)
+	for id, k := range keys {
+		if got, err := third.Find(t.Context(), alice, id); err != nil || got.secret != k.secret {
+			t.Errorf("%v: %v, %v", k, got, err)
+		}
+	}
+}

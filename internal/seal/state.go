@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -61,6 +62,23 @@ func (s *state) newest() *wrappedKey {
 		return nil
 	}
 	return &s.Keys[len(s.Keys)-1]
+}
+
+// oneOfEach returns the newest key of each wrapping key.
+func (s *state) oneOfEach() (ids []uint32) {
+	seen := map[string]bool{}
+	for _, k := range slices.Backward(s.Keys) {
+		if !seen[k.Wrapper] {
+			seen[k.Wrapper] = true
+			ids = append(ids, k.ID)
+		}
+	}
+	return ids
+}
+
+// local tells whether a key is wrapped by the key file.
+func (s *state) local() bool {
+	return slices.ContainsFunc(s.Keys, func(k wrappedKey) bool { return isLocal(k.Wrapper) })
 }
 
 func (s *state) find(id uint32) *wrappedKey {

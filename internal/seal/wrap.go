@@ -191,10 +191,8 @@ func (r *Ring) serverTarget(ctx context.Context) (string, error) {
 // usesKeyFile tells whether a data key is wrapped by the key file.
 func (r *Ring) usesKeyFile() bool {
 	for _, a := range r.list() {
-		for _, k := range a.state.Load().Keys {
-			if isLocal(k.Wrapper) {
-				return true
-			}
+		if a.state.Load().local() {
+			return true
 		}
 	}
 	return false

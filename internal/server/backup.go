@@ -12,12 +12,15 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/backup"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 )
 
-// WriteBackup writes a backup of a store and its control-plane records.
-func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *sqlite.Store) (err error) {
+// WriteBackup writes a backup of a store, of the vault of held traces (nil: there is none),
+// of the control-plane records and of the wrapped data keys. The key file is not part of
+// it.
+func WriteBackup(ctx context.Context, w io.Writer, shelf, vault *local.Shelf, records *sqlite.Store, keys *seal.Ring) (err error) {
 	dir, err := os.MkdirTemp("", "fluoro-backup-")
 	if err != nil {
 		return err
@@ -26,6 +29,11 @@ func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *
 	b := backup.NewWriter(w, time.Now())
 	if err := shelf.Backup(ctx, b.Add); err != nil {
 		return err
+	}
+	if vault != nil {
+		if err := vault.Backup(ctx, func(name string, size int64, r io.Reader) error { return b.Add(vaultDir+"/"+name, size, r) }); err != nil {
+			return err
+		}
 	}
 	// Records come after the store, so that the store holds everything they refer to.
 	name := filepath.Join(dir, sqlite.FileName)
@@ -44,25 +52,36 @@ func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *
 	if err := b.Add(sqlite.FileName, info.Size(), f); err != nil {
 		return err
 	}
+	// The keys come last, so that they are all that anything before them needs.
+	if err := keys.Backup(b.Add); err != nil {
+		return err
+	}
 	return b.Close()
 }
 
 // BackupDirectory backs up a data directory that no server has open.
-func BackupDirectory(ctx context.Context, w io.Writer, dir string) (err error) {
+func BackupDirectory(ctx context.Context, w io.Writer, dir string, keys *seal.Ring) (err error) {
 	if _, err := os.Stat(filepath.Join(dir, "FORMAT")); err != nil {
 		return fmt.Errorf("directory %s holds no Fluoro data: %w", dir, err)
 	}
-	shelf, err := local.Open(local.Options{Dir: dir, Rules: answer.NewRules(answer.Options{Retention: -1})})
+	shelf, err := local.Open(local.Options{Dir: dir, Keys: keys, Offline: true, Rules: answer.NewRules(answer.Options{Retention: -1})})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, shelf.Close()) }()
-	records, err := sqlite.Open(dir)
+	records, err := sqlite.OpenSealed(dir, RecordOptions(keys))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, records.Close()) }()
-	return WriteBackup(ctx, w, shelf, records)
+	var vault *local.Shelf
+	if _, err := os.Stat(filepath.Join(dir, vaultDir, "FORMAT")); err == nil {
+		if vault, err = local.Open(local.Options{Dir: filepath.Join(dir, vaultDir), Keys: keys, Offline: true, Rules: answer.NewRules(answer.Options{Retention: -1})}); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, vault.Close()) }()
+	}
+	return WriteBackup(ctx, w, shelf, vault, records, keys)
 }
 
 // backup answers with a backup of all accounts.
@@ -75,9 +94,10 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-tar")
 	w.Header().Set("Content-Disposition", `attachment; filename="fluoro-backup.tar"`)
 	began := time.Now()
-	err := WriteBackup(r.Context(), out, s.shelf, s.meta)
+	err := WriteBackup(r.Context(), out, s.shelf, s.vault.Load(), s.meta, s.keys)
 	switch {
 	case err == nil:
+		s.noteBackup(r.Context(), began, out.bytes)
 		s.log.Info("a backup was made", "bytes", out.bytes, "seconds", time.Since(began).Seconds())
 		return
 	case r.Context().Err() != nil:

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/authn"
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/sight"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -55,7 +57,7 @@ type served struct {
 // identify asks the authenticator who makes a call, and the authorizer whether they may,
 // unless the row's handler asks itself. Calls about the whole server are only for the
 // server's own account, the account of the operator. The reason of an error is one of a
-// few words.
+// few words. The principal comes with an error, too, if it is known.
 func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (p identity.Principal, reason string, err error) {
 	c.Action = rt.action
 	p, err = s.authenticator.Authenticate(ctx, c)
@@ -69,6 +71,12 @@ func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (p id
 	}
 	if !rt.asks {
 		p.Sight, err = s.authorize(ctx, p, c, identity.Question{Action: rt.action, Resource: "*"})
+	}
+	if err == nil && rt.everything && p.Sight != nil {
+		return p, "denied", trace.Errorf(trace.KindDenied, "%s is about all segments, and your permissions do not include all of them", rt.action)
+	}
+	if err == nil {
+		p.Linked = s.linked(rt, &p, c.Request)
 	}
 	return p, "denied", err
 }
@@ -99,6 +107,9 @@ func (d *door) guarded(w http.ResponseWriter, r *http.Request, row served, p ide
 	c := d.call(r)
 	c.Action = row.action
 	ctx, guard := identity.WithGuard(r.Context(), func(ctx context.Context, q identity.Question) error {
+		if q.Resource != "*" {
+			audit.Of(ctx).Use(q.Resource)
+		}
 		_, err := d.server.authorize(ctx, p, c, q)
 		if err != nil {
 			d.count(r, row.route, "denied", err)
@@ -279,10 +290,20 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	}
 	if err != nil {
 		d.count(r, row.route, reason, err)
+		d.server.refusedTo(r, row.route, &who, err)
 		row.Refuse(w, r, err)
 		return
 	}
-	ctx, left := d.server.attend(ctx, w, r, who)
+	if d.server.audit.records(row.route) {
+		d.server.audited(w, r, row, &who, func(w http.ResponseWriter, r *http.Request) { d.serve(w, r, row, who) })
+		return
+	}
+	d.serve(w, r, row, who)
+}
+
+// serve reserves room for a request of a known caller and calls its handler.
+func (d *door) serve(w http.ResponseWriter, r *http.Request, row served, who identity.Principal) {
+	ctx, left := d.server.attend(identity.With(r.Context(), who), w, r, who)
 	defer left()
 	done, err := d.server.within(ctx, who.Account, row.class)
 	if err != nil {
@@ -304,7 +325,7 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 		ctx, done = context.WithCancel(ctx) // cancelling frees the room
 		defer done()
 		everything := trace.Window{Start: trace.MinTime, End: trace.MaxTime}
-		if err := d.server.questions.Scan(ctx, who.Account, everything); err != nil {
+		if err := d.server.questions.Scan(ctx, query.ReaderOf(who), everything); err != nil {
 			if r.Context().Err() == nil { // else the client is gone
 				row.Refuse(w, r, err)
 			}

@@ -22,6 +22,7 @@ import (
 // present makes the queries, the X-Ray API and the console.
 func (s *server) present() {
 	control := api.Control{Groups: s.groups, Tags: tag.New(s.records), Policies: resource.New(s.records), Settings: setting.New(s.records)}
+	control.Encryption = encryption{s, control.Settings}
 	s.decideBy(control.Policies)
 	q := query.New(s.store)
 	q.Room, q.Names = s.answers, s.names
@@ -41,7 +42,7 @@ func (s *server) present() {
 		Control: control, Query: q, Retrievals: s.retrievals, Intake: s.intake, Sampler: sample.New(s.records), Observe: s.observer(), Logger: s.log,
 	})
 	s.console = console.New(console.Options{
-		Assets: web.Assets(), Status: s.status, Live: s.live, Analytics: analytics.New(s.store, q.Filter), Trace: s.trace, Delete: s.delete,
+		Assets: web.Assets(), Status: s.status, Live: s.live, Analytics: analytics.New(s.store, q.Filter), Trace: s.trace, Delete: s.delete, Audit: s.lookupEvents,
 	})
 }
 
@@ -51,7 +52,7 @@ func (s *server) trace(ctx context.Context, id string) (*console.TraceView, erro
 	if err != nil {
 		return nil, err
 	}
-	whole, err := s.questions.Whole(ctx, p.Account, id)
+	whole, err := s.questions.Whole(ctx, query.ReaderOf(p), id)
 	if err != nil || whole == nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func (s *server) delete(ctx context.Context, d console.Deletion) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := s.questions.Delete(ctx, p.Owner, query.DeleteRequest{IDs: d.IDs, Window: d.Window(), Filter: d.Filter, DryRun: d.DryRun})
+	n, err := s.questions.Delete(ctx, query.ReaderOf(p), query.DeleteRequest{IDs: d.IDs, Window: d.Window(), Filter: d.Filter, DryRun: d.DryRun})
 	if !d.DryRun && n > 0 {
 		s.log.Info("traces were deleted", "account", p.Account, "traces", n)
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
@@ -53,7 +54,7 @@ func (s *server) openLogins() error {
 	c := &s.config.Console
 	o := login.Options{
 		Records: s.records, Directory: s.directory, Owner: trace.Owner{Account: s.own(), Region: s.config.Region},
-		Idle: c.Idle, Absolute: c.Max, Rotate: c.Rotate, URL: c.URL, Logger: s.log,
+		Idle: c.Idle, Absolute: c.Max, Rotate: c.Rotate, URL: c.URL, Audit: s.signIn, Logger: s.log,
 	}
 	if c.Issuer != "" {
 		rules, err := login.ParseRoles(c.Roles)
@@ -80,6 +81,32 @@ func (s *server) openLogins() error {
 	}
 	s.logins = login.New(o)
 	return nil
+}
+
+// signIn records a login, successful or not. What people do with their session is
+// recorded as requests.
+func (s *server) signIn(ctx context.Context, e login.Event) {
+	a := s.audit
+	if a == nil || e.Name != "ConsoleLogin" && e.Name != "ConsoleSetup" && e.Name != "SessionReuse" {
+		return
+	}
+	p := e.As
+	if p.Type == "" {
+		p = identity.Principal{Owner: e.Owner, Type: identity.TypeUser, Name: login.Hidden}
+		if e.Who != login.Hidden {
+			p.ARN, p.Name = e.Who, e.Who[strings.LastIndexByte(e.Who, '/')+1:]
+		}
+	}
+	r := (&http.Request{Header: http.Header{"User-Agent": {e.Agent}}}).WithContext(ctx)
+	_, details := audit.Begin(ctx, identity.Call{Action: "fluoro:" + e.Name, Listener: onHTTP.String(), Request: r, Source: e.Source}, &p, a.hash)
+	details.SignIn(e.Name, e.Failure == "")
+	status := http.StatusOK
+	if e.Failure != "" {
+		status = http.StatusUnauthorized
+		details.Fail("Failed authentication", e.Failure)
+	}
+	details.Set("method", string(e.Method))
+	_ = a.Write(details.End(status, "")) // the log counts what is lost
 }
 
 // front makes the handlers of logins.

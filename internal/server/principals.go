@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/fluoro-io/fluoro/internal/access"
@@ -13,7 +12,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/present/admin"
 	"github.com/fluoro-io/fluoro/internal/present/sts"
-	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -47,12 +45,8 @@ func principalRoutes() []route {
 // openDirectory opens the principals in the records. Unless options say otherwise, they
 // are those that the authenticator knows, and their policies decide.
 func (s *server) openDirectory() error {
-	secrets, err := seal.Secrets(s.config.Data, "")
-	if err != nil {
-		return fmt.Errorf("the keys of credentials: %w", err)
-	}
 	s.directory = iam.New(iam.Options{
-		Records: s.records, Secrets: secrets, Region: s.config.Region, Management: s.own(), Logger: s.log, Assume: access.New(access.Options{}).Assume,
+		Records: s.records, Secrets: s.keys.Secrets(), Region: s.config.Region, Management: s.own(), Logger: s.log, Assume: access.New(access.Options{}).Assume,
 		Forget: func(tx meta.Tx, u *iam.User) error { return login.Forget(tx, u.ID) },
 	})
 	if err := s.openLogins(); err != nil {
@@ -65,6 +59,7 @@ func (s *server) openDirectory() error {
 		}
 	}
 	if s.authenticator == nil {
+		var err error
 		if s.authenticator, err = s.newAuthenticator(); err != nil {
 			return err
 		}

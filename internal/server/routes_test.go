@@ -28,7 +28,7 @@ var publicRoutes = []string{
 }
 
 func TestRoutes_haveActions(t *testing.T) {
-	form := regexp.MustCompile(`^(xray|fluoro|iam|sts):[A-Z][A-Za-z]+$`)
+	form := regexp.MustCompile(`^(xray|fluoro|iam|sts|cloudtrail|oam):[A-Z][A-Za-z]+$`)
 	seen := map[string]bool{}
 	for _, rt := range routes() {
 		name := rt.method + " " + rt.path

@@ -38,8 +38,8 @@ func New(store meta.Store) *Settings {
 	return &Settings{store: store, shares: map[trace.Account][]share{}}
 }
 
-// Encryption is the encryption that an account has configured for its traces. Fluoro
-// stores it, but encrypts nothing.
+// Encryption is the encryption that an account has configured for its traces. Here it is
+// only stored: package seal follows it.
 type Encryption struct {
 	Type  string // NONE or KMS
 	KeyID string // of KMS: alias, id or ARN of a key
@@ -49,15 +49,15 @@ type Encryption struct {
 // identifiers").
 var keyForm = regexp.MustCompile(`^(alias/[A-Za-z0-9/_-]+|arn:[a-z0-9-]+:kms:[a-z0-9-]+:[0-9]{12}:(key/[A-Za-z0-9-]+|alias/[A-Za-z0-9/_-]+)|[A-Za-z0-9-]+)$`)
 
-// Encryption returns the present setting; NONE by default.
+// Encryption returns the stored setting; NONE by default.
 func (s *Settings) Encryption(ctx context.Context, account trace.Account) (Encryption, error) {
 	e := Encryption{Type: "NONE"}
 	err := s.get(ctx, account, encryptionKind, theOne, &e)
 	return e, err
 }
 
-// SetEncryption changes the setting.
-func (s *Settings) SetEncryption(ctx context.Context, account trace.Account, e Encryption) error {
+// Check returns an error, unless the setting has a valid form.
+func (e Encryption) Check() error {
 	switch {
 	case e.Type != "NONE" && e.Type != "KMS":
 		return trace.Errorf(trace.KindInvalid, "Type must be NONE or KMS") // not recorded
@@ -67,6 +67,14 @@ func (s *Settings) SetEncryption(ctx context.Context, account trace.Account, e E
 		return trace.Errorf(trace.KindInvalid, "KeyId is required if Type is KMS") // not recorded
 	case e.Type == "KMS" && !keyForm.MatchString(e.KeyID):
 		return trace.Errorf(trace.KindInvalid, "KeyId must be the alias, the id or the ARN of a key") // not recorded
+	}
+	return nil
+}
+
+// SetEncryption stores the setting.
+func (s *Settings) SetEncryption(ctx context.Context, account trace.Account, e Encryption) error {
+	if err := e.Check(); err != nil {
+		return err
 	}
 	return s.put(ctx, account, encryptionKind, theOne, e)
 }

@@ -12,12 +12,21 @@ type Status struct {
 	Gauges []Gauge
 	// Keys names the keys of annotations and attributes with slower searches.
 	Keys KeyStatus
+	// Locked lists accounts that cannot be read or written now, because the key of their
+	// encrypted data cannot be used.
+	Locked []Locked
 	// Damage lists damaged places, with file and offset, at most a few hundred;
 	// Damaged counts all of them. All other data is served.
 	Damage  []string
 	Damaged int64
 	// Notes list harmless things that an operator may want to check or tidy up.
 	Notes []string
+}
+
+// Locked is an account that cannot be read or written now.
+type Locked struct {
+	Account trace.Account
+	Reason  string // names the key
 }
 
 // Gauge is a figure of an engine. Name is in snake case, with the unit at its end.

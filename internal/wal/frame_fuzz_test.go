@@ -2,7 +2,10 @@ package wal
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/binary"
+	"errors"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -35,6 +38,46 @@ func seal(b []byte, salt uint32) (small bool) {
 	return true
 }
 
+// vfsKey is a data key.
+type vfsKey struct{}
+
+func (vfsKey) ID() uint32 { return 1 }
+func (vfsKey) AEAD(string, []byte) (cipher.AEAD, error) {
+	b, err := aes.NewCipher(make([]byte, 32))
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(b)
+}
+
+var errNoKey = errors.New("no such key")
+
+func findFuzz(account string, id uint32) (vfs.SealKey, error) {
+	if account != "a" || id != 1 {
+		return nil, errNoKey
+	}
+	return vfsKey{}, nil
+}
+
+// eachOf returns the entries of a frame with codec 2, and whether some are damaged.
+func eachOf(f *frame, at int) (want []Entry, damaged bool) {
+	salt, list, err := f.splitEach()
+	if err != nil {
+		return nil, true
+	}
+	for i := range list {
+		s := sealings{number: 1, salt: salt}
+		e := Entry{LSN: f.lsn + uint64(i), File: 1, At: int64(at)}
+		var bad error
+		if e.Data, e.Locked, bad = s.open(&list[i], e.LSN, findFuzz); bad != nil {
+			damaged = true
+			continue
+		}
+		want = append(want, e)
+	}
+	return want, damaged
+}
+
 // Frames with right checksums and arbitrary content: Open never panics, and returns
 // exactly the entries of the frames that it does not name as damaged.
 func FuzzFrames(f *testing.F) {
@@ -57,6 +100,14 @@ func FuzzFrames(f *testing.F) {
 		bad[at] = value
 		f.Add(bad)
 	}
+	each, _, err := appendEach(nil, nil, &sealings{number: 1}, 1, []Payload{{Data: []byte("clear")}, {Data: bytes.Repeat([]byte("s"), 300), Account: "a", Key: vfsKey{}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(each)
+	for _, at := range []int{frameBytes, frameBytes + saltBytes, frameBytes + saltBytes + 8, len(each) - 1} {
+		f.Add(append(bytes.Clone(each[:at]), append([]byte{each[at] ^ 0xff}, each[at+1:]...)...))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = bytes.Clone(b)
 		if !seal(b, 0) {
@@ -72,6 +123,12 @@ func FuzzFrames(f *testing.F) {
 					break // torn
 				}
 				at += 1 + skip
+				continue
+			}
+			if frame.kind == kindEntries && frame.codec == codecEach {
+				list, bad := eachOf(&frame, fileStart+at)
+				want, damaged = append(want, list...), damaged || bad
+				at += frame.size
 				continue
 			}
 			entries, err := frame.split()
@@ -110,7 +167,7 @@ func FuzzFrames(f *testing.F) {
 			t.Fatal(err)
 		}
 		var got []Entry
-		_, found, err := Open(Options{FS: fs, Dir: "wal", FileBytes: 1 << 20}, func(e Entry) error { got = append(got, e); return nil })
+		_, found, err := Open(Options{FS: fs, Dir: "wal", FileBytes: 1 << 20, Find: findFuzz}, func(e Entry) error { got = append(got, e); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

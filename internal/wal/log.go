@@ -12,10 +12,14 @@
 package wal
 
 import (
+	crand "crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/vfs"
@@ -32,6 +36,8 @@ type Options struct {
 	NextLSN uint64
 	// Known is the minimum content of the log, as known elsewhere.
 	Known Mark
+	// Find finds the keys of sealed entries; nil: none can be read.
+	Find vfs.FindKey
 	// Warn, if not nil, is called with problems that do not affect acknowledged
 	// entries.
 	Warn func(error)
@@ -39,10 +45,18 @@ type Options struct {
 
 // Mark is the minimum content of a log. The zero mark requires nothing.
 type Mark struct {
-	Oldest uint64 // number of the oldest file that is needed
+	Oldest uint64 // number of the oldest file that is needed, without Held
 	Newest uint64 // number of the newest file
 	Bytes  int64  // its synced bytes
 	LSN    uint64 // one more than the LSN of the last synced entry
+	// Held are older files that are needed, too; those between are not.
+	Held []HeldFile
+}
+
+// HeldFile is a file that is needed although newer ones are not.
+type HeldFile struct {
+	Number uint64 `json:"number"`
+	Bytes  int64  `json:"bytes"` // that are valid
 }
 
 // Log is an open log. Append, Rotate and Close may be called by one goroutine at a
@@ -51,8 +65,9 @@ type Log struct {
 	o       Options
 	nextLSN uint64
 	file    vfs.File // nil after a failure, and before the first file
-	salt    uint32
-	size    int64 // synced bytes of file
+	header  header
+	seals   sealings // of file
+	size    int64    // synced bytes of file
 	frame   []byte
 	scratch []byte
 	synced  vfs.File // records how much of file is synced; nil before the first frame
@@ -63,6 +78,7 @@ type Log struct {
 	last    uint64     // highest number of any file, present or past
 	durable uint64     // LSN after the last synced entry
 	stale   []string   // .synced files of log files that no longer exist
+	held    []uint64   // files that Remove keeps
 	closed  bool
 }
 
@@ -70,6 +86,20 @@ type fileInfo struct {
 	number  uint64
 	bytes   int64 // valid
 	damaged bool
+	clear   bool            // it has entries that are not sealed
+	keys    map[KeyUse]bool // of sealed entries; Log.mu guards it
+}
+
+// seen notes the entries of a frame.
+func (f *fileInfo) seen(use KeyUse, sealed bool) {
+	if !sealed {
+		f.clear = true
+	} else if !f.keys[use] {
+		if f.keys == nil {
+			f.keys = map[KeyUse]bool{}
+		}
+		f.keys[use] = true
+	}
 }
 
 // File returns the number of the newest file.
@@ -82,8 +112,29 @@ func (l *Log) File() uint64 {
 	return l.files[len(l.files)-1].number
 }
 
-// Oldest returns the number of the oldest file.
+// isHeld tells whether Remove keeps a file in any case. The mutex is held.
+func (l *Log) isHeld(number uint64) bool { return slices.Contains(l.held, number) }
+
+// oldest returns the place of the oldest file that is not held. The mutex is held.
+func (l *Log) oldest() int {
+	if len(l.held) == 0 {
+		return 0
+	}
+	return slices.IndexFunc(l.files, func(f fileInfo) bool { return !l.isHeld(f.number) })
+}
+
+// Oldest returns the number of the oldest file that is not held, 0 if there is none.
 func (l *Log) Oldest() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := l.oldest(); i >= 0 && i < len(l.files) {
+		return l.files[i].number
+	}
+	return 0
+}
+
+// OldestKept returns the number of the oldest file, held or not.
+func (l *Log) OldestKept() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.files) == 0 {
@@ -92,11 +143,50 @@ func (l *Log) Oldest() uint64 {
 	return l.files[0].number
 }
 
-// Files returns the number of files.
-func (l *Log) Files() int {
+// Files returns the number of files that are not held.
+func (l *Log) Files() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.files)
+	for _, f := range l.files {
+		if !l.isHeld(f.number) {
+			n++
+		}
+	}
+	return n
+}
+
+// Hold names the files that Remove keeps, although newer ones are removed.
+func (l *Log) Hold(numbers []uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = numbers
+}
+
+// Clear returns how many files have entries that are not sealed, and how many have sealed
+// ones.
+func (l *Log) Clear() (clear, sealed int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.files {
+		if f.clear {
+			clear++
+		}
+		if len(f.keys) > 0 {
+			sealed++
+		}
+	}
+	return clear, sealed
+}
+
+// Keys returns the data keys that the entries of all files need.
+func (l *Log) Keys() map[KeyUse]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := map[KeyUse]bool{}
+	for _, f := range l.files {
+		maps.Copy(all, f.keys)
+	}
+	return all
 }
 
 // Size returns the sum of the lengths of all files.
@@ -111,29 +201,26 @@ func (l *Log) Size() int64 {
 }
 
 // Mark returns the present content of the log.
-func (l *Log) Mark() Mark {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	m := Mark{LSN: l.durable}
-	if n := len(l.files); n > 0 {
-		m.Oldest, m.Newest, m.Bytes = l.files[0].number, l.files[n-1].number, l.files[n-1].bytes
-	}
-	return m
-}
+func (l *Log) Mark() Mark { return l.MarkBefore(math.MaxUint64) }
 
 // MarkBefore returns the content of the files before one, which is not the oldest.
 func (l *Log) MarkBefore(number uint64) Mark {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := Mark{LSN: l.durable}
-	for _, f := range l.files {
+	for i, f := range l.files {
 		if f.number >= number {
 			break
 		}
-		if m.Oldest == 0 {
+		m.Newest, m.Bytes = f.number, f.bytes
+		if l.isHeld(f.number) && i != len(l.files)-1 {
+			m.Held = append(m.Held, HeldFile{f.number, f.bytes})
+		} else if m.Oldest == 0 {
 			m.Oldest = f.number
 		}
-		m.Newest, m.Bytes = f.number, f.bytes
+	}
+	if m.Oldest == 0 {
+		m.Oldest, m.Held = m.Newest, slices.DeleteFunc(m.Held, func(h HeldFile) bool { return h.Number == m.Newest })
 	}
 	return m
 }
@@ -142,18 +229,44 @@ func (l *Log) MarkBefore(number uint64) Mark {
 // entry and the number of their file. After an error it gives up the file: a later
 // Open may or may not find the entries, and the next Append begins a new file.
 func (l *Log) Append(entries [][]byte) (lsn, file uint64, err error) {
+	return l.append(len(entries), func(lsn uint64) (err error) {
+		l.frame, l.scratch, err = appendFrame(l.frame[:0], l.scratch, l.header.salt, lsn, entries)
+		return err
+	}, func(f *fileInfo) { f.seen(KeyUse{}, false) })
+}
+
+// AppendSealed is Append for entries that are sealed under the keys of their accounts.
+func (l *Log) AppendSealed(entries []Payload) (lsn, file uint64, err error) {
+	return l.append(len(entries), func(lsn uint64) (err error) {
+		l.frame, l.scratch, err = appendEach(l.frame[:0], l.scratch, &l.seals, lsn, entries)
+		return err
+	}, func(f *fileInfo) {
+		for i := range entries {
+			if e := &entries[i]; e.Key != nil {
+				f.seen(KeyUse{e.Account, e.Key.ID()}, true)
+			} else {
+				f.seen(KeyUse{}, false)
+			}
+		}
+	})
+}
+
+// append writes the frame that encode makes of n entries.
+func (l *Log) append(n int, encode func(lsn uint64) error, seen func(*fileInfo)) (lsn, file uint64, err error) {
 	if l.file == nil || l.size >= l.o.FileBytes {
 		if err := l.Rotate(); err != nil {
 			return 0, 0, err
 		}
 	}
 	lsn = l.nextLSN
-	l.nextLSN += uint64(len(entries))
-	l.frame, l.scratch, err = appendFrame(l.frame[:0], l.scratch, l.salt, lsn, entries)
-	if err != nil {
+	l.nextLSN += uint64(n)
+	if err := encode(lsn); err != nil {
 		l.nextLSN = lsn
 		return 0, 0, err
 	}
+	l.mu.Lock()
+	seen(&l.files[len(l.files)-1])
+	l.mu.Unlock()
 	if err := l.write(l.frame); err != nil {
 		return 0, 0, err
 	}
@@ -262,7 +375,9 @@ func (l *Log) Rotate() error {
 		return fmt.Errorf("begin log file %s: %w", name, errors.Join(err, f.Close()))
 	}
 	old := l.file
-	l.file, l.salt, l.size = f, h.salt, int64(len(b))
+	l.file, l.header, l.size = f, h, int64(len(b))
+	l.seals = sealings{number: h.number, start: h.salt}
+	_, _ = crand.Read(l.seals.salt[:]) // never fails
 	l.mu.Lock()
 	l.files = append(l.files, fileInfo{number: h.number, bytes: l.size})
 	l.last = h.number
@@ -278,7 +393,7 @@ func (l *Log) Rotate() error {
 // Failed reports whether the log has no writable file.
 func (l *Log) Failed() bool { return l.file == nil }
 
-// Remove deletes all files below the given number, oldest first. It renames files
+// Remove deletes all files below the given number that are not held, oldest first. It renames files
 // with damage instead, for a person to look at.
 func (l *Log) Remove(before uint64) error {
 	l.mu.Lock()
@@ -290,11 +405,12 @@ func (l *Log) Remove(before uint64) error {
 	}
 	for {
 		l.mu.Lock()
-		if len(l.files) < 2 || l.files[0].number >= before {
+		i := l.oldest()
+		if i < 0 || i >= len(l.files)-1 || l.files[i].number >= before {
 			l.mu.Unlock()
 			return nil
 		}
-		f := l.files[0]
+		f := l.files[i]
 		l.mu.Unlock()
 		name := filepath.Join(l.o.Dir, fileName(f.number))
 		var err error
@@ -313,7 +429,7 @@ func (l *Log) Remove(before uint64) error {
 			return fmt.Errorf("remove log file %s: %w", name, err)
 		}
 		l.mu.Lock()
-		l.files = l.files[1:]
+		l.files = slices.DeleteFunc(l.files, func(o fileInfo) bool { return o.number == f.number })
 		l.mu.Unlock()
 	}
 }
@@ -335,7 +451,7 @@ func (l *Log) Close() error {
 	if closed || l.file == nil {
 		return nil
 	}
-	b, _, err := appendFrame(nil, nil, l.salt, l.nextLSN, nil)
+	b, _, err := appendFrame(nil, nil, l.header.salt, l.nextLSN, nil)
 	if err == nil {
 		err = l.write(b)
 	}

@@ -18,6 +18,9 @@ type Entry struct {
 	File uint64
 	At   int64  // offset of its frame in the file
 	Data []byte // the receiver may keep it
+	// Locked is not nil if the entry is sealed and its key cannot be used: it has no
+	// Data, and stays in its file.
+	Locked *Locked
 }
 
 // Found tells what Open found besides entries.
@@ -48,6 +51,7 @@ type recovery struct {
 	log    *Log
 	found  Found
 	synced map[uint64]synced // by number, from the .synced files
+	seals  sealings          // of the file that is being read
 }
 
 // synced is how much of a log file is known to be synced.
@@ -152,12 +156,20 @@ func (r *recovery) missing(numbers []uint64) {
 		first, last = numbers[0], numbers[n-1]
 	}
 	if k := r.o.Known; k.Oldest > 0 && k.Oldest <= k.Newest {
-		if first == 0 || k.Oldest < first {
+		if first == 0 || k.Oldest < first || len(k.Held) > 0 {
 			first = k.Oldest
 		}
 		last = max(last, k.Newest)
 	}
+	for _, h := range r.o.Known.Held { // of older files only these are needed
+		if _, there := slices.BinarySearch(numbers, h.Number); !there {
+			r.gap(h.Number, h.Number)
+		}
+	}
 	for number := range r.synced {
+		if len(r.o.Known.Held) > 0 && number < first {
+			continue
+		}
 		if first == 0 || number < first {
 			first = number
 		}
@@ -168,6 +180,9 @@ func (r *recovery) missing(numbers []uint64) {
 	}
 	at := first
 	for _, number := range append(slices.Clone(numbers), last+1) {
+		if number < first {
+			continue
+		}
 		if number > at {
 			r.gap(at, number-1)
 		}
@@ -270,7 +285,14 @@ func (r *recovery) file(im, next *image, last bool) error {
 		return nil
 	}
 	data, open := im.data, last
-	if next != nil {
+	if i := slices.IndexFunc(r.o.Known.Held, func(h HeldFile) bool { return h.Number == im.number }); i >= 0 && !last {
+		if known := r.o.Known.Held[i].Bytes; known > int64(len(data)) {
+			r.damage(im.name, int64(len(data)), "the file ends here, but %d bytes were acknowledged", known)
+		} else {
+			data = data[:known]
+			info.bytes = known
+		}
+	} else if next != nil {
 		switch {
 		case next.state == headerTorn:
 			open = true
@@ -279,10 +301,11 @@ func (r *recovery) file(im, next *image, last bool) error {
 				r.damage(im.name, int64(len(data)), "the file ends here, but %d bytes were acknowledged", next.header.previous)
 			} else {
 				data = data[:next.header.previous]
+				info.bytes = next.header.previous
 			}
 		}
 	}
-	valid, err := r.frames(im, data, open)
+	valid, err := r.frames(im, &info, data, open)
 	if next == nil || open {
 		info.bytes = valid
 	}
@@ -290,7 +313,7 @@ func (r *recovery) file(im, next *image, last bool) error {
 }
 
 // frames replays the frames of a file. open is true if its end may be torn.
-func (r *recovery) frames(im *image, data []byte, open bool) (valid int64, err error) {
+func (r *recovery) frames(im *image, info *fileInfo, data []byte, open bool) (valid int64, err error) {
 	expected := im.header.firstLSN
 	r.log.nextLSN = max(r.log.nextLSN, expected)
 	at := min(fileStart, len(data))
@@ -316,7 +339,7 @@ func (r *recovery) frames(im *image, data []byte, open bool) (valid int64, err e
 		}
 		expected = f.lsn + uint64(f.entries)
 		r.log.nextLSN = max(r.log.nextLSN, expected)
-		if err := r.entries(im, &f, at); err != nil {
+		if err := r.entries(im, info, &f, at); err != nil {
 			return valid, err
 		}
 		at += f.size
@@ -338,21 +361,85 @@ func (r *recovery) lost(number uint64, end bool) string {
 	return fmt.Sprintf("; %d bytes of the file were acknowledged, up to entry %d", s.bytes, s.lsn-1)
 }
 
-func (r *recovery) entries(im *image, f *frame, at int) error {
+func (r *recovery) entries(im *image, info *fileInfo, f *frame, at int) error {
 	if f.kind == kindEnd {
 		return nil
+	}
+	if f.kind == kindEntries && f.codec == codecEach {
+		return r.each(im, info, f, at)
 	}
 	entries, err := f.split()
 	if err != nil || f.kind != kindEntries {
 		r.damage(im.name, int64(at), "frame of kind %d: %v", f.kind, err)
 		return nil
 	}
+	info.seen(KeyUse{}, false)
 	for i, e := range entries {
-		if err := r.apply(Entry{LSN: f.lsn + uint64(i), File: im.number, At: int64(at), Data: e}); err != nil {
-			return fmt.Errorf("replay log file %s at byte %d: %w", im.name, at, err)
+		if err := r.give(im, Entry{LSN: f.lsn + uint64(i), File: im.number, At: int64(at), Data: e}); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (r *recovery) give(im *image, e Entry) error {
+	if err := r.apply(e); err != nil {
+		return fmt.Errorf("replay log file %s at byte %d: %w", im.name, e.At, err)
+	}
+	return nil
+}
+
+// each gives the entries of a frame that are sealed one by one.
+func (r *recovery) each(im *image, info *fileInfo, f *frame, at int) error {
+	salt, list, err := f.splitEach()
+	if err != nil {
+		r.damage(im.name, int64(at), "%v", err)
+		return nil
+	}
+	if r.seals.number != im.number || r.seals.salt != salt {
+		r.seals = sealings{number: im.number, salt: salt}
+	}
+	find := r.o.Find
+	if find == nil {
+		find = func(string, uint32) (vfs.SealKey, error) { return nil, errors.New("this program has no keys") }
+	}
+	for i := range list {
+		e := Entry{LSN: f.lsn + uint64(i), File: im.number, At: int64(at)}
+		info.seen(list[i].use, list[i].sealed())
+		var err error
+		if e.Data, e.Locked, err = r.seals.open(&list[i], e.LSN, find); err != nil {
+			r.damage(im.name, int64(at), "entry %d: %v", e.LSN, err)
+			continue
+		}
+		if err := r.give(im, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Read reads the synced entries of one file again, which may be the newest one, with the
+// keys that find finds. damage names places that cannot be read.
+func (l *Log) Read(number uint64, find vfs.FindKey, apply func(Entry) error) (damage []error, err error) {
+	l.mu.Lock()
+	i := slices.IndexFunc(l.files, func(f fileInfo) bool { return f.number == number })
+	var bytes int64
+	if i >= 0 {
+		bytes = l.files[i].bytes
+	}
+	l.mu.Unlock()
+	if i < 0 {
+		return nil, fmt.Errorf("log file %d is gone", number)
+	}
+	o := l.o
+	o.Find = find
+	r := recovery{o: o, apply: apply, log: &Log{}, synced: map[uint64]synced{}}
+	im := r.read(number)
+	if im.state != headerGood {
+		return append(r.found.Damage, vfs.Corrupt(im.name, 0, "the log file cannot be read again: %v", im.reason)), nil
+	}
+	_, err = r.frames(im, &fileInfo{}, im.data[:min(bytes, int64(len(im.data)))], false)
+	return r.found.Damage, err
 }
 
 // nextFrame returns the distance to the next frame with a correct checksum, or -1.

@@ -14,8 +14,8 @@ import (
 
 // secrets lists texts that first writes; no answer to another account may contain them.
 var secrets = []string{
-	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms",
-	"secretpath", "secretrole", "secretpolicy", "secretinline", "secrettoken", "secretclient",
+	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms", "secretscrub",
+	"secretpath", "secretrole", "secretpolicy", "secretinline", "secrettoken", "secretclient", "secretsink",
 	"37.5", "CloudWatchLogs", "InvalidId", first,
 }
 
@@ -43,6 +43,8 @@ type walk struct {
 	at                     time.Time
 	groupARN, ruleARN, job string
 	made                   principals
+	sinkARN                string
+	limited                string // reader who does not see everything
 }
 
 func documentFor(at time.Time, id, service, segment string) string {
@@ -68,7 +70,9 @@ func newWalk(t *testing.T, flags ...string) *walk {
 	s.must(first, "POST", "/PutEncryptionConfig", m{"Type": "KMS", "KeyId": "alias/secretkms"})
 	s.must(first, "POST", "/UpdateTraceSegmentDestination", m{"Destination": "CloudWatchLogs"})
 	s.must(first, "POST", "/UpdateIndexingRule", m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 37.5}}})
+	s.must(first, "POST", "/api/scrub/PutRule", m{"Rule": m{"Name": "common", "Keys": []string{"secretscrub"}, "Action": "mask"}})
 	s.people()
+	s.sinkARN = s.field(s.must(first, "POST", "/api/oam/CreateSink", m{"Name": "secretsink"}), "Arn")
 	s.job = s.field(s.must(first, "POST", "/StartTraceRetrieval", s.window(m{"TraceIds": []string{sharedID}})), "RetrievalToken")
 	harness.Eventually(t, "the job ends", func() bool {
 		return strings.Contains(s.must(first, "POST", "/ListRetrievedTraces", m{"RetrievalToken": s.job}), "COMPLETE")
@@ -115,6 +119,11 @@ func (s *walk) reads() []visit {
 		{route: "POST /GetIndexingRules", body: m{}, seen: "37.5"},
 		{route: "POST /ListRetrievedTraces", body: m{"RetrievalToken": s.job}, seen: "secretxray", status: 404},
 		{route: "POST /GetRetrievedTracesGraph", body: m{"RetrievalToken": s.job}, seen: "secretxray", status: 404},
+		{route: "POST /api/oam/ListSinks", body: m{}, seen: "secretsink", status: 200},
+		{route: "POST /api/oam/GetSinkPolicy", body: m{"SinkIdentifier": s.sinkARN}, seen: `"Policy":""`, status: 404},
+		{route: "POST /api/oam/ListAttachedLinks", body: m{"SinkIdentifier": s.sinkARN}, seen: `"Items":[]`, status: 404},
+		{route: "POST /api/oam/ListLinks", body: m{}, status: 200},
+		{route: "POST /api/oam/GetLink", body: m{"Identifier": "x"}, status: 404},
 		{route: "POST /Insight", body: m{"InsightId": id}},
 		{route: "POST /InsightEvents", body: m{"InsightId": id}},
 		{route: "POST /InsightImpactGraph", body: s.window(m{"InsightId": id})},
@@ -126,7 +135,13 @@ func (s *walk) reads() []visit {
 		{route: "GET /console/api/histogram", query: question("histogram", s.at, "group", "service"), seen: "secrethttp"},
 		{route: "GET /console/api/facets", query: question("facets", s.at, "of", "annotation.key"), seen: "secretvalue"},
 		{route: "GET /console/api/compare", query: question("compare", s.at, "filter", `annotation.key = "secretvalue"`), seen: "secretuser"},
-		{route: "POST /api/quota/Get", body: m{}},
+		{route: "GET /console/api/audit", status: 404}, // there is no audit log
+		{route: "POST /api/hold/List", body: m{}},
+		{route: "POST /api/hold/List", body: m{"account": first}, status: 403},
+		{route: "POST /api/quota/Get", body: m{}}, {route: "POST /api/encryption/Get", body: m{}},
+		{route: "POST /api/scrub/ListRules", body: m{}, seen: "secretscrub"},
+		{route: "POST /api/scrub/Preview", body: m{"Names": []string{"common"}}, seen: `"Rule":"common"`, status: 404},
+		{route: "POST /api/scrub/Test", body: m{"Key": "secretscrub", "Text": "x"}, seen: "[scrubbed by common]"},
 		{route: "POST /api/findings/List", body: m{}}, {route: "POST /api/findings/Get", body: m{"id": "0011223344556677"}, status: 404},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
 	}...)
@@ -161,11 +176,33 @@ func (s *walk) writes() []visit {
 		{route: "POST /PutEncryptionConfig", body: m{"Type": "NONE"}, status: 200},
 		{route: "POST /UpdateTraceSegmentDestination", body: m{"Destination": "XRay"}, status: 200},
 		{route: "POST /UpdateIndexingRule", body: m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 11}}}, status: 200},
+		{route: "POST /api/oam/PutSinkPolicy", body: m{"SinkIdentifier": s.sinkARN, "Policy": `{"Statement":{"Effect":"Allow","Principal":"*","Action":"oam:CreateLink","Resource":"*"}}`}, status: 404},
+		{route: "POST /api/oam/CreateLink", body: m{"SinkIdentifier": s.sinkARN, "LabelTemplate": "x", "ResourceTypes": []string{"AWS::XRay::Trace"}}, status: 400},
+		{route: "POST /api/oam/CreateLink", body: m{"SinkIdentifier": strings.Replace(s.sinkARN, regions[first], regions[second], 1), "LabelTemplate": "x", "ResourceTypes": []string{"AWS::XRay::Trace"}}, status: 403},
+		{route: "POST /api/oam/DeleteSink", body: m{"Identifier": s.sinkARN}, status: 404},
+		{route: "POST /api/oam/DeleteLink", body: m{"Identifier": "x"}, status: 404},
+		{route: "POST /api/oam/CreateSink", body: m{"Name": "others"}, status: 200},
 		{route: "POST /StartTraceRetrieval", body: s.window(m{"TraceIds": []string{sharedID, "1-0d0d0d0d-0d0d0d0d0d0d0d0d0d0d0d0d"}}), status: 200},
+		{route: "POST /api/erasure/Create", body: m{"traces": []string{sharedID}, "dryRun": true}, status: 200},
+		{route: "POST /api/erasure/Create", body: m{"account": first, "traces": []string{sharedID}}, status: 403},
+		{route: "POST /api/hold/Add", body: m{"account": first, "name": "others", "traces": []string{sharedID}}, status: 403},
+		{route: "POST /api/hold/Add", body: m{"name": "others", "traces": []string{sharedID}}, status: 200},
+		{route: "POST /api/hold/Release", body: m{"name": "others"}, status: 200},
+		{route: "POST /api/hold/Release", body: m{"account": first, "name": "others"}, status: 403},
+		{route: "POST /api/compliance/GetReport", body: m{}, status: 403},
 		{route: "POST /api/findings/Decide", body: m{"id": "0011223344556677", "state": "dismissed"}, status: 404},
 		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
 		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},
+		{route: "POST /api/scrub/GetJob", body: m{}, status: 404},
+		{route: "POST /api/scrub/StopJob", body: m{}, status: 404},
+		{route: "POST /api/scrub/StartJob", body: m{"Rules": []string{"common"}}, status: 404},
+		{route: "POST /api/scrub/DeleteRule", body: m{"Name": "common"}, status: 404},
+		{route: "POST /api/scrub/PutRule", body: m{"Rule": m{"Name": "own", "Keys": []string{"others"}, "Action": "drop"}}, status: 200},
+		{route: "POST /api/encryption/List", body: m{}, status: 403},
+		{route: "POST /api/encryption/Rotate", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/Rewrap", body: m{"account": first}, status: 403},
+		{route: "POST /api/encryption/Forget", body: m{"account": first, "confirm": first}, status: 403},
 		{route: "POST /CancelTraceRetrieval", body: m{"RetrievalToken": s.job}, status: 404},
 		{route: "POST /console/api/delete", body: m{"start": s.at.Unix() - 600, "end": s.at.Unix() + 600, "filter": ""}, status: 200},
 		{route: "POST /console/api/delete", body: m{"ids": []string{sharedID, datagramID}}, status: 200},
@@ -317,7 +354,7 @@ func (s *walk) apart(visited map[string]bool) {
 			s.t.Errorf("%s gets %s", account, answer)
 		}
 	}
-	for _, path := range []string{"/metrics", "/console/api/backup"} {
+	for _, path := range []string{"/metrics", "/console/api/backup", "/console/api/export"} {
 		visited["GET "+path] = true
 		for _, account := range []string{first, second, idle} {
 			if status, answer := s.call(account, "GET", "http://"+s.http+path, nil); status != http.StatusForbidden || strings.Contains(answer, "secret") {

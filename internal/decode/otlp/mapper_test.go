@@ -118,7 +118,7 @@ func TestMapper_typedAndRendered(t *testing.T) {
 	want := trace.Entity{
 		ID: trace.SegmentID(spanID), ParentID: trace.SegmentID(parentID), Name: "S3", Namespace: "aws", Origin: "AWS::EC2::Instance", User: "ann",
 		ResourceARN: "arn:aws:ec2:x", Version: "7", Start: 1718000000005000000, End: 1718000000125000001, Error: true, Throttle: true, Subsegment: true,
-		HTTP: trace.HTTP{Method: "GET", Status: 429},
+		HTTP: trace.HTTP{Method: "GET", Status: 429, Length: 77},
 		AWS: &trace.AWS{AccountID: "123456789012", Operation: "GetObject", Region: "eu-west-1", BucketName: "pictures", InstanceID: "i-1",
 			AvailabilityZone: "eu-west-1a", SamplingRule: "Default"},
 		Annotations: []trace.Annotation{{Key: "tier", Value: trace.Value{Kind: trace.StringValue, String: "gold"}}, {Key: "n", Value: trace.Value{Kind: trace.NumberValue, Number: 3}},

@@ -32,12 +32,16 @@ const maxDamage = 100
 // damaged remembers a damaged record and returns the error for it.
 func (s *Store) damaged(account, kind, name, why string) error {
 	text := fmt.Sprintf("%s is damaged: %s %.50q of account %s: %s", s.path, kind, name, account, why)
+	s.remember(text)
+	return trace.Errorf(trace.KindUnavailable, "%s", text)
+}
+
+func (s *Store) remember(text string) {
 	s.damageMu.Lock()
 	defer s.damageMu.Unlock()
 	if !slices.Contains(s.damage, text) && len(s.damage) < maxDamage {
 		s.damage = append(s.damage, text)
 	}
-	return trace.Errorf(trace.KindUnavailable, "%s", text)
 }
 
 // Damage lists the records found damaged since the start; calls that list records
@@ -60,11 +64,12 @@ func (s *Store) verify(account, kind, name string, value []byte, sum int64) erro
 }
 
 // Check reads all records in a data directory that nobody has open. It changes
-// nothing there, because it works on a copy. read, if not nil, is called with the
+// nothing there, because it works on a copy. Sealed records are decrypted; if their keys
+// cannot be used, that counts as damage. read, if not nil, is called with the
 // copy and each account in it, to decode records as only their packages can. The
 // answer names all damage, also a file that cannot be read; found reports whether
 // the file exists.
-func Check(ctx context.Context, dir string, read func(meta.Store, trace.Account) []error) (damage []string, found bool, err error) {
+func Check(ctx context.Context, dir string, o Options, read func(meta.Store, trace.Account) []error) (damage []string, found bool, err error) {
 	path := filepath.Join(dir, FileName)
 	temp, err := os.MkdirTemp("", "fluoro-check-")
 	if err != nil {
@@ -83,7 +88,7 @@ func Check(ctx context.Context, dir string, read func(meta.Store, trace.Account)
 			return []string{fmt.Sprintf("%s is damaged: it cannot be read: %v", path+suffix, err)}, true, nil
 		}
 	}
-	s, err := Open(temp)
+	s, err := OpenSealed(temp, o)
 	if err != nil {
 		return []string{strings.ReplaceAll(err.Error(), temp, dir)}, true, nil
 	}
@@ -148,7 +153,47 @@ func (s *Store) check(ctx context.Context) (damage []string, accounts []trace.Ac
 	if err = s.ended(ctx, err, rows); err != nil {
 		return append(damage, err.Error()), nil, nil
 	}
+	sealed, err := s.checkSealed(ctx)
+	if err != nil {
+		return append(damage, err.Error()), nil, nil
+	}
+	for _, p := range sealed {
+		if !slices.Contains(accounts, p.account) {
+			accounts = append(accounts, p.account)
+		}
+	}
 	return damage, accounts, nil
+}
+
+// checkSealed decrypts every sealed record, and returns their places.
+func (s *Store) checkSealed(ctx context.Context) (places []place, err error) {
+	rings := map[place]*keyring{}
+	rows, err := s.read.QueryContext(ctx, "SELECT account, owner, kind, hash, key, body FROM sealed ORDER BY account, kind")
+	for err == nil && rows.Next() {
+		var p place
+		var kind string
+		var hash, body []byte
+		var id uint32
+		if err = rows.Scan(&p.account, &p.owner, &kind, &hash, &id, &body); err != nil {
+			break
+		}
+		r := rings[p]
+		if r == nil {
+			r = s.keyring(ctx, p, toRead)
+			rings[p] = r
+			places = append(places, p)
+			if r.err != nil {
+				s.remember(fmt.Sprintf("%s: the records of account %s cannot be verified: %v", s.path, p.account, r.err))
+			}
+		}
+		if r.err != nil || slices.Contains(r.gone, id) {
+			continue
+		}
+		if _, failed := r.openRow(kind, id, hash, body); failed != nil {
+			_ = s.damaged(string(p.account), kind, fmt.Sprintf("with the hash %x", hash[:min(8, len(hash))]), failed.Error()) // it remembers damage
+		}
+	}
+	return places, s.ended(ctx, err, rows)
 }
 
 func (s *Store) ended(ctx context.Context, err error, rows interface {

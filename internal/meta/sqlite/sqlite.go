@@ -15,8 +15,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fluoro-io/fluoro/internal/meta"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	driver "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
@@ -42,15 +44,41 @@ var migrations = []string{
 		PRIMARY KEY (account, kind, name)
 	) STRICT, WITHOUT ROWID`,
 	`ALTER TABLE record ADD COLUMN sum INTEGER`, // checksum; see sumOf
+	`CREATE TABLE sealed (
+		account TEXT NOT NULL,
+		kind    TEXT NOT NULL,
+		hash    BLOB NOT NULL,    -- of the name, under the key
+		owner   TEXT NOT NULL,    -- of the key: the account or "system"
+		key     INTEGER NOT NULL, -- its id
+		body    BLOB NOT NULL,    -- name and value, encrypted
+		PRIMARY KEY (account, kind, hash)
+	) STRICT, WITHOUT ROWID;
+	CREATE TABLE task (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID`, // to be done after a crash, too
 }
 
 // withSums is the first schema version whose records have checksums.
 const withSums = 2
 
-// Store is a meta.Store in one file.
+// Options say how records are encrypted.
+type Options struct {
+	Keys seal.Keys // nil: seal.Off
+	// System tells which kinds of records are sealed under the keys of seal.System, not
+	// of their account: those that are needed to repair an account whose key is disabled.
+	System func(meta.Kind) bool
+}
+
+// Store is a meta.Store in one file. With keys, names and values of records are sealed;
+// account and kind are not.
 type Store struct {
 	path        string
+	options     Options
 	write, read *sql.DB
+	writer      chan struct{} // held by the one who writes
+
+	usedMu sync.RWMutex
+	used   map[place][]uint32 // ids of the keys of sealed records, in order
+	// changes counts the keys that were added to used.
+	changes atomic.Uint64
 
 	mu     sync.RWMutex // held for reading by calls, for writing by Close
 	closed bool
@@ -61,14 +89,21 @@ type Store struct {
 
 var _ meta.Store = (*Store)(nil)
 
-// Open opens the records in a data directory, or makes the file. The directory must
-// exist, and the caller must have locked it. Errors name the file and the problem.
-func Open(dir string) (*Store, error) {
+// Open opens the records in a data directory without keys; see OpenSealed.
+func Open(dir string) (*Store, error) { return OpenSealed(dir, Options{}) }
+
+// OpenSealed opens the records in a data directory, or makes the file. The directory must
+// exist, and the caller must have locked it. Errors name the file and the problem. Keys
+// are not needed before records are used.
+func OpenSealed(dir string, o Options) (*Store, error) {
 	path, err := filepath.Abs(filepath.Join(dir, FileName))
 	if err != nil {
 		return nil, fmt.Errorf("control-plane records: %w", err)
 	}
-	s := &Store{path: path}
+	if o.Keys == nil {
+		o.Keys = seal.Off{}
+	}
+	s := &Store{path: path, options: o, writer: make(chan struct{}, 1), used: map[place][]uint32{}}
 	if err := s.open(); err != nil {
 		s.release()
 		return nil, s.explain(context.Background(), "open", err)
@@ -86,10 +121,14 @@ func (s *Store) open() (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if s.write, err = s.connect(1, "_txlock=immediate"); err != nil {
+	// secure_delete: pages that become free must not keep what was sealed since.
+	if s.write, err = s.connect(1, "_txlock=immediate&_pragma=secure_delete(1)"); err != nil {
 		return err
 	}
 	if err := s.migrate(); err != nil {
+		return err
+	}
+	if err := s.loadUsed(context.Background()); err != nil {
 		return err
 	}
 	if s.read, err = s.connect(readers, "_pragma=query_only(1)"); err != nil {
@@ -182,41 +221,93 @@ func addSums(tx *sql.Tx) error {
 
 // View implements meta.Store.
 func (s *Store) View(ctx context.Context, account trace.Account, f func(meta.Tx) error) error {
-	return s.run(ctx, account, false, f)
-}
-
-// Update implements meta.Store.
-func (s *Store) Update(ctx context.Context, account trace.Account, f func(meta.Tx) error) error {
-	return s.run(ctx, account, true, f)
-}
-
-func (s *Store) run(ctx context.Context, account trace.Account, writable bool, f func(meta.Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
 		return trace.Errorf(trace.KindUnavailable, "control-plane records are shut down")
 	}
-	db, verb := s.read, "read"
-	if writable {
-		db, verb = s.write, "write"
-	}
-	began, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: !writable})
+	changes := s.changes.Load()
+	rings := s.keyrings(ctx, account, toRead)
+	began, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return s.explain(ctx, verb, err)
+		return s.explain(ctx, "read", err)
 	}
-	t := &tx{ctx: ctx, store: s, sql: began, account: string(account), writable: writable}
-	defer func() {
-		t.over = true
-		_ = began.Rollback() // does nothing after Commit
-	}()
-	if err := f(t); err != nil || !writable {
+	t := &tx{ctx: ctx, store: s, sql: began, account: string(account), rings: rings, changes: changes}
+	defer t.end()
+	return f(t)
+}
+
+// Update implements meta.Store.
+func (s *Store) Update(ctx context.Context, account trace.Account, f func(meta.Tx) error) error {
+	rings := func() ([]*keyring, error) { return s.keyrings(ctx, account, toWrite), nil }
+	return s.update(ctx, string(account), rings, func(t *tx) error { return f(t) })
+}
+
+// keyrings finds the keys for all records of an account.
+func (s *Store) keyrings(ctx context.Context, account trace.Account, why purpose) []*keyring {
+	rings := []*keyring{s.keyring(ctx, place{account, account}, why)}
+	if s.options.System != nil && account != seal.System {
+		rings = append(rings, s.keyring(ctx, place{account, seal.System}, why))
+	}
+	return rings
+}
+
+// update runs f in a transaction. It asks for keys before it begins: a KMS may take
+// seconds to answer, and others want to write meanwhile.
+func (s *Store) update(ctx context.Context, account string, keys func() ([]*keyring, error), f func(*tx) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return trace.Errorf(trace.KindUnavailable, "control-plane records are shut down")
+	}
+	var rings []*keyring
+	for {
+		changes := s.changes.Load()
+		var err error
+		if rings, err = keys(); err != nil {
+			return err
+		}
+		if err := s.hold(ctx); err != nil {
+			return err
+		}
+		if s.changes.Load() == changes {
+			break
+		}
+		s.unhold() // another writer sealed records under another key
+	}
+	defer s.unhold()
+	began, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return s.explain(ctx, "write", err)
+	}
+	t := &tx{ctx: ctx, store: s, sql: began, account: account, writable: true, rings: rings}
+	defer t.end()
+	if err := f(t); err != nil {
 		return err
 	}
 	if t.failed != nil { // f continued after a failed write
 		return t.failed
 	}
-	return s.explain(ctx, verb, began.Commit())
+	if err := s.explain(ctx, "write", began.Commit()); err != nil {
+		return err
+	}
+	for _, f := range t.done {
+		f()
+	}
+	return nil
 }
+
+// hold waits until nobody else writes.
+func (s *Store) hold(ctx context.Context) error {
+	select {
+	case s.writer <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Store) unhold() { <-s.writer }
 
 // Close implements meta.Store. It waits for running calls.
 func (s *Store) Close() error {

@@ -91,7 +91,7 @@ func TestOpen_refusesAndNamesTheFile(t *testing.T) {
 		spoil func(t *testing.T, dir string)
 		want  string
 	}{
-		"a newer schema":             {func(t *testing.T, dir string) { execute(t, dir, "PRAGMA user_version = 7") }, "written by a newer fluoro (schema 7, this one knows up to 2)"},
+		"a newer schema":             {func(t *testing.T, dir string) { execute(t, dir, "PRAGMA user_version = 7") }, "written by a newer fluoro (schema 7, this one knows up to 3)"},
 		"an impossible schema":       {func(t *testing.T, dir string) { execute(t, dir, "PRAGMA user_version = -1") }, "schema -1 never existed"},
 		"another program's database": {func(t *testing.T, dir string) { execute(t, dir, "PRAGMA application_id = 5") }, "another program"},
 		"a text file": {func(t *testing.T, dir string) {
@@ -315,7 +315,7 @@ func TestRecord_damaged(t *testing.T) {
 				t.Fatal(err)
 			}
 			execute(t, dir, c.statement)
-			damage, found, err := Check(ctx, dir, nil)
+			damage, found, err := Check(ctx, dir, Options{}, nil)
 			if err != nil || !found || len(damage) != 1 || !strings.Contains(damage[0], c.want) || !strings.Contains(damage[0], filepath.Join(dir, FileName)) {
 				t.Errorf("Check: %v, %v, %v", damage, found, err)
 			}
@@ -375,7 +375,7 @@ func TestCheck_findsFlippedBits(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if damage, found, err := Check(ctx, dir, nil); err != nil || !found || len(damage) > 0 {
+	if damage, found, err := Check(ctx, dir, Options{}, nil); err != nil || !found || len(damage) > 0 {
 		t.Fatalf("without damage: %v, %v, %v", damage, found, err)
 	}
 	whole, err := os.ReadFile(filepath.Join(dir, FileName))
@@ -385,7 +385,7 @@ func TestCheck_findsFlippedBits(t *testing.T) {
 	missed := 0
 	for at := 4096; at < len(whole); at += 509 {
 		overwrite(t, dir, func([]byte) []byte { b := bytes.Clone(whole); b[at] ^= 0x10; return b })
-		damage, _, err := Check(ctx, dir, nil)
+		damage, _, err := Check(ctx, dir, Options{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

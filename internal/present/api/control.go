@@ -8,6 +8,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/policy/resource"
 	"github.com/fluoro-io/fluoro/internal/setting"
 	"github.com/fluoro-io/fluoro/internal/tag"
+	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/fluoro-io/fluoro/internal/wire"
 )
 
@@ -17,6 +18,17 @@ type Control struct {
 	Tags     *tag.Tags
 	Policies *resource.Policies
 	Settings *setting.Settings
+	// Encryption answers the operations on encryption.
+	Encryption Encryption
+}
+
+// Encryption switches the encryption of the traces of accounts.
+type Encryption interface {
+	// Get returns the present setting and its status: ACTIVE or UPDATING.
+	Get(ctx context.Context, account trace.Account) (e setting.Encryption, status string, err error)
+	// Set begins to switch. Errors: KindInvalid if the key cannot be used, KindThrottled
+	// if the key management service cannot be asked now.
+	Set(ctx context.Context, account trace.Account, e setting.Encryption) error
 }
 
 // control returns the handlers of the operations on control-plane records.

@@ -58,20 +58,16 @@ func shownPolicy(p resource.Policy) wire.ResourcePolicy {
 
 func (a *API) getEncryptionConfig(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(*struct{}) (any, error) {
-		e, err := a.Settings.Encryption(ctx, r.owner.Account)
-		return wire.EncryptionConfigResult{EncryptionConfig: wire.EncryptionConfig{KeyId: text(e.KeyID), Status: "ACTIVE", Type: e.Type}}, err
+		e, status, err := a.Encryption.Get(ctx, r.owner.Account)
+		return wire.EncryptionConfigResult{EncryptionConfig: wire.EncryptionConfig{KeyId: text(e.KeyID), Status: status, Type: e.Type}}, err
 	})
 }
 
-// putEncryptionConfig answers UPDATING, as the native service does. The change is complete
-// by then, so the next read answers ACTIVE.
+// putEncryptionConfig answers UPDATING, as the native service does.
 func (a *API) putEncryptionConfig(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.PutEncryptionConfigRequest) (any, error) {
 		e := setting.Encryption{Type: value(q.Type), KeyID: value(q.KeyId)}
-		err := a.Settings.SetEncryption(ctx, r.owner.Account, e)
-		if err == nil && e.Type != "NONE" && a.Logger != nil {
-			a.Logger.Warn("an encryption key was set, but this version of Fluoro does not encrypt what it stores: encrypt the volume of the data directory", "key", e.KeyID)
-		}
+		err := a.Encryption.Set(ctx, r.owner.Account, e)
 		return wire.EncryptionConfigResult{EncryptionConfig: wire.EncryptionConfig{KeyId: text(e.KeyID), Status: "UPDATING", Type: e.Type}}, err
 	})
 }

@@ -44,6 +44,9 @@ type Options struct {
 	// Keep, if not nil, tells how long the traces of an account are kept, at most as
 	// long as Retention. Expired ones are deleted within about a minute.
 	Keep func(ctx context.Context, account trace.Account) (Keep, error)
+	// Holds, if not nil, keep traces longer, and from being deleted. Traces finds held
+	// ones; summaries and graphs end with retention.
+	Holds Holds
 	// RetentionBytes limits the size of the stored data: the oldest traces are dropped
 	// first, in whole portions of the shelf. 0 means no limit.
 	RetentionBytes int64
@@ -98,13 +101,16 @@ type Store struct {
 	assembling sync.Mutex
 	followers  followers
 	shrinking  sync.Mutex // one Shrink at a time: the next must see its floor
-	sweeping   sync.Mutex // one Sweep at a time; guards swept
+	sweeping   sync.Mutex // one Sweep at a time; guards swept and behind
 	swept      trace.Time // up to when the last sweep looked
+	// behind has the same for accounts that could not be swept, because their key is away.
+	behind map[trace.Account]trace.Time
 
 	closing context.Context // ends when Close begins
 	stop    context.CancelFunc
 	tasks   sync.WaitGroup
 	closed  atomic.Bool
+	floored atomic.Bool // the shelf's floor is known
 }
 
 // Open makes a Store of a shelf, which open opens with the rules. The store closes
@@ -115,15 +121,29 @@ func Open(ctx context.Context, o Options, open func(store.Rules) (store.Shelf, e
 	if err != nil {
 		return nil, err
 	}
-	floor, err := shelf.Floor(ctx)
-	if err != nil {
+	s := &Store{rules: rules, shelf: shelf, views: lru.New[viewKey, *view](rules.o.CacheBytes, rules.o.CacheBytes/4), behind: map[trace.Account]trace.Time{}}
+	// A shelf that waits for its key answers later.
+	if err := s.learnFloor(ctx); err != nil && trace.KindOf(err) != trace.KindUnavailable {
 		return nil, errors.Join(fmt.Errorf("open the store: %w", err), shelf.Close())
 	}
-	rules.raise(floor)
-	s := &Store{rules: rules, shelf: shelf, views: lru.New[viewKey, *view](rules.o.CacheBytes, rules.o.CacheBytes/4)}
 	s.closing, s.stop = context.WithCancel(context.Background())
 	s.tasks.Go(s.retain)
 	return s, nil
+}
+
+// learnFloor asks the shelf once for the horizon that an earlier run has reached: without
+// it nothing can be answered.
+func (s *Store) learnFloor(ctx context.Context) error {
+	if s.floored.Load() {
+		return nil
+	}
+	floor, err := s.shelf.Floor(ctx)
+	if err != nil {
+		return err
+	}
+	s.rules.raise(floor)
+	s.floored.Store(true)
+	return nil
 }
 
 // Append stores a batch of segments. It returns nil only when all of them are durable:
@@ -201,5 +221,5 @@ func (s *Store) usable(ctx context.Context) error {
 	if s.closed.Load() {
 		return trace.Errorf(trace.KindUnavailable, "the store is shut down")
 	}
-	return nil
+	return s.learnFloor(ctx)
 }

@@ -89,8 +89,19 @@ func (s *Store) Sweep(ctx context.Context) {
 	now := trace.TimeOf(s.rules.o.Now())
 	accounts, err := s.shelf.Accounts(ctx)
 	for _, account := range accounts {
-		if err == nil {
-			err = s.sweepAccount(ctx, account, now)
+		if err != nil {
+			break
+		}
+		from, late := s.behind[account]
+		if !late {
+			from = s.swept
+		}
+		err = s.sweepAccount(ctx, account, trace.Window{Start: from, End: now})
+		if trace.KindOf(err) == trace.KindUnavailable && ctx.Err() == nil {
+			// Its key is away: the others are swept, and it is when the key is back.
+			s.behind[account], err = from, nil
+		} else if err == nil {
+			delete(s.behind, account)
 		}
 	}
 	if err != nil {
@@ -102,14 +113,16 @@ func (s *Store) Sweep(ctx context.Context) {
 	s.swept = now
 }
 
-func (s *Store) sweepAccount(ctx context.Context, account trace.Account, now trace.Time) error {
+// sweepAccount deletes the traces of an account that expired in a window.
+func (s *Store) sweepAccount(ctx context.Context, account trace.Account, w trace.Window) error {
+	now := w.End
 	keep, err := s.rules.o.Keep(ctx, account)
 	if err != nil {
 		return err
 	}
 	d := deletion{store: s, account: account}
 	for _, t := range keep.times() {
-		ended := trace.Window{Start: s.swept - trace.Time(sweepSlack) - trace.Time(t), End: now - trace.Time(t)}
+		ended := trace.Window{Start: w.Start - trace.Time(sweepSlack) - trace.Time(t), End: now - trace.Time(t)}
 		scan := &store.Scan{By: store.ByReceipt, From: ended.Start, Before: store.Position{Time: ended.End}, Horizon: s.rules.Horizon()}
 		for c, err := range s.shelf.Candidates(ctx, account, scan) {
 			if err == nil && c.Settling {

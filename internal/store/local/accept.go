@@ -14,11 +14,16 @@ import (
 // stay damage. Nobody may have the directory open.
 func Accept(o Options) (gone []string, err error) {
 	o = o.withDefaults()
+	o.Offline = true
 	d, err := lockExisting(o.FS, o.Dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
+	v := newVault(&o, d)
+	if err := v.unseal(d); err != nil {
+		return nil, err
+	}
 	m := d.manifest
 	if m == nil {
 		return nil, fmt.Errorf("%s cannot be read: start the server once, so that it writes the file anew", d.sub(manifestName))
@@ -48,7 +53,11 @@ func Accept(o Options) (gone []string, err error) {
 	if len(gone) == 0 {
 		return nil, nil
 	}
-	b, err := m.encode()
+	one, err := m.encode()
+	if err != nil {
+		return nil, err
+	}
+	b, err := v.twice(manifestName, one, m.generation+1)
 	if err != nil {
 		return nil, err
 	}

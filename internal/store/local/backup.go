@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/wal"
 )
 
@@ -83,11 +84,9 @@ func (b *backup) keepFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := b.inventory.listBefore(next).encode()
-	if err != nil {
+	if err := b.putManifest(next); err != nil {
 		return err
 	}
-	b.put(manifestName, text)
 	for _, f := range []struct {
 		name     string
 		optional bool
@@ -107,14 +106,32 @@ func (b *backup) keepFiles(ctx context.Context) error {
 			}
 		}
 	}
-	blocks := b.state.catalog.acquire(everyBlock)
-	defer releaseAll(blocks)
-	for _, block := range blocks {
-		for i, file := range append([]string{block.File()}, block.Tables()...) {
-			if err := b.open(path.Join(blockDir, filepath.Base(file)), i > 1); err != nil {
+	for _, number := range b.state.catalog.kept() {
+		for i, file := range block.Files(blockDir, number) {
+			if err := b.open(filepath.ToSlash(file), i > 1); err != nil {
 				return err
 			}
 		}
 	}
+	return nil
+}
+
+// putManifest adds the manifest without the log files from a number on.
+func (b *backup) putManifest(next uint64) error {
+	m := b.inventory.listBefore(next)
+	key, err := b.vault.systemKey()
+	if err != nil {
+		return fmt.Errorf("back up the manifest: %w", err)
+	}
+	m.Sealed = key != nil
+	one, err := m.encode()
+	if err != nil {
+		return err
+	}
+	text, err := b.vault.twice(manifestName, one, b.inventory.generation()+1)
+	if err != nil {
+		return err
+	}
+	b.put(manifestName, text)
 	return nil
 }

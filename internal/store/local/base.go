@@ -16,6 +16,7 @@ type base struct {
 	codec  *block.Codec
 	choice block.Choice // which attributes have tokens
 	damage *ledger
+	vault  *vault
 
 	closing context.Context // ends when Close begins
 	working context.Context // ends closePatience later: work under way may finish
@@ -24,6 +25,13 @@ type base struct {
 // closePatience is how long work that is under way when Close begins may still ask
 // the rules.
 const closePatience = 10 * time.Second
+
+// leave notes that the key of an account is away, and logs it once.
+func (b *base) leave(account trace.Account, err error) {
+	if b.vault.leave(account, err, b.Now()) {
+		b.Logger.Error("an account cannot be read or written: its key is away", "account", account, "reason", err)
+	}
+}
 
 // key names a trace: no lookup is possible without an account.
 type key struct {

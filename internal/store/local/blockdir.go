@@ -14,19 +14,26 @@ import (
 func openCatalog(b *base) (c *catalog, next uint64, err error) {
 	c = newCatalog(b)
 	m := b.dir.manifest
-	all, damage := readTombstones(b.FS, b.dir.sub(tombstonesName), m != nil && m.Deleted)
-	for _, d := range damage {
+	old, err := readTombstones(b.vault, m)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, d := range old.damage {
 		b.damage.note(d)
-		if all == nil {
+		if old.lost {
 			b.damage.lose(d.Error())
 		}
 	}
-	c.tombstones.read(all, len(damage) > 0)
+	c.tombstones.read(old.all, len(old.damage) > 0)
+	c.tombstones.generation = old.generation
 	known := trace.MinTime
 	if m != nil && m.Horizon != 0 {
 		known = m.Horizon
 	}
-	floor, damage := readFloor(b.FS, b.dir.sub(floorName), known)
+	floor, damage, err := readFloor(b.vault, known)
+	if err != nil {
+		return nil, 0, err
+	}
 	for _, d := range damage {
 		b.damage.note(d)
 	}
@@ -68,25 +75,97 @@ func (c *catalog) openBlocks() (next uint64, err error) {
 	}
 	for _, number := range files.open {
 		known, listed := m.block(number)
-		b, err := block.Open(c.FS, dir, number, c.codec)
-		if err != nil {
-			c.damage.note(err)
-			if listed {
-				c.absent = append(c.absent, known)
-				next = max(next, known.LSN+1)
-			}
+		if listed {
+			next = max(next, known.LSN+1)
+		}
+		b := c.tryOpen(number, known, listed)
+		if b == nil {
 			continue
 		}
-		for _, d := range checkFiles(b, known, listed) {
-			c.damage.note(d)
-		}
 		next = max(next, b.HighestLSN+1)
-		c.found(newSealed(b))
+		c.found(b)
 	}
 	if len(c.table.blocks) > 1<<16 {
 		return 0, fmt.Errorf("open blocks: %d blocks are too many", len(c.table.blocks))
 	}
 	return next, nil
+}
+
+// tryOpen opens a block. It notes damage, and puts a block whose key is away aside; it
+// returns nil then.
+func (c *catalog) tryOpen(number uint64, known listed, isListed bool) *sealed {
+	damaged := func(err error) *sealed {
+		c.damage.note(err)
+		if isListed {
+			c.mu.Lock()
+			c.absent = append(c.absent, known)
+			c.mu.Unlock()
+		}
+		return nil
+	}
+	o, err := c.vault.look(number)
+	if err != nil {
+		return damaged(err)
+	}
+	names := block.Files(c.dir.sub(blockDir), number)
+	rolled := true
+	if name := forged(c.dir.manifest, known, isListed, o, names); name != "" {
+		err := vfs.Lost(name, "it is not the file that was written: another one was put in its place")
+		if name == names[0] || name == names[1] {
+			return damaged(err)
+		}
+		c.damage.note(err)
+		rolled = name != names[3]
+	}
+	b, err := block.Open(c.vault.files(o.account, nil), c.dir.sub(blockDir), number, c.codec)
+	if away, is := absent(err); is {
+		c.lock(lockedBlock{listed: known, known: isListed, outside: o, err: away}, number)
+		return nil
+	}
+	if err != nil {
+		return damaged(err)
+	}
+	if accounts := b.Accounts(); o.id != 0 && (len(accounts) != 1 || accounts[0] != o.account) {
+		b.Release()
+		return damaged(vfs.Corrupt(names[0], 0, "a block that is sealed for account %s has traces of %v", o.account, accounts))
+	}
+	for _, d := range checkFiles(b, known, isListed) {
+		c.damage.note(d)
+	}
+	s := newSealed(b)
+	s.outside = o
+	s.rolled.unusable, s.rollupBytes = !rolled, known.Rollup
+	return s
+}
+
+// forged names a file of a block that is not the one that the manifest expects.
+func forged(m *manifest, known listed, isListed bool, o outside, names []string) string {
+	switch {
+	case isListed:
+		return differs(known.Seal, o.mark, names)
+	case m != nil && m.Sealed && o.id == 0:
+		return names[0] // a server that encrypts does not write clear blocks
+	}
+	return ""
+}
+
+// lockedBlock is a block whose key is away.
+type lockedBlock struct {
+	listed
+	known bool // the manifest has it
+	outside
+	err error
+}
+
+// lock puts a block aside until its key comes back.
+func (c *catalog) lock(l lockedBlock, number uint64) {
+	if !l.known { // its times are not known: it stays
+		l.listed = listed{Number: number, Account: l.outside.account, Key: l.id, Seal: l.mark, Updated: trace.TimeOf(c.Now())}
+	}
+	c.mu.Lock()
+	c.locked = append(c.locked, l)
+	c.mu.Unlock()
+	c.leave(l.outside.account, l.err)
 }
 
 // found adds a block that was there at the start. The copy of a trace with the highest
@@ -95,6 +174,7 @@ func (c *catalog) openBlocks() (next uint64, err error) {
 func (c *catalog) found(b *sealed) {
 	c.table.register(b)
 	c.blocks = append(c.blocks, b)
+	c.vault.use(b.dataKey, 1)
 	for i := range b.Len() {
 		p := place{b, i}
 		k := p.key()

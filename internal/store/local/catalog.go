@@ -35,6 +35,7 @@ type catalog struct {
 	tombstones *tombstones
 	numbers    *numbers
 	absent     []listed // blocks that must be there and cannot be read
+	locked     []lockedBlock
 }
 
 func newCatalog(b *base) *catalog {
@@ -87,13 +88,18 @@ func (c *catalog) each(see func(*sealed)) {
 
 func everyBlock(*sealed) bool { return true }
 
-// planned returns the blocks of the next merge, with a reference each.
-func (c *catalog) planned() []*sealed {
+// planned returns the blocks of the next merge, with a reference each. skip, if not nil,
+// names blocks to leave alone.
+func (c *catalog) planned(skip func(*sealed) bool) []*sealed {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	list := make([]mergeable, len(c.blocks))
 	for i, b := range c.blocks {
-		list[i] = mergeable{b.Number(), b.Size(), b.Len(), b.deadCount, b.Range.MaxUpdated, b.damaged.Load()}
+		list[i] = mergeable{number: b.Number(), size: b.Size(), entries: b.Len(), dead: b.deadCount, updated: b.Range.MaxUpdated, damaged: b.damaged.Load()}
+	}
+	for i := range list {
+		list[i].domain = c.blocks[i].account
+		list[i].damaged = list[i].damaged || skip != nil && skip(c.blocks[i])
 	}
 	var blocks []*sealed
 	numbers := plan(list, c.MergeBlocks, c.largest())
@@ -113,39 +119,55 @@ func (c *catalog) portions() (list []store.Portion) {
 			list = append(list, store.Portion{Bytes: b.Size(), Updated: b.Range.MaxUpdated})
 		}
 	})
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := range c.locked {
+		list = append(list, store.Portion{Bytes: c.locked[i].bytes, Updated: c.locked[i].Updated})
+	}
 	return list
 }
 
 // takeOverStep is how many entries change hands while nobody else may look.
 const takeOverStep = 2048
 
-// takeOver replaces blocks with the one that they were merged to; origin has the
-// source of each of its entries. Lookups go over entry by entry, which is right at any
-// moment, as both copies are equal; scans go over in one step at the end. In between,
-// whoever kills one copy kills the other.
-func (c *catalog) takeOver(merged *sealed, origin []place, sources []*sealed) {
-	c.mu.Lock()
-	c.table.register(merged)
-	merged.origin = origin
-	c.mu.Unlock()
-	for from := 0; from < merged.Len(); from += takeOverStep {
+// mergedBlock is the result of a merge; origin has the source of each of its entries.
+type mergedBlock struct {
+	*sealed
+	origin []place
+}
+
+// takeOver replaces blocks with those that they were merged to. Lookups go over entry by
+// entry, which is right at any moment, as both copies are equal; scans go over in one step
+// at the end. In between, whoever kills one copy kills the other.
+func (c *catalog) takeOver(results []mergedBlock, sources []*sealed) {
+	for _, merged := range results {
 		c.mu.Lock()
-		for i := from; i < min(from+takeOverStep, merged.Len()); i++ {
-			copied := place{merged, i}
-			if now, ok := c.table.get(copied.key()); ok && now == origin[i] {
-				c.table.put(copied.key(), copied)
-			} else {
-				merged.kill(i, c.epoch)
-			}
-		}
+		c.table.register(merged.sealed)
+		merged.sealed.origin = merged.origin
 		c.mu.Unlock()
+		for from := 0; from < merged.Len(); from += takeOverStep {
+			c.mu.Lock()
+			for i := from; i < min(from+takeOverStep, merged.Len()); i++ {
+				copied := place{merged.sealed, i}
+				if now, ok := c.table.get(copied.key()); ok && now == merged.origin[i] {
+					c.table.put(copied.key(), copied)
+				} else {
+					merged.kill(i, c.epoch)
+				}
+			}
+			c.mu.Unlock()
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	merged.origin = nil
 	c.epoch++
-	c.blocks = append(withoutBlocks(c.blocks, sources), merged)
-	c.numbers.made(merged.Number())
+	c.blocks = withoutBlocks(c.blocks, sources)
+	for _, merged := range results {
+		merged.sealed.origin = nil
+		c.blocks = append(c.blocks, merged.sealed)
+		c.vault.use(merged.dataKey, 1)
+		c.numbers.made(merged.Number())
+	}
 }
 
 // drop takes blocks out of every answer and dooms their files. Sequences that read
@@ -169,8 +191,44 @@ func (c *catalog) drop(blocks []*sealed) {
 		c.mu.Lock()
 		c.table.release(b)
 		c.mu.Unlock()
+		c.vault.use(b.dataKey, -1)
 		b.Release()
 	}
+}
+
+// dropLocked forgets blocks that are locked, and returns their numbers.
+func (c *catalog) dropLocked(over func(*lockedBlock) bool) (numbers []uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.locked = slices.DeleteFunc(c.locked, func(l lockedBlock) bool {
+		gone := over(&l)
+		if gone {
+			numbers = append(numbers, l.Number)
+			c.numbers.leaving[l.Number] = false
+		}
+		return gone
+	})
+	return numbers
+}
+
+// lockedNow lists the blocks whose key is away.
+func (c *catalog) lockedNow() []lockedBlock {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Clone(c.locked)
+}
+
+// kept returns the numbers of all blocks that can be read now or later.
+func (c *catalog) kept() (numbers []uint64) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, b := range c.blocks {
+		numbers = append(numbers, b.Number())
+	}
+	for i := range c.locked {
+		numbers = append(numbers, c.locked[i].Number)
+	}
+	return numbers
 }
 
 // release releases the blocks; a block that a sequence reads stays open for it.
@@ -206,6 +264,7 @@ func (c *catalog) add(b *sealed) {
 	c.epoch++
 	c.table.register(b)
 	c.blocks = append(c.blocks, b)
+	c.vault.use(b.dataKey, 1)
 	c.numbers.made(b.Number())
 }
 
@@ -236,12 +295,15 @@ func (c *catalog) bury(k key, lsn uint64) (old place, found bool) {
 
 // list lists the blocks for a manifest.
 func (c *catalog) list(m *manifest) {
-	m.Next, m.Blocks, m.Deleted = c.numbers.next, []listed{}, c.tombstones.saved
+	m.Next, m.Blocks, m.Deleted, m.Tombstones = c.numbers.next, []listed{}, c.tombstones.saved, c.tombstones.generation
 	if floor := trace.Time(c.floor.Load()); floor != trace.MinTime {
 		m.Horizon = floor
 	}
 	for _, b := range c.blocks {
-		m.Blocks = append(m.Blocks, listedOf(b.Block))
+		m.Blocks = append(m.Blocks, b.listed())
+	}
+	for i := range c.locked {
+		m.Blocks = append(m.Blocks, c.locked[i].listed)
 	}
 	// A block that is missing or cannot be opened is listed as long as it would be kept.
 	horizon := c.horizon()

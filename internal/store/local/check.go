@@ -50,6 +50,9 @@ type inspected struct {
 type inspection struct {
 	o          Options
 	dir        *Directory
+	vault      *vault
+	locked     map[dataKey]int // sealed blocks and entries of the log that cannot be read
+	reasons    map[dataKey]error
 	deep       bool
 	codec      *block.Codec
 	tombstones tombstones
@@ -70,7 +73,7 @@ func Inspect(o Options, deep bool) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &inspection{o: o, dir: d, deep: deep, traces: map[key]inspected{}, bytes: map[trace.Account]float64{}, report: &Report{}, damaged: map[string]bool{}}
+	in := &inspection{o: o, dir: d, vault: newVault(&o, d), locked: map[dataKey]int{}, reasons: map[dataKey]error{}, deep: deep, traces: map[key]inspected{}, bytes: map[trace.Account]float64{}, report: &Report{}, damaged: map[string]bool{}}
 	err = in.run()
 	if err := errors.Join(err, d.close()); err != nil {
 		return nil, err
@@ -94,6 +97,9 @@ func (in *inspection) run() (err error) {
 	if in.codec, err = block.NewCodec(); err != nil {
 		return err
 	}
+	if err := in.vault.unseal(in.dir); err != nil {
+		return err
+	}
 	for _, d := range in.dir.damage {
 		in.damage(d)
 	}
@@ -110,13 +116,19 @@ func (in *inspection) run() (err error) {
 			in.damage(d)
 		}
 	}
-	all, damage := readTombstones(in.o.FS, in.dir.sub(tombstonesName), m != nil && m.Deleted)
-	in.tombstones.byKey = all
-	if all != nil || damage != nil {
+	old, err := readTombstones(in.vault, m)
+	if err != nil {
+		return err
+	}
+	in.tombstones.byKey = old.all
+	if old.all != nil || old.damage != nil {
 		in.report.Files++
 	}
-	floor, more := readFloor(in.o.FS, in.dir.sub(floorName), known)
-	for _, d := range append(damage, more...) {
+	floor, more, err := readFloor(in.vault, known)
+	if err != nil {
+		return err
+	}
+	for _, d := range append(old.damage, more...) {
 		in.damage(d)
 	}
 	in.floor = floor // the retention by age of the server is not known here
@@ -125,6 +137,9 @@ func (in *inspection) run() (err error) {
 		return err
 	}
 	in.report.Notes = append(in.report.Notes, damagedAside(in.dir)...)
+	for use, n := range in.locked {
+		in.note("%d blocks and log entries of account %s are encrypted under key %d and were not checked: %v", n, use.account, use.id, in.reasons[use])
+	}
 	return nil
 }
 
@@ -147,18 +162,44 @@ func (in *inspection) blocks() {
 	for _, number := range files.open {
 		in.report.Files++
 		in.report.Blocks++
-		b, err := block.Open(in.o.FS, dir, number, in.codec)
-		if err != nil {
-			in.damage(err)
+		known, listed := m.block(number)
+		b := in.open(number, known, listed)
+		if b == nil {
 			continue
 		}
-		known, listed := m.block(number)
 		for _, d := range checkFiles(b, known, listed) {
 			in.damage(d)
 		}
 		in.block(b)
 		b.Release()
 	}
+}
+
+// open opens a block as a start does. It returns nil if that is not possible.
+func (in *inspection) open(number uint64, known listed, isListed bool) *block.Block {
+	o, err := in.vault.look(number)
+	if err != nil {
+		in.damage(err)
+		return nil
+	}
+	dir := in.dir.sub(blockDir)
+	if name := forged(in.dir.manifest, known, isListed, o, block.Files(dir, number)); name != "" {
+		in.damage(vfs.Lost(name, "it is not the file that was written: another one was put in its place"))
+		return nil
+	}
+	b, err := block.Open(in.vault.files(o.account, nil), dir, number, in.codec)
+	if k, is := absent(err); is {
+		in.lock(o.dataKey, k.Err)
+		return nil
+	}
+	in.damage(err)
+	return b
+}
+
+// lock notes something that is sealed and whose key is away.
+func (in *inspection) lock(use dataKey, err error) {
+	in.locked[use]++
+	in.reasons[use] = err
 }
 
 // rollup checks the rollup of a block.
@@ -219,7 +260,7 @@ func (in *inspection) records(b *block.Block, i int, keep block.Keeper) error {
 }
 
 func (in *inspection) log() error {
-	l, found, err := wal.Open(wal.Options{FS: in.o.FS, Dir: in.dir.sub(logDir), FileBytes: in.o.LogFileBytes, Known: in.dir.manifest.mark()}, in.entry)
+	l, found, err := wal.Open(wal.Options{FS: in.o.FS, Dir: in.dir.sub(logDir), FileBytes: in.o.LogFileBytes, Known: in.dir.manifest.mark(), Find: in.vault.find}, in.entry)
 	for _, d := range found.Damage {
 		if !slices.Contains(in.dir.manifest.accepted(), d.Error()) {
 			in.damage(d)
@@ -238,6 +279,10 @@ func (in *inspection) log() error {
 
 // entry counts one entry of the log, as replay does.
 func (in *inspection) entry(e wal.Entry) error {
+	if e.Locked != nil {
+		in.lock(dataKey{trace.Account(e.Locked.Account), e.Locked.Key}, e.Locked.Err)
+		return nil
+	}
 	file := filepath.Join(in.dir.sub(logDir), wal.Name(e.File))
 	if account, d, ok := decodeDeletion(e.Data); ok {
 		for i, id := range d.ids {
@@ -251,11 +296,25 @@ func (in *inspection) entry(e wal.Entry) error {
 		}
 		return nil
 	}
+	if account, _, records, ok := decodeReplacement(e.Data); ok {
+		if k := (key{account, records[0].TraceID}); in.traces[k].lsn < e.LSN {
+			delete(in.traces, k)
+		}
+		in.batch(account, records, e)
+		return nil
+	}
 	account, records, err := decodeBatch(e.Data)
 	if err != nil {
 		in.damage(vfs.Corrupt(file, e.At, "entry %d: %w", e.LSN, err))
 		return nil
 	}
+	in.batch(account, records, e)
+	return nil
+}
+
+// batch counts the records of an entry.
+func (in *inspection) batch(account trace.Account, records []block.Record, e wal.Entry) {
+	file := filepath.Join(in.dir.sub(logDir), wal.Name(e.File))
 	for i := range records {
 		r := &records[i]
 		if _, err := in.o.Rules.Restore(r); err != nil {
@@ -276,7 +335,6 @@ func (in *inspection) entry(e wal.Entry) error {
 		t.last = e.LSN
 		in.traces[k] = t
 	}
-	return nil
 }
 
 // sum adds up the traces by account.

@@ -16,7 +16,7 @@ func engine(change func(*local.Options)) storetest.Engine {
 	var dirs sync.Map // of shelves
 	open := func(t testing.TB, dir string, rules store.Rules) store.Shelf {
 		t.Helper()
-		o := local.Options{Dir: dir, Rules: rules}
+		o := local.Options{Dir: dir, Rules: rules, Keys: everywhere()}
 		if change != nil {
 			change(&o)
 		}

@@ -21,6 +21,8 @@ const (
 	formatName    = "FORMAT"
 	formatText    = "fluoro local store"
 	formatVersion = 5
+	// sealedVersion is the format of a directory that may have sealed files.
+	sealedVersion = 6
 	// lastWithoutManifest is the format that had none. It is brought up to date.
 	lastWithoutManifest = 4
 
@@ -36,7 +38,10 @@ type Directory struct {
 	lock io.Closer
 
 	// What check found.
+	version  int       // 5 or 6
 	old      bool      // of a version that had no manifest
+	sealed   []byte    // the manifest, if it is sealed: unseal opens it
+	present  []string  // names in the directory at the lock
 	manifest *manifest // nil if it is missing or cannot be read
 	damage   []error
 	// missing are the files of others that were gone at the lock, before anybody makes
@@ -82,6 +87,9 @@ func lockDirectory(fsys vfs.FS, path string) (*Directory, error) {
 	if d.manifest != nil {
 		d.missing = missingBeside(d)
 	}
+	if d.present, err = fsys.List(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("read data directory: %w", err), d.lock.Close())
+	}
 	return d, nil
 }
 
@@ -99,6 +107,9 @@ func lockExisting(fsys vfs.FS, path string) (*Directory, error) {
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("data directory %s is in use by another fluoro process: stop that one first", path)
 	}
+	if err == nil {
+		d.present, err = fsys.List(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
 	}
@@ -109,6 +120,7 @@ func lockExisting(fsys vfs.FS, path string) (*Directory, error) {
 // refuses a foreign one. It names damage of ours in d.damage and goes on.
 func (d *Directory) check() (fresh bool, err error) {
 	d.old, d.manifest, d.damage, d.badFormat, d.badManifest = false, nil, nil, false, false
+	d.version, d.sealed = formatVersion, nil
 	names, err := d.fs.List(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
@@ -116,10 +128,16 @@ func (d *Directory) check() (fresh bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read data directory: %w", err)
 	}
-	m, damage := readManifest(d.fs, d.sub(manifestName))
+	m, sealed, damage := readManifest(d.fs, d.sub(manifestName))
+	if d.sealed = sealed; sealed != nil {
+		d.version = sealedVersion
+	}
 	text, err := readFile(d.fs, d.sub(formatName))
 	switch {
 	case err == nil && string(text) == formatOf(formatVersion):
+		d.version = formatVersion
+	case err == nil && string(text) == formatOf(sealedVersion):
+		d.version = sealedVersion
 	case err == nil && string(text) == formatOf(lastWithoutManifest):
 		d.old = true // a manifest beside it was left by an upgrade that was cut short
 		return false, nil
@@ -147,7 +165,7 @@ func (d *Directory) check() (fresh bool, err error) {
 		d.old = true // probably of a version that had no manifest
 		return false, nil
 	}
-	d.manifest, d.badManifest = m, m == nil && slices.Contains(names, manifestName)
+	d.manifest, d.badManifest = m, m == nil && sealed == nil && slices.Contains(names, manifestName)
 	d.damage = append(d.damage, damage...)
 	return false, nil
 }
@@ -159,7 +177,7 @@ func (d *Directory) foreign(names []string, m *manifest) string {
 		switch n {
 		case lockName, "lost+found", formatName + tempSuffix, manifestName + tempSuffix:
 		case manifestName:
-			if m == nil || m.Log.Newest > 0 {
+			if m == nil || m.Log.Newest > 0 { // a sealed one is not the first
 				return n
 			}
 		default:
@@ -178,8 +196,8 @@ func (d *Directory) refuse(text string, m *manifest) error {
 	version, err := strconv.Atoi(number)
 	ours := name == formatText && err == nil
 	switch {
-	case ours && version > formatVersion && text == formatOf(version):
-		return fmt.Errorf("data directory %s was written by a newer fluoro (format %d, this one knows up to %d): use that version", d.path, version, formatVersion)
+	case ours && version > sealedVersion && text == formatOf(version):
+		return fmt.Errorf("data directory %s was written by a newer fluoro (format %d, this one knows up to %d): use that version", d.path, version, sealedVersion)
 	case m != nil:
 		return nil
 	case ours && version >= 1 && version < lastWithoutManifest:
@@ -192,6 +210,9 @@ func (d *Directory) refuse(text string, m *manifest) error {
 
 // evidence tells whether a log file or a block shows that the directory is ours.
 func (d *Directory) evidence() bool {
+	if d.sealed != nil {
+		return true
+	}
 	for _, sub := range []string{logDir, blockDir} {
 		names, err := d.fs.List(d.sub(sub))
 		if err != nil {
@@ -204,7 +225,7 @@ func (d *Directory) evidence() bool {
 				continue
 			}
 			b, err := readFile(d.fs, filepath.Join(d.sub(sub), n))
-			if err == nil && (log && wal.Begins(b) || index && block.Begins(b)) {
+			if err == nil && (log && wal.Begins(b) || index && (block.Begins(b) || vfs.IsSealed(b))) {
 				return true
 			}
 		}
@@ -255,11 +276,11 @@ func (d *Directory) prepare() error {
 // claim writes the manifest, then the format file, before all other files.
 func (d *Directory) claim() error {
 	d.manifest = &manifest{Next: 1, Blocks: []listed{}}
-	b, err := d.manifest.encode()
+	one, err := d.manifest.encode()
 	if err != nil {
 		return err
 	}
-	if err := replace(d.fs, d.sub(manifestName), b); err != nil {
+	if err := replace(d.fs, d.sub(manifestName), append(one[:len(one):len(one)], one...)); err != nil {
 		return err
 	}
 	if err := d.writeFormat(); err != nil {
@@ -271,14 +292,28 @@ func (d *Directory) claim() error {
 }
 
 func (d *Directory) writeFormat() error {
-	return replace(d.fs, d.sub(formatName), []byte(formatOf(formatVersion)))
+	return replace(d.fs, d.sub(formatName), []byte(formatOf(d.version)))
+}
+
+// mark writes the format of directories with sealed files, so that older programs leave
+// the directory alone.
+func (d *Directory) mark() error {
+	if d.version == sealedVersion {
+		return nil
+	}
+	d.version = sealedVersion
+	if err := d.writeFormat(); err != nil {
+		d.version = formatVersion
+		return err
+	}
+	return nil
 }
 
 // heal replaces a format file that cannot be read, and keeps the old one aside. If it
 // fails, the next start tries again.
 func (d *Directory) heal() {
 	name := d.sub(formatName)
-	if text, err := readFile(d.fs, name); err == nil && string(text) == formatOf(formatVersion) {
+	if text, err := readFile(d.fs, name); err == nil && string(text) == formatOf(d.version) {
 		return
 	}
 	if d.badFormat && d.fs.Rename(name, aside(d.fs, name)) != nil {
@@ -293,8 +328,21 @@ func (d *Directory) sub(name string) string { return filepath.Join(d.path, name)
 
 func (d *Directory) close() error { return d.lock.Close() }
 
-// Unlock unlocks a directory that no shelf was opened in.
-func (d *Directory) Unlock() error { return d.close() }
+// LockExisting locks a data directory that no server has open, for work on the files of
+// others in it. It changes nothing.
+func LockExisting(path string) (*Directory, error) { return lockExisting(vfs.OS{}, path) }
+
+// Close releases the lock of a directory that Open did not take over.
+func (d *Directory) Close() error { return d.close() }
+
+// has tells whether a file is there.
+func (d *Directory) has(name string) bool {
+	f, err := d.fs.Open(d.sub(filepath.FromSlash(name)))
+	if err == nil {
+		_ = f.Close() // only its existence matters
+	}
+	return !errors.Is(err, fs.ErrNotExist)
+}
 
 // missingBeside names the files of others that the manifest has and that are gone.
 func missingBeside(d *Directory) (damage []error) {

@@ -64,7 +64,7 @@ func TestDirectory_sharedWithOtherFiles(t *testing.T) {
 // A directory of format 4, which had no manifest, is brought up to date; other files
 // show when a flipped bit in the format file claims another version.
 func TestDirectory_format(t *testing.T) {
-	newer := "fluoro local store version 6\n"
+	newer := "fluoro local store version 7\n"
 	newer += fmt.Sprintf("checksum %08x\n", crc32.Checksum([]byte(newer), crc32.MakeTable(crc32.Castagnoli)))
 	for name, c := range map[string]struct {
 		format  string
@@ -74,8 +74,8 @@ func TestDirectory_format(t *testing.T) {
 		"before there were manifests":       {"fluoro local store version 4\n", false, ""},
 		"a bit of that flipped":             {"fluoro local store version 5\n", true, ""},
 		"another bit of that flipped":       {"fluoro local store versikn 4\n", true, ""},
-		"a version that no checksum proves": {"fluoro local store version 6\n", true, ""},
-		"a newer one":                       {newer, false, "written by a newer fluoro (format 6"},
+		"a version that no checksum proves": {"fluoro local store version 7\n", true, ""},
+		"a newer one":                       {newer, false, "written by a newer fluoro (format 7"},
 		"before the first release":          {"fluoro local store version 3\n", false, "before the first release"},
 	} {
 		t.Run(name, func(t *testing.T) {

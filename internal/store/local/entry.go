@@ -53,6 +53,15 @@ func decodeBatch(b []byte) (trace.Account, []block.Record, error) {
 	return account, records, d.Err()
 }
 
+// ownerOf returns the account of an entry of the log, "" if it cannot be decoded.
+func ownerOf(b []byte) trace.Account {
+	d, err := block.NewDecoder(b)
+	if err != nil {
+		return ""
+	}
+	return trace.Account(d.Blob())
+}
+
 // A deletion is an entry of the log, too: account, 0 where a batch has its number of
 // records, uvarint time in nanoseconds, uvarint number of ids, ids. It deletes everything
 // that these traces have with an LSN lower than its own. With 0 for the time it is
@@ -101,7 +110,9 @@ func decodeDeletion(b []byte) (account trace.Account, del *deletion, ok bool) {
 	del = &deletion{at: trace.Time(d.Uvarint())}
 	conditional := del.at == 0
 	if conditional {
-		del.at = trace.Time(d.Uvarint())
+		if del.at = trace.Time(d.Uvarint()); del.at == 0 {
+			return "", nil, false // a replacement
+		}
 	}
 	for range d.Uvarint() {
 		id := d.ID()

@@ -96,7 +96,7 @@ func (l *ledger) verifyData(s *opened) error {
 		ids = append(ids, sum.ID)
 		traces++
 	}
-	for tr, err := range s.Traces(context.Background(), account, ids) {
+	for tr, err := range s.Traces(context.Background(), account, ids, answer.Reach{}) {
 		if err != nil {
 			return fmt.Errorf("traces: %w", err)
 		}
@@ -175,7 +175,13 @@ func faultPoints(t *testing.T, run func(fs *vfs.Mem)) iter.Seq[int] {
 			}
 		}
 	}
-	const most, least = 10, 40 // of a kind, and of all kinds
+	return somePoints(t, run, 10)
+}
+
+// somePoints yields about most operations of each kind.
+func somePoints(t *testing.T, run func(fs *vfs.Mem), most int) iter.Seq[int] {
+	t.Helper()
+	const least = 20
 	byKind := map[string][]int{}
 	fs := vfs.NewMem()
 	fs.Before(func(op vfs.Op) error {

@@ -88,6 +88,9 @@ func readFile(fsys vfs.FS, name string) ([]byte, error) {
 	return b, nil
 }
 
+// sealedTwice tells whether one of two copies is sealed.
+func sealedTwice(b []byte) bool { return vfs.IsSealed(b) || vfs.IsSealed(b[len(b)/2:]) }
+
 func writeFile(fsys vfs.FS, name string, b []byte) error {
 	f, err := fsys.Create(name)
 	if err != nil {

@@ -52,6 +52,7 @@ type part struct {
 	file     uint64 // number of the log file that has it
 	bytes    int64
 	reach    reach
+	quiet    bool // Rules.Refused is not told about its contradictions
 }
 
 // told lists the observations of an open trace whose sender already knows that they
@@ -229,13 +230,4 @@ func (h *head) worth(since, waited time.Time, bytes int64) bool {
 		}
 	}
 	return bytes <= 0
-}
-
-// oldestFile returns the oldest log file that has a segment of the head, at most
-// limit.
-func (h *head) oldestFile(limit uint64) uint64 {
-	for o := h.first; o != nil; o = o.next {
-		limit = min(limit, o.parts[0].file)
-	}
-	return limit
 }

@@ -25,7 +25,7 @@ type inMemory struct {
 func openInMemory(t testing.TB, fs *vfs.Mem, now *atomic.Int64, rules store.Rules) store.Shelf {
 	t.Helper()
 	s, err := local.Open(local.Options{
-		Rules: rules, Dir: "data", FS: fs, LogFileBytes: 20_000, SettleAfter: time.Minute, FlushAfter: time.Minute,
+		Rules: rules, Dir: "data", FS: fs, Keys: everywhere(), LogFileBytes: 20_000, SettleAfter: time.Minute, FlushAfter: time.Minute,
 		Now: func() time.Time { return time.Unix(1_790_000_000, now.Load()) },
 	})
 	if err != nil {

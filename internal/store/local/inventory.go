@@ -21,15 +21,18 @@ type inventory struct {
 	log   *log
 
 	mu     sync.Mutex // guards all below; one write at a time
-	saved  []byte     // the manifest on disk
+	saved  []byte     // the manifest on disk, one copy of it
+	sealed bool       // it is sealed
+	newest uint64     // generation of the manifest and of the tombstones, the greater one
 	aside  bool       // a file of deletions that cannot be read is to be kept
 	beside []string   // files of others that must be there
 }
 
 func newInventory(b *base, s *state, l *log) *inventory {
 	v := &inventory{base: b, state: s, log: l, aside: s.catalog.tombstones.unreadable}
+	v.newest = s.catalog.tombstones.generation
 	if m := b.dir.manifest; m != nil {
-		v.beside = m.Beside
+		v.beside, v.newest = m.Beside, max(m.generation, m.Tombstones, v.newest)
 	}
 	return v
 }
@@ -54,14 +57,32 @@ func (v *inventory) listBefore(logFile uint64) *manifest {
 	return m
 }
 
+// generation returns the generation of the newest sealed file.
+func (v *inventory) generation() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.newest
+}
+
 // save makes the manifest durable.
 func (v *inventory) save() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	b, err := v.list().encode()
-	if err != nil || bytes.Equal(b, v.saved) {
+	key, err := v.vault.systemKey()
+	if err != nil {
+		return fmt.Errorf("write the manifest: %w", err)
+	}
+	m := v.list()
+	m.Sealed = key != nil
+	one, err := m.encode()
+	if err != nil || bytes.Equal(one, v.saved) && v.sealed == m.Sealed {
 		return err
 	}
+	b, err := v.vault.twice(manifestName, one, v.newest+1)
+	if err != nil {
+		return err
+	}
+	v.newest++
 	name := v.dir.sub(manifestName)
 	if v.dir.badManifest {
 		if err := v.keepAside(name); err != nil {
@@ -72,7 +93,7 @@ func (v *inventory) save() error {
 	if err := replace(v.FS, name, b); err != nil {
 		return err
 	}
-	v.saved = b
+	v.saved, v.sealed = one, m.Sealed
 	return nil
 }
 
@@ -89,10 +110,16 @@ func (v *inventory) keepAside(name string) error {
 func (v *inventory) saveTombstones() (err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	b := v.state.catalog.tombstones.unsavedText()
-	if b == nil {
+	one := v.state.catalog.tombstones.unsavedText()
+	if one == nil {
 		return nil
 	}
+	b, err := v.vault.twice(tombstonesName, one, v.newest+1)
+	if err != nil {
+		v.state.catalog.tombstones.save(err, 0)
+		return fmt.Errorf("write deletions: %w", err)
+	}
+	v.newest++
 	name := v.dir.sub(tombstonesName)
 	if v.aside {
 		err = v.keepAside(name)
@@ -100,7 +127,11 @@ func (v *inventory) saveTombstones() (err error) {
 	if err == nil {
 		err = replace(v.FS, name, b)
 	}
-	v.state.catalog.tombstones.save(err)
+	generation := uint64(0)
+	if sealedTwice(b) {
+		generation = v.newest
+	}
+	v.state.catalog.tombstones.save(err, generation)
 	if err != nil {
 		return fmt.Errorf("write deletions: %w", err)
 	}
@@ -110,11 +141,41 @@ func (v *inventory) saveTombstones() (err error) {
 
 // raise makes a horizon durable, then lets it count.
 func (v *inventory) raise(floor trace.Time) error {
-	if err := replace(v.FS, v.dir.sub(floorName), encodeFloor(floor)); err != nil {
+	b, err := v.vault.twice(floorName, encodeFloor(floor), 0)
+	if err == nil {
+		err = replace(v.FS, v.dir.sub(floorName), b)
+	}
+	if err != nil {
 		return err
 	}
 	v.state.catalog.raise(floor)
 	return nil
+}
+
+// convert writes the small files anew if they are not sealed and should be, or the other
+// way round.
+func (v *inventory) convert() error {
+	if !v.vault.on || v.vault.offline {
+		return nil
+	}
+	key, err := v.vault.systemKey()
+	if err != nil {
+		return err
+	}
+	differs := func(name string) bool {
+		use, err := v.vault.headerUse(name)
+		return err == nil && (use.id != 0) != (key != nil)
+	}
+	t := v.state.catalog.tombstones
+	if t.saved && differs(tombstonesName) {
+		t.touch()
+		err = v.saveTombstones()
+	}
+	floor := trace.Time(v.state.catalog.floor.Load())
+	if floor != trace.MinTime && differs(floorName) {
+		err = errors.Join(err, v.raise(floor))
+	}
+	return err
 }
 
 // keep adds a file of others to the manifest: if it is missing at a later start, that
@@ -135,7 +196,8 @@ func (v *inventory) keep(name string) error {
 // trimLog removes the log files whose content is in blocks, once the manifest asks
 // for these blocks and not for the files.
 func (v *inventory) trimLog() error {
-	oldest := v.state.oldestNeeded()
+	oldest, held := v.state.needed()
+	v.log.files.Hold(held)
 	if err := v.saveTombstones(); err != nil {
 		return err
 	}
@@ -179,6 +241,22 @@ func (v *inventory) removeDoomed() error {
 	}
 	v.state.catalog.numbers.removed(doomed)
 	return v.forgetGone()
+}
+
+// removeLocked removes the files of blocks whose key is away or destroyed.
+func (v *inventory) removeLocked(numbers []uint64) {
+	err := v.save()
+	for _, number := range numbers {
+		if err != nil {
+			break
+		}
+		for _, name := range block.Files(v.dir.sub(blockDir), number) {
+			err = errors.Join(err, v.remove(name))
+		}
+	}
+	if err != nil {
+		v.Logger.Warn("files of encrypted blocks were not removed", "error", err)
+	}
 }
 
 func (v *inventory) remove(name string) error {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -37,6 +38,7 @@ func openLog(b *base, s *state, next uint64) (*log, error) {
 	var err error
 	l.files, found, err = wal.Open(wal.Options{
 		FS: b.FS, Dir: b.dir.sub(logDir), FileBytes: b.LogFileBytes, NextLSN: next, Known: b.dir.manifest.mark(),
+		Find: b.vault.find,
 		Warn: func(err error) { b.Logger.Warn("a problem with a log file, which loses nothing", "error", err) },
 	}, l.replay)
 	for _, d := range found.Damage {
@@ -56,14 +58,31 @@ func openLog(b *base, s *state, next uint64) (*log, error) {
 	return l, nil
 }
 
-// replay takes back one entry of the log, without what blocks have already.
+// replay takes back one entry of the log, without what blocks have already. An entry whose
+// key is away stays in its file.
 func (l *log) replay(e wal.Entry) error {
+	if e.Locked != nil {
+		if destroyed(e.Locked.Err) {
+			l.vault.drop(dataKey{trace.Account(e.Locked.Account), e.Locked.Key})
+			return nil
+		}
+		account := trace.Account(e.Locked.Account)
+		l.leave(account, &vfs.KeyError{File: wal.Name(e.File), Account: e.Locked.Account, Key: e.Locked.Key, Err: e.Locked.Err})
+		l.state.hold(e.File, account)
+		return nil
+	}
 	if account, d, ok := decodeDeletion(e.Data); ok {
 		l.state.apply([]*change{{account: account, deletion: d}}, e.LSN, e.File)
 		return nil
 	}
 	damaged := func(format string, args ...any) {
 		l.damage.note(vfs.Corrupt(filepath.Join(l.dir.sub(logDir), wal.Name(e.File)), e.At, format, args...))
+	}
+	if account, at, records, ok := decodeReplacement(e.Data); ok {
+		if err := l.replayReplacement(account, at, records, e.LSN, e.File); err != nil {
+			damaged("entry %d: %w", e.LSN, err)
+		}
+		return nil
 	}
 	account, records, err := decodeBatch(e.Data)
 	if err != nil {
@@ -96,6 +115,8 @@ func (l *log) replay(e wal.Entry) error {
 type commit struct {
 	change
 	payload []byte     // the entry of the log
+	asOf    uint64     // of a replacement: the LSN that the trace must have; else 0
+	key     *seal.Key  // seals it; nil: it is not sealed
 	done    chan error // nil if nobody waits
 	// probe changes nothing: it only finds out whether the log can be written. rotate
 	// asks for a new log file; it is a probe, too.
@@ -107,7 +128,11 @@ func (l *log) append(ctx context.Context, account trace.Account, batch []*trace.
 	if reason := l.unwritable(); reason != "" {
 		return done, unavailable(reason)
 	}
-	c := &commit{change: change{account: account, asked: true}}
+	key, err := l.key(ctx, account)
+	if err != nil {
+		return done, err
+	}
+	c := &commit{change: change{account: account, asked: true}, key: key}
 	c.bring(batch)
 	if err := l.state.room.reserve(ctx, l.closing.Done(), c.bytes); err != nil {
 		return done, err
@@ -129,6 +154,15 @@ func (l *log) append(ctx context.Context, account trace.Account, batch []*trace.
 	case <-ctx.Done():
 		return done, ctx.Err() // the batch may be kept: it was not acknowledged
 	}
+}
+
+// key returns the key for new entries of an account. Errors: KindUnavailable if it is
+// away.
+func (l *log) key(ctx context.Context, account trace.Account) (*seal.Key, error) {
+	if err := l.vault.gate(ctx, account); err != nil {
+		return nil, err
+	}
+	return l.vault.newest(ctx, account)
 }
 
 // deletionStep is how many traces one entry deletes, so that readers and writers never
@@ -162,8 +196,12 @@ func (l *log) delete(ctx context.Context, account trace.Account, d deletion) (in
 	if reason := l.unwritable(); reason != "" {
 		return 0, trace.Errorf(trace.KindUnavailable, "traces cannot be deleted now: %s", reason)
 	}
+	key, err := l.key(ctx, account)
+	if err != nil {
+		return 0, err
+	}
 	d.at = trace.TimeOf(l.Now())
-	c := &commit{change: change{account: account, deletion: &d}, payload: encodeDeletion(account, &d), done: make(chan error, 1)}
+	c := &commit{change: change{account: account, deletion: &d}, key: key, payload: encodeDeletion(account, &d), done: make(chan error, 1)}
 	if !l.queue.push(c) {
 		return 0, errClosed()
 	}
@@ -181,19 +219,28 @@ func (l *log) delete(ctx context.Context, account trace.Account, d deletion) (in
 // newFile begins a new log file behind everything that waits to be written, and
 // returns its number.
 func (l *log) newFile(ctx context.Context) (uint64, error) {
-	c := &commit{probe: true, rotate: true, done: make(chan error, 1)}
+	if err := l.pass(ctx, &commit{probe: true, rotate: true, done: make(chan error, 1)}); err != nil {
+		return 0, err
+	}
+	return l.files.File(), nil
+}
+
+// barrier returns when everything that waited to be written is applied or refused.
+func (l *log) barrier(ctx context.Context) error {
+	return l.pass(ctx, &commit{probe: true, done: make(chan error, 1)})
+}
+
+// pass waits until a probe went through the queue.
+func (l *log) pass(ctx context.Context, c *commit) error {
 	if !l.queue.push(c) {
-		return 0, errClosed()
+		return errClosed()
 	}
 	select {
 	case err := <-c.done:
-		if err != nil {
-			return 0, err
-		}
+		return err
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return ctx.Err()
 	}
-	return l.files.File(), nil
 }
 
 // probe finds out, later, whether the log can be written again; with rotate it begins
@@ -203,6 +250,7 @@ func (l *log) probe(rotate bool) { l.queue.push(&commit{probe: true, rotate: rot
 // run is the committer. It ends when the queue is closed and empty.
 func (l *log) run() {
 	for group := l.queue.take(); group != nil; group = l.queue.take() {
+		group = l.refuseAway(group)
 		if l.unwritable() != "" {
 			probed := slices.ContainsFunc(group, func(c *commit) bool { return c.probe })
 			if !probed || !l.repair() {
@@ -210,17 +258,21 @@ func (l *log) run() {
 				continue
 			}
 		}
+		if group = l.withoutChanged(group); len(group) == 0 {
+			continue
+		}
 		if err := l.write(group); err != nil {
 			l.fail(err)
 			l.refuse(group)
 			continue
 		}
+		var err error
 		if slices.ContainsFunc(group, func(c *commit) bool { return c.rotate }) {
-			err := l.rotate()
-			for _, c := range group {
-				if c.rotate && c.done != nil {
-					c.done <- err
-				}
+			err = l.rotate()
+		}
+		for _, c := range group {
+			if c.probe && c.done != nil {
+				c.done <- err
 			}
 		}
 	}
@@ -230,15 +282,23 @@ func (l *log) run() {
 func (l *log) write(group []*commit) error {
 	var payloads [][]byte
 	var changes []*change
+	sealed := false
 	for _, c := range group {
 		if !c.probe {
 			payloads, changes = append(payloads, c.payload), append(changes, &c.change)
+			sealed = sealed || c.key != nil
 		}
 	}
 	if len(payloads) == 0 {
 		return nil
 	}
-	lsn, file, err := l.files.Append(payloads)
+	var lsn, file uint64
+	var err error
+	if sealed {
+		lsn, file, err = l.files.AppendSealed(sealedPayloads(group))
+	} else {
+		lsn, file, err = l.files.Append(payloads)
+	}
 	if err != nil {
 		return fmt.Errorf("append to log: %w", err)
 	}
@@ -249,6 +309,39 @@ func (l *log) write(group []*commit) error {
 		}
 	}
 	return nil
+}
+
+// refuseAway refuses commits of accounts whose key went away while they waited: nothing
+// of such an account is applied any more. It returns the others.
+func (l *log) refuseAway(group []*commit) []*commit {
+	if !l.vault.on {
+		return group
+	}
+	return slices.DeleteFunc(group, func(c *commit) bool {
+		if c.probe {
+			return false
+		}
+		err := l.vault.awayError(c.account)
+		if err != nil {
+			l.state.room.give(c.bytes)
+			c.done <- awayError(c.account, err)
+		}
+		return err != nil
+	})
+}
+
+func sealedPayloads(group []*commit) (list []wal.Payload) {
+	for _, c := range group {
+		if c.probe {
+			continue
+		}
+		p := wal.Payload{Data: c.payload, Account: string(c.account)}
+		if c.key != nil {
+			p.Key = c.key
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 // rotate begins a new log file, so that those before it can be deleted.
@@ -300,6 +393,17 @@ func (l *log) refuse(group []*commit) {
 			c.done <- unavailable(reason)
 		}
 	}
+}
+
+// changing tells that the log has entries as the server does not write them any more: in
+// the clear although it encrypts, or sealed although it does not.
+func (l *log) changing() bool {
+	if !l.vault.on {
+		return false
+	}
+	clear, sealed := l.files.Clear()
+	key, err := l.vault.systemKey()
+	return err == nil && (key != nil && clear > 0 || key == nil && sealed > 0)
 }
 
 // report adds the log to a status.

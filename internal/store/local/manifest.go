@@ -49,6 +49,14 @@ type manifest struct {
 	Losses []string `json:"losses,omitempty"`
 	// Accepted are losses that an operator has accepted, as long as a start finds them.
 	Accepted []string `json:"accepted,omitempty"`
+	// Sealed: the server encrypted when it wrote the manifest, so a block that is not
+	// listed is sealed.
+	Sealed bool `json:"sealed,omitempty"`
+	// Tombstones is the lowest generation of a sealed file of tombstones: an older one was
+	// put in its place.
+	Tombstones uint64 `json:"tombstones,omitempty"`
+
+	generation uint64 // of the sealed file
 }
 
 // listed describes a block that must be there.
@@ -59,6 +67,11 @@ type listed struct {
 	Traces  int        `json:"traces"`
 	LSN     uint64     `json:"lsn"`     // the highest one
 	Updated trace.Time `json:"updated"` // its last receipt
+	// Account, Key and Seal are there if the block is sealed: whose it is, the id of the
+	// data key, and the begin of the salt of each file.
+	Account trace.Account `json:"account,omitempty"`
+	Key     uint32        `json:"key,omitempty"`
+	Seal    string        `json:"seal,omitempty"`
 }
 
 // logMark is a wal.Mark.
@@ -67,10 +80,12 @@ type logMark struct {
 	Newest uint64 `json:"newest"`
 	Bytes  int64  `json:"bytes"`
 	LSN    uint64 `json:"lsn"`
+	// Held are older files that are needed, too.
+	Held []wal.HeldFile `json:"held,omitempty"`
 }
 
-// encode writes two equal copies, so that one bad sector costs nothing: each is magic,
-// u32 version, u32 length, JSON, u32 CRC-32C of all before.
+// encode writes one of two equal copies, so that one bad sector costs nothing: each is
+// magic, u32 version, u32 length, JSON, u32 CRC-32C of all before.
 func (m *manifest) encode() ([]byte, error) {
 	text, err := json.Marshal(m)
 	if err != nil {
@@ -79,8 +94,7 @@ func (m *manifest) encode() ([]byte, error) {
 	b := binary.LittleEndian.AppendUint32([]byte(manifestMagic), manifestVersion)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(text)))
 	b = append(b, text...)
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	return append(b, b...), nil
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
 }
 
 // decodeManifest reads one copy.
@@ -105,15 +119,18 @@ func decodeManifest(b []byte) (*manifest, error) {
 	return m, nil
 }
 
-// readManifest reads both copies; m is nil if neither can be read. damage names what is
-// lost.
-func readManifest(fsys vfs.FS, name string) (m *manifest, damage []error) {
+// readManifest reads both copies; m is nil if neither can be read. sealed are the bytes of
+// a sealed one. damage names what is lost.
+func readManifest(fsys vfs.FS, name string) (m *manifest, sealed []byte, damage []error) {
 	b, err := readAtMost(fsys, name, maxManifest)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, []error{vfs.Lost(name, "the file is missing: it says which others must be there")}
+		return nil, nil, []error{vfs.Lost(name, "the file is missing: it says which others must be there")}
 	}
 	if err != nil {
-		return nil, []error{vfs.Lost(name, "the file cannot be read: %w", err)}
+		return nil, nil, []error{vfs.Lost(name, "the file cannot be read: %w", err)}
+	}
+	if sealedTwice(b) {
+		return nil, b, nil
 	}
 	for i, part := range copies(b) {
 		one, err := decodeManifest(part.bytes)
@@ -123,7 +140,7 @@ func readManifest(fsys vfs.FS, name string) (m *manifest, damage []error) {
 			m = one
 		}
 	}
-	return m, damage
+	return m, nil, damage
 }
 
 // copied is one of two copies in a file.

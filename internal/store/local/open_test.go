@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/store/local"
@@ -28,6 +29,8 @@ type options struct {
 	Restore                                              func(trace.Source, []byte, *trace.OTLPScope, uint8, trace.Time) (*trace.Segment, error)
 	Now                                                  func() time.Time
 	Logger                                               *slog.Logger
+	Keys                                                 seal.Keys
+	ClearTables, Offline                                 bool
 }
 
 func (o *options) answer() answer.Options {
@@ -38,7 +41,11 @@ func (o *options) answer() answer.Options {
 }
 
 func (o *options) engine(rules store.Rules) local.Options {
+	if o.Keys == nil {
+		o.Keys = everywhere()
+	}
 	return local.Options{
+		Keys: o.Keys, ClearTables: o.ClearTables, Offline: o.Offline,
 		Rules: rules, Dir: o.Dir, FS: o.FS, SettleAfter: o.SettleAfter, FlushAfter: o.FlushAfter, PurgeAfter: o.PurgeAfter, RetryAfter: o.RetryAfter, FlushBytes: o.FlushBytes, BoundBytes: o.RetentionBytes, MemoryLimit: o.MemoryLimit, CacheBytes: o.CacheBytes * 7 / 8,
 		LogFileBytes: o.LogFileBytes, AnnotationKeys: o.AnnotationKeys, AnnotationValues: o.AnnotationValues, MergeBlocks: o.MergeBlocks,
 		Attributes: o.Attributes, Now: o.Now, Logger: o.Logger,
@@ -73,7 +80,7 @@ func accept(o options) ([]string, error) { return local.Accept(o.engine(answer.N
 func (s *opened) Flush(ctx context.Context) error { return s.shelf.Flush(ctx) }
 func (s *opened) SettleDue()                      { s.shelf.SettleDue() }
 func (s *opened) Merge()                          { s.shelf.Merge() }
-func (s *opened) Purge()                          { s.shelf.Purge() }
+func (s *opened) PurgeDue()                       { s.shelf.PurgeDue() }
 func (s *opened) Tombstones() int                 { return s.shelf.Tombstones() }
 func (s *opened) Sweep()                          { s.Store.Sweep(context.Background()) }
 

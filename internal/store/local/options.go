@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/vfs"
 )
@@ -55,6 +56,15 @@ type Options struct {
 	// "" stands for all. In blocks that were written with another choice, questions for
 	// annotations read the traces instead of the index.
 	Attributes string
+	// Keys find the keys under which everything is encrypted (nil: nothing is).
+	Keys seal.Keys
+	// ClearTables keeps the Parquet tables of blocks readable for other programs: they
+	// hold everything that was received.
+	ClearTables bool
+	// Offline: a command has the directory open, not its server. The settings of the server
+	// are not known, so files that are made are sealed if the manifest is, and no file is
+	// written anew.
+	Offline bool
 	// FS is the file system (the operating system's).
 	FS vfs.FS
 	// Now is the clock (time.Now).

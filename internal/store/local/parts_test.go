@@ -20,6 +20,7 @@ manifest
 directory
 damage
 plan options
+vault
 base
 room
 ids head entry change
@@ -28,12 +29,13 @@ catalog blockdir
 source state snapshot refused
 loader
 rollups
-log
+log replace
 inventory
 keys describe settler
 merger
+keeper
 lacks scanner summer estimator backup
-shelf accept check
+shelf encryption accept check export purge
 `
 
 type noImports struct{}

@@ -32,6 +32,7 @@ type mergeable struct {
 	dead    int
 	updated trace.Time // latest
 	damaged bool
+	domain  trace.Account // blocks of different domains are not merged: their keys differ
 }
 
 // largest returns the bound of the size of a merged block.
@@ -55,8 +56,9 @@ func tier(size int64) int {
 // that has enough, up to largest bytes and mostEntries. Damaged blocks stay as they are.
 func plan(blocks []mergeable, enough int, largest int64) []uint64 {
 	type group struct {
-		tier int
-		day  int64
+		tier   int
+		day    int64
+		domain trace.Account
 	}
 	groups := map[group][]mergeable{}
 	for _, b := range blocks {
@@ -69,7 +71,7 @@ func plan(blocks []mergeable, enough int, largest int64) []uint64 {
 		if 2*b.size > largest || 2*b.entries > mostEntries {
 			continue // two of its kind are too large
 		}
-		g := group{tier: tier(b.size)}
+		g := group{tier: tier(b.size), domain: b.domain}
 		if g.tier >= dayTier {
 			const day = 24 * 3600 * 1e9
 			g.day = int64(b.updated) / day

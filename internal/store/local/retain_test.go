@@ -70,7 +70,11 @@ func TestRetain_byBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := make([]byte, 40)
+	size, err := f.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := make([]byte, size)
 	if n, err := f.ReadAt(good, 0); n != len(good) {
 		t.Fatal(n, err)
 	}

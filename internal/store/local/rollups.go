@@ -182,8 +182,8 @@ func (r *rollups) merged(ctx context.Context, inputs []*survey) ([]byte, error) 
 		if len(m.copied) == 0 {
 			continue
 		}
-		whole, err := r.whole(m.sealed)
-		if err == nil && len(m.left) <= len(m.copied) {
+		whole, err := r.whole(m.sealed) // it has other accounts if only a part is copied
+		if err == nil && !m.part && len(m.left) <= len(m.copied) {
 			if left, err := r.part(ctx, m.sealed, m.left, whole); err == nil {
 				plus, minus = append(plus, whole), append(minus, left)
 				continue

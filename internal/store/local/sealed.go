@@ -29,8 +29,10 @@ func (p place) weight() int64 {
 // guards what changes, unless a field says otherwise.
 type sealed struct {
 	*block.Block
-	heaviest int64  // weight of the largest trace
-	slot     uint16 // in the table
+	outside            // its key
+	rollupBytes int64  // as the manifest knew at the start
+	heaviest    int64  // weight of the largest trace
+	slot        uint16 // in the table
 
 	dead      liveness
 	deadCount int
@@ -63,6 +65,16 @@ func newSealed(b *block.Block) *sealed {
 		s.heaviest = max(s.heaviest, place{s, i}.weight())
 	}
 	return s
+}
+
+// listed describes the block for the manifest.
+func (s *sealed) listed() listed {
+	l := listedOf(s.Block)
+	l.Account, l.Key, l.Seal = s.account, s.id, s.mark
+	if s.Rollup() == nil { // it cannot be read today
+		l.Rollup = s.rollupBytes
+	}
+	return l
 }
 
 // liveness holds for each entry of a block the epoch in which a newer copy or a

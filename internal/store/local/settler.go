@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -86,14 +89,17 @@ func (s *settler) settle() {
 // included.
 func (s *settler) tidyLog() {
 	switch {
-	case !s.state.idle() || s.log.unwritable() != "" || s.log.files.Size() <= idleLog:
+	case !s.state.idle() || s.log.unwritable() != "" || s.log.files.Size() <= idleLog && !s.log.changing():
 	case s.log.files.Files() == 1:
 		s.log.probe(true)
 	default:
+		s.mu.Lock() // a purge cuts the log, too
+		defer s.mu.Unlock()
 		s.trimLog()
 	}
 }
 
+// trimLog cuts the log. The caller holds mu.
 func (s *settler) trimLog() {
 	if err := s.inventory.trimLog(); err != nil {
 		s.Logger.Warn("log files that nothing needs were not deleted", "error", err)
@@ -161,9 +167,9 @@ type settling struct {
 	info block.Info
 }
 
-// flush writes traces to a block, which replaces their open parts in the head. It
-// releases the sources.
-func (s *settler) flush(sources []source) error {
+// flush writes traces to blocks, which replace their open parts in the head. It releases
+// the sources.
+func (s *settler) flush(sources []source) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer func() {
@@ -171,6 +177,65 @@ func (s *settler) flush(sources []source) error {
 			sources[i].release()
 		}
 	}()
+	for _, one := range s.domains(sources) {
+		err = errors.Join(err, s.flushTo(one))
+	}
+	if err != nil {
+		return err
+	}
+	s.trimLog()
+	s.state.catalog.change()
+	return nil
+}
+
+// domain has the traces that go to one block: those of one account if they are sealed.
+type domain struct {
+	account trace.Account
+	key     *seal.Key // nil: not sealed
+	sources []source
+}
+
+// domains sorts traces by the block that they go to. Accounts whose key is away leave.
+func (s *settler) domains(sources []source) (list []domain) {
+	if !s.vault.on {
+		return []domain{{sources: sources}}
+	}
+	byAccount := map[trace.Account][]source{}
+	for _, src := range sources {
+		byAccount[src.account] = append(byAccount[src.account], src)
+	}
+	var plain []source
+	for _, account := range slices.Sorted(maps.Keys(byAccount)) {
+		key, err := s.keyOf(account)
+		switch {
+		case err != nil:
+			s.state.evict(account)
+		case key == nil:
+			plain = append(plain, byAccount[account]...)
+		default:
+			list = append(list, domain{account, key, byAccount[account]})
+		}
+	}
+	if len(plain) > 0 {
+		list = append(list, domain{sources: plain})
+	}
+	return list
+}
+
+// keyOf returns the key for new blocks of an account. If it is away, it notes that.
+func (s *settler) keyOf(account trace.Account) (*seal.Key, error) {
+	ctx, cancel := context.WithTimeout(s.working, keyTime)
+	defer cancel()
+	key, err := s.vault.newest(ctx, account)
+	if err != nil {
+		s.leave(account, err)
+	}
+	return key, err
+}
+
+// flushTo writes the traces of one block.
+func (s *settler) flushTo(to domain) error {
+	sources := to.sources
 	list := make([]settling, len(sources))
 	var memo block.Memo
 	var assembler assemble.Assembler
@@ -200,7 +265,7 @@ func (s *settler) flush(sources []source) error {
 	slices.SortFunc(list, func(a, b settling) int {
 		return cmp.Or(cmp.Compare(a.info.Start, b.info.Start), bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.account, b.account))
 	})
-	b, err := s.write(list, &memo, roll.encode())
+	b, o, err := s.write(to, list, &memo, roll.encode())
 	if err != nil {
 		return err
 	}
@@ -209,35 +274,37 @@ func (s *settler) flush(sources []source) error {
 	for i := range list {
 		sorted[i] = list[i].source
 	}
-	s.state.install(b, sorted)
+	s.state.install(b, o, sorted)
 	s.state.room.stall("")
 	for account, list := range refused {
 		s.Rules.Refused(account, list)
 	}
-	s.trimLog()
-	s.state.catalog.change()
 	return nil
 }
 
 // write writes a block of traces.
-func (s *settler) write(list []settling, keep block.Keeper, roll []byte) (*block.Block, error) {
+func (s *settler) write(to domain, list []settling, keep block.Keeper, roll []byte) (*block.Block, outside, error) {
 	number := s.state.catalog.numbers.take()
-	w, err := block.Create(block.WriterOptions{FS: s.FS, Dir: s.dir.sub(blockDir), Number: number, Codec: s.codec, Choice: s.choice})
+	w, err := block.Create(block.WriterOptions{FS: s.vault.files(to.account, to.key), Dir: s.dir.sub(blockDir), Number: number, Codec: s.codec, Choice: s.choice})
 	var b *block.Block
+	var o outside
 	if err == nil {
 		err = s.fill(w, list, keep)
 	}
 	if err == nil {
 		b, err = w.Finish(roll)
 	}
-	if err != nil {
-		if w != nil {
-			w.Abort()
+	if err == nil {
+		if o, err = s.vault.look(number); err == nil {
+			return b, o, nil
 		}
-		s.inventory.giveUp(number)
-		return nil, err
+		b.Release()
 	}
-	return b, nil
+	if w != nil {
+		w.Abort()
+	}
+	s.inventory.giveUp(number)
+	return nil, o, err
 }
 
 // fill adds traces to a block. A settled part that is damaged stays in its block, which

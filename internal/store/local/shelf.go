@@ -12,6 +12,7 @@
 //
 // The parts; each knows only those before it (parts_test.go):
 //
+//	vault               keys, and which accounts cannot be read without theirs
 //	base, ledger        options, directory and lifetime; damage that was found
 //	room, head          memory; open traces
 //	catalog             blocks, newest copies, tombstones, numbers of blocks
@@ -20,6 +21,7 @@
 //	log                 queue and committer: makes changes durable, then applies them
 //	inventory           manifest, tombstones and horizon on disk; removes files
 //	settler, merger     write blocks
+//	keeper              watches the keys of accounts
 //	scanner, summer, estimator, backup
 //	Shelf               opens, closes and wires the parts
 package local
@@ -34,6 +36,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/local/block"
 	"github.com/fluoro-io/fluoro/internal/store/local/rollup"
@@ -49,6 +52,7 @@ type Shelf struct {
 	loader    *loader
 	settler   *settler
 	merger    *merger
+	keeper    *keeper
 	scanner   *scanner
 	summer    *summer
 	estimator *estimator
@@ -56,15 +60,19 @@ type Shelf struct {
 	close      context.CancelFunc // ends base.closing
 	giveUp     context.CancelFunc // ends base.working
 	closed     atomic.Bool
-	background sync.WaitGroup // settler and merger
+	up         atomic.Bool           // all parts are there
+	late       atomic.Pointer[error] // why they are not yet
+	background sync.WaitGroup        // settler and merger
 	committer  sync.WaitGroup
 }
 
 var _ store.Shelf = (*Shelf)(nil)
 
 // Open opens a data directory and replays its log. It logs damage, missing and
-// unreadable files included, and shows it in Status; the rest is served. Errors: the
-// directory is foreign, newer, locked or cannot be written.
+// unreadable files included, and shows it in Status; the rest is served. If the directory
+// is encrypted and the key of seal.System is away, everything is refused with that reason
+// until the key is back. Errors: the directory is foreign, newer, locked or cannot be
+// written.
 func Open(o Options) (*Shelf, error) {
 	o = o.withDefaults()
 	dir := o.Directory
@@ -74,18 +82,62 @@ func Open(o Options) (*Shelf, error) {
 			return nil, err
 		}
 	}
-	s := &Shelf{base: &base{Options: o, dir: dir, choice: choiceOf(o.Attributes), damage: newLedger(o.Logger, dir.manifest.accepted())}}
+	s := &Shelf{base: &base{Options: o, dir: dir, choice: choiceOf(o.Attributes)}}
 	s.base.closing, s.close = context.WithCancel(context.Background())
 	s.base.working, s.giveUp = context.WithCancel(context.Background())
-	if err := s.open(); err != nil {
+	err := s.start()
+	if _, away := absent(err); away && !o.Offline {
+		s.late.Store(&err)
+		s.background.Go(s.startLater)
+		return s, nil
+	}
+	if err != nil {
 		s.close()
 		s.giveUp()
 		return nil, errors.Join(err, dir.close())
 	}
+	return s, nil
+}
+
+// start makes the parts and their goroutines. Nothing uses the parts before it is done.
+func (s *Shelf) start() error {
+	b := s.base
+	b.vault = newVault(&b.Options, b.dir)
+	if err := b.vault.unseal(b.dir); err != nil {
+		return err
+	}
+	b.damage = newLedger(b.Logger, b.dir.manifest.accepted())
+	if err := s.open(); err != nil {
+		return err
+	}
 	s.committer.Go(s.log.run)
 	s.background.Go(s.settler.run)
-	s.background.Go(s.merger.run)
-	return s, nil
+	if !b.Offline {
+		s.background.Go(s.merger.run)
+		s.background.Go(s.keeper.run)
+	}
+	s.up.Store(true)
+	return nil
+}
+
+// startLater tries to start until the key of seal.System is back.
+func (s *Shelf) startLater() {
+	s.base.Logger.Error("nothing can be read or stored: the data directory is encrypted and its key is away", "error", *s.late.Load())
+	tick := time.NewTicker(s.base.RetryAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.base.closing.Done():
+			return
+		case <-tick.C:
+		}
+		err := s.start()
+		if err == nil {
+			s.base.Logger.Info("the data directory can be read and written again")
+			return
+		}
+		s.late.Store(&err)
+	}
 }
 
 // choiceOf returns the number of a choice of attributes.
@@ -119,10 +171,19 @@ func (s *Shelf) open() (err error) {
 	s.inventory = newInventory(b, s.state, s.log)
 	s.settler = newSettler(b, s.state, s.log, s.inventory, s.loader)
 	s.merger = &merger{base: b, state: s.state, log: s.log, inventory: s.inventory, rollups: rollups, settler: s.settler}
+	s.keeper = &keeper{base: b, state: s.state, log: s.log, inventory: s.inventory, merger: s.merger}
 	s.scanner = &scanner{base: b, state: s.state, loader: s.loader}
 	s.summer = &summer{state: s.state, loader: s.loader, rollups: rollups}
 	s.estimator = &estimator{state: s.state, rollups: rollups}
 	b.damage.leave(damagedAside(b.dir))
+	if key, err := b.vault.systemKey(); b.ClearTables && err == nil && key != nil {
+		b.Logger.Warn("the Parquet tables are not encrypted, as --parquet=clear asks: they have everything that was received")
+	}
+	if err := s.inventory.convert(); err != nil {
+		b.Logger.Warn("small files are not yet as --encryption asks for", "error", err)
+	}
+	_, held := s.state.needed()
+	s.log.files.Hold(held)
 	if err := s.inventory.save(); err != nil {
 		b.Logger.Warn("the manifest was not written", "error", err)
 	} else if b.dir.old {
@@ -159,6 +220,13 @@ func (s *Shelf) Close() error {
 		return nil
 	}
 	s.close()
+	if !s.up.Load() {
+		s.background.Wait() // it may have become ready just now
+	}
+	if !s.up.Load() {
+		s.giveUp()
+		return s.base.dir.close()
+	}
 	patience := time.AfterFunc(closePatience, s.giveUp)
 	defer s.giveUp()
 	defer patience.Stop()
@@ -182,7 +250,19 @@ func (s *Shelf) usable(ctx context.Context) error {
 	if s.closed.Load() {
 		return errClosed()
 	}
+	if !s.up.Load() {
+		return awayError(seal.System, *s.late.Load())
+	}
 	return nil
+}
+
+// readable returns the error of a question that cannot be answered: the shelf is closed,
+// or the key of the account is away.
+func (s *Shelf) readable(ctx context.Context, account trace.Account) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return s.base.vault.gate(ctx, account)
 }
 
 // Capabilities tells what blocks and their rollups are good for.
@@ -206,9 +286,21 @@ func (s *Shelf) Bury(ctx context.Context, account trace.Account, stones []store.
 	return s.log.bury(ctx, account, stones, horizon)
 }
 
+// Replace replaces the segments of a trace in one step.
+func (s *Shelf) Replace(ctx context.Context, account trace.Account, r store.Replacement) (bool, error) {
+	if err := s.usable(ctx); err != nil || len(r.Segments) == 0 {
+		return false, err
+	}
+	err := s.log.replace(ctx, account, r)
+	if errors.Is(err, errChanged) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Find finds traces, in the order in which blocks have them.
 func (s *Shelf) Find(ctx context.Context, account trace.Account, ids []trace.ID) (found []store.Source, release func(), err error) {
-	if err := s.usable(ctx); err != nil {
+	if err := s.readable(ctx, account); err != nil {
 		return nil, nil, err
 	}
 	found, release = s.loader.find(account, ids)
@@ -218,7 +310,7 @@ func (s *Shelf) Find(ctx context.Context, account trace.Account, ids []trace.ID)
 // Candidates merges the orders of the blocks with that of the open traces.
 func (s *Shelf) Candidates(ctx context.Context, account trace.Account, q *store.Scan) iter.Seq2[*store.Candidate, error] {
 	return func(yield func(*store.Candidate, error) bool) {
-		if err := s.usable(ctx); err != nil {
+		if err := s.readable(ctx, account); err != nil {
 			yield(nil, err)
 			return
 		}
@@ -228,7 +320,7 @@ func (s *Shelf) Candidates(ctx context.Context, account trace.Account, q *store.
 
 // Sum hands over the sums of blocks, and traces where there are none.
 func (s *Shelf) Sum(ctx context.Context, account trace.Account, q *store.SumQuery, begin func() store.Sums) error {
-	if err := s.usable(ctx); err != nil {
+	if err := s.readable(ctx, account); err != nil {
 		return err
 	}
 	return s.summer.sum(ctx, account, q, begin)
@@ -236,7 +328,7 @@ func (s *Shelf) Sum(ctx context.Context, account trace.Account, q *store.SumQuer
 
 // Estimate tells how much memory a question takes.
 func (s *Shelf) Estimate(ctx context.Context, account trace.Account, q store.EstimateQuery) (store.Estimate, error) {
-	switch err := s.usable(ctx); {
+	switch err := s.readable(ctx, account); {
 	case err != nil:
 		return store.Estimate{}, err
 	case q.Sums:
@@ -263,7 +355,10 @@ func (s *Shelf) Portions(ctx context.Context) (list []store.Portion, err error) 
 
 // Floor returns the horizon that Expire has reached.
 func (s *Shelf) Floor(ctx context.Context) (trace.Time, error) {
-	return trace.Time(s.state.catalog.floor.Load()), s.usable(ctx)
+	if err := s.usable(ctx); err != nil {
+		return 0, err
+	}
+	return trace.Time(s.state.catalog.floor.Load()), nil
 }
 
 // Expire makes a horizon durable, then lets it count. It drops the blocks that lie
@@ -279,21 +374,35 @@ func (s *Shelf) Expire(ctx context.Context, floor trace.Time) error {
 func (s *Shelf) Status(ctx context.Context) (store.Status, error) {
 	var st store.Status
 	if err := s.usable(ctx); err != nil {
-		return st, err
+		if s.closed.Load() || ctx.Err() != nil {
+			return st, err
+		}
+		return s.lateStatus(err), nil
 	}
 	s.state.report(&st)
 	s.log.report(&st)
 	s.base.damage.report(&st)
+	s.reportKeys(&st)
 	st.Keys = s.settler.keys.stats()
 	return st, nil
 }
 
 // Flush settles every trace and writes all of them to blocks.
-func (s *Shelf) Flush(ctx context.Context) error { return s.settler.flushNow(ctx) }
+func (s *Shelf) Flush(ctx context.Context) error {
+	if err := s.usable(ctx); err != nil {
+		return err
+	}
+	return s.settler.flushNow(ctx)
+}
 
 // Keep adds a file of somebody else to the manifest: if it is missing at a later
 // start, that is damage.
-func (s *Shelf) Keep(name string) error { return s.inventory.keep(name) }
+func (s *Shelf) Keep(name string) error {
+	if err := s.usable(s.base.closing); err != nil {
+		return err
+	}
+	return s.inventory.keep(name)
+}
 
 // Backup gives every file of the data directory to add, with its name relative to it,
 // as they were at one moment: everything that was acknowledged before the call is in

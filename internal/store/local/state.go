@@ -20,10 +20,17 @@ type state struct {
 	head        *head  // catalog.mu guards it, and all below
 	appliedFile uint64 // log file of the newest applied change
 	oldestLog   uint64 // number of the oldest log file that is needed
+	// held are log files that have entries of accounts whose key is away, with these
+	// accounts.
+	held map[uint64]map[trace.Account]bool
 }
 
 func newState(b *base, c *catalog) *state {
-	return &state{base: b, room: newRoom(b.MemoryLimit), catalog: c, head: newHead()}
+	s := &state{base: b, room: newRoom(b.MemoryLimit), catalog: c, head: newHead(), held: map[uint64]map[trace.Account]bool{}}
+	if m := b.dir.manifest; m != nil && len(m.Log.Held) > 0 {
+		s.oldestLog = m.Log.Oldest
+	}
+	return s
 }
 
 // apply shows changes, in the order in which the log has them, from an LSN on.
@@ -34,9 +41,8 @@ func (s *state) apply(changes []*change, lsn, file uint64) {
 		c.lsn = lsn
 		if c.deletion != nil {
 			freed += s.delete(c, file)
-		} else {
-			s.add(c, file)
 		}
+		s.add(c, file)
 		lsn++
 	}
 	s.appliedFile = max(s.appliedFile, file)
@@ -109,15 +115,86 @@ func (s *state) rotated(file uint64) {
 	s.appliedFile = file
 }
 
-// oldestNeeded returns the oldest log file with a segment that no block has.
-func (s *state) oldestNeeded() uint64 {
+// needed returns the oldest log file with a segment that no block has, and older files
+// that are needed, too: their accounts have no key, or had none when the files between
+// were removed.
+func (s *state) needed() (oldest uint64, held []uint64) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
 	// A batch that is being written now goes to a file that is not older than that of
 	// the newest applied one.
-	oldest := s.head.oldestFile(s.appliedFile)
+	oldest = s.appliedFile
+	files := map[uint64]bool{}
+	for o := s.head.first; o != nil; o = o.next {
+		for i := range o.parts {
+			if f := o.parts[i].file; f < s.oldestLog {
+				files[f] = true
+				continue
+			}
+			oldest = min(oldest, o.parts[i].file)
+			break // later parts are in newer files
+		}
+	}
 	s.oldestLog = max(s.oldestLog, oldest)
-	return oldest
+	for f := range s.held {
+		if f < s.appliedFile {
+			files[f] = true
+		}
+	}
+	return oldest, slices.Sorted(maps.Keys(files))
+}
+
+// hold notes that an account whose key is away needs a log file.
+func (s *state) hold(file uint64, account trace.Account) {
+	s.catalog.mu.Lock()
+	defer s.catalog.mu.Unlock()
+	s.holdLocked(file, account)
+}
+
+func (s *state) holdLocked(file uint64, account trace.Account) {
+	if s.held[file] == nil {
+		s.held[file] = map[trace.Account]bool{}
+	}
+	s.held[file][account] = true
+}
+
+// heldBy returns the log files that an account needs.
+func (s *state) heldBy(account trace.Account) (files []uint64) {
+	s.catalog.mu.RLock()
+	defer s.catalog.mu.RUnlock()
+	for f, accounts := range s.held {
+		if accounts[account] {
+			files = append(files, f)
+		}
+	}
+	slices.Sort(files)
+	return files
+}
+
+// comeBack notes that the head has the entries of an account that were in held files.
+func (s *state) comeBack(account trace.Account) {
+	s.catalog.mu.Lock()
+	defer s.catalog.mu.Unlock()
+	for f, accounts := range s.held {
+		if delete(accounts, account); len(accounts) == 0 {
+			delete(s.held, f)
+		}
+	}
+}
+
+// evict removes the open traces of an account whose key is away from the head: the log
+// has them.
+func (s *state) evict(account trace.Account) {
+	var freed int64
+	s.catalog.mu.Lock()
+	for _, o := range s.head.accounts[account] {
+		for i := range o.parts {
+			s.holdLocked(o.parts[i].file, account)
+		}
+		freed += s.head.settle(o, len(o.parts))
+	}
+	s.catalog.mu.Unlock()
+	s.room.give(freed)
 }
 
 // list returns the manifest of the blocks and of the oldest log file that is needed.
@@ -197,8 +274,9 @@ func (s *state) pick(due func(*head) bool, wanted func(*open) bool, memory int64
 }
 
 // install replaces open parts in the head by a block, in one step for readers.
-func (s *state) install(b *block.Block, sources []*source) {
+func (s *state) install(b *block.Block, o outside, sources []*source) {
 	sealed := newSealed(b)
+	sealed.outside = o
 	var freed int64
 	s.catalog.mu.Lock()
 	s.catalog.add(sealed)
@@ -236,6 +314,8 @@ func (s *state) dropBelow(floor trace.Time) {
 type survey struct {
 	*sealed
 	copied, left []int // entries that the merge copies, and that it leaves behind
+	// part: the merge copies other entries to other blocks, so left is not known.
+	part bool
 }
 
 // surveyStep is how many entries are looked at in one go.
@@ -318,6 +398,9 @@ func (s *state) accounts() []trace.Account {
 		}
 	}
 	for account := range s.head.accounts {
+		all[account] = true
+	}
+	for account := range s.vault.absentees() {
 		all[account] = true
 	}
 	return slices.Sorted(maps.Keys(all))

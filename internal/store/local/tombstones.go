@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"path/filepath"
 	"sync"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -22,13 +23,15 @@ type tombstone struct {
 
 // tombstones are the deletions that still matter: some block or log file may hold
 // what was deleted. The log has those since the last save, the file "deleted" the
-// others. unsavedText, save, due and forget take the mutex; the other methods need it
+// others. unsavedText, touch, save, due and forget take the mutex; the other methods need it
 // held.
 type tombstones struct {
 	mu      *sync.RWMutex // the catalog's; guards all below
 	byKey   map[key]tombstone
 	unsaved bool
 	saved   bool // there is a file
+	// generation is that of the file, if it is sealed.
+	generation uint64
 	// unreadable: there is a file that cannot be read.
 	unreadable bool
 }
@@ -63,8 +66,8 @@ const (
 	tombstonesMagic = "FLUODEL\n"
 )
 
-// encodeTombstones writes the file: two equal copies, so that one bad sector does
-// not bring back what was deleted. Each is the magic, u32 version 1, u32 number;
+// encodeTombstones writes one copy of the file. It has two equal ones, so that one bad
+// sector does not bring back what was deleted. Each is the magic, u32 version 1, u32 number;
 // for each id, u64 LSN, u64 log file, u64 time in nanoseconds, u16 length and
 // bytes of the account; u32 CRC-32C of all before.
 func encodeTombstones(all map[key]tombstone) []byte {
@@ -78,8 +81,7 @@ func encodeTombstones(all map[key]tombstone) []byte {
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(k.account)))
 		b = append(b, k.account...)
 	}
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	return append(b, b...)
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 // decodeTombstones decodes one copy.
@@ -116,30 +118,52 @@ func decodeTombstones(b []byte) (map[key]tombstone, error) {
 	return all, nil
 }
 
-// readTombstones reads both copies; damage names those that are lost. must: the manifest
-// says that there is a file.
-func readTombstones(fsys vfs.FS, name string, must bool) (all map[key]tombstone, damage []error) {
-	b, err := readWhole(fsys, name)
+// oldTombstones are those that a start finds.
+type oldTombstones struct {
+	all        map[key]tombstone // nil if there are none, or they cannot be read
+	generation uint64
+	damage     []error
+	lost       bool // deleted traces may be shown again
+}
+
+// readTombstones reads both copies. m is the manifest, or nil. Errors: *vfs.KeyError.
+func readTombstones(v *vault, m *manifest) (t oldTombstones, err error) {
+	name := filepath.Join(v.root, tombstonesName)
+	b, err := readWhole(v.fs, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if must {
-			damage = append(damage, vfs.Lost(name, "the file is missing: deleted traces whose blocks were not rewritten yet are shown again"))
+		if m != nil && m.Deleted {
+			t.lose(vfs.Lost(name, "the file is missing: deleted traces whose blocks were not rewritten yet are shown again"))
 		}
-		return nil, damage
+		return t, nil
 	}
 	if err != nil {
-		return nil, []error{vfs.Lost(name, "the file cannot be read, so deleted traces may be shown again: %w", err)}
+		t.lose(vfs.Lost(name, "the file cannot be read, so deleted traces may be shown again: %w", err))
+		return t, nil
 	}
 	half := len(b) / 2
-	for i, copied := range [][]byte{b[:half], b[half:]} {
-		list, err := decodeTombstones(copied)
-		if err != nil {
-			damage = append(damage, vfs.Corrupt(name, int64(i*half), "copy %d of the deletions: %w", i+1, err))
-		} else if all == nil {
-			all = list
+	list, err := v.opened(b, tombstonesName, []copied{{0, b[:half]}, {int64(half), b[half:]}})
+	if err != nil {
+		return t, err
+	}
+	for i, c := range list {
+		var one map[key]tombstone
+		if c.err == nil {
+			one, c.err = decodeTombstones(c.bytes)
+		}
+		if c.err != nil {
+			t.damage = append(t.damage, vfs.Corrupt(name, c.at, "copy %d of the deletions: %w", i+1, c.err))
+		} else if t.all == nil {
+			t.all, t.generation = one, c.generation
 		}
 	}
-	return all, damage
+	t.lost = t.all == nil
+	if m != nil && t.all != nil && t.generation < m.Tombstones {
+		t.lose(vfs.Lost(name, "an older version of the file was put in its place (%d, want at least %d): deleted traces may be shown again", t.generation, m.Tombstones))
+	}
+	return t, nil
 }
+
+func (t *oldTombstones) lose(err error) { t.damage, t.lost = append(t.damage, err), true }
 
 // unsavedText returns the file to write, nil if the one on disk is up to date. save
 // tells how the write ended.
@@ -153,15 +177,22 @@ func (t *tombstones) unsavedText() []byte {
 	return encodeTombstones(t.byKey)
 }
 
+// touch makes the next save write the file.
+func (t *tombstones) touch() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unsaved = true
+}
+
 // save notes how the file was written.
-func (t *tombstones) save(err error) {
+func (t *tombstones) save(err error, generation uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
 		t.unsaved = true
 		return
 	}
-	t.saved = true
+	t.saved, t.generation = true, generation
 }
 
 // due returns the tombstones of deletions up to a time, and the newest log file that

@@ -70,7 +70,7 @@ func TestOpen_version4(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if text, err := os.ReadFile(filepath.Join(dir, "FORMAT")); err != nil || !strings.Contains(string(text), "version 5") {
+		if text, err := os.ReadFile(filepath.Join(dir, "FORMAT")); err != nil || !strings.Contains(string(text), map[bool]string{true: "version 5", false: "version 6"}[everywhere() == nil]) {
 			t.Errorf("FORMAT is %q, %v", text, err)
 		}
 	}

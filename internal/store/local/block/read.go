@@ -368,6 +368,11 @@ func (b *Block) checkTraces(whole bool) error {
 // Entities returns the path of the table of entities.
 func (b *Block) Entities() string { return pathOf(b.dir, b.number, entitiesSuffix) }
 
+// Files returns the paths of all files of a block, the one with its index first.
+func Files(dir string, number uint64) []string {
+	return []string{pathOf(dir, number, suffix), pathOf(dir, number, entitiesSuffix), pathOf(dir, number, tracesSuffix), pathOf(dir, number, rollupSuffix)}
+}
+
 // Tables returns the paths of the block's other files. Remove them after the block's
 // file is gone for good.
 func (b *Block) Tables() []string {
