@@ -28,16 +28,22 @@ function noteServerTime(response: Response): void {
 }
 
 async function failure(response: Response): Promise<ApiError> {
-  const type = response.headers.get('x-amzn-errortype')?.split(':')[0] ?? '';
+  let type = response.headers.get('x-amzn-errortype')?.split(':')[0] ?? '';
   const text = await response.text();
   let message = text.slice(0, 500);
   try {
     const body: unknown = JSON.parse(text);
     if (typeof body === 'object' && body !== null) {
-      const record = body as Record<string, unknown>;
+      // The X-Ray API has the message at the top, Fluoro's own API in a member error.
+      const outer = body as Record<string, unknown>;
+      const inner = outer['error'];
+      const record = typeof inner === 'object' && inner !== null ? (inner as Record<string, unknown>) : outer;
       const found = record['Message'] ?? record['message'];
       if (typeof found === 'string') {
         message = found;
+      }
+      if (type === '' && typeof record['code'] === 'string') {
+        type = record['code'];
       }
     }
   } catch {

@@ -22,10 +22,14 @@ const MapPage = lazy(() => import('../pages/MapPage'));
 const TracesPage = lazy(() => import('../pages/TracesPage'));
 const TracePage = lazy(() => import('../pages/TracePage'));
 const StatusPage = lazy(() => import('../pages/StatusPage'));
+const AuditPage = lazy(() => import('../pages/AuditPage'));
 const FirstRun = lazy(() => import('../pages/FirstRun'));
 
 /** Pages by the first part of the path. */
-export type Page = 'map' | 'traces' | 'trace' | 'status' | 'unknown';
+export type Page = 'map' | 'traces' | 'trace' | 'status' | 'audit' | 'unknown';
+
+/** Pages whose path is their name. */
+const plain: Page[] = ['status', 'audit'];
 
 function pageOf({ path }: Location): Page {
   if (path === '/' || path === '/service-map') {
@@ -37,7 +41,7 @@ function pageOf({ path }: Location): Page {
   if (/^\/traces\/[^/]+(\/raw)?$/.test(path)) {
     return 'trace';
   }
-  return path === '/status' ? 'status' : 'unknown';
+  return plain.find((page) => path === `/${page}`) ?? 'unknown';
 }
 
 const titles: Record<Page, string> = {
@@ -45,6 +49,7 @@ const titles: Record<Page, string> = {
   traces: 'Traces',
   trace: 'Trace',
   status: 'Status',
+  audit: 'Audit log',
   unknown: 'Not found',
 };
 
@@ -63,6 +68,8 @@ function Content({ page, location, empty }: { page: Page; location: Location; em
     }
     case 'status':
       return <StatusPage />;
+    case 'audit':
+      return <AuditPage />;
     case 'unknown':
       return (
         <Alert type="warning" header="There is no such page" action={<Button href={href('/service-map')}>Open the trace map</Button>}>
@@ -81,7 +88,7 @@ function useShortcuts(openHelp: () => void): void {
       if (event.ctrlKey || event.metaKey || event.altKey || target?.closest('input, textarea, select, [contenteditable]')) {
         return;
       }
-      const pages: Record<string, string> = { m: '/service-map', t: '/traces', s: '/status' };
+      const pages: Record<string, string> = { m: '/service-map', t: '/traces', s: '/status', a: '/audit' };
       const path = Date.now() - afterG < 1500 ? pages[event.key] : undefined;
       afterG = event.key === 'g' ? Date.now() : 0;
       if (path) {
@@ -142,6 +149,12 @@ function Frame() {
       { type: 'link' as const, text: 'Trace map', href: link('/service-map') },
       { type: 'link' as const, text: 'Traces', href: link('/traces') },
       { type: 'divider' as const },
+      {
+        type: 'section-group' as const,
+        title: 'Security',
+        items: [{ type: 'link' as const, text: 'Audit log', href: link('/audit') }],
+      },
+      { type: 'divider' as const },
       { type: 'link' as const, text: 'Status', href: link('/status') },
     ];
   }, [param]);
@@ -154,7 +167,7 @@ function Frame() {
         status={status.data}
         range={range}
         onRange={onRange}
-        showRange={(page === 'map' || page === 'traces') && !nowEmpty}
+        showRange={page === 'audit' || ((page === 'map' || page === 'traces') && !nowEmpty)}
         refresh={refresh}
         onRefresh={setRefresh}
         theme={theme}

@@ -26,6 +26,7 @@ const everywhere: [string, string][] = [
   ['g m', 'Trace map'],
   ['g t', 'Traces'],
   ['g s', 'Status'],
+  ['g a', 'Audit log'],
   ['?', 'This help'],
 ];
 
@@ -111,6 +112,21 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
       </p>
     ),
     keys: [],
+  },
+  audit: {
+    header: 'Audit log',
+    text: (
+      <>
+        <p>
+          Each request of a known caller leaves a record in the form of AWS CloudTrail. The time range above counts. Texts match a part of the
+          caller&apos;s name, ARN or key; an action may contain <code>*</code>.
+        </p>
+        <p>
+          You see the records of your own account. The server&apos;s own account may name another one, or <code>*</code> for all.
+        </p>
+      </>
+    ),
+    keys: [['Esc', 'Close the record']],
   },
   unknown: { header: 'Help', text: null, keys: [] },
 };
