@@ -398,8 +398,11 @@ func (l *Logins) roleOf(ctx context.Context, claims map[string]any) (*iam.Role, 
 		}
 		l.Logger.Warn("--oidc-roles names a role that cannot be used", "role", rule.Role, "error", err)
 	}
-	return nil, trace.Errorf(trace.KindDenied, "You are known to the identity provider, but no role of this server is for you. Ask its administrator (--oidc-roles).")
+	return nil, ErrNoRole
 }
+
+// ErrNoRole is the error of a login of somebody for whom no rule has a role.
+var ErrNoRole = trace.Errorf(trace.KindDenied, "The identity provider knows this person, but no rule of --oidc-roles gives a role.")
 
 // sessionName makes the name of a role's session of the claims of a person.
 func sessionName(claims map[string]any) string {

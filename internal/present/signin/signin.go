@@ -235,12 +235,7 @@ func (f *Front) callback(c *request) {
 // back leads a browser to a page of the console, or to the login page with an error.
 func (f *Front) back(c *request, to string, err error) {
 	if err != nil {
-		message := err.Error()
-		var ke *trace.KindError
-		if errors.As(err, &ke) {
-			message = ke.Message
-		}
-		to = "#/login?" + url.Values{"problem": {message}}.Encode()
+		to = "#/login?" + url.Values{"problem": {problemOf(err)}}.Encode()
 	}
 	if to == "" {
 		to = "#/"
@@ -248,6 +243,22 @@ func (f *Front) back(c *request, to string, err error) {
 	protect(c.w.Header())
 	c.w.Header().Set("Location", "/"+to)
 	c.w.WriteHeader(http.StatusSeeOther)
+}
+
+// problemOf names the reason of a failed login for the login page. It is a word, not a
+// text: anybody can make a link to that page.
+func problemOf(err error) string {
+	switch {
+	case errors.Is(err, login.ErrNoRole):
+		return "role"
+	case trace.KindOf(err) == trace.KindDenied:
+		return "denied"
+	case trace.KindOf(err) == trace.KindInvalid:
+		return "lost"
+	case trace.KindOf(err) == trace.KindThrottled:
+		return "throttled"
+	}
+	return "unavailable"
 }
 
 // safe refuses secrets that others could read on their way.
