@@ -22,6 +22,8 @@ sight            :
 seal             : trace vfs
 seal/kms         : seal
 identity         : trace sight
+audit            : trace identity seal vfs
+audit/ship       : audit
 iam              : trace identity meta seal lru policy access
 authn            : trace identity lru
 transport        : seal
@@ -56,18 +58,23 @@ store/local/block: trace filter decode/pieces store/local/columnar lru vfs
 store/local/columnar:
 store/local/rollup: trace assemble lru vfs
 lru  :
+hold             : trace meta filter seal store store/answer
+erase            : trace meta filter seal audit store store/answer
+compliance       : audit
 query            : trace room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
-present/api      : trace identity jsonscan wire query decode filter sample assemble group tag policy/resource setting
-present/manage   : trace identity
+present/api      : trace identity audit jsonscan wire query decode filter sample assemble group tag policy/resource setting
+present/manage   : trace identity audit
+scrub            : trace jsonscan decode/otlp meta
+scrub/retro      : trace meta scrub store/answer
 present/admin    : trace identity jsonscan iam present/manage
-present/sts      : trace identity iam
-present/console  : trace identity room query/analytics
+present/sts      : trace identity audit iam authn
+present/console  : trace identity audit room query/analytics
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal seal/kms
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal seal/kms filter audit audit/ship hold erase compliance scrub scrub/retro
 `
 
 // owners names the only package that may import each third-party library.
@@ -82,7 +89,7 @@ github.com/rs/cors             : server
 github.com/klauspost/compress  : receive store/local wal store/local/block store/local/columnar store/local/rollup present/console
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
-github.com/aws   : demo seal/kms
+github.com/aws   : demo seal/kms audit/ship
 github.com/coreos/go-oidc: iam
 golang.org/x/crypto/acme: transport
 `

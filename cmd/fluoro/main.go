@@ -25,9 +25,14 @@ with an endpoint override. Nothing calls AWS.
   fluoro serve     run the service; its console is at http://127.0.0.1:2000/
   fluoro demo      send it the traffic of a small shop
   fluoro traces    delete traces
+  fluoro scrub     remove secrets and personal data from traces
   fluoro backup    copy all data of a running service to one file
   fluoro restore   make a data directory from such a file
   fluoro export    write traces as Parquet tables, for DuckDB and others
+  fluoro erase     delete everything about a user, with a signed report
+  fluoro hold      keep traces that must not disappear
+  fluoro compliance report how the service stands to GDPR, HIPAA and PCI DSS
+  fluoro audit     verify, search and export the record of who did what
   fluoro store     inspect a data directory: check it, count its traces
   fluoro encryption  show and change the keys of encrypted data
   fluoro policy    try, check and show policies
@@ -54,7 +59,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
 	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), policyCommand(), versionCommand(), keysCommand())
 	root.AddCommand(tokensCommand(), usersCommand(), groupsCommand(), rolesCommand(), policiesCommand(), certificatesCommand(), providersCommand(), organizationCommand(), encryptionCommand())
-	root.AddCommand(exportCommand())
+	root.AddCommand(exportCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand(), scrubCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/server"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // object is a JSON object.
@@ -23,11 +24,13 @@ type object = map[string]any
 type operator struct {
 	data, account string
 	json          bool
+	flags         *pflag.FlagSet // the settings with which the data directory is read
 }
 
 // operatorFlags adds the flags of such commands.
 func operatorFlags(cmd *cobra.Command) *operator {
-	o := &operator{}
+	o := &operator{flags: cmd.PersistentFlags()}
+	config.RegisterOnly(o.flags, keySettings...)
 	dataFlagVar(cmd, &o.data)
 	cmd.PersistentFlags().StringVar(&o.account, "account", "", "account that the command is about; by default the server's own")
 	cmd.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
@@ -44,10 +47,19 @@ func dataFlagVar(cmd *cobra.Command, into *string) {
 
 }
 
+// connect reaches the running server, or opens the data directory.
+func (o *operator) connect(ctx context.Context) (*server.Operator, error) {
+	c, err := config.Load(o.flags, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	c.Data = o.data
+	return server.Administer(ctx, c, o.account)
+}
+
 // call makes a request of the management API to the running server, or in this process.
 func (o *operator) call(ctx context.Context, verb string, in object) (out object, err error) {
-	c := &config.Config{Data: o.data, Account: or(os.Getenv(config.Env("account")), "000000000000"), Region: or(os.Getenv(config.Env("region")), "us-east-1")}
-	op, err := server.Administer(ctx, c, o.account)
+	op, err := o.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -56,17 +68,9 @@ func (o *operator) call(ctx context.Context, verb string, in object) (out object
 	return out, err
 }
 
-func or(value, otherwise string) string {
-	if value == "" {
-		return otherwise
-	}
-	return value
-}
-
 // all reads all pages of a list.
 func (o *operator) all(ctx context.Context, verb, member string, in object) (list []any, err error) {
-	c := &config.Config{Data: o.data, Account: or(os.Getenv(config.Env("account")), "000000000000"), Region: or(os.Getenv(config.Env("region")), "us-east-1")}
-	op, err := server.Administer(ctx, c, o.account)
+	op, err := o.connect(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -23,21 +23,21 @@ holds for the whole server.
 		}
 		// The verb is about the whole server, so the account is part of the request.
 		account := o.account
-		server := &operator{data: o.data, json: o.json}
+		server := &operator{data: o.data, json: o.json, flags: o.flags}
 		return server.do(cmd, "PutCertificate", object{"Match": args[0], "Account": account, "UserName": w.user, "RoleName": w.role, "Description": description}, args[0]+" is mapped")
 	})
 	w = ownerFlags(put)
 	put.Flags().StringVar(&description, "description", "", "what it is for")
 	cmd.AddCommand(put,
 		leaf("list", "list all mappings of the server", func(cmd *cobra.Command, _ []string) error {
-			list, err := (&operator{data: o.data}).all(cmd.Context(), "ListCertificates", "Certificates", object{})
+			list, err := (&operator{data: o.data, flags: o.flags}).all(cmd.Context(), "ListCertificates", "Certificates", object{})
 			if err != nil {
 				return err
 			}
 			return o.table(cmd, list, "Match", "Account", "UserName", "RoleName", "CreateDate", "Description")
 		}),
 		leaf("delete CERTIFICATE", "end a mapping", func(cmd *cobra.Command, args []string) error {
-			return (&operator{data: o.data, json: o.json}).do(cmd, "DeleteCertificate", object{"Match": args[0]}, args[0]+" identifies nobody")
+			return (&operator{data: o.data, json: o.json, flags: o.flags}).do(cmd, "DeleteCertificate", object{"Match": args[0]}, args[0]+" identifies nobody")
 		}),
 	)
 	return cmd

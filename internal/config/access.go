@@ -176,7 +176,26 @@ func (c *Config) check() error {
 	if c.Auth == Required && c.UDPFrom == nil {
 		_ = networks(func(c *Config) *[]Network { return &c.UDPFrom })(c, "loopback")
 	}
+	if err := c.checkAudit(); err != nil {
+		return err
+	}
 	return c.checkTLS()
+}
+
+// checkAudit decides whether there is an audit log.
+func (c *Config) checkAudit() error {
+	if c.Audit == "auto" {
+		c.Audit = map[bool]string{true: "on", false: "off"}[c.Auth == Required]
+	}
+	for _, need := range []struct {
+		flag string
+		set  bool
+	}{{"required", c.AuditRequired}, {"streams", c.AuditStreams != ""}} {
+		if need.set && c.Audit == "off" {
+			return fmt.Errorf("--audit-%s needs --audit on", need.flag)
+		}
+	}
+	return nil
 }
 
 func (c *Config) checkTLS() error {

@@ -45,12 +45,21 @@ type Config struct {
 	OTLPMapping      string // native or collector
 	AnnotationKeys   int
 	AnnotationValues int
+	Quota            string // limits of accounts without their own; quota.Parse reads it
+	Memory           int64  // limit of the process's memory in bytes; 0 for the default
+	RetentionBytes   int64  // limit of the blocks' bytes; 0 for none
+	Audit            string // on or off
+	AuditRequired    bool   // requests that cannot be recorded are refused
+	AuditIngest      bool   // requests that bring data are recorded, too
+	AuditFilters     string // plain or hash
+	AuditRetention   time.Duration
+	EraseGuard       time.Duration
+	AuditStreams     string        // URLs; ship.Parse reads it
+	AuditSecretFile  string        // holds the secret that signs webhooks
 	Findings         bool          // whether security findings are made
 	FindingsLearn    time.Duration // how long each account is only learnt
 	FindingsEvery    time.Duration // between two looks
-	Quota            string        // limits of accounts without their own; quota.Parse reads it
-	Memory           int64         // limit of the process's memory in bytes; 0 for the default
-	RetentionBytes   int64         // limit of the blocks' bytes; 0 for none
+	Scrub            string        // defaults, strict or off
 	Parquet          string        // sealed or clear: the tables of an encrypted directory
 	Access
 	TLS TLS
@@ -127,7 +136,16 @@ var settings = []setting{
 	{"otlp-mapping", "native", "how received OpenTelemetry spans become segments: native, or collector for exactly the documents that the OpenTelemetry Collector's awsxrayexporter makes of them (docs/format/otlp.md); spans keep the mapping they arrived with", pattern(func(c *Config) *string { return &c.OTLPMapping }, `^(native|collector)$`, "native or collector")},
 	{"annotation-keys", "5000", "how many keys of annotations and attributes are indexed per account; searches for other keys work, but are slower, and the status page tells so", count(func(c *Config) *int { return &c.AnnotationKeys })},
 	{"annotation-values", "10000000", "about how many distinct values of each key are indexed; searches for other values work, but are slower", count(func(c *Config) *int { return &c.AnnotationValues })},
+	{"scrub", "defaults", "what is removed from received data before it is stored, besides the scrub rules of an account: defaults for passwords, tokens and keys (docs/guides/scrubbing.md); strict for the same, and data is refused while the rules of its account cannot be read; off for nothing", pattern(func(c *Config) *string { return &c.Scrub }, `^(defaults|strict|off)$`, "defaults, strict or off")},
 	{"memory", "0", "memory limit of the process, such as 512MB, at least 128MB: limits open traces, requests, answers and the cache (docs/architecture.md); 0 for a quarter of the memory of the machine or control group, at most 2 GB", memorySize},
+	{"audit", "auto", "record who did what in the directory audit of the data directory (docs/guides/audit.md): on, off, or auto: on if credentials are required (--auth)", pattern(func(c *Config) *string { return &c.Audit }, `^(auto|on|off)$`, "auto, on or off")},
+	{"audit-required", "false", "refuse requests with 503 while they cannot be recorded, such as when the disk is full, and wait until each record survives a power failure; data is received in any case", boolean(func(c *Config) *bool { return &c.AuditRequired })},
+	{"audit-ingest", "false", "record requests that bring segments, spans or counts of sampling, too", boolean(func(c *Config) *bool { return &c.AuditIngest })},
+	{"audit-filters", "plain", "how records show filter expressions and searched texts, which may hold personal data: plain, or hash for a keyed hash", pattern(func(c *Config) *string { return &c.AuditFilters }, `^(plain|hash)$`, "plain or hash")},
+	{"audit-retention", "9600h", "how long records of the audit log are kept (9600h are 400 days)", duration(func(c *Config) *time.Duration { return &c.AuditRetention }, time.Hour)},
+	{"audit-streams", "", "where records of the audit log are sent, too: a comma-separated list of file:///PATH, syslog+udp://HOST:PORT, syslog+tcp://HOST:PORT, syslog+tls://HOST:PORT?ca=FILE, https://HOST/PATH and s3://BUCKET/PREFIX?region=REGION (docs/guides/audit.md)", func(c *Config, v string) error { c.AuditStreams = v; return nil }},
+	{"audit-secret-file", "", "file with the secret that signs the requests to the webhooks of --audit-streams", func(c *Config, v string) error { c.AuditSecretFile = v; return nil }},
+	{"erase-guard", "720h", "how long late segments of erased traces, users and annotations are refused (fluoro erase)", duration(func(c *Config) *time.Duration { return &c.EraseGuard }, time.Minute)},
 	{"findings", "on", "whether to look for security findings: services, clients and remote hosts that were never seen together, unusual sizes and rates: on or off", func(c *Config, v string) error {
 		if v != "on" && v != "off" {
 			return fmt.Errorf("want on or off")
@@ -214,6 +232,15 @@ func duration(at func(*Config) *time.Duration, least time.Duration) func(*Config
 			return fmt.Errorf("want a duration of at least %v, such as 90s or 24h", least)
 		}
 		*at(c) = d
+		return nil
+	}
+}
+
+func boolean(at func(*Config) *bool) func(*Config, string) error {
+	return func(c *Config, v string) (err error) {
+		if *at(c), err = strconv.ParseBool(v); err != nil {
+			return errors.New("want true or false")
+		}
 		return nil
 	}
 }

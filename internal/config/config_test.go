@@ -42,7 +42,8 @@ func TestLoad_defaults(t *testing.T) {
 	}
 	want := config.Config{Data: "./data", HTTP: "127.0.0.1:2000", UDP: "127.0.0.1:2000", OTLPGRPC: "127.0.0.1:4317", OTLPHTTP: "127.0.0.1:4318",
 		Account: "000000000000", Region: "us-east-1", Settle: 5 * time.Second, Retention: 720 * time.Hour, LogLevel: "info", LogFormat: "text",
-		SearchAttributes: "*", OTLPMapping: "native", Parquet: "sealed", AnnotationKeys: 5000, AnnotationValues: 10_000_000,
+		SearchAttributes: "*", OTLPMapping: "native", Scrub: "defaults", Parquet: "sealed", AnnotationKeys: 5000, AnnotationValues: 10_000_000,
+		Audit: "off", AuditFilters: "plain", AuditRetention: 9600 * time.Hour, EraseGuard: 720 * time.Hour,
 		Findings: true, FindingsLearn: 24 * time.Hour, FindingsEvery: time.Minute,
 		Access: config.Access{Auth: config.Open, HTTPAuth: []string{"sigv4", "bearer", "mtls", "session"}, OTLPHTTPAuth: []string{"sigv4", "bearer", "mtls"}, OTLPGRPCAuth: []string{"bearer", "mtls"},
 			Skew: 5 * time.Minute, UnsignedSampling: []config.Network{}},

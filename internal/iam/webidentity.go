@@ -221,13 +221,9 @@ func (d *Directory) AssumeRoleWithWebIdentity(ctx context.Context, q AssumeReque
 	if err != nil {
 		return Assumed{}, err
 	}
-	denied := fail(AccessDenied, "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 	role, account, err := d.roleOf(ctx, q.RoleARN)
 	if err != nil {
 		return Assumed{}, err
-	}
-	if role == nil {
-		return Assumed{}, denied
 	}
 	p, err := d.providerOf(ctx, account, issuer)
 	if err != nil {
@@ -236,6 +232,9 @@ func (d *Directory) AssumeRoleWithWebIdentity(ctx context.Context, q AssumeReque
 	c, err := d.verifyJWT(ctx, p, issuer, q.Token)
 	if err != nil {
 		return Assumed{}, err
+	}
+	if role == nil { // only who has a token of the account may learn that
+		return Assumed{}, fail(AccessDenied, "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 	}
 	s := session{Tags: map[string]string{}, Passed: map[string]string{}, Source: c.Source, Provider: p.ARN}
 	q.SourceIdentity = c.Source

@@ -172,6 +172,8 @@ func TestWebIdentity_badTokens(t *testing.T) {
 	}
 	_, err := f.AssumeRoleWithWebIdentity(t.Context(), AssumeRequest{RoleARN: ARN(acc, "role/none"), Session: "pod-1", Token: good})
 	wants(t, "unknown role", err, AccessDenied, "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+	_, err = f.AssumeRoleWithWebIdentity(t.Context(), AssumeRequest{RoleARN: ARN(acc, "role/none"), Session: "pod-1", Token: none})
+	wants(t, "unknown role, bad token", err, InvalidIdentityToken, "cannot be verified")
 	alone := f.role(t, acc, "alone", trustAll)
 	_, err = f.AssumeRoleWithWebIdentity(t.Context(), AssumeRequest{RoleARN: alone, Session: "pod-1", Token: good})
 	wants(t, "role for users", err, AccessDenied, "")

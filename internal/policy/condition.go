@@ -235,6 +235,9 @@ func (c *condition) null(v Value) truth {
 // accepts compares one value of a request with all values of the policy: one must match,
 // with a negated operator none may.
 func (c *condition) accepts(v string, keys Keys) truth {
+	if c.family == familyString {
+		return c.acceptsText(v, keys)
+	}
 	q := c.read(v)
 	for i := range c.values {
 		switch c.hits(&c.values[i], &q, keys) {
@@ -247,9 +250,21 @@ func (c *condition) accepts(v string, keys Keys) truth {
 	return verdict(c.negated)
 }
 
+// acceptsText is accepts for texts, the most frequent conditions.
+func (c *condition) acceptsText(v string, keys Keys) truth {
+	if c.fold {
+		v = fold(v)
+	}
+	for i := range c.values {
+		if c.sameText(&c.values[i], v, keys) {
+			return verdict(!c.negated)
+		}
+	}
+	return verdict(c.negated)
+}
+
 // asked is a value of a request, parsed as its operator needs it.
 type asked struct {
-	text   string
 	valid  bool
 	number decimal
 	millis int64
@@ -260,12 +275,8 @@ type asked struct {
 }
 
 func (c *condition) read(v string) asked {
-	q := asked{text: v, valid: true}
+	q := asked{valid: true}
 	switch c.family {
-	case familyString:
-		if c.fold {
-			q.text = fold(v)
-		}
 	case familyNumeric:
 		q.number, q.valid = parseDecimal(v)
 	case familyDate:
@@ -285,10 +296,7 @@ func (c *condition) read(v string) asked {
 
 // hits compares one value of the request with one of the policy.
 func (c *condition) hits(o *operand, q *asked, keys Keys) truth {
-	switch c.family {
-	case familyString:
-		return verdict(c.sameText(o, q, keys))
-	case familyARN:
+	if c.family == familyARN {
 		return o.sameARN(q, keys)
 	}
 	if !o.valid || !q.valid {
@@ -324,18 +332,19 @@ func (c *condition) ordered(order int) bool {
 	return c.greater
 }
 
-func (c *condition) sameText(o *operand, q *asked, keys Keys) bool {
+// sameText compares a text with one of the policy; v is folded if the operator folds.
+func (c *condition) sameText(o *operand, v string, keys Keys) bool {
 	if c.like {
-		return o.match(q.text, keys)
+		return o.match(v, keys)
 	}
 	if o.parts == nil {
-		return c.fold && q.text == o.folded || !c.fold && q.text == o.plain
+		return c.fold && v == o.folded || !c.fold && v == o.plain
 	}
 	want, ok := o.expand(keys)
 	if c.fold {
 		want = fold(want)
 	}
-	return ok && want == q.text
+	return ok && want == v
 }
 
 // sameARN compares ARNs part by part; * and ? do not cross the first five colons.

@@ -169,36 +169,36 @@ func (e *evaluation) alone() bool {
 	return false
 }
 
+// layer evaluates the statements of one layer; of SCPs, of one level.
 func (e *evaluation) layer(layer Layer, level int, list []Policy) {
 	if e.denied.found {
 		return
 	}
+	byPrincipal := layer == LayerResource || layer == LayerTrust
+	bit := bitOf(layer, level)
 	for i := range list {
 		if list[i].Document == nil {
 			continue
 		}
-		for j := range list[i].Document.Statements {
-			s := &list[i].Document.Statements[j]
-			at := hit{layer: layer, level: level, policy: i, statement: j, found: true}
-			bit := bitOf(layer, level)
-			switch {
-			case layer == LayerResource || layer == LayerTrust:
-				n := notNamed
-				if s.principals.there {
-					n = s.principals.match(&e.request.Principal, s.Deny)
-				}
+		statements := list[i].Document.Statements
+		for j := range statements {
+			s := &statements[j]
+			if byPrincipal != s.principals.there {
+				continue // it names nobody, or stands in a policy whose grammar has no principals
+			}
+			if byPrincipal {
+				n := s.principals.match(&e.request.Principal, s.Deny)
 				if n == notNamed {
 					continue
 				}
 				bit = bitAccount << (n - namedAccount)
-			case s.principals.there: // not in the grammar of other layers: it names nobody
-				continue
 			}
 			if !s.Deny && e.mask&bit != 0 { // allowed already
 				continue
 			}
 			switch s.applies(e) {
 			case yes:
+				at := hit{layer: layer, level: level, policy: i, statement: j, found: true}
 				if s.Deny {
 					e.denied = at
 					return

@@ -12,6 +12,9 @@ import (
 type pattern struct {
 	text string
 	form form
+	// head and tail are the texts before the first and after the last wildcard, by which
+	// most texts are refused.
+	head, tail string
 	// tokens is the pattern in UTF-16, for texts that are not ASCII; nil if bytes are enough.
 	tokens []token
 }
@@ -44,6 +47,9 @@ func newPattern(text string) pattern {
 	case i == len(text)-1 && text[i] == '*':
 		p.form = formPrefix
 	}
+	if p.form == formWild {
+		p.head, p.tail = text[:strings.IndexAny(text, "*?")], text[strings.LastIndexAny(text, "*?")+1:]
+	}
 	if strings.Contains(text, "?") {
 		p.tokens = appendWild(nil, text)
 	}
@@ -61,6 +67,9 @@ func (p *pattern) match(text string) bool {
 		return strings.HasPrefix(text, p.text[:len(p.text)-1])
 	case formEscaped:
 		return matchTokens(p.tokens, text)
+	}
+	if !strings.HasPrefix(text, p.head) || !strings.HasSuffix(text, p.tail) {
+		return false
 	}
 	if p.tokens != nil && !isASCII(text) {
 		return matchTokens(p.tokens, text)

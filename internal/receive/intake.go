@@ -40,6 +40,14 @@ type Quota interface {
 	Series(account trace.Account) func(*trace.Segment) error
 }
 
+// Scrub removes from received data what must not be stored. It returns what it gets if
+// there is nothing to remove, else new memory.
+type Scrub interface {
+	Document(doc []byte) []byte // of PutTraceSegments or of a datagram
+	Request(body []byte) []byte // an OTLP request in protobuf
+	Message(text string) string // an error, which may quote received data
+}
+
 // Options of an Intake.
 type Options struct {
 	Store Appender
@@ -53,10 +61,15 @@ type Options struct {
 	UDPQueueBytes int64
 	// Quota, if not nil, limits accounts.
 	Quota Quota
+	// Erased, if not nil, returns the function that tells why a segment must not be
+	// stored: it belongs to something that was erased. nil: there is nothing like that.
+	Erased func(ctx context.Context, account trace.Account) (func(*trace.Segment) string, error)
 	// Observe, if not nil, gets each batch that is stored. It must not change or keep it.
 	Observe func(account trace.Account, batch []*trace.Segment)
 	// Turns, if not nil, shares the processors that decode among accounts.
 	Turns *room.Turns
+	// Scrub, if not nil, returns the Scrub of an account. Its error refuses the data.
+	Scrub func(ctx context.Context, account trace.Account) (Scrub, error)
 	// Mapper turns spans into segments; nil means the default one.
 	Mapper *otlp.Mapper
 	// Now is the clock; nil means the system's.
@@ -74,6 +87,8 @@ type Intake struct {
 	udpQueue    int64
 	quota       Quota
 	turns       *room.Turns
+	erased      func(context.Context, trace.Account) (func(*trace.Segment) string, error)
+	scrub       func(context.Context, trace.Account) (Scrub, error)
 	observe     func(trace.Account, []*trace.Segment)
 	mapper      *otlp.Mapper
 	arrivals    arrivals
@@ -84,7 +99,7 @@ type Intake struct {
 
 // New makes an Intake.
 func New(o Options) *Intake {
-	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, observe: o.Observe, mapper: o.Mapper, now: o.Now, log: o.Logger}
+	in := &Intake{store: o.Store, tally: o.Tally, maxInFlight: o.MaxInFlight, udpQueue: o.UDPQueueBytes, quota: o.Quota, turns: o.Turns, erased: o.Erased, scrub: o.Scrub, observe: o.Observe, mapper: o.Mapper, now: o.Now, log: o.Logger}
 	in.arrivals.list, in.arrivals.clients = map[*arrival]struct{}{}, map[client]int64{}
 	if in.maxInFlight == 0 {
 		in.maxInFlight = 512 << 20
@@ -92,6 +107,9 @@ func New(o Options) *Intake {
 	in.room = room.New(in.maxInFlight)
 	if in.udpQueue == 0 {
 		in.udpQueue = 64 << 20
+	}
+	if in.scrub == nil {
+		in.scrub = func(context.Context, trace.Account) (Scrub, error) { return asSent{}, nil }
 	}
 	if in.quota == nil {
 		in.quota = unlimited{}
@@ -114,6 +132,13 @@ type unlimited struct{}
 func (unlimited) MaySend(trace.Account) error                     { return nil }
 func (unlimited) Sent(trace.Account, int, int64)                  {}
 func (unlimited) Series(trace.Account) func(*trace.Segment) error { return nil }
+
+// asSent is the Scrub of an Intake without one.
+type asSent struct{}
+
+func (asSent) Document(doc []byte) []byte { return doc }
+func (asSent) Request(body []byte) []byte { return body }
+func (asSent) Message(text string) string { return text }
 
 // stamp returns the receipt time of one request. Stamps rise strictly, so that each
 // request has its own and they give the order of requests.
@@ -217,14 +242,23 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 		return nil, err
 	}
 	defer turn()
+	scrub, err := in.scrub(ctx, account)
+	if err != nil {
+		in.tally.Fail(from, "Scrub", len(docs), err)
+		return nil, err
+	}
 	at := in.stamp()
 	batch := make([]*trace.Segment, 0, len(docs))
 	var refused []decode.Refusal
 	documents := decode.NewDocuments(in.mapper)
 	for _, d := range docs {
 		var refusal *decode.Refusal
+		if d, err = r.scrubbed(d, scrub.Document); err != nil {
+			in.turnAway(from, len(docs), err)
+			return nil, err
+		}
 		if batch, refusal = documents.Append(batch, d, at); refusal != nil {
-			in.tally.Refuse(from, refusal.Code, refusal.Error())
+			in.tally.Refuse(from, refusal.Code, scrub.Message(refusal.Error()))
 			refused = append(refused, *refusal)
 		}
 	}
@@ -234,8 +268,47 @@ func (in *Intake) Documents(ctx context.Context, account trace.Account, source s
 		refused = append(refused, decode.Refusal{ID: &id, Code: "QuotaExceeded", Message: err.Error()})
 	})
 	turn()
-	_, err = in.append(ctx, from, batch)
+	late, err := in.append(ctx, from, batch)
+	for i := range late {
+		if r := &late[i]; r.Why != "" { // contradictions are accepted, as natively
+			id := r.Entity.ID.String()
+			refused = append(refused, decode.Refusal{ID: &id, Code: "Erased", Message: r.Why})
+		}
+	}
 	return refused, err
+}
+
+// scrubbed removes from a document or request what must not be stored, and reserves the
+// memory of the new text.
+func (r *reservation) scrubbed(text []byte, scrub func([]byte) []byte) ([]byte, error) {
+	out := scrub(text)
+	if len(out) == 0 || len(text) > 0 && &out[0] == &text[0] {
+		return out, nil
+	}
+	return out, r.take(int64(len(out)))
+}
+
+// decode decodes an OTLP request without what must not be stored. Errors: that of Scrub,
+// one of kind Invalid, or there is no room.
+func (in *Intake) decode(ctx context.Context, taken *reservation, body []byte, json bool) (spans otlp.Spans, err error) {
+	scrub, err := in.scrub(ctx, taken.account)
+	if err != nil {
+		return spans, err
+	}
+	var full error
+	spans, err = in.mapper.Changed(body, json, in.stamp(), func(request []byte) (out []byte) {
+		if out, full = taken.scrubbed(request, scrub.Request); full != nil {
+			return nil
+		}
+		return out
+	})
+	if full != nil {
+		return otlp.Spans{}, full
+	}
+	if invalid, ok := errors.AsType[*trace.KindError](err); ok {
+		invalid.Message = scrub.Message(invalid.Message)
+	}
+	return spans, err
 }
 
 // refuse counts one refused request, with a reason that follows from the kind of its
@@ -248,6 +321,8 @@ func (in *Intake) refuse(from Sender, err error) {
 		in.tally.Refuse(from, "Slow", err.Error())
 	case trace.KindUnsupported:
 		in.tally.Refuse(from, "ContentEncoding", err.Error())
+	case trace.KindUnavailable:
+		in.tally.Fail(from, "Scrub", 1, err)
 	case trace.KindDenied:
 		in.tally.Refuse(from, identity.Label(err), err.Error())
 	default:
@@ -302,11 +377,38 @@ func (in *Intake) withinSeries(account trace.Account, batch []*trace.Segment, re
 	return kept
 }
 
-// append stores a batch, counts it, and returns the observations that contradict stored
-// ones.
+// withoutErased returns the segments of a batch that may be stored, and those that belong
+// to something that was erased.
+func (in *Intake) withoutErased(ctx context.Context, from Sender, batch []*trace.Segment) (kept []*trace.Segment, erased []trace.Refused, err error) {
+	if in.erased == nil {
+		return batch, nil, nil
+	}
+	why, err := in.erased(ctx, from.Account)
+	if err != nil || why == nil {
+		return batch, nil, err
+	}
+	for _, s := range batch {
+		reason := why(s)
+		if reason == "" {
+			kept = append(kept, s)
+			continue
+		}
+		erased = append(erased, trace.Refused{Entity: &s.Entity, In: s, Why: reason})
+		in.tally.Refuse(from, "Erased", reason)
+	}
+	return kept, erased, nil
+}
+
+// append stores a batch and counts it. It returns the observations that contradict stored
+// ones, and those that were not stored because they were erased before.
 func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segment) ([]trace.Refused, error) {
+	batch, erased, err := in.withoutErased(ctx, from, batch)
+	if err != nil {
+		in.tally.Fail(from, "StoreFailed", len(batch), err)
+		return nil, err
+	}
 	if len(batch) == 0 {
-		return nil, nil
+		return erased, nil
 	}
 	in.quota.Sent(from.Account, len(batch), 0)
 	refused, err := in.store.Append(ctx, from.Account, batch)
@@ -323,7 +425,7 @@ func (in *Intake) append(ctx context.Context, from Sender, batch []*trace.Segmen
 		}
 		in.tally.Accept(from, shown)
 		in.tally.Contradict(from, refused)
-		return refused, nil
+		return append(refused, erased...), nil
 	case trace.KindOf(err) == trace.KindThrottled && from.Protocol == ProtocolUDP:
 		in.tally.Drop(from, "StoreFull", err.Error(), len(batch)) // the sender does not send it again
 	case trace.KindOf(err) == trace.KindThrottled:

@@ -168,7 +168,7 @@ func (g *OTLPGRPC) export(ctx context.Context, m *incoming) (*coltrace.ExportTra
 	defer turn()
 	var spans otlp.Spans
 	if err == nil {
-		spans, err = g.in.mapper.Proto(m.bytes, g.in.stamp())
+		spans, err = g.in.decode(ctx, m.room, m.bytes, false)
 		turn()
 	}
 	if err != nil {

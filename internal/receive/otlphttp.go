@@ -70,15 +70,11 @@ func (h *OTLPHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, from, typ, err)
 		return
 	}
-	parse := h.in.mapper.Proto
-	if typ == jsonType {
-		parse = h.in.mapper.JSON
-	}
 	turn, err := h.in.turns.Wait(r.Context(), from.Account)
 	defer turn()
 	var spans otlp.Spans
 	if err == nil {
-		spans, err = parse(body, h.in.stamp())
+		spans, err = h.in.decode(r.Context(), &taken, body, typ == jsonType)
 		turn()
 	}
 	if err == nil {
@@ -115,7 +111,7 @@ func (h *OTLPHTTP) refuse(w http.ResponseWriter, from Sender, typ string, err er
 	h.in.refuse(from, err)
 	code := http.StatusBadRequest
 	switch trace.KindOf(err) {
-	case trace.KindThrottled, trace.KindDenied:
+	case trace.KindThrottled, trace.KindUnavailable, trace.KindDenied:
 		h.answerError(w, typ, err)
 		return
 	case trace.KindTooLarge:

@@ -185,9 +185,13 @@ func (u *UDP) store() {
 			p := &parcels[i]
 			p.weight += d.weight
 			p.bytes += int64(len(d.body))
-			var refusal *decode.Refusal
-			if p.segments, refusal = documents.Append(p.segments, d.body, at); refusal != nil {
-				u.in.tally.Refuse(d.from, refusal.Code, refusal.Error())
+			if scrub, err := u.in.scrub(context.Background(), d.from.Account); err != nil {
+				u.in.tally.Drop(d.from, "Scrub", err.Error(), 1)
+			} else {
+				var refusal *decode.Refusal
+				if p.segments, refusal = documents.Append(p.segments, scrub.Document(d.body), at); refusal != nil {
+					u.in.tally.Refuse(d.from, refusal.Code, scrub.Message(refusal.Error()))
+				}
 			}
 			more = false
 			if n < udpAppendMost && size < udpAppendBytes {

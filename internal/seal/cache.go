@@ -131,7 +131,7 @@ func (a *owner) refreshSoon(c *cached, now time.Time) {
 	if now.Before(c.refresh) || !c.refreshing.CompareAndSwap(false, true) {
 		return
 	}
-	a.ring.background.Go(func() {
+	a.ring.later(func() {
 		defer c.refreshing.Store(false)
 		id := c.key.id
 		_, _ = a.once(context.Background(), strconv.Itoa(int(id)), func(ctx context.Context) (*Key, error) { return a.load(ctx, id) })

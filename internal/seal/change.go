@@ -28,7 +28,7 @@ func (a *owner) replaceSoon(old uint32) {
 	if a.ring.o.ReadOnly || a.paused(a.wrapperName()) != nil || !a.replacing.CompareAndSwap(false, true) {
 		return
 	}
-	a.ring.background.Go(func() {
+	a.ring.later(func() {
 		defer a.replacing.Store(false)
 		_, _ = a.once(context.Background(), "new", func(ctx context.Context) (*Key, error) { return a.create(ctx, old) })
 	})
@@ -101,6 +101,13 @@ func (a *owner) write(s *state) error {
 		return trace.Errorf(trace.KindUnavailable, "the keys of account %s are only read here", a.account)
 	case len(s.Keys) > maxKeys:
 		return trace.Errorf(trace.KindLimit, "account %s has %d data keys already", a.account, maxKeys)
+	}
+	// Two rings of one directory would drop each other's keys. Only the lock of the
+	// directory excludes that, so this is for somebody who forgot it.
+	if other, _, err := readStates(a.ring.o.FS, a.ring.o.Dir, a.account); err == nil && other != nil && other.Revision > a.tried {
+		a.state.Store(other)
+		a.tried = other.Revision
+		return trace.Errorf(trace.KindUnavailable, "the data keys of account %s were changed by another process; try again", a.account)
 	}
 	// A failed write may be on disk in one copy: its revision must not be used again.
 	a.tried++

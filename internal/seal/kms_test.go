@@ -386,3 +386,36 @@ func TestRing_offWithKMS(t *testing.T) {
 		t.Errorf("the old key: %v, %v", got, err)
 	}
 }
+
+// Until the ring is closed, keys are found, also after Run has ended: a store encrypts its
+// last data when it is closed.
+func TestRing_servesUntilItIsClosed(t *testing.T) {
+	r, f, c, _ := withKMS(t)
+	choose(t, r, alice, Config{TypeKMS, keyA})
+	key := newest(t, r, alice)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- r.Run(ctx) }()
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	c.pass(DefaultCacheTime)
+	r.sweep()
+	for range 20 {
+		if k, err := r.Find(t.Context(), alice, key.ID()); err != nil || k.secret != key.secret {
+			t.Fatalf("after Run: %v", err)
+		}
+		c.pass(DefaultCacheTime)
+	}
+	f.set(func() { f.delay = time.Hour })
+	c.pass(DefaultCacheTime)
+	go func() { _, err := r.Find(context.Background(), alice, key.ID()); ended <- err }()
+	time.Sleep(20 * time.Millisecond)
+	r.Close()
+	select {
+	case <-ended:
+	case <-time.After(2 * time.Second):
+		t.Error("a call of the KMS goes on after Close")
+	}
+}

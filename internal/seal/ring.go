@@ -77,12 +77,13 @@ type Ring struct {
 	wake  chan struct{}
 
 	mu      sync.RWMutex
+	closed  bool
 	owners  map[trace.Account]*owner
 	serverT string // the ARN to which Options.KMSKey resolved; "" while unknown
 	lostKey string // why the key file that was read before cannot be read any more
 
 	background sync.WaitGroup
-	life       context.Context // ends with Run; then calls of a KMS are broken off
+	life       context.Context // ends with Close; then calls of a KMS are broken off
 	end        context.CancelFunc
 }
 
@@ -250,12 +251,29 @@ func (r *Ring) Run(ctx context.Context) error {
 		r.Maintain(ctx)
 		select {
 		case <-ctx.Done():
-			r.end()
-			r.background.Wait()
 			return nil
 		case <-tick.C:
 		case <-r.wake:
 		}
+	}
+}
+
+// Close ends calls that still run. Close what uses the keys first: to close a store is to
+// encrypt its last data.
+func (r *Ring) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.end()
+	r.background.Wait()
+}
+
+// later runs f in the background, unless the ring is closed.
+func (r *Ring) later(f func()) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.closed {
+		r.background.Go(f)
 	}
 }
 
@@ -278,7 +296,7 @@ func (r *Ring) Maintain(ctx context.Context) {
 func (r *Ring) probe(ctx context.Context) {
 	for _, a := range r.list() {
 		if s := a.state.Load(); len(s.Keys) > 0 && a.encrypts() && (a.account == System || a.problem() != "") {
-			r.background.Go(func() {
+			r.later(func() {
 				for _, k := range s.oneOfEach() {
 					_, _ = a.find(ctx, k) // the owner remembers errors
 				}

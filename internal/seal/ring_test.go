@@ -253,3 +253,25 @@ func TestRing_keyFileDisappears(t *testing.T) {
 		}
 	}
 }
+
+// Two rings of one directory, which the lock of the directory should exclude, do not drop
+// each other's keys.
+func TestRing_twoOfOneDirectory(t *testing.T) {
+	o := local(t)
+	one, two := open(t, o), open(t, o)
+	keys := map[uint32]*Key{}
+	for i := range 10 {
+		r := []*Ring{one, two}[i%2]
+		if err := r.Rotate(t.Context(), alice); err != nil && !strings.Contains(err.Error(), "another process") {
+			t.Fatal(err)
+		}
+		k := newest(t, r, alice)
+		keys[k.ID()] = k
+	}
+	third := open(t, o)
+	for id, k := range keys {
+		if got, err := third.Find(t.Context(), alice, id); err != nil || got.secret != k.secret {
+			t.Errorf("%v: %v, %v", k, got, err)
+		}
+	}
+}

@@ -12,12 +12,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/store/local"
+	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -47,7 +51,7 @@ func Administer(ctx context.Context, c *config.Config, account string) (*Operato
 		}
 		dir, locked := local.Lock(c.Data)
 		if locked == nil {
-			return inProcess(c, dir, account)
+			return inProcess(ctx, c, dir, account)
 		}
 		if !errors.Is(missing, fs.ErrNotExist) && !errors.Is(missing, syscall.ECONNREFUSED) && !errors.Is(missing, syscall.ENOENT) {
 			return nil, fmt.Errorf("%w; and its admin socket cannot be used: %w", locked, missing)
@@ -71,24 +75,32 @@ func overSocket(dir, account string) *Operator {
 }
 
 // inProcess serves requests in this process, which has locked the directory.
-func inProcess(c *config.Config, dir *local.Directory, account string) (*Operator, error) {
+func inProcess(ctx context.Context, c *config.Config, dir *local.Directory, account string) (*Operator, error) {
 	s := &server{config: c, log: slog.New(slog.DiscardHandler), registry: prometheus.NewRegistry(), refused: newRefused(), authorizer: identity.Everything{}}
-	if err := s.openKeys(); err != nil {
-		return nil, errors.Join(err, dir.Close())
-	}
-	s.openRecords()
 	closeAll := func() error {
-		var failed error
+		failed := s.audit.close(trace.Owner{Account: s.own(), Region: c.Region})
 		if s.meta != nil {
-			failed = s.meta.Close()
+			failed = errors.Join(failed, s.meta.Close())
 		}
 		return errors.Join(failed, dir.Close())
 	}
+	var err error
+	if s.keys, err = OpenKeys(ctx, c, nil); err != nil {
+		return nil, errors.Join(err, closeAll())
+	}
+	s.openRecords()
 	if s.meta == nil {
 		return nil, errors.Join(errors.New(s.recordsLost), closeAll())
 	}
 	if err := s.openDirectory(); err != nil {
 		return nil, errors.Join(err, closeAll())
+	}
+	if _, err := os.Stat(filepath.Join(c.Data, AuditDir, audit.HeadName)); err == nil {
+		// There is an audit log, so what the operator does belongs into it.
+		c.Audit, c.AuditRequired = "on", true
+		if err := s.openAudit(context.Background()); err != nil {
+			return nil, errors.Join(err, closeAll())
+		}
 	}
 	d := s.newDoor(onHTTP, principalRoutes(), http.NotFoundHandler())
 	serve := func(r *http.Request) (*http.Response, error) {
@@ -118,6 +130,9 @@ func (o *Operator) Call(ctx context.Context, path string, in, into any) error {
 		r.Header.Set(accountHeader, o.account)
 	}
 	res, err := o.serve(r)
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("the server closed the connection: run this command as the user that the server runs as, or as root (%w)", err)
+	}
 	if err != nil {
 		return err
 	}

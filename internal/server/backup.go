@@ -17,9 +17,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/store/local"
 )
 
-// WriteBackup writes a backup of a store, its control-plane records and its wrapped data
-// keys. The key file is not part of it.
-func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *sqlite.Store, keys *seal.Ring) (err error) {
+// WriteBackup writes a backup of a store, of the vault of held traces (nil: there is none),
+// of the control-plane records and of the wrapped data keys. The key file is not part of it.
+func WriteBackup(ctx context.Context, w io.Writer, shelf, vault *local.Shelf, records *sqlite.Store, keys *seal.Ring) (err error) {
 	dir, err := os.MkdirTemp("", "fluoro-backup-")
 	if err != nil {
 		return err
@@ -28,6 +28,11 @@ func WriteBackup(ctx context.Context, w io.Writer, shelf *local.Shelf, records *
 	b := backup.NewWriter(w, time.Now())
 	if err := shelf.Backup(ctx, b.Add); err != nil {
 		return err
+	}
+	if vault != nil {
+		if err := vault.Backup(ctx, func(name string, size int64, r io.Reader) error { return b.Add(vaultDir+"/"+name, size, r) }); err != nil {
+			return err
+		}
 	}
 	// Records come after the store, so that the store holds everything they refer to.
 	name := filepath.Join(dir, sqlite.FileName)
@@ -68,7 +73,14 @@ func BackupDirectory(ctx context.Context, w io.Writer, dir string, keys *seal.Ri
 		return err
 	}
 	defer func() { err = errors.Join(err, records.Close()) }()
-	return WriteBackup(ctx, w, shelf, records, keys)
+	var vault *local.Shelf
+	if _, err := os.Stat(filepath.Join(dir, vaultDir, "FORMAT")); err == nil {
+		if vault, err = local.Open(local.Options{Dir: filepath.Join(dir, vaultDir), Keys: keys, Rules: answer.NewRules(answer.Options{Retention: -1})}); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, vault.Close()) }()
+	}
+	return WriteBackup(ctx, w, shelf, vault, records, keys)
 }
 
 // backup answers with a backup of all accounts.
@@ -81,9 +93,10 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-tar")
 	w.Header().Set("Content-Disposition", `attachment; filename="fluoro-backup.tar"`)
 	began := time.Now()
-	err := WriteBackup(r.Context(), out, s.shelf, s.meta, s.keys)
+	err := WriteBackup(r.Context(), out, s.shelf, s.vault.Load(), s.meta, s.keys)
 	switch {
 	case err == nil:
+		s.noteBackup(r.Context(), began, out.bytes)
 		s.log.Info("a backup was made", "bytes", out.bytes, "seconds", time.Since(began).Seconds())
 		return
 	case r.Context().Err() != nil:

@@ -15,6 +15,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/policy/resource"
 	"github.com/fluoro-io/fluoro/internal/sample"
+	"github.com/fluoro-io/fluoro/internal/scrub"
 	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/setting"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
@@ -113,6 +114,8 @@ func readRecords(records meta.Store, account trace.Account) (failed []error) {
 			note(fmt.Errorf("resource policy %q: %w", p.Name, err))
 		}
 	}
+	_, err = scrub.New(scrub.Options{Store: records}).List(ctx, account)
+	note(err)
 	settings := setting.New(records)
 	_, err = settings.Encryption(ctx, account)
 	note(err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/authn"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/receive"
@@ -55,7 +56,7 @@ type served struct {
 // identify asks the authenticator who makes a call, and the authorizer whether they may,
 // unless the row's handler asks itself. Calls about the whole server are only for the
 // server's own account, the account of the operator. The reason of an error is one of a
-// few words.
+// few words. The principal comes with an error, too, if it is known.
 func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (p identity.Principal, reason string, err error) {
 	c.Action = rt.action
 	p, err = s.authenticator.Authenticate(ctx, c)
@@ -99,6 +100,9 @@ func (d *door) guarded(w http.ResponseWriter, r *http.Request, row served, p ide
 	c := d.call(r)
 	c.Action = row.action
 	ctx, guard := identity.WithGuard(r.Context(), func(ctx context.Context, q identity.Question) error {
+		if q.Resource != "*" {
+			audit.Of(ctx).Use(q.Resource)
+		}
 		_, err := d.server.authorize(ctx, p, c, q)
 		if err != nil {
 			d.count(r, row.route, "denied", err)
@@ -278,9 +282,20 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 	}
 	if err != nil {
 		d.count(r, row.route, reason, err)
+		d.server.refusedTo(r, row.route, &who, err)
 		row.Refuse(w, r, err)
 		return
 	}
+	if d.server.audit.records(row.route) {
+		d.server.audited(w, r, row, &who, func(w http.ResponseWriter, r *http.Request) { d.serve(w, r, row, who) })
+		return
+	}
+	d.serve(w, r, row, who)
+}
+
+// serve reserves room for a request of a known caller and calls its handler.
+func (d *door) serve(w http.ResponseWriter, r *http.Request, row served, who identity.Principal) {
+	ctx := identity.With(r.Context(), who)
 	done, err := d.server.within(ctx, who.Account, row.class)
 	if err != nil {
 		if row.brings != "" {

@@ -42,7 +42,7 @@ func (s *server) present() {
 		Control: control, Query: q, Retrievals: s.retrievals, Intake: s.intake, Sampler: sample.New(s.records), Observe: s.observer(), Logger: s.log,
 	})
 	s.console = console.New(console.Options{
-		Assets: web.Assets(), Status: s.status, Live: s.live, Analytics: analytics.New(s.store, q.Filter), Trace: s.trace, Delete: s.delete,
+		Assets: web.Assets(), Status: s.status, Live: s.live, Analytics: analytics.New(s.store, q.Filter), Trace: s.trace, Delete: s.delete, Audit: s.lookupEvents,
 	})
 }
 

@@ -60,6 +60,7 @@ func (s *server) measure() {
 		_, n := s.damage(st)
 		return float64(n)
 	})
+	s.registry.MustRegister(scrubbed{s.scrub})
 	gauge("fluoro_keys_unusable", "Accounts whose data keys, or some of them, cannot be used.", func() float64 { return float64(len(s.keys.Problems())) })
 	gauge("fluoro_search_keys", "Keys of annotations and attributes with an index for search, since the start.", stat(func(st answer.Stats) int64 { return int64(st.Keys.Keys) }))
 	gauge("fluoro_search_traces_beyond", "Traces settled with a key for which there was no index left; they are found more slowly.", stat(func(st answer.Stats) int64 { return st.Keys.TracesBeyond }))

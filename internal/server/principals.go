@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/fluoro-io/fluoro/internal/access"
@@ -11,7 +10,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/present/admin"
 	"github.com/fluoro-io/fluoro/internal/present/sts"
-	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -45,12 +43,8 @@ func principalRoutes() []route {
 // openDirectory opens the principals in the records. Unless options say otherwise, they
 // are those that the authenticator knows, and their policies decide.
 func (s *server) openDirectory() error {
-	secrets, err := seal.Secrets(s.config.Data, s.config.KeyFile)
-	if err != nil {
-		return fmt.Errorf("the keys of credentials: %w", err)
-	}
 	s.directory = iam.New(iam.Options{
-		Records: s.records, Secrets: secrets, Region: s.config.Region, Management: s.own(), Logger: s.log, Assume: access.New(access.Options{}).Assume,
+		Records: s.records, Secrets: s.keys.Secrets(), Region: s.config.Region, Management: s.own(), Logger: s.log, Assume: access.New(access.Options{}).Assume,
 	})
 	if s.credentials == nil && s.authenticator == nil {
 		s.credentials = s.directory
@@ -59,6 +53,7 @@ func (s *server) openDirectory() error {
 		}
 	}
 	if s.authenticator == nil {
+		var err error
 		if s.authenticator, err = s.newAuthenticator(); err != nil {
 			return err
 		}

@@ -124,11 +124,15 @@ func routes() []route {
 		{"histogram", "fluoro:GetHistogram", admitScan, func(c *console.Console) http.Handler { return c.Histogram }},
 		{"facets", "fluoro:GetFacets", admitScan, func(c *console.Console) http.Handler { return c.Facets }},
 		{"compare", "fluoro:CompareTraces", admitScan, func(c *console.Console) http.Handler { return c.Compare }},
+		{"audit", "cloudtrail:LookupEvents", admitAlways, func(c *console.Console) http.Handler { return c.Audit }},
 	} {
 		list = append(list, route{on: onHTTP, method: http.MethodGet, path: "/console/api/" + q.name, action: q.action, class: q.class,
 			handler: func(s *server, _ *route) endpoint { return page{q.handler(s.console)} }})
 	}
 	list = append(list, quotaRoutes()...)
+	list = append(list, evidenceRoutes()...)
+	list = append(list, complianceRoutes()...)
+	list = append(list, scrubRoutes()...)
 	list = append(list, principalRoutes()...)
 	list = append(list, keyRoutes()...)
 	list = append(list, findingRoutes()...)

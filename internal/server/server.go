@@ -13,13 +13,16 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/decode/otlp"
+	"github.com/fluoro-io/fluoro/internal/erase"
 	"github.com/fluoro-io/fluoro/internal/finding"
 	"github.com/fluoro-io/fluoro/internal/group"
+	"github.com/fluoro-io/fluoro/internal/hold"
 	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
@@ -30,6 +33,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/quota"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/room"
+	"github.com/fluoro-io/fluoro/internal/scrub"
+	"github.com/fluoro-io/fluoro/internal/scrub/retro"
 	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
@@ -79,10 +84,18 @@ type server struct {
 	quotas        *quota.Quotas
 	findings      *finding.Findings
 	turns         *room.Turns
+	scrub         *scrub.Rules
+	scrubJobs     *retro.Jobs
 	answers       *query.Room
 	refused       *prometheus.CounterVec // by the doors
 	names         int                    // services that graphs keep distinct
 	live          *live
+	audit         *auditor // nil: nothing is recorded
+	signers       signers
+	mapper        *otlp.Mapper
+	eraser        *erase.Eraser
+	holds         *hold.Holds                 // nil: the records cannot be read
+	vault         atomic.Pointer[local.Shelf] // of held traces; nil: there is none yet
 
 	udp       *receive.UDP
 	grpc      *http.Server
@@ -173,6 +186,7 @@ func (s *server) open() (err error) {
 		mapping.Profile = otlp.ProfileCollector
 	}
 	mapper := otlp.NewMapper(mapping)
+	s.mapper = mapper
 	memory := s.budget()
 	s.answers, s.names = query.NewRoom(memory.answers), memory.names
 	// The lock comes first: it makes sure that no other process uses the directory. The
@@ -197,9 +211,10 @@ func (s *server) open() (err error) {
 	}
 	s.turns = room.NewTurns(runtime.GOMAXPROCS(0))
 	s.quotas = quota.New(quota.Options{Store: s.records, Defaults: limits, Logger: s.log})
+	s.scrub = scrub.New(scrub.Options{Store: s.records, NoDefaults: c.Scrub == "off", Strict: c.Scrub == "strict", Logger: s.log})
 	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
-		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Groups: s.groupVersions, Refused: s.contradicted,
+		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Holds: s, Groups: s.groupVersions, Refused: s.contradicted,
 		Names: memory.names, CacheBytes: memory.views, Restore: decode.Restorer(mapper), Logger: s.log,
 	}, func(rules store.Rules) (store.Shelf, error) {
 		s.shelf, err = local.Open(local.Options{
@@ -212,15 +227,28 @@ func (s *server) open() (err error) {
 		return err
 	}
 	s.keepFiles()
+	if err := s.openAudit(context.Background()); err != nil {
+		return err
+	}
+	s.newEraser()
 	s.leftovers = leftovers(c.Data)
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
 	}
 	observe := s.watch()
-	s.intake = receive.New(receive.Options{Store: s.store, Observe: observe, Mapper: mapper, Quota: s.quotas, Turns: s.turns, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
+	s.intake = receive.New(receive.Options{Store: s.store, Erased: s.erased, Observe: observe, Mapper: mapper, Quota: s.quotas, Turns: s.turns, Scrub: s.scrubs, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
+	s.resumeScrubJobs()
 	s.present()
-	if c.UDP != config.Off {
-		if s.udp, err = receive.ListenUDP(c.UDP, s.intake, s.datagrams()); err != nil {
+	if err := s.openEvidence(context.Background()); err != nil {
+		return err
+	}
+	return s.openDoors()
+}
+
+// openDoors makes the doors of all listeners.
+func (s *server) openDoors() (err error) {
+	if s.config.UDP != config.Off {
+		if s.udp, err = receive.ListenUDP(s.config.UDP, s.intake, s.datagrams()); err != nil {
 			return busy(err, "--udp")
 		}
 		s.listening("udp", s.udp.Addr())
@@ -349,7 +377,10 @@ func (s *server) close() error {
 	if s.retrievals != nil {
 		s.retrievals.Close() // they read the store
 	}
-	failed := s.closeSocket()
+	if s.scrubJobs != nil {
+		s.scrubJobs.Close()
+	}
+	failed := errors.Join(s.closeSocket(), s.closeEvidence()) // holds read the store
 	// Close the store before the records: it asks them for the groups while it writes its
 	// last blocks. It also releases the lock of the directory; SQLite has its own lock.
 	if s.store != nil {
@@ -359,6 +390,10 @@ func (s *server) close() error {
 	}
 	if s.meta != nil {
 		failed = errors.Join(failed, s.meta.Close())
+	}
+	failed = errors.Join(failed, s.audit.close(trace.Owner{Account: s.own(), Region: s.config.Region}))
+	if s.keys != nil {
+		s.keys.Close() // all others encrypt until they are closed
 	}
 	if failed != nil || s.store == nil {
 		return failed

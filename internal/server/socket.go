@@ -11,21 +11,22 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
-// socketName is the name of the admin socket in the data directory. Who may open it has
-// the rights of the operator: only the user that runs the server, and root.
+// The admin socket is the operator's way to a running server: whoever uses it has the
+// rights of the root user of every account. On Linux it is a socket without a file (unix(7),
+// "abstract"): it leaves nothing behind after a crash, directories can be copied while it
+// is open, and both ends ask the kernel who is at the other end. Elsewhere, and if that
+// name is taken, it is the file admin.sock in the data directory, which only the user that
+// runs the server may open.
 const socketName = "admin.sock"
 
 // maxSocketPath is the room for the path of a socket in the system's structures
 // (unix(7)), the final NUL excluded. Darwin has the smallest.
 const maxSocketPath = 103
 
-// atSocket calls f with a path for the socket of a directory that fits into the system's
-// structures. For a long path it leads through the open directory (proc(5)).
+// atSocket calls f with a path for the file of a directory's socket that fits into the
+// system's structures. For a long path it leads through the open directory (proc(5)).
 func atSocket(dir string, f func(path string) error) error {
 	path := filepath.Join(dir, socketName)
 	if len(path) <= maxSocketPath {
@@ -43,21 +44,20 @@ func atSocket(dir string, f func(path string) error) error {
 }
 
 // listenSocket makes the admin socket of a data directory, which the caller has locked.
-func listenSocket(dir string) (l net.Listener, err error) {
+func listenSocket(dir string) (net.Listener, error) {
+	if err := os.Remove(filepath.Join(dir, socketName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err // left from a crash: the lock tells that no other server uses it
+	}
+	if l, err := listenAbstract(dir); err == nil {
+		return l, nil
+	}
+	return listenFile(dir)
+}
+
+// listenFile makes the admin socket as a file.
+func listenFile(dir string) (l net.Listener, err error) {
 	err = atSocket(dir, func(path string) error {
-		// The lock tells that no other server uses the file: it is left from a crash.
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-			var failed error
-			// Before it is bound, so that at no time others can open it.
-			err := c.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), 0o600) })
-			if runtime.GOOS != "linux" {
-				failed = nil // Chmod below must do
-			}
-			return errors.Join(err, failed)
-		}}
+		config := net.ListenConfig{Control: makePrivate}
 		made, err := config.Listen(context.Background(), "unix", path)
 		if err != nil {
 			return err
@@ -75,6 +75,9 @@ func listenSocket(dir string) (l net.Listener, err error) {
 
 // dialSocket connects to the admin socket of a data directory.
 func dialSocket(ctx context.Context, dir string) (c net.Conn, err error) {
+	if c, err := dialAbstract(ctx, dir); err == nil {
+		return c, nil
+	}
 	err = atSocket(dir, func(path string) error {
 		c, err = (&net.Dialer{}).DialContext(ctx, "unix", path)
 		return err

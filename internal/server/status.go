@@ -61,6 +61,7 @@ func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 	if report.Store, err = s.storeStatus(ctx, p.Account); err != nil {
 		return nil, err
 	}
+	report.Scrubbed = s.scrub.Counts(p.Account)
 	seen := s.sees(p.Account)
 	for _, c := range s.tally.Counts(seen...) {
 		report.Received = append(report.Received, console.Count(c))

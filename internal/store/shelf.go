@@ -30,6 +30,7 @@ type Shelf interface {
 	Writer
 	Reader
 	Keeper
+	Eraser
 }
 
 // Writer adds segments to a shelf and deletes them.
@@ -47,6 +48,14 @@ type Writer interface {
 	// accepted later starts a new trace. On error some traces may be buried; the
 	// number counts those that certainly are.
 	Bury(ctx context.Context, account trace.Account, stones []Tombstone, horizon trace.Time) (int, error)
+
+	// Replace replaces all segments of a trace by others in one step, and returns whether
+	// it did: only if the newest batch of the trace still has the Seq of the replacement.
+	// When it returns true the change is durable. The replaced segments leave the disk
+	// like those of a buried trace; every call sees either all of them or all of the
+	// others. Receipt times and order of acceptance are those of the new segments and of
+	// their list. The shelf owns the segments. Errors as for Append.
+	Replace(ctx context.Context, account trace.Account, r Replacement) (bool, error)
 }
 
 // Reader gives answers access to a shelf. A shelf leaves out damaged data and names
@@ -97,6 +106,14 @@ type Keeper interface {
 	Close() error
 }
 
+// Eraser takes deleted data off the disk.
+type Eraser interface {
+	// Purge takes everything off the disk that tombstones deleted before the call. When
+	// it returns nil, no file of the shelf holds any of it. It may take long. Errors:
+	// KindUnavailable if some of it is still there, with the reason.
+	Purge(ctx context.Context) error
+}
+
 // Batch holds segments that arrived together. It counts as one change of each of its
 // traces. A record (trace.Record) holds everything that is stored of a segment: an
 // engine that fills columns straight from records never needs the segments
@@ -135,6 +152,13 @@ type Tombstone struct {
 	ID trace.ID
 	// UpTo, if not 0, is a condition: a trace with a batch after UpTo stays.
 	UpTo Seq
+}
+
+// Replacement replaces the content of a trace.
+type Replacement struct {
+	ID       trace.ID
+	Seq      Seq              // of the content that it replaces
+	Segments []*trace.Segment // at least one, all of that trace
 }
 
 // Source is a trace in a shelf, as of one moment.

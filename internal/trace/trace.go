@@ -41,15 +41,20 @@ type Trace struct {
 	Edges []*Edge
 }
 
-// Refused is an observation that contradicts a shown one, which was accepted first.
+// Refused is an observation that contradicts a shown one, which was accepted first, or
+// that must not be stored.
 type Refused struct {
 	Entity *Entity  // as it was received
 	In     *Segment // the document that contains it
 	Kept   *Entity
+	Why    string // it is not stored, for this reason; then Kept is nil
 }
 
-// Reason explains the contradiction in a sentence.
+// Reason explains the refusal in a sentence.
 func (r *Refused) Reason() string {
+	if r.Why != "" {
+		return r.Why
+	}
 	return fmt.Sprintf("the trace already has %s %q with the same start and different content; the first one is shown", r.Entity.ID, r.Kept.Name)
 }
 

@@ -14,7 +14,7 @@ import (
 
 // secrets lists texts that first writes; no answer to another account may contain them.
 var secrets = []string{
-	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms",
+	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms", "secretscrub",
 	"secretpath", "secretrole", "secretpolicy", "secretinline", "secrettoken", "secretclient",
 	"37.5", "CloudWatchLogs", "InvalidId", first,
 }
@@ -68,6 +68,7 @@ func newWalk(t *testing.T, flags ...string) *walk {
 	s.must(first, "POST", "/PutEncryptionConfig", m{"Type": "KMS", "KeyId": "alias/secretkms"})
 	s.must(first, "POST", "/UpdateTraceSegmentDestination", m{"Destination": "CloudWatchLogs"})
 	s.must(first, "POST", "/UpdateIndexingRule", m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 37.5}}})
+	s.must(first, "POST", "/api/scrub/PutRule", m{"Rule": m{"Name": "common", "Keys": []string{"secretscrub"}, "Action": "mask"}})
 	s.people()
 	s.job = s.field(s.must(first, "POST", "/StartTraceRetrieval", s.window(m{"TraceIds": []string{sharedID}})), "RetrievalToken")
 	harness.Eventually(t, "the job ends", func() bool {
@@ -126,7 +127,13 @@ func (s *walk) reads() []visit {
 		{route: "GET /console/api/histogram", query: question("histogram", s.at, "group", "service"), seen: "secrethttp"},
 		{route: "GET /console/api/facets", query: question("facets", s.at, "of", "annotation.key"), seen: "secretvalue"},
 		{route: "GET /console/api/compare", query: question("compare", s.at, "filter", `annotation.key = "secretvalue"`), seen: "secretuser"},
+		{route: "GET /console/api/audit", status: 404}, // there is no audit log
+		{route: "POST /api/hold/List", body: m{}},
+		{route: "POST /api/hold/List", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Get", body: m{}}, {route: "POST /api/encryption/Get", body: m{}},
+		{route: "POST /api/scrub/ListRules", body: m{}, seen: "secretscrub"},
+		{route: "POST /api/scrub/Preview", body: m{"Names": []string{"common"}}, seen: `"Rule":"common"`, status: 404},
+		{route: "POST /api/scrub/Test", body: m{"Key": "secretscrub", "Text": "x"}, seen: "[scrubbed by common]"},
 		{route: "POST /api/findings/List", body: m{}}, {route: "POST /api/findings/Get", body: m{"id": "0011223344556677"}, status: 404},
 		{route: "GET /healthz", seen: "ok"}, {route: "GET /readyz", seen: "ready"}, {route: "GET /", seen: "html"},
 	}...)
@@ -162,10 +169,22 @@ func (s *walk) writes() []visit {
 		{route: "POST /UpdateTraceSegmentDestination", body: m{"Destination": "XRay"}, status: 200},
 		{route: "POST /UpdateIndexingRule", body: m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 11}}}, status: 200},
 		{route: "POST /StartTraceRetrieval", body: s.window(m{"TraceIds": []string{sharedID, "1-0d0d0d0d-0d0d0d0d0d0d0d0d0d0d0d0d"}}), status: 200},
+		{route: "POST /api/erasure/Create", body: m{"traces": []string{sharedID}, "dryRun": true}, status: 200},
+		{route: "POST /api/erasure/Create", body: m{"account": first, "traces": []string{sharedID}}, status: 403},
+		{route: "POST /api/hold/Add", body: m{"account": first, "name": "others", "traces": []string{sharedID}}, status: 403},
+		{route: "POST /api/hold/Add", body: m{"name": "others", "traces": []string{sharedID}}, status: 200},
+		{route: "POST /api/hold/Release", body: m{"name": "others"}, status: 200},
+		{route: "POST /api/hold/Release", body: m{"account": first, "name": "others"}, status: 403},
+		{route: "POST /api/compliance/GetReport", body: m{}, status: 403},
 		{route: "POST /api/findings/Decide", body: m{"id": "0011223344556677", "state": "dismissed"}, status: 404},
 		{route: "POST /api/quota/GetFor", body: m{"account": first}, status: 403},
 		{route: "POST /api/quota/Put", body: m{"account": second, "limits": m{"spans": 1}}, status: 403},
 		{route: "POST /api/quota/Reset", body: m{"account": first}, status: 403},
+		{route: "POST /api/scrub/GetJob", body: m{}, status: 404},
+		{route: "POST /api/scrub/StopJob", body: m{}, status: 404},
+		{route: "POST /api/scrub/StartJob", body: m{"Rules": []string{"common"}}, status: 404},
+		{route: "POST /api/scrub/DeleteRule", body: m{"Name": "common"}, status: 404},
+		{route: "POST /api/scrub/PutRule", body: m{"Rule": m{"Name": "own", "Keys": []string{"others"}, "Action": "drop"}}, status: 200},
 		{route: "POST /api/encryption/List", body: m{}, status: 403},
 		{route: "POST /api/encryption/Rotate", body: m{"account": first}, status: 403},
 		{route: "POST /api/encryption/Rewrap", body: m{"account": first}, status: 403},

@@ -70,7 +70,7 @@ func found(t testing.TB, s *harness.Server, names ...string) {
 func holding(t testing.TB, dir, text string) (files []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() { // such as the socket of the server
+		if err != nil || !d.Type().IsRegular() { // sockets, too, are in the directory
 			return err
 		}
 		b, err := os.ReadFile(path)

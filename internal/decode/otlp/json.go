@@ -24,19 +24,30 @@ import (
 // to protobuf, which the segments keep; they do not keep body. The error says where the
 // text is not OTLP.
 func (m *Mapper) JSON(body []byte, at trace.Time) (Spans, error) {
-	v, err := jsonscan.Parse(body)
+	return m.Changed(body, true, at, nil)
+}
+
+// Changed is Proto or, if json is true, JSON. change, if not nil, gets the request in
+// protobuf before it is decoded and returns the one to decode.
+func (m *Mapper) Changed(body []byte, json bool, at trace.Time, change func([]byte) []byte) (Spans, error) {
 	t := transcoder{budget: freeRescans + maxRescans*len(body)}
-	if err == nil {
-		var b []byte
-		if b, err = t.message(make([]byte, 0, len(body)/2), v, requestShape, 0); err == nil {
-			spans, err := m.Proto(b, at)
-			if t.unknown > 0 && err == nil {
-				spans.Unknown, spans.UnknownData, spans.HiddenSpans = t.first(), t.unknown, t.hidden
-			}
-			return spans, err
+	if json {
+		v, err := jsonscan.Parse(body)
+		if err == nil {
+			body, err = t.message(make([]byte, 0, len(body)/2), v, requestShape, 0)
+		}
+		if err != nil {
+			return Spans{}, &trace.KindError{Kind: trace.KindInvalid, Message: "malformed OTLP request: " + err.Error()}
 		}
 	}
-	return Spans{}, &trace.KindError{Kind: trace.KindInvalid, Message: "malformed OTLP request: " + err.Error()}
+	if change != nil {
+		body = change(body)
+	}
+	spans, err := m.Proto(body, at)
+	if t.unknown > 0 && err == nil {
+		spans.Unknown, spans.UnknownData, spans.HiddenSpans = t.first(), t.unknown, t.hidden
+	}
+	return spans, err
 }
 
 // jsonError tells what is wrong with a member, and its place.
@@ -180,7 +191,7 @@ func (t *transcoder) message(b []byte, v jsonscan.Value, s Shape, depth int) ([]
 	case jsonscan.Null:
 		return b, nil
 	default:
-		return nil, fmt.Errorf("want an object, not %.20s", v)
+		return nil, fmt.Errorf("want an object, not %s", shown(v))
 	}
 	if err := t.spend(v); err != nil {
 		return nil, err
@@ -209,7 +220,7 @@ func (t *transcoder) member(b []byte, m *Member, v jsonscan.Value, depth int) ([
 		return t.one(b, m, v, depth)
 	}
 	if v.Kind() != jsonscan.Array {
-		return nil, fmt.Errorf("want an array, not %.20s", v)
+		return nil, fmt.Errorf("want an array, not %s", shown(v))
 	}
 	if err := t.spend(v); err != nil {
 		return nil, err
@@ -236,7 +247,7 @@ func (t *transcoder) one(b []byte, m *Member, v jsonscan.Value, depth int) ([]by
 		return t.nested(b, m, v, depth)
 	case FormString:
 		if v.Kind() != jsonscan.String {
-			return nil, fmt.Errorf("want a string, not %.20s", v)
+			return nil, fmt.Errorf("want a string, not %s", shown(v))
 		}
 		return protowire.AppendString(protowire.AppendTag(b, m.Number, protowire.BytesType), v.Text()), nil
 	case FormHex, FormBase64:
@@ -247,7 +258,7 @@ func (t *transcoder) one(b []byte, m *Member, v jsonscan.Value, depth int) ([]by
 		return protowire.AppendBytes(protowire.AppendTag(b, m.Number, protowire.BytesType), raw), nil
 	case FormBool:
 		if v.Kind() != jsonscan.Bool {
-			return nil, fmt.Errorf("want true or false, not %.20s", v)
+			return nil, fmt.Errorf("want true or false, not %s", shown(v))
 		}
 		return protowire.AppendVarint(protowire.AppendTag(b, m.Number, protowire.VarintType), protowire.EncodeBool(v.Bool())), nil
 	case FormDouble:
@@ -297,7 +308,7 @@ func (t *transcoder) nested(b []byte, m *Member, v jsonscan.Value, depth int) ([
 // bytes reads ids and byte strings.
 func (m *Member) bytes(v jsonscan.Value) ([]byte, error) {
 	if v.Kind() != jsonscan.String {
-		return nil, fmt.Errorf("want a string, not %.20s", v)
+		return nil, fmt.Errorf("want a string, not %s", shown(v))
 	}
 	s := v.Text()
 	if m.Form == FormHex {
@@ -310,7 +321,7 @@ func (m *Member) bytes(v jsonscan.Value) ([]byte, error) {
 	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
 	raw, err := base64.RawStdEncoding.DecodeString(s)
 	if err != nil {
-		return nil, fmt.Errorf("%.40q is not base64", s)
+		return nil, errors.New("the string is not base64")
 	}
 	return raw, nil
 }
@@ -324,7 +335,7 @@ func (m *Member) integer(v jsonscan.Value) (uint64, error) {
 			return uint64(i), nil
 		}
 	} else if v.Kind() != jsonscan.Number {
-		return 0, fmt.Errorf("want an integer, not %.20s", v)
+		return 0, fmt.Errorf("want an integer, not %s", shown(v))
 	}
 	bits := 32
 	if m.Form == FormFixed64 || m.Name == "intValue" {
@@ -341,7 +352,24 @@ func (m *Member) integer(v jsonscan.Value) (uint64, error) {
 	if f, err := strconv.ParseFloat(s, 64); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<63 && (f >= 0 || bits == 64 && m.Form == FormVarint) && (bits == 64 || f < 1<<32) {
 		return uint64(int64(f)), nil
 	}
+	if m.Name == "intValue" {
+		return 0, fmt.Errorf("%s is no integer of %d bits", shown(v), bits)
+	}
 	return 0, fmt.Errorf("%.40s is no integer of %d bits", v, bits)
+}
+
+// shown describes a value in an error. It does not quote strings: they may be secrets, and
+// errors are shown and logged.
+func shown(v jsonscan.Value) string {
+	switch v.Kind() {
+	case jsonscan.String:
+		return "a string"
+	case jsonscan.Object:
+		return "an object"
+	case jsonscan.Array:
+		return "an array"
+	}
+	return fmt.Sprintf("%.20s", v)
 }
 
 func double(v jsonscan.Value) (float64, error) {
@@ -349,11 +377,11 @@ func double(v jsonscan.Value) (float64, error) {
 	if v.Kind() == jsonscan.String {
 		s = v.Text()
 	} else if v.Kind() != jsonscan.Number {
-		return 0, fmt.Errorf("want a number, not %.20s", v)
+		return 0, fmt.Errorf("want a number, not %s", shown(v))
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil && !math.IsInf(f, 0) {
-		return 0, fmt.Errorf("%.40s is no number", v)
+		return 0, fmt.Errorf("%s is no number", shown(v))
 	}
 	return f, nil
 }

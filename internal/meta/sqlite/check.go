@@ -179,7 +179,7 @@ func (s *Store) checkSealed(ctx context.Context) (places []place, err error) {
 		}
 		r := rings[p]
 		if r == nil {
-			r = s.keyring(ctx, p, false)
+			r = s.keyring(ctx, p, toRead)
 			rings[p] = r
 			places = append(places, p)
 			if r.err != nil {

@@ -39,9 +39,18 @@ func (s *Store) ownerOf(account string, kind meta.Kind) place {
 	return place{trace.Account(account), trace.Account(account)}
 }
 
+// purpose says why keys are asked for.
+type purpose int
+
+const (
+	toRead purpose = iota
+	toWrite
+	toReseal
+)
+
 // keyring finds the keys of a place, before a transaction begins: a KMS may take seconds
 // to answer, and others want to write meanwhile.
-func (s *Store) keyring(ctx context.Context, p place, writable bool) *keyring {
+func (s *Store) keyring(ctx context.Context, p place, why purpose) *keyring {
 	r := &keyring{place: p}
 	s.usedMu.RLock()
 	ids := slices.Clone(s.used[p])
@@ -58,10 +67,13 @@ func (s *Store) keyring(ctx context.Context, p place, writable bool) *keyring {
 			r.all = append(r.all, k)
 		}
 	}
-	if !writable {
+	if why == toRead {
 		return r
 	}
 	newest, err := s.options.Keys.Newest(ctx, p.owner)
+	if err == nil && newest == nil && why == toWrite {
+		newest, err = s.stay(ctx, p, r)
+	}
 	switch {
 	case err != nil:
 		r.err = err
@@ -75,6 +87,26 @@ func (s *Store) keyring(ctx context.Context, p place, writable bool) *keyring {
 		r.all = []*seal.Key{newest}
 	}
 	return r
+}
+
+// stay returns the key for a new record of a file that has sealed ones, although its keys
+// were opened without encryption: perhaps by a command without the settings of the server.
+// Only Reseal makes records clear.
+func (s *Store) stay(ctx context.Context, p place, r *keyring) (*seal.Key, error) {
+	if len(r.all) > 0 {
+		return r.all[0], nil
+	}
+	s.usedMu.RLock()
+	sealed := false
+	for _, ids := range s.used {
+		sealed = sealed || len(ids) > 0
+	}
+	s.usedMu.RUnlock()
+	keys, ok := s.options.Keys.(interface{ Secrets() seal.Keys })
+	if !sealed || !ok {
+		return nil, nil
+	}
+	return keys.Secrets().Newest(ctx, p.owner)
 }
 
 // uses notes that records of a place are sealed under a key, before they can be read.
@@ -202,12 +234,12 @@ type row struct {
 
 // resealSome moves some records of a place, and reports how many.
 func (s *Store) resealSome(ctx context.Context, p place, renew bool) (moved int, err error) {
-	r := s.keyring(ctx, p, true)
+	r := s.keyring(ctx, p, toReseal)
 	if r.err == nil && r.target == nil && len(r.all)+len(r.gone) == 0 {
 		return 0, nil // all is clear, and stays so
 	}
 	keys := func() ([]*keyring, error) {
-		if r = s.keyring(ctx, p, true); r.err != nil {
+		if r = s.keyring(ctx, p, toReseal); r.err != nil {
 			return nil, fmt.Errorf("records of account %s stay as they are: %w", p.account, r.err)
 		}
 		if renew && r.target != nil {

@@ -475,3 +475,43 @@ func BenchmarkGet(b *testing.B) {
 		})
 	}
 }
+
+// A command that was started without the settings of the server leaves the file encrypted.
+func TestSealed_staysWithoutTheSetting(t *testing.T) {
+	dir := dataDir(t)
+	s := openSealed(t, dir, keys(t, dir, seal.ModeLocal))
+	if err := putAs(s, account, "test", "a", "plantedold"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openSealed(t, dir, keys(t, dir, seal.ModeOff))
+	defer s.Close()
+	for _, a := range []trace.Account{account, other} {
+		for _, kind := range []meta.Kind{"test", "user"} {
+			for _, name := range []string{"a", "b"} {
+				if err := putAs(s, a, kind, name, "plantednew"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if files := planted(t, dir, "planted"); files != nil {
+		t.Errorf("clear text in %v", files)
+	}
+	if got := all(t, s, account); len(got) != 4 || got["test a"] != "plantednew" {
+		t.Errorf("got %v", got)
+	}
+	for range 2 { // the second round moves what others sealed during the first
+		if err := s.Reseal(ctx, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := all(t, s, other); len(got) != 4 || len(s.used[place{other, other}]) > 0 {
+		t.Errorf("after Reseal: %v, sealed under %v", got, s.used)
+	}
+	if len(planted(t, dir, "plantednew")) == 0 {
+		t.Error("Reseal has not made the records clear")
+	}
+}

@@ -227,7 +227,7 @@ func (s *Store) View(ctx context.Context, account trace.Account, f func(meta.Tx)
 		return trace.Errorf(trace.KindUnavailable, "control-plane records are shut down")
 	}
 	changes := s.changes.Load()
-	rings := s.keyrings(ctx, account, false)
+	rings := s.keyrings(ctx, account, toRead)
 	began, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return s.explain(ctx, "read", err)
@@ -239,15 +239,15 @@ func (s *Store) View(ctx context.Context, account trace.Account, f func(meta.Tx)
 
 // Update implements meta.Store.
 func (s *Store) Update(ctx context.Context, account trace.Account, f func(meta.Tx) error) error {
-	rings := func() ([]*keyring, error) { return s.keyrings(ctx, account, true), nil }
+	rings := func() ([]*keyring, error) { return s.keyrings(ctx, account, toWrite), nil }
 	return s.update(ctx, string(account), rings, func(t *tx) error { return f(t) })
 }
 
 // keyrings finds the keys for all records of an account.
-func (s *Store) keyrings(ctx context.Context, account trace.Account, writable bool) []*keyring {
-	rings := []*keyring{s.keyring(ctx, place{account, account}, writable)}
+func (s *Store) keyrings(ctx context.Context, account trace.Account, why purpose) []*keyring {
+	rings := []*keyring{s.keyring(ctx, place{account, account}, why)}
 	if s.options.System != nil && account != seal.System {
-		rings = append(rings, s.keyring(ctx, place{account, seal.System}, writable))
+		rings = append(rings, s.keyring(ctx, place{account, seal.System}, why))
 	}
 	return rings
 }

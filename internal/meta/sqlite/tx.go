@@ -42,7 +42,7 @@ func (t *tx) renewed() bool {
 		return false
 	}
 	t.changes = now
-	t.rings = t.store.keyrings(t.ctx, trace.Account(t.account), false)
+	t.rings = t.store.keyrings(t.ctx, trace.Account(t.account), toRead)
 	return true
 }
 

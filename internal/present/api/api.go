@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/query"
@@ -121,14 +122,17 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, done := context.WithCancel(r.Context())
 	defer done()
 	answer, err := e.call(w, r.WithContext(ctx))
-	status := e.api.answer(w, answer, err)
+	if err == nil {
+		noteAnswer(ctx, e.op.Name, answer)
+	}
+	status := e.api.answer(ctx, w, answer, err)
 	e.api.observe(e.op.Name, status, began)
 }
 
 // Refuse answers a request that its door refused.
-func (e *Endpoint) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
+func (e *Endpoint) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	began := e.api.Now()
-	e.api.observe(e.op.Name, e.api.answer(w, nil, err), began)
+	e.api.observe(e.op.Name, e.api.answer(r.Context(), w, nil, err), began)
 }
 
 // Unserved answers a request to a path without an operation, or by another method.
@@ -141,7 +145,7 @@ func (a *API) Unserved(w http.ResponseWriter, r *http.Request) {
 	} else {
 		name, err = "unknown", &exception{http.StatusNotFound, "UnknownOperationException", "there is no operation at " + r.URL.Path, false} // not recorded
 	}
-	a.observe(name, a.answer(w, nil, err), began)
+	a.observe(name, a.answer(r.Context(), w, nil, err), began)
 }
 
 func (a *API) observe(operation string, status int, began time.Time) {
@@ -171,6 +175,7 @@ func (e *Endpoint) call(w http.ResponseWriter, r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
+	noteRequest(r.Context(), e, body)
 	h := e.api.handlers[e.op.Name]
 	if h == nil {
 		return nil, &exception{http.StatusNotImplemented, "NotImplementedException", e.op.Name + " is not built yet in this version of Fluoro", false} // not recorded
@@ -179,7 +184,7 @@ func (e *Endpoint) call(w http.ResponseWriter, r *http.Request) (any, error) {
 }
 
 // answer writes the answer or the error, and returns its status.
-func (a *API) answer(w http.ResponseWriter, answer any, err error) int {
+func (a *API) answer(ctx context.Context, w http.ResponseWriter, answer any, err error) int {
 	status := http.StatusOK
 	h := w.Header()
 	id := uuid.NewString()
@@ -193,6 +198,7 @@ func (a *API) answer(w http.ResponseWriter, answer any, err error) int {
 			a.Logger.Error("request failed", "request_id", id, "error", err)
 		}
 		h.Set("x-amzn-errortype", e.name)
+		audit.Of(ctx).Fail(e.name, e.message)
 		if e.status == http.StatusTooManyRequests || e.status == http.StatusServiceUnavailable {
 			h.Set("Retry-After", "1")
 		}

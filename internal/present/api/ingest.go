@@ -25,6 +25,7 @@ func (a *API) putTraceSegments(ctx context.Context, r *request) (any, error) {
 	if len(docs) == 0 {
 		return nil, trace.Errorf(trace.KindInvalid, "Segments can not be empty")
 	}
+	noteDocuments(ctx, docs)
 	refused, err := a.Intake.Documents(ctx, r.owner.Account, r.source, docs)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/query/analytics"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -92,6 +93,7 @@ func answer(question func(r *http.Request) (any, error)) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		out, err := question(r)
 		if err != nil {
+			audit.Of(r.Context()).Fail(codeOf(err), err.Error())
 			status := http.StatusInternalServerError
 			switch trace.KindOf(err) {
 			case trace.KindInvalid:
@@ -128,7 +130,9 @@ func ask(question func(r *http.Request, owner trace.Owner) (any, error)) http.Ha
 		if err != nil {
 			return nil, err
 		}
-		return question(r, p.Owner)
+		out, err := question(r, p.Owner)
+		noteQuestion(r, out, err)
+		return out, err
 	})
 }
 

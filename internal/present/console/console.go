@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/query/analytics"
 )
 
@@ -31,6 +32,9 @@ type Options struct {
 	Trace func(ctx context.Context, id string) (*TraceView, error)
 	// Delete deletes traces, or counts them, and returns how many there were.
 	Delete func(context.Context, Deletion) (int, error)
+	// Audit searches the audit log. The account of the query may be "" for that of the
+	// request, or * for all.
+	Audit func(context.Context, *audit.Query) (*audit.Page, error)
 }
 
 // Console holds the handlers of the console, one for each of its routes. All but
@@ -39,8 +43,8 @@ type Options struct {
 type Console struct {
 	// Files serves the files of the console by their path. It answers 404 for any other
 	// path, and 405 for any method but GET and HEAD.
-	Files                                                           http.Handler
-	Status, Live, Trace, Series, Search, Histogram, Facets, Compare http.Handler
+	Files                                                                  http.Handler
+	Status, Live, Trace, Series, Search, Histogram, Facets, Compare, Audit http.Handler
 
 	remove func(context.Context, Deletion) (int, error)
 }
@@ -57,6 +61,7 @@ func New(o Options) *Console {
 		Histogram: secured(histogramHandler(o.Analytics)),
 		Facets:    secured(facetsHandler(o.Analytics)),
 		Compare:   secured(compareHandler(o.Analytics)),
+		Audit:     secured(auditHandler(o)),
 		remove:    o.Delete,
 	}
 }

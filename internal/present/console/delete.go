@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -30,6 +31,20 @@ func (d *Deletion) Window() (w trace.Window) {
 	return w
 }
 
+// parameters returns the deletion as it is recorded; the ids are recorded elsewhere.
+func (d *Deletion) parameters() map[string]any {
+	out := map[string]any{"dryRun": d.DryRun}
+	if d.Filter != "" {
+		out["filter"] = d.Filter
+	}
+	for name, t := range map[string]*float64{"startTime": d.Start, "endTime": d.End} {
+		if t != nil {
+			out[name] = *t
+		}
+	}
+	return out
+}
+
 // Delete makes the handler of a POST with a Deletion. It answers how many traces there
 // were. limit bounds the body, in bytes. Requests need an identity.
 func (c *Console) Delete(limit int64) http.Handler {
@@ -49,7 +64,11 @@ func (c *Console) Delete(limit int64) http.Handler {
 		case err != nil:
 			return nil, trace.Errorf(trace.KindInvalid, "the body is no deletion: %v", err)
 		}
+		note := audit.Of(r.Context())
+		note.Request(d.parameters())
+		note.Traces(d.IDs...)
 		n, err := c.remove(r.Context(), d)
+		note.Set("deletedTraces", n)
 		if err != nil {
 			return nil, err
 		}

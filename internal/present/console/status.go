@@ -11,14 +11,16 @@ type Status func(ctx context.Context) (*StatusReport, error)
 
 // StatusReport is the answer of /console/api/status. Times are epoch seconds.
 type StatusReport struct {
-	Version   string      `json:"version"`
-	Account   string      `json:"account"`
-	Region    string      `json:"region"`
-	Started   float64     `json:"started"`
-	Listeners []Listener  `json:"listeners"`
-	Received  []Count     `json:"received"`
-	Refused   []Refused   `json:"refused"` // newest first, at most 50
-	Store     StoreStatus `json:"store"`
+	Version   string     `json:"version"`
+	Account   string     `json:"account"`
+	Region    string     `json:"region"`
+	Started   float64    `json:"started"`
+	Listeners []Listener `json:"listeners"`
+	Received  []Count    `json:"received"`
+	// Scrubbed counts the values that each scrub rule changed since the start.
+	Scrubbed map[string]int64 `json:"scrubbed"`
+	Refused  []Refused        `json:"refused"` // newest first, at most 50
+	Store    StoreStatus      `json:"store"`
 }
 
 // Listener is an address that the server listens on. Protocol is one of udp, http,
@@ -98,6 +100,9 @@ func statusHandler(status Status) http.Handler {
 		}
 		if whole.Received == nil {
 			whole.Received = []Count{}
+		}
+		if whole.Scrubbed == nil {
+			whole.Scrubbed = map[string]int64{}
 		}
 		if whole.Refused == nil {
 			whole.Refused = []Refused{}

@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -44,7 +45,13 @@ func traceHandler(o Options) http.Handler {
 		if q.err != nil {
 			return nil, q.err
 		}
+		d := audit.Of(r.Context())
+		d.Request(map[string]any{"id": id})
 		view, err := o.Trace(r.Context(), id)
+		if view != nil {
+			d.Traces(view.ID)
+			d.Set("segments", len(view.Segments))
+		}
 		if err == nil && view == nil {
 			return nil, trace.Errorf(trace.KindNotFound, "there is no trace %s", id)
 		}

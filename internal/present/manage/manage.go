@@ -10,7 +10,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -55,21 +57,24 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.Refuse(w, r, err)
 		return
 	}
+	note(r.Context(), body)
 	out, err := e.call(r.Context(), body)
 	if err != nil {
 		e.Refuse(w, r, err)
 		return
 	}
+	noteAnswer(r.Context(), out)
 	answer(w, http.StatusOK, out)
 }
 
 // Refuse answers with an error.
-func (e *Endpoint) Refuse(w http.ResponseWriter, _ *http.Request, err error) {
+func (e *Endpoint) Refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status, message := Status(err), err.Error()
 	var ke *trace.KindError
 	if errors.As(err, &ke) {
 		message = ke.Message // causes are for logs
 	}
+	audit.Of(r.Context()).Fail(codes[status], message)
 	problem := map[string]string{"message": message}
 	if named, ok := errors.AsType[coded](err); ok {
 		problem["code"] = named.Code()
@@ -112,6 +117,71 @@ func Status(err error) int {
 		return http.StatusUnsupportedMediaType
 	}
 	return http.StatusInternalServerError
+}
+
+// noteAnswer records the names and ids in the answer to a change, such as the id of a new
+// key. Secrets have other names.
+func noteAnswer(ctx context.Context, out any) {
+	d := audit.Of(ctx)
+	if !d.Changes() {
+		return
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return
+	}
+	if values := known(audit.Camel(b)); len(values) > 0 {
+		d.Respond(values)
+	}
+}
+
+// known returns the members of an object and of objects in it that are recorded.
+func known(v map[string]any) map[string]any {
+	out := map[string]any{}
+	for name, value := range v {
+		if inner, ok := value.(map[string]any); ok {
+			if inner = known(inner); len(inner) > 0 {
+				out[name] = inner
+			}
+		} else if recorded[strings.ToLower(name)] {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// codes are the error codes of records, as the X-Ray API names them.
+var codes = map[int]string{
+	http.StatusBadRequest: "InvalidRequestException", http.StatusForbidden: "AccessDenied", http.StatusNotFound: "ResourceNotFoundException",
+	http.StatusConflict: "ConflictException", http.StatusTooManyRequests: "ThrottledException", http.StatusServiceUnavailable: "ServiceUnavailableException",
+	http.StatusRequestEntityTooLarge: "RequestEntityTooLargeException", http.StatusRequestTimeout: "RequestTimeoutException",
+	http.StatusUnsupportedMediaType: "UnsupportedMediaTypeException", http.StatusInternalServerError: "InternalFailure",
+}
+
+// recorded lists the members of requests that are recorded, in lower case: names and
+// choices. Everything else could be a secret or a document. Handlers may record more.
+var recorded = map[string]bool{
+	"account": true, "accounts": true, "name": true, "user": true, "username": true, "role": true, "rolename": true, "group": true, "groupname": true,
+	"policy": true, "policyname": true, "policyarn": true, "arn": true, "id": true, "keyid": true, "accesskeyid": true, "kind": true, "status": true,
+	"scopes": true, "expires": true, "limits": true, "quota": true, "region": true, "dryrun": true, "dry_run": true, "trace": true, "traces": true,
+	"ids": true, "filter": true, "start": true, "end": true, "reason": true, "annotation": true, "rule": true, "detector": true, "type": true,
+	"policydocument": true, "assumerolepolicydocument": true, "permissionsboundary": true, "versionid": true, "path": true, "description": true,
+	"setasdefault": true, "userid": true, "roleid": true, "groupid": true, "policyid": true, "tokenid": true, "certificateid": true, "createdate": true,
+}
+
+// note records the parameters of a request.
+func note(ctx context.Context, body []byte) {
+	d := audit.Of(ctx)
+	if d == nil {
+		return
+	}
+	values := audit.Camel(body)
+	for name := range values {
+		if !recorded[strings.ToLower(name)] {
+			delete(values, name)
+		}
+	}
+	d.Request(values)
 }
 
 func answer(w http.ResponseWriter, status int, out any) {

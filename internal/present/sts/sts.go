@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fluoro-io/fluoro/internal/audit"
+	"github.com/fluoro-io/fluoro/internal/authn"
 	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -63,13 +65,46 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case do == nil || form.Get("Version") != version:
 		f.fail(w, &failure{http.StatusBadRequest, "InvalidAction", "Could not find operation " + clean(name) + " for version " + clean(form.Get("Version"))})
 	default:
+		note(r.Context(), name, form)
 		result, err := f.call(r, name, do, form)
 		if err != nil {
+			if e, ok := errors.AsType[*failure](err); ok {
+				audit.Of(r.Context()).Fail(e.code, e.message)
+			} else {
+				audit.Of(r.Context()).Fail(codeOf(err), err.Error())
+			}
 			f.fail(w, err)
 			return
 		}
 		f.answer(w, name, result)
 	}
+}
+
+// recorded are the parameters that records show: no tokens, no documents.
+var recorded = []string{"RoleArn", "RoleSessionName", "DurationSeconds", "ProviderId", "SerialNumber", "SourceIdentity", "ExternalId", "AccessKeyId"}
+
+// note records an action and its parameters.
+func note(ctx context.Context, name string, form url.Values) {
+	d := audit.Of(ctx)
+	d.Name("sts:" + name)
+	values := map[string]any{}
+	for _, p := range recorded {
+		if v := form.Get(p); v != "" {
+			values[strings.ToLower(p[:1])+p[1:]] = v
+		}
+	}
+	d.Request(values)
+	if arn := form.Get("RoleArn"); arn != "" {
+		d.Use(arn)
+	}
+}
+
+// codeOf returns the code of an error in records.
+func codeOf(err error) string {
+	if trace.KindOf(err) == trace.KindDenied {
+		return "AccessDenied"
+	}
+	return "InternalFailure"
 }
 
 // clean shortens a text of the request for a message.
@@ -116,6 +151,9 @@ func (f *Front) call(r *http.Request, name string, do action, form url.Values) (
 	}
 	if p.Proof == identity.ProofLater && name != "AssumeRoleWithWebIdentity" {
 		return nil, &failure{http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token"}
+	}
+	if p.Scopes != nil && name != "GetCallerIdentity" && !authn.InScope(p.Scopes, "sts:"+name) {
+		return nil, &failure{http.StatusForbidden, "AccessDenied", "User: " + p.ARN + " is not authorized to perform: sts:" + name + " because the scopes of the bearer token do not include the sts:" + name + " action"}
 	}
 	c := &call{Front: f, form: form, caller: p, request: identity.Call{Action: "sts:" + name, Listener: "http", Request: r, Source: r.RemoteAddr}}
 	return do(r.Context(), c)

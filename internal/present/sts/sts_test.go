@@ -31,6 +31,8 @@ func post(t *testing.T, p identity.Principal, form string) (int, string) {
 func TestFront_formsAndErrors(t *testing.T) {
 	alice := identity.Principal{Owner: trace.Owner{Account: "111122223333", Region: "us-east-1"}, Type: identity.TypeUser, ARN: "arn:aws:iam::111122223333:user/alice", ID: "AIDAX", Name: "alice"}
 	later := identity.Principal{Owner: alice.Owner, Type: identity.TypeAnonymous, Proof: identity.ProofLater}
+	scoped := alice
+	scoped.Scopes = []string{"xray:*"}
 	for _, k := range []struct {
 		who    identity.Principal
 		form   string
@@ -46,6 +48,9 @@ func TestFront_formsAndErrors(t *testing.T) {
 		{alice, "Action=" + strings.Repeat("x", 1000), 413, "<Code>RequestEntityTooLarge</Code>"},
 		{alice, "Action=AssumeRole&Version=2011-06-15&DurationSeconds=x", 400, "<Code>ValidationError</Code>"},
 		{alice, "Action=AssumeRole&Version=2011-06-15&RoleSessionName=ab&RoleArn=%3Cscript%3E%3Cscript%3E%3Cscript%3E", 400, "&lt;script&gt;"},
+		{scoped, "Action=GetCallerIdentity&Version=2011-06-15", 200, "user/alice"},
+		{scoped, "Action=GetSessionToken&Version=2011-06-15", 403, "scopes of the bearer token do not include the sts:GetSessionToken action"},
+		{scoped, "Action=AssumeRole&Version=2011-06-15&RoleArn=arn:aws:iam::111122223333:role/x&RoleSessionName=ab", 403, "<Code>AccessDenied</Code>"},
 		{later, "Action=GetCallerIdentity&Version=2011-06-15", 403, "<Code>MissingAuthenticationToken</Code>"},
 		{later, "Action=AssumeRole&Version=2011-06-15", 403, "<Code>MissingAuthenticationToken</Code>"},
 		{later, "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&Tags.member.1.Key=a", 400, "from the token only"},

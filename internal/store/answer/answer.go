@@ -44,6 +44,9 @@ type Options struct {
 	// Keep, if not nil, tells how long the traces of an account are kept, at most as
 	// long as Retention. Expired ones are deleted within about a minute.
 	Keep func(ctx context.Context, account trace.Account) (Keep, error)
+	// Holds, if not nil, keep traces longer, and from being deleted. Traces finds held
+	// ones; summaries and graphs end with retention.
+	Holds Holds
 	// RetentionBytes limits the size of the stored data: the oldest traces are dropped
 	// first, in whole portions of the shelf. 0 means no limit.
 	RetentionBytes int64

@@ -173,6 +173,14 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 			return false, err
 		}
 		src := sources[id]
+		if t, err := s.withHeld(ctx, account, id, src); err != nil {
+			return false, err
+		} else if t != nil {
+			if !yield(t, nil) {
+				return false, nil
+			}
+			continue
+		}
 		if src == nil {
 			continue
 		}

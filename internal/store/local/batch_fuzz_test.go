@@ -38,8 +38,21 @@ func FuzzBatch(f *testing.F) {
 		f.Add(bytes.Clone(b))
 		f.Add(bytes.Clone(b[:len(b)-2]))
 	}
+	replacement := encodeReplacement("000000000000", 7, []*trace.Segment{{TraceID: trace.ID{2}, Source: trace.SourceOTLP, ReceivedAt: 5e18 + 1, Scope: scope, Raw: []byte("span")}})
+	f.Add(bytes.Clone(replacement))
+	f.Add(bytes.Clone(replacement[:len(replacement)-3]))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		account, records, err := decodeBatch(b)
+		if owner, at, list, ok := decodeReplacement(b); ok {
+			if _, _, deletes := decodeDeletion(b); deletes || err == nil {
+				t.Fatalf("it is a replacement, and a deletion: %v, or a batch: %v", deletes, err)
+			}
+			again, then, back, ok := decodeReplacement(encodeReplacement(owner, at, segmentsOf(list)))
+			if !ok || again != owner || then != at || !reflect.DeepEqual(segmentsOf(back), segmentsOf(list)) {
+				t.Fatalf("encoded again it is %+v of account %q, want %+v", back, again, list)
+			}
+			return
+		}
 		if err == nil && len(records) > 0 {
 			if len(account)+len(records)*len(trace.ID{}) > len(b) {
 				t.Fatalf("%d records in %d bytes", len(records), len(b))

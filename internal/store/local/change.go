@@ -7,7 +7,7 @@ type change struct {
 	account  trace.Account
 	parts    []tracePart
 	bytes    int64     // memory that the parts take in the head
-	deletion *deletion // nil if the change adds segments
+	deletion *deletion // nil if the change only adds segments; it comes first
 	// asked: the sender waits, so list in repeated the traces that had a segment with one
 	// of the new ids: another observation, the same one sent again, or one that
 	// contradicts it.

@@ -296,11 +296,25 @@ func (in *inspection) entry(e wal.Entry) error {
 		}
 		return nil
 	}
+	if account, _, records, ok := decodeReplacement(e.Data); ok {
+		if k := (key{account, records[0].TraceID}); in.traces[k].lsn < e.LSN {
+			delete(in.traces, k)
+		}
+		in.batch(account, records, e)
+		return nil
+	}
 	account, records, err := decodeBatch(e.Data)
 	if err != nil {
 		in.damage(vfs.Corrupt(file, e.At, "entry %d: %w", e.LSN, err))
 		return nil
 	}
+	in.batch(account, records, e)
+	return nil
+}
+
+// batch counts the records of an entry.
+func (in *inspection) batch(account trace.Account, records []block.Record, e wal.Entry) {
+	file := filepath.Join(in.dir.sub(logDir), wal.Name(e.File))
 	for i := range records {
 		r := &records[i]
 		if _, err := in.o.Rules.Restore(r); err != nil {
@@ -321,7 +335,6 @@ func (in *inspection) entry(e wal.Entry) error {
 		t.last = e.LSN
 		in.traces[k] = t
 	}
-	return nil
 }
 
 // sum adds up the traces by account.

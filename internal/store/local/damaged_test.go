@@ -193,7 +193,7 @@ func TestDamagedDirectory(t *testing.T) {
 					// It still takes new traces, and settles and merges them.
 					must(t, errors.Join(put(s, 20+start, 1), s.Flush(t.Context())))
 					s.Merge()
-					s.Purge()
+					s.PurgeDue()
 					if has(t, s, 20+start) != 1 {
 						t.Errorf("start %d: a new trace is not there", start)
 					}

@@ -120,7 +120,7 @@ func deleteSome(fs vfs.FS) (least, most map[int]int) {
 		add(round, 100+round)
 		_ = s.Flush(context.Background())
 		s.Merge()
-		s.Purge()
+		s.PurgeDue()
 	}
 	_ = s.Close()
 	return least, most
@@ -151,7 +151,7 @@ func crashWhileDeleting(t *testing.T, k int) (survived bool) {
 			}
 		}
 		_ = s.Flush(context.Background())
-		s.Purge()
+		s.PurgeDue()
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestDelete_leavesTheDisk(t *testing.T) {
 	if err := errors.Join(s.Flush(t.Context()), put(s, 1, 2), put(s, 2, 2), remove(s, 1, 3)); err != nil {
 		t.Fatal(err)
 	}
-	s.Purge()
+	s.PurgeDue()
 	if s.Tombstones() != 2 {
 		t.Fatalf("%d deletions are remembered before their time", s.Tombstones())
 	}
@@ -185,7 +185,7 @@ func TestDelete_leavesTheDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); s.Tombstones() > 0 && time.Now().Before(deadline); {
-		s.Purge()
+		s.PurgeDue()
 	}
 	if s.Tombstones() != 0 {
 		t.Fatal("the deletions are not carried out")

@@ -245,7 +245,7 @@ func (w *world) step(rnd *rand.Rand) string {
 		w.delete(a, tr)
 		return fmt.Sprintf("delete %d of %s", tr, a)
 	case n < 15:
-		w.s.Purge()
+		w.s.PurgeDue()
 		return "purge"
 	case n < 16:
 		var off bool

@@ -110,7 +110,9 @@ func decodeDeletion(b []byte) (account trace.Account, del *deletion, ok bool) {
 	del = &deletion{at: trace.Time(d.Uvarint())}
 	conditional := del.at == 0
 	if conditional {
-		del.at = trace.Time(d.Uvarint())
+		if del.at = trace.Time(d.Uvarint()); del.at == 0 {
+			return "", nil, false // a replacement
+		}
 	}
 	for range d.Uvarint() {
 		id := d.ID()

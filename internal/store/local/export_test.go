@@ -13,8 +13,8 @@ func (s *Shelf) Merge() { s.merger.mergeAll() }
 // Retain drops blocks that are over their time, now.
 func (s *Shelf) Retain() { s.merger.dropOver() }
 
-// Purge takes deleted traces that are due off the disk, now.
-func (s *Shelf) Purge() { s.merger.purge() }
+// PurgeDue takes deleted traces that are due off the disk, now.
+func (s *Shelf) PurgeDue() { s.merger.purge() }
 
 // Tombstones returns how many there are.
 func (s *Shelf) Tombstones() int {

@@ -52,6 +52,7 @@ type part struct {
 	file     uint64 // number of the log file that has it
 	bytes    int64
 	reach    reach
+	quiet    bool // Rules.Refused is not told about its contradictions
 }
 
 // told lists the observations of an open trace whose sender already knows that they

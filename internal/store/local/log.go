@@ -78,6 +78,12 @@ func (l *log) replay(e wal.Entry) error {
 	damaged := func(format string, args ...any) {
 		l.damage.note(vfs.Corrupt(filepath.Join(l.dir.sub(logDir), wal.Name(e.File)), e.At, format, args...))
 	}
+	if account, at, records, ok := decodeReplacement(e.Data); ok {
+		if err := l.replayReplacement(account, at, records, e.LSN, e.File); err != nil {
+			damaged("entry %d: %w", e.LSN, err)
+		}
+		return nil
+	}
 	account, records, err := decodeBatch(e.Data)
 	if err != nil {
 		damaged("entry %d: %w", e.LSN, err)
@@ -109,6 +115,7 @@ func (l *log) replay(e wal.Entry) error {
 type commit struct {
 	change
 	payload []byte     // the entry of the log
+	asOf    uint64     // of a replacement: the LSN that the trace must have; else 0
 	key     *seal.Key  // seals it; nil: it is not sealed
 	done    chan error // nil if nobody waits
 	// probe changes nothing: it only finds out whether the log can be written. rotate
@@ -250,6 +257,9 @@ func (l *log) run() {
 				l.refuse(group)
 				continue
 			}
+		}
+		if group = l.withoutChanged(group); len(group) == 0 {
+			continue
 		}
 		if err := l.write(group); err != nil {
 			l.fail(err)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/seal"
@@ -25,6 +26,8 @@ type merger struct {
 	inventory *inventory
 	rollups   *rollups
 	settler   *settler
+
+	asked atomic.Int64 // Purge asked for deletions up to this time
 
 	mu sync.Mutex // held during a merge: one at a time
 }
@@ -430,7 +433,7 @@ func (m *merger) dropOver() {
 // purge takes deleted traces off the disk once they are due: it deletes the log files
 // and rewrites the blocks that have them, and forgets tombstones that nothing needs.
 func (m *merger) purge() {
-	due, newest := m.state.catalog.tombstones.due(trace.TimeOf(m.Now().Add(-m.PurgeAfter)))
+	due, newest := m.state.catalog.tombstones.due(m.purgeLimit())
 	if len(due) == 0 {
 		return
 	}
@@ -466,6 +469,11 @@ func (m *merger) purge() {
 	if err := m.inventory.saveTombstones(); err != nil {
 		m.Logger.Warn("the list of deletions was not written", "error", err)
 	}
+}
+
+// purgeLimit returns the time up to which deletions are due to leave the disk.
+func (m *merger) purgeLimit() trace.Time {
+	return max(trace.TimeOf(m.Now().Add(-m.PurgeAfter)), trace.Time(m.asked.Load()))
 }
 
 // holding returns the deleted traces that a block has.

@@ -80,7 +80,7 @@ func accept(o options) ([]string, error) { return local.Accept(o.engine(answer.N
 func (s *opened) Flush(ctx context.Context) error { return s.shelf.Flush(ctx) }
 func (s *opened) SettleDue()                      { s.shelf.SettleDue() }
 func (s *opened) Merge()                          { s.shelf.Merge() }
-func (s *opened) Purge()                          { s.shelf.Purge() }
+func (s *opened) PurgeDue()                       { s.shelf.PurgeDue() }
 func (s *opened) Tombstones() int                 { return s.shelf.Tombstones() }
 func (s *opened) Sweep()                          { s.Store.Sweep(context.Background()) }
 

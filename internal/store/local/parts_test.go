@@ -29,13 +29,13 @@ catalog blockdir
 source state snapshot refused
 loader
 rollups
-log
+log replace
 inventory
 keys describe settler
 merger
 keeper
 lacks scanner summer estimator backup
-shelf encryption accept check export
+shelf encryption accept check export purge
 `
 
 type noImports struct{}

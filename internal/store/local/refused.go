@@ -1,6 +1,8 @@
 package local
 
 import (
+	"slices"
+
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -54,7 +56,7 @@ func (src *source) untold(t *trace.Trace) (refused []trace.Refused) {
 	if len(t.Refused) == 0 {
 		return nil
 	}
-	own := inParts(src.parts)
+	own := inParts(slices.DeleteFunc(slices.Clone(src.parts), func(p part) bool { return p.quiet }))
 	for _, x := range t.Refused {
 		if own[x.In] && !(src.open != nil && src.open.told.has(x.Entity)) {
 			refused = append(refused, x)

@@ -93,10 +93,13 @@ func (s *settler) tidyLog() {
 	case s.log.files.Files() == 1:
 		s.log.probe(true)
 	default:
+		s.mu.Lock() // a purge cuts the log, too
+		defer s.mu.Unlock()
 		s.trimLog()
 	}
 }
 
+// trimLog cuts the log. The caller holds mu.
 func (s *settler) trimLog() {
 	if err := s.inventory.trimLog(); err != nil {
 		s.Logger.Warn("log files that nothing needs were not deleted", "error", err)

@@ -286,6 +286,18 @@ func (s *Shelf) Bury(ctx context.Context, account trace.Account, stones []store.
 	return s.log.bury(ctx, account, stones, horizon)
 }
 
+// Replace replaces the segments of a trace in one step.
+func (s *Shelf) Replace(ctx context.Context, account trace.Account, r store.Replacement) (bool, error) {
+	if err := s.usable(ctx); err != nil || len(r.Segments) == 0 {
+		return false, err
+	}
+	err := s.log.replace(ctx, account, r)
+	if errors.Is(err, errChanged) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Find finds traces, in the order in which blocks have them.
 func (s *Shelf) Find(ctx context.Context, account trace.Account, ids []trace.ID) (found []store.Source, release func(), err error) {
 	if err := s.readable(ctx, account); err != nil {

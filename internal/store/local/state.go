@@ -41,9 +41,8 @@ func (s *state) apply(changes []*change, lsn, file uint64) {
 		c.lsn = lsn
 		if c.deletion != nil {
 			freed += s.delete(c, file)
-		} else {
-			s.add(c, file)
 		}
+		s.add(c, file)
 		lsn++
 	}
 	s.appliedFile = max(s.appliedFile, file)

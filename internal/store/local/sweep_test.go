@@ -92,7 +92,7 @@ func TestSweep(t *testing.T) {
 	expect("after the group's", 0, 0, 0, 0)
 	passed.Add(int64(24 * time.Hour))
 	for range 100 { // a new log file is begun first, by another goroutine
-		if s.Purge(); s.Tombstones() == 0 {
+		if s.PurgeDue(); s.Tombstones() == 0 {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)

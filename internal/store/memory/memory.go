@@ -150,6 +150,23 @@ func (s *Shelf) Bury(ctx context.Context, account trace.Account, stones []store.
 	return buried, nil
 }
 
+// Replace replaces the segments of a trace.
+func (s *Shelf) Replace(ctx context.Context, account trace.Account, r store.Replacement) (bool, error) {
+	if err := s.usable(ctx); err != nil || len(r.Segments) == 0 {
+		return false, err
+	}
+	d := s.data
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e := d.accounts[account][r.ID]; e == nil || e.seq != r.Seq {
+		return false, nil
+	}
+	d.seq++
+	var none *entry
+	d.accounts[account][r.ID] = none.with(r.ID, d.seq, r.Segments)
+	return true, nil
+}
+
 // forget removes a trace. The caller holds the mutex.
 func (d *Data) forget(account trace.Account, id trace.ID) {
 	delete(d.accounts[account], id)
@@ -322,6 +339,9 @@ func (s *Shelf) Expire(ctx context.Context, floor trace.Time) error {
 	}
 	return nil
 }
+
+// Purge does nothing: deleted traces are gone at once.
+func (s *Shelf) Purge(ctx context.Context) error { return s.usable(ctx) }
 
 // Status counts the stored traces and segments.
 func (s *Shelf) Status(ctx context.Context) (st store.Status, err error) {

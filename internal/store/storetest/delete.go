@@ -54,6 +54,25 @@ func deletions(t *testing.T, e Engine) {
 	check("reopened twice")
 }
 
+func purges(t *testing.T, e Engine) {
+	f := newFixture(t, e)
+	fill(f, 30)
+	deleted := f.model.ids(home)
+	f.delete(home, deleted[0], deleted[3])
+	f.states(func(string) {
+		f.delete(home, f.model.ids(home)[0])
+		if err := f.shelf.Purge(f.ctx); err != nil {
+			t.Fatal(err)
+		}
+		f.compare("purged", home)
+	})
+	f.reopen()
+	f.compare("reopened", home)
+	if err := f.shelf.Purge(f.ctx); err != nil {
+		t.Fatalf("a purge with nothing to do: %v", err)
+	}
+}
+
 func deletionCounts(t *testing.T, e Engine) {
 	f := newFixture(t, e)
 	received := clockOf(0)

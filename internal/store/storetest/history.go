@@ -55,6 +55,9 @@ func History(t testing.TB, e Engine, seed uint64, upset func(rnd *rand.Rand, s s
 		if rnd.IntN(9) == 0 {
 			h.deleteSome()
 		}
+		if ids := h.model.ids(home); len(ids) > 0 && rnd.IntN(9) == 0 {
+			h.replace(home, ids[rnd.IntN(len(ids))])
+		}
 		if rnd.IntN(4) == 0 {
 			h.look(fmt.Sprintf("seed %d, %d documents to come", seed, len(docs)), home)
 		}

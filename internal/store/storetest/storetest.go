@@ -46,6 +46,7 @@ func Run(t *testing.T, e Engine) {
 		run      func(*testing.T, Engine)
 	}{
 		{"acknowledged data is part of the answer to every call that starts afterwards", readYourWrites},
+		{"a purge takes deleted traces off the disk and leaves all others", purges},
 		{"a batch counts as one change of each trace it touches", oneChangeABatch},
 		{"an empty batch is no error", emptyBatch},
 		{"every call sees one account's data alone", accountsAreApart},
@@ -76,6 +77,8 @@ func Run(t *testing.T, e Engine) {
 		{"a segment after the deletion begins its trace anew", deletedBeginsAnew},
 		{"a deletion by window and filter takes what the query selects", deletionByFilter},
 		{"a deletion that names nothing, or too much, is refused", deletionRefused},
+		{"a replacement changes what every call sees, in one step", replacements},
+		{"a replacement of a trace that has changed does nothing", staleReplacements},
 		{"acceptance order comes from the shelf", acceptanceOrder},
 		{"a source is a trace at one moment", oneMoment},
 		{"a tombstone may have a condition", conditionalTombstones},

@@ -136,6 +136,13 @@ type (
 		Stones  []store.Tombstone
 		Horizon trace.Time
 	}
+	replaceRequest struct {
+		Key     string
+		Account trace.Account
+		ID      trace.ID
+		Seq     store.Seq
+		Records []trace.Record
+	}
 	findRequest struct {
 		Account trace.Account
 		IDs     []trace.ID
@@ -209,6 +216,16 @@ func (s *Shelf) restore(records []trace.Record) ([]*trace.Segment, error) {
 func (s *Shelf) Bury(ctx context.Context, account trace.Account, stones []store.Tombstone, horizon trace.Time) (n int, err error) {
 	err = s.call(ctx, "bury", buryRequest{s.key(), account, stones, horizon}, &n)
 	return n, err
+}
+
+// Replace replaces a trace on the server.
+func (s *Shelf) Replace(ctx context.Context, account trace.Account, r store.Replacement) (done bool, err error) {
+	in := replaceRequest{s.key(), account, r.ID, r.Seq, nil}
+	for _, seg := range r.Segments {
+		in.Records = append(in.Records, trace.RecordOf(seg))
+	}
+	err = s.call(ctx, "replace", in, &done)
+	return done, err
 }
 
 // content loads a trace from the server.
@@ -326,6 +343,9 @@ func (s *Shelf) Floor(ctx context.Context) (floor trace.Time, err error) {
 	err = s.call(ctx, "floor", nil, &floor)
 	return floor, err
 }
+
+// Purge does nothing: the server has its data in memory.
+func (s *Shelf) Purge(ctx context.Context) error { return ctx.Err() }
 
 // Expire fails: the protocol has no such method.
 func (s *Shelf) Expire(context.Context, trace.Time) error {

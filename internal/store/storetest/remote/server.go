@@ -124,6 +124,16 @@ func (s *Server) serve(ctx context.Context, method string, body *json.Decoder, o
 				return s.shelf.Bury(context.WithoutCancel(ctx), in.Account, in.Stones, in.Horizon)
 			})
 		})
+	case "replace":
+		return handle(body, out, func(in replaceRequest) (any, error) {
+			return s.once(in.Key, func() (any, error) {
+				segments, err := s.restore(in.Records)
+				if err != nil {
+					return nil, err
+				}
+				return s.shelf.Replace(context.WithoutCancel(ctx), in.Account, store.Replacement{ID: in.ID, Seq: in.Seq, Segments: segments})
+			})
+		})
 	case "find":
 		return handle(body, out, func(in findRequest) ([]source, error) { return s.find(ctx, in) })
 	case "load":
@@ -161,16 +171,23 @@ func (s *Server) once(key string, do func() (any, error)) (any, error) {
 	return answer, err
 }
 
-func (s *Server) append(ctx context.Context, in appendRequest) (out appendAnswer, err error) {
-	var batch store.Batch
-	for i := range in.Records {
-		seg, err := s.rules.Restore(&in.Records[i])
+func (s *Server) restore(records []trace.Record) (segments []*trace.Segment, err error) {
+	for i := range records {
+		seg, err := s.rules.Restore(&records[i])
 		if err != nil {
-			return out, err
+			return nil, err
 		}
-		batch.Segments = append(batch.Segments, seg)
+		segments = append(segments, seg)
 	}
-	done, err := s.shelf.Append(context.WithoutCancel(ctx), in.Account, batch)
+	return segments, nil
+}
+
+func (s *Server) append(ctx context.Context, in appendRequest) (out appendAnswer, err error) {
+	segments, err := s.restore(in.Records)
+	if err != nil {
+		return out, err
+	}
+	done, err := s.shelf.Append(context.WithoutCancel(ctx), in.Account, store.Batch{Segments: segments})
 	out.Seq = done.Seq
 	for _, r := range done.Repeated {
 		one := repeated{ID: r.ID}
