@@ -191,6 +191,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	at := &remote{}
 	at.register(cmd.Flags())
 	data := cmd.Flags().String("data", "", "data directory to read instead")
+	keyFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *data != "" {
 			return searchFiles(cmd, *data, &q)
@@ -208,9 +209,15 @@ func searchFiles(cmd *cobra.Command, data string, q *auditQuestion) error {
 	if _, err := os.Stat(auditDir(data)); err != nil {
 		return err
 	}
+	// Here --account selects records; it is not the setting of a server with this name.
+	cmd.Flags().Lookup("account").Changed = false
+	keys, err := openKeys(cmd, data)
+	if err != nil {
+		return err
+	}
 	printed := 0
 	for {
-		page, err := audit.Search(cmd.Context(), audit.Options{Dir: auditDir(data)}, query)
+		page, err := audit.Search(cmd.Context(), audit.Options{Dir: auditDir(data), Keys: keys}, query)
 		if err != nil {
 			return err
 		}
@@ -386,6 +393,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 		Args: noArguments,
 	}
 	data := dataFlag(cmd)
+	keyFlags(cmd)
 	cmd.Flags().StringVar(&form, "format", "jsonl", "jsonl or cloudtrail")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if form != "jsonl" && form != "cloudtrail" {
@@ -394,11 +402,15 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 		if _, err := os.Stat(auditDir(*data)); err != nil {
 			return err
 		}
+		keys, err := openKeys(cmd, *data)
+		if err != nil {
+			return err
+		}
 		w, between := cmd.OutOrStdout(), ""
 		if form == "cloudtrail" {
 			fmt.Fprint(w, `{"Records":[`)
 		}
-		_, err := audit.Since(cmd.Context(), audit.Options{Dir: auditDir(*data)}, 1, func(f audit.Found) error {
+		_, err = audit.Since(cmd.Context(), audit.Options{Dir: auditDir(*data), Keys: keys}, 1, func(f audit.Found) error {
 			if form == "jsonl" {
 				_, err := fmt.Fprintf(w, "%s\n", f.Event)
 				return err

@@ -18,7 +18,8 @@ import (
 )
 
 // WriteBackup writes a backup of a store, of the vault of held traces (nil: there is none),
-// of the control-plane records and of the wrapped data keys. The key file is not part of it.
+// of the control-plane records and of the wrapped data keys. The key file is not part of
+// it.
 func WriteBackup(ctx context.Context, w io.Writer, shelf, vault *local.Shelf, records *sqlite.Store, keys *seal.Ring) (err error) {
 	dir, err := os.MkdirTemp("", "fluoro-backup-")
 	if err != nil {
@@ -75,7 +76,7 @@ func BackupDirectory(ctx context.Context, w io.Writer, dir string, keys *seal.Ri
 	defer func() { err = errors.Join(err, records.Close()) }()
 	var vault *local.Shelf
 	if _, err := os.Stat(filepath.Join(dir, vaultDir, "FORMAT")); err == nil {
-		if vault, err = local.Open(local.Options{Dir: filepath.Join(dir, vaultDir), Keys: keys, Rules: answer.NewRules(answer.Options{Retention: -1})}); err != nil {
+		if vault, err = local.Open(local.Options{Dir: filepath.Join(dir, vaultDir), Keys: keys, Offline: true, Rules: answer.NewRules(answer.Options{Retention: -1})}); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, vault.Close()) }()

@@ -298,7 +298,7 @@ func TestAudit_recordsPeopleAndDenials(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serving.Run(ctx, c, t.Output(), t.Output(), serving.WithAuthenticator(people{}), serving.WithAuthorizer(permissive{map[string]bool{"xray:GetServiceGraph": true, "xray:DeleteGroup": true, "fluoro:PutSpans": true}}))
+		ended <- serving.Run(ctx, c, t.Output(), t.Output(), serving.WithAuthenticator(people{}), serving.WithAuthorizer(permissive{map[string]bool{"xray:GetServiceGraph": true, "xray:DeleteGroup": true, "xray:PutSpans": true}}))
 	}()
 	harness.Eventually(t, "the server answers", func() bool {
 		res, err := http.Get("http://" + s.http + "/readyz")
@@ -435,9 +435,9 @@ func TestAudit_search(t *testing.T) {
 		if got := search(strings.Fields(c.args)...); got != c.want {
 			t.Errorf("%s: %d records, want %d", c.args, got, c.want)
 		}
-		code, out, _ := runFluoro(t, append([]string{"audit", "search", "--data", s.Data}, strings.Fields(c.args)...)...)
+		code, out, errs := runFluoro(t, append([]string{"audit", "search", "--data", s.Data}, strings.Fields(c.args)...)...)
 		if got := strings.Count(out, "\n"); code != 0 || got != c.want {
-			t.Errorf("%s in the files: %d records, want %d", c.args, got, c.want)
+			t.Errorf("%s in the files: %d records, want %d %s", c.args, got, c.want, errs)
 		}
 	}
 	var page struct {
@@ -466,5 +466,47 @@ func TestAudit_search(t *testing.T) {
 		if res, err := http.Get(s.URL("/console/api/audit?" + bad)); err != nil || res.Body.Close() != nil || res.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %v %v", bad, res, err)
 		}
+	}
+}
+
+// Changes of keys and policies are recorded, whether a server runs or not, and no secret
+// stands in any file of the log.
+func TestAudit_recordsKeys(t *testing.T) {
+	s := harness.Start(t, "--audit", "on")
+	create := func(user string) (id, secret string) {
+		t.Helper()
+		code, out, errs := runFluoro(t, "keys", "create", "--data", s.Data, "--policy", "AWSXrayReadOnlyAccess", "--json")
+		if code != 0 {
+			t.Fatal(user, errs)
+		}
+		var key struct{ AccessKeyId, SecretAccessKey string }
+		if err := json.Unmarshal([]byte(out), &key); err != nil || key.SecretAccessKey == "" {
+			t.Fatal(err, out)
+		}
+		return key.AccessKeyId, key.SecretAccessKey
+	}
+	first, secret := create("running")
+	s.Stop()
+	second, other := create("stopped")
+	var got []string
+	for _, e := range events(t, s.Data) {
+		if e.EventSource == "iam.amazonaws.com" && !*e.ReadOnly {
+			b, _ := json.Marshal(e.ResponseElements)
+			got = append(got, e.EventName+" "+e.UserIdentity.Type+" "+string(b))
+		}
+	}
+	all := strings.Join(got, "\n")
+	for _, want := range []string{"CreateAccessKey Root", first, second} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%s is missing in:\n%s", want, all)
+		}
+	}
+	for _, text := range []string{secret, other} {
+		if names := grep(t, filepath.Join(s.Data, "audit"), text); len(names) > 0 {
+			t.Errorf("a secret is in %v", names)
+		}
+	}
+	if code, out, errs := runFluoro(t, "audit", "verify", "--data", s.Data); code != 0 {
+		t.Error(code, out, errs)
 	}
 }

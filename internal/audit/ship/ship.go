@@ -179,7 +179,7 @@ func parse(target string) (*url.URL, error) {
 	case "s3":
 		return form(u.Host != "" && u.User == nil, "s3://BUCKET/PREFIX")
 	}
-	return nil, fmt.Errorf("%s: want file:, syslog+udp:, syslog+tcp:, syslog+tls:, http:, https: or s3:", u.Redacted())
+	return nil, fmt.Errorf("%s: want a URL with file, syslog+udp, syslog+tcp, syslog+tls, http, https or s3", u.Redacted())
 }
 
 // open opens a target.
