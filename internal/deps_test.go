@@ -42,6 +42,7 @@ meta/metatest    : trace meta
 meta/sqlite      : trace meta seal
 tag              : trace meta
 group            : trace meta filter tag
+oam              : trace meta policy
 policy           : jsonscan sight
 policy/resource  : trace meta jsonscan policy
 access           : trace identity sight policy lru
@@ -49,9 +50,9 @@ setting          : trace meta
 sample           : trace meta tag
 store            : trace filter assemble
 store/facts      : trace filter assemble
-store/answer     : trace filter assemble decode decode/otlp render lru store store/facts
+store/answer     : trace sight filter assemble decode decode/otlp render lru store store/facts
 store/memory     : trace assemble store store/facts
-store/storetest  : trace filter store store/answer decode decode/otlp render assemble
+store/storetest  : trace sight filter store store/answer decode decode/otlp render assemble
 store/storetest/remote: trace store store/memory
 store/local      : trace seal jsonscan slab filter assemble store store/facts wal store/local/block lru store/local/rollup vfs
 store/local/block: trace filter decode/pieces store/local/columnar lru vfs
@@ -61,7 +62,7 @@ lru  :
 hold             : trace meta filter seal store store/answer
 erase            : trace meta filter seal audit store store/answer
 compliance       : audit
-query            : trace room jsonscan filter store store/answer assemble render
+query            : trace identity sight room jsonscan filter store store/answer assemble render
 query/analytics  : trace jsonscan filter store store/answer assemble
 receive          : trace identity room decode decode/otlp
 present/api      : trace identity audit jsonscan wire query decode filter sample assemble group tag policy/resource setting
@@ -70,11 +71,11 @@ scrub            : trace jsonscan decode/otlp meta
 scrub/retro      : trace meta scrub store/answer
 present/admin    : trace identity jsonscan iam present/manage
 present/sts      : trace identity audit iam authn
-present/console  : trace identity audit room query/analytics
+present/console  : trace identity audit room query/analytics query
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal seal/kms filter audit audit/ship hold erase compliance scrub scrub/retro
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal seal/kms filter audit audit/ship hold erase compliance scrub scrub/retro oam
 `
 
 // owners names the only package that may import each third-party library.

@@ -26,6 +26,7 @@ with an endpoint override. Nothing calls AWS.
   fluoro demo      send it the traffic of a small shop
   fluoro traces    delete traces
   fluoro scrub     remove secrets and personal data from traces
+  fluoro links     let one account see the traces of others
   fluoro backup    copy all data of a running service to one file
   fluoro restore   make a data directory from such a file
   fluoro export    write traces as Parquet tables, for DuckDB and others
@@ -57,7 +58,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
-	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), backupCommand(), restoreCommand(), storeCommand(), policyCommand(), versionCommand(), keysCommand())
+	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), linksCommand(), backupCommand(), restoreCommand(), storeCommand(), policyCommand(), versionCommand(), keysCommand())
 	root.AddCommand(tokensCommand(), usersCommand(), groupsCommand(), rolesCommand(), policiesCommand(), certificatesCommand(), providersCommand(), organizationCommand(), encryptionCommand())
 	root.AddCommand(exportCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand(), scrubCommand())
 	if err := root.ExecuteContext(ctx); err != nil {

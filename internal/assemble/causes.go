@@ -361,7 +361,7 @@ func onServices(path []*trace.Entity, coverage func(*trace.Entity) float64) []tr
 	for _, e := range path {
 		if e.Segment != owner {
 			owner = e.Segment
-			out = append(out, trace.CauseService{Service: trace.Service{Name: owner.Name, Type: owner.Origin}, Inferred: owner.Inferred})
+			out = append(out, trace.CauseService{Service: Identity(owner), Inferred: owner.Inferred})
 		}
 		last := &out[len(out)-1]
 		last.Entities = append(last.Entities, entity(e))

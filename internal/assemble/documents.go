@@ -21,7 +21,8 @@ type Document struct {
 // spelling of numbers are kept. Every Entity.Raw must be set. duration runs from the
 // first start to the last end of the returned entities; known is false if none is
 // completed, or if the last end lies before the first start. As in X-Ray, subsegment
-// documents whose parent has not arrived are omitted.
+// documents whose parent has not arrived are omitted. Placeholders for segments that
+// the reader may not see come last and do not count for the duration.
 func Documents(t *trace.Trace) (docs []Document, duration time.Duration, known bool) {
 	return documents(t, false)
 }
@@ -55,6 +56,10 @@ func documents(t *trace.Trace, all bool) (docs []Document, duration time.Duratio
 				docs = append(docs, inferred(t.ID, e))
 			}
 		}
+	}
+	for i := range t.Hidden {
+		h := &t.Hidden[i]
+		docs = append(docs, Document{ID: h.Entity.ID.String(), JSON: appendHidden(nil, t, h)})
 	}
 	if !known || last < first {
 		return docs, 0, false
@@ -166,7 +171,7 @@ func appendEntity(b []byte, t *trace.Trace, root *trace.Entity) []byte {
 // closing brace. It omits members that a folded subsegment inherits.
 func appendMembers(b []byte, t *trace.Trace, e *trace.Entity) []byte {
 	if e.Gap != trace.NoGap {
-		return appendGap(b, t, e)
+		return appendGap(b, t, e, 0)
 	}
 	o := openObject(b)
 	for name, v := range jsonscan.Value(e.Raw).Members() {
@@ -194,8 +199,9 @@ func appendMembers(b []byte, t *trace.Trace, e *trace.Entity) []byte {
 	return o.b
 }
 
-// appendGap appends the members of a placeholder.
-func appendGap(b []byte, t *trace.Trace, e *trace.Entity) []byte {
+// appendGap appends the members of a placeholder, which stands for a number of hidden
+// segments or for a missing one.
+func appendGap(b []byte, t *trace.Trace, e *trace.Entity, hidden int) []byte {
 	o := openObject(b)
 	o.text("name", e.Name)
 	o.text("id", e.ID.String())
@@ -225,8 +231,11 @@ func appendGap(b []byte, t *trace.Trace, e *trace.Entity) []byte {
 	}
 	o.name("metadata")
 	o.b = append(o.b, `{"fluoro":{"missing":`...)
-	o.b = append(jsonscan.AppendString(o.b, e.Gap.Reason()), '}', '}')
-	return o.b
+	o.b = jsonscan.AppendString(o.b, e.Gap.Reason())
+	if hidden > 0 {
+		o.b = strconv.AppendInt(append(o.b, `,"hidden":`...), int64(hidden), 10)
+	}
+	return append(o.b, '}', '}')
 }
 
 func (o *object) flag(name string) {

@@ -122,7 +122,7 @@ func (b *GraphBuilder) Resolve(t *trace.Trace) {
 		}
 		other := sender(e)
 		if l.Child {
-			other = ofSegment(e.Segment)
+			other = Identity(e.Segment)
 		}
 		if other == node.Service {
 			continue

@@ -21,9 +21,32 @@ func infers(e *trace.Entity) bool {
 // inferred segment (as in traces that AWS returned).
 const typeSQL = "Database::SQL"
 
+// Identity returns the identity of a segment's node.
+func Identity(s *trace.Entity) trace.Service {
+	return trace.Service{Name: s.Name, Type: s.Origin, Account: accountOf(s)}
+}
+
+// accountOf returns the account that owns an entity, "" for that of the reader. A
+// placeholder belongs to the account of its first subsegment.
+func accountOf(e *trace.Entity) string {
+	if e.Received == nil && len(e.Subsegments) > 0 {
+		e = e.Subsegments[0]
+	}
+	if e.Received == nil {
+		return ""
+	}
+	return string(e.Received.Account)
+}
+
 // callee returns the identity of the service that a remote subsegment called, as the
-// caller knows it.
+// caller knows it. It belongs to the account of the caller.
 func callee(e *trace.Entity) trace.Service {
+	s := called(e)
+	s.Account = accountOf(e)
+	return s
+}
+
+func called(e *trace.Entity) trace.Service {
 	name := calleeName(e)
 	if e.Namespace != "aws" {
 		if e.SQL != nil {
@@ -74,7 +97,7 @@ func sameService(name, service string) bool {
 func connect(t *trace.Trace, m *memory) {
 	c := connector{t: t, memory: m}
 	for _, s := range t.Segments {
-		n := c.node(trace.Service{Name: s.Name, Type: s.Origin})
+		n := c.node(Identity(s))
 		n.State, n.Inferred = trace.StateActive, s.Inferred
 		n.Root = n.Root || s == t.Root
 		n.Entities = m.entityOf.Append(n.Entities, s)
@@ -179,7 +202,7 @@ func (c *connector) caller(s *trace.Entity, n *trace.Node) {
 		return // its caller is unknown
 	}
 	if s.Parent == nil && s.ParentID.IsZero() {
-		client := c.find(nodeID{trace.Service{Name: s.Name, Type: "client"}, true})
+		client := c.find(nodeID{trace.Service{Name: s.Name, Type: "client", Account: accountOf(s)}, true})
 		client.State = trace.StateUnknown
 		client.Entities = c.entityOf.Append(client.Entities, s)
 		edge := c.edge(client, n)
@@ -191,7 +214,7 @@ func (c *connector) caller(s *trace.Entity, n *trace.Node) {
 		return
 	}
 	owner := parent.Segment
-	edge := c.edge(c.node(trace.Service{Name: owner.Name, Type: owner.Origin}), n)
+	edge := c.edge(c.node(Identity(owner)), n)
 	if !parent.Subsegment || !parent.Remote() {
 		edge.Calls = c.entityOf.Append(edge.Calls, s)
 		return

@@ -344,7 +344,7 @@ func linkKey(in trace.ID, e *trace.Entity, l trace.Link, second int64) LinkKey {
 	if l.Child {
 		return LinkKey{Link: l, Node: NodeKey{Service: sender(e)}, Time: e.End, Second: second, Sender: trace.Link{TraceID: in, ID: e.ID}}
 	}
-	return LinkKey{Link: l, Node: NodeKey{Service: ofSegment(e.Segment)}, Time: e.Start, Second: second}
+	return LinkKey{Link: l, Node: NodeKey{Service: Identity(e.Segment)}, Time: e.Start, Second: second}
 }
 
 // sender returns the node that sent a message: the queue that an entity called, if
@@ -353,12 +353,7 @@ func sender(e *trace.Entity) trace.Service {
 	if e.Subsegment && infers(e) {
 		return callee(e)
 	}
-	return ofSegment(e.Segment)
-}
-
-// ofSegment returns the node of a segment.
-func ofSegment(segment *trace.Entity) trace.Service {
-	return trace.Service{Name: segment.Name, Type: segment.Origin}
+	return Identity(e.Segment)
 }
 
 // envelope returns how long a service was busy for an entity: from the earliest

@@ -66,7 +66,7 @@ func (o *outline) of(t *trace.Trace) *trace.Summary {
 	}
 	if root := t.Entry; root != nil {
 		s.Root, s.HTTP = root.Name, root.HTTP
-		o.entry = trace.Service{Name: root.Name, Type: root.Origin}
+		o.entry = Identity(root)
 		s.EntryPoint = &o.entry
 		if !root.InProgress && !root.Gap.Unknown() {
 			o.response = time.Duration(root.Duration())

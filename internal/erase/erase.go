@@ -25,7 +25,7 @@ import (
 // Store is the part of answer.Store that erasures need.
 type Store interface {
 	Summaries(ctx context.Context, account trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error]
-	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
+	Traces(ctx context.Context, account trace.Account, ids []trace.ID, reach answer.Reach) iter.Seq2[*trace.Trace, error]
 	Delete(ctx context.Context, account trace.Account, q answer.DeleteQuery) (int, error)
 	Purge(ctx context.Context) error
 }
@@ -293,7 +293,7 @@ func (e *Eraser) find(ctx context.Context, owner trace.Owner, s *selector, out *
 	}
 	if s.filter == "" {
 		out.Proof.Operation, out.Proof.Examined = "BatchGetTraces", int64(len(s.ids))
-		for t, err := range e.o.Store.Traces(ctx, owner.Account, s.ids) {
+		for t, err := range e.o.Store.Traces(ctx, owner.Account, s.ids, answer.Reach{}) {
 			if damaged, ok := asDamaged(err); ok {
 				doomed = append(doomed, damaged...) // they can be deleted, too
 				out.Before.Traces += len(damaged)

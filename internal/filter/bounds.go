@@ -62,6 +62,25 @@ func (e *Expr) Bounds() Bounds {
 	return b
 }
 
+// OfParts returns those conditions that a trace satisfies if a part of it does: what
+// exists in a part exists in the whole. Times, outcomes and names of nodes may differ,
+// because a part may have another root, and calls that lead elsewhere.
+func (b *Bounds) OfParts() Bounds {
+	p := Bounds{AnnotationKeys: b.AnnotationKeys, Annotations: b.Annotations, Users: b.Users}
+	for _, alternatives := range b.Either {
+		list := make([]Bounds, len(alternatives))
+		weak := false
+		for i := range alternatives {
+			list[i] = alternatives[i].OfParts()
+			weak = weak || list[i].everything()
+		}
+		if !weak {
+			p.Either = append(p.Either, list)
+		}
+	}
+	return p
+}
+
 // restrict adds the conditions that follow if n is true.
 func (b *Bounds) restrict(n node) {
 	switch n := n.(type) {

@@ -102,7 +102,7 @@ func (f *fixture) segments(n int) int {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for t, err := range f.main.Traces(f.Context(), owner.Account, []trace.ID{parsed}) {
+	for t, err := range f.main.Traces(f.Context(), owner.Account, []trace.ID{parsed}, answer.Reach{}) {
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -34,6 +34,9 @@ type Principal struct {
 	// Sight limits what the principal may read in this request; nil: no limit. The door
 	// sets it.
 	Sight sight.Sight
+	// Linked lists accounts that share their traces with Account, for requests that read
+	// them. The door sets it.
+	Linked []trace.Linked
 }
 
 // Type is the kind of a principal, in the words of aws:PrincipalType.

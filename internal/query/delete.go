@@ -19,23 +19,28 @@ type DeleteRequest struct {
 // maxDeletedIDs is the maximum number of ids in one request.
 const maxDeletedIDs = 10_000
 
-// Delete deletes traces permanently and returns how many there were.
-func (q *Query) Delete(ctx context.Context, owner trace.Owner, r DeleteRequest) (int, error) {
+// Delete deletes traces permanently and returns how many there were. A reader who does
+// not see everything must not delete, because a trace may have hidden segments, and must
+// not learn how many there are.
+func (q *Query) Delete(ctx context.Context, who Reader, r DeleteRequest) (int, error) {
+	if who.Sight != nil {
+		return 0, trace.Errorf(trace.KindDenied, "deleting traces deletes all of their segments, and your permissions do not include all of them in account %s", who.Account)
+	}
 	if len(r.IDs) > 0 {
-		return q.deleteIDs(ctx, owner.Account, r)
+		return q.deleteIDs(ctx, who.Account, r)
 	}
 	if r.Window.Start >= r.Window.End {
 		return 0, invalid("a deletion needs ids, or a start and an end that comes after it")
 	}
-	expr, err := q.Filter(owner, r.Filter)
+	expr, err := q.Filter(who.Owner, r.Filter)
 	if err != nil {
 		return 0, err
 	}
 	if !r.DryRun {
-		return q.store.Delete(ctx, owner.Account, answer.DeleteQuery{Window: r.Window, Filter: expr})
+		return q.store.Delete(ctx, who.Account, answer.DeleteQuery{Window: r.Window, Filter: expr})
 	}
 	n := 0
-	for _, err := range q.store.Summaries(ctx, owner.Account, &answer.SummaryQuery{Window: r.Window, Clock: trace.ClockTraceID, Filter: expr}) {
+	for _, err := range q.store.Summaries(ctx, who.Account, &answer.SummaryQuery{Window: r.Window, Clock: trace.ClockTraceID, Filter: expr}) {
 		if err != nil {
 			return 0, err
 		}
@@ -64,7 +69,7 @@ func (q *Query) deleteIDs(ctx context.Context, account trace.Account, r DeleteRe
 	}
 	n := 0
 	var unread []trace.ID
-	for _, err := range readable(q.store.Traces(ctx, account, ids), &unread) {
+	for _, err := range readable(q.store.Traces(ctx, account, ids, answer.Reach{}), &unread) {
 		if err != nil {
 			return 0, err
 		}

@@ -38,7 +38,7 @@ type GraphPage struct {
 
 // ServiceGraph returns a page of the service graph of a window of receipts, for a group
 // or for all traces.
-func (q *Query) ServiceGraph(ctx context.Context, owner trace.Owner, r GraphRequest) (*GraphPage, error) {
+func (q *Query) ServiceGraph(ctx context.Context, who Reader, r GraphRequest) (*GraphPage, error) {
 	w := r.Window
 	if err := checkWindow(w); err != nil {
 		return nil, err
@@ -50,22 +50,26 @@ func (q *Query) ServiceGraph(ctx context.Context, owner trace.Owner, r GraphRequ
 	if err != nil {
 		return nil, err
 	}
-	group, err := q.history(ctx, owner, r.Group)
+	group, err := q.history(ctx, who.Owner, r.Group)
 	if err != nil {
 		return nil, err
 	}
 	w.End++ // the window includes its end
-	gq := answer.GraphQuery{Window: w, Group: group}
+	gq := answer.GraphQuery{Window: w, Group: group, Reach: who.Reach}
 	if q.Room != nil {
-		weight, err := q.store.WeighGraph(ctx, owner.Account, gq)
-		if err == nil {
-			err = q.Room.Take(ctx, owner.Account, max(scanBytes, weight))
+		weight := int64(0)
+		for _, account := range accountsOf(who) {
+			one, err := q.store.WeighGraph(ctx, account, gq)
+			if err != nil && !leftOut(who, account, err) {
+				return nil, err
+			}
+			weight += one
 		}
-		if err != nil {
+		if err := q.Room.Take(ctx, who.Account, max(scanBytes, weight)); err != nil {
 			return nil, err
 		}
 	}
-	g, err := q.store.Graph(ctx, owner.Account, gq)
+	g, err := q.store.Graph(ctx, who.Account, gq)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/store"
 	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -56,7 +57,7 @@ type Query struct {
 
 // Answers is the part of answer.Store that a Query uses.
 type Answers interface {
-	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
+	Traces(ctx context.Context, account trace.Account, ids []trace.ID, reach answer.Reach) iter.Seq2[*trace.Trace, error]
 	Summaries(ctx context.Context, account trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error]
 	Graph(ctx context.Context, account trace.Account, q answer.GraphQuery) (*trace.Graph, error)
 	Series(ctx context.Context, account trace.Account, q answer.SeriesQuery) (*trace.Series, error)
@@ -69,6 +70,14 @@ type Weights interface {
 	Weigh(ctx context.Context, account trace.Account, ids []trace.ID) (all, largest int64, err error)
 	WeighGraph(ctx context.Context, account trace.Account, q answer.GraphQuery) (int64, error)
 	Heaviest(ctx context.Context, account trace.Account, w trace.Window) (int64, error)
+}
+
+// Reader tells who asks.
+type Reader = answer.Reader
+
+// ReaderOf returns the reader of a request.
+func ReaderOf(p identity.Principal) Reader {
+	return Reader{Owner: p.Owner, Reach: answer.Reach{Sight: p.Sight, Linked: p.Linked}}
 }
 
 // History finds the filters of an owner's group, by name or by ARN; the other is "".
@@ -97,7 +106,7 @@ func invalid(format string, args ...any) error {
 
 // Traces returns the existing ones of up to 5 traces, in the order of texts. unread
 // are those whose stored data is damaged.
-func (q *Query) Traces(ctx context.Context, account trace.Account, texts []string) (found []*trace.Trace, unread []trace.ID, err error) {
+func (q *Query) Traces(ctx context.Context, who Reader, texts []string) (found []*trace.Trace, unread []trace.ID, err error) {
 	if len(texts) > maxTraces {
 		return nil, nil, invalid("Exceeding maximum query size: %d", maxTraces)
 	}
@@ -112,10 +121,10 @@ func (q *Query) Traces(ctx context.Context, account trace.Account, texts []strin
 		}
 		ids = append(ids, id)
 	}
-	if err := q.admit(ctx, account, ids); err != nil {
+	if err := q.admit(ctx, who, ids); err != nil {
 		return nil, nil, err
 	}
-	for t, err := range readable(q.store.Traces(ctx, account, ids), &unread) {
+	for t, err := range readable(q.store.Traces(ctx, who.Account, ids, who.Reach), &unread) {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -154,8 +163,8 @@ type WholeTrace struct {
 }
 
 // Whole returns a trace with everything received for it; nil if it does not exist.
-func (q *Query) Whole(ctx context.Context, account trace.Account, text string) (*WholeTrace, error) {
-	traces, unread, err := q.Traces(ctx, account, []string{text})
+func (q *Query) Whole(ctx context.Context, who Reader, text string) (*WholeTrace, error) {
+	traces, unread, err := q.Traces(ctx, who, []string{text})
 	if err == nil && len(unread) > 0 {
 		err = trace.Errorf(trace.KindInternal, "this trace was received, but its stored data is damaged; the status page names the file")
 	}
@@ -172,7 +181,7 @@ func (q *Query) Whole(ctx context.Context, account trace.Account, text string) (
 
 // TraceGraph returns the service graph of one trace; it is empty while the root
 // segment is in progress.
-func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []string) (*trace.Graph, error) {
+func (q *Query) TraceGraph(ctx context.Context, who Reader, texts []string) (*trace.Graph, error) {
 	switch {
 	case len(texts) == 0:
 		return nil, invalid("Zero trace ids provided")
@@ -183,10 +192,10 @@ func (q *Query) TraceGraph(ctx context.Context, account trace.Account, texts []s
 	if err != nil {
 		return nil, invalid("Invalid traceId. ErrorCode: InvalidId")
 	}
-	if err := q.admit(ctx, account, []trace.ID{id}); err != nil {
+	if err := q.admit(ctx, who, []trace.ID{id}); err != nil {
 		return nil, err
 	}
-	for t, err := range q.store.Traces(ctx, account, []trace.ID{id}) {
+	for t, err := range q.store.Traces(ctx, who.Account, []trace.ID{id}, who.Reach) {
 		if err != nil {
 			return nil, err
 		}
@@ -230,7 +239,7 @@ type SeriesRequest struct {
 // Series counts a service or an edge by the minute of receipt. of is the selected
 // service or edge, nil if the request has none; next is the token of the next page,
 // "" after the last.
-func (q *Query) Series(ctx context.Context, owner trace.Owner, r SeriesRequest) (s *trace.Series, of *filter.Entities, next string, err error) {
+func (q *Query) Series(ctx context.Context, who Reader, r SeriesRequest) (s *trace.Series, of *filter.Entities, next string, err error) {
 	if err := checkWindow(r.Window); err != nil {
 		return nil, nil, "", err
 	}
@@ -256,16 +265,16 @@ func (q *Query) Series(ctx context.Context, owner trace.Owner, r SeriesRequest) 
 			return nil, nil, "", err
 		}
 	}
-	group, err := q.history(ctx, owner, r.Group)
+	group, err := q.history(ctx, who.Owner, r.Group)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	if err := q.Scan(ctx, owner.Account, r.Window); err != nil {
+	if err := q.Scan(ctx, who, r.Window); err != nil {
 		return nil, nil, "", err
 	}
 	// As recorded, fractions of a second do not affect which buckets are answered.
 	r.Window = trace.Window{Start: r.Window.Start.FloorSecond(), End: r.Window.End.FloorSecond()}
-	if s, err = q.store.Series(ctx, owner.Account, answer.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group, Limit: seriesPoints}); err != nil {
+	if s, err = q.store.Series(ctx, who.Account, answer.SeriesQuery{Window: r.Window, Period: r.Period, Of: of, Group: group, Limit: seriesPoints, Reach: who.Reach}); err != nil {
 		return nil, nil, "", err
 	}
 	// The native service always sets it for an entity of a group.
@@ -323,17 +332,17 @@ type SummariesPage struct {
 }
 
 // Summaries returns a page of the traces that a filter selects.
-func (q *Query) Summaries(ctx context.Context, owner trace.Owner, r SummariesRequest) (*SummariesPage, error) {
+func (q *Query) Summaries(ctx context.Context, who Reader, r SummariesRequest) (*SummariesPage, error) {
 	if err := checkWindow(r.Window); err != nil {
 		return nil, err
 	}
-	expr, err := q.Filter(owner, r.Filter)
+	expr, err := q.Filter(who.Owner, r.Filter)
 	if err != nil {
 		return nil, err
 	}
 	var indexed func(trace.ID, trace.Time) bool
 	if q.Indexed != nil {
-		if indexed, err = q.Indexed(ctx, owner.Account); err != nil {
+		if indexed, err = q.Indexed(ctx, who.Account); err != nil {
 			return nil, err
 		}
 	}
@@ -341,7 +350,7 @@ func (q *Query) Summaries(ctx context.Context, owner trace.Owner, r SummariesReq
 	if r.Clock == trace.ClockService {
 		page.ReachedTime -= trace.Time(receiptSlack)
 	}
-	sq := &answer.SummaryQuery{Window: r.Window, Clock: r.Clock, Filter: expr, Examined: &page.Examined}
+	sq := &answer.SummaryQuery{Window: r.Window, Clock: r.Clock, Filter: expr, Examined: &page.Examined, Reach: who.Reach}
 	if r.Token != "" {
 		cursor, ok := r.open(r.Token)
 		if !ok {
@@ -349,10 +358,10 @@ func (q *Query) Summaries(ctx context.Context, owner trace.Owner, r SummariesReq
 		}
 		sq.After = &cursor
 	}
-	if err := q.Scan(ctx, owner.Account, trace.Window{Start: page.ReachedTime, End: r.Window.End}); err != nil {
+	if err := q.Scan(ctx, who, trace.Window{Start: page.ReachedTime, End: r.Window.End}); err != nil {
 		return nil, err
 	}
-	for s, err := range q.store.Summaries(ctx, owner.Account, sq) {
+	for s, err := range q.store.Summaries(ctx, who.Account, sq) {
 		if err != nil {
 			return nil, err
 		}

@@ -45,12 +45,12 @@ func TestSummaries_groupsOfTheAccount(t *testing.T) {
 		{"1", `group.name = "errors"`, 1}, {"2", `group.name = "errors"`, 0}, {"3", `group.name = "errors"`, 0}, {"3", `group.name != "errors"`, 1},
 		{"1", `group.name = "again" AND error`, 1}, {"1", `!group.name = "again"`, 0}, {"2", `group.name = "again"`, 0},
 	} {
-		page, err := q.Summaries(t.Context(), trace.Owner{Account: c.account}, query.SummariesRequest{Filter: c.filter})
+		page, err := q.Summaries(t.Context(), reader(c.account), query.SummariesRequest{Filter: c.filter})
 		if err != nil || len(page.Summaries) != c.want {
 			t.Errorf("account %s, %s: %+v, %v; want %d", c.account, c.filter, page, err, c.want)
 		}
 	}
-	if _, err := q.Summaries(t.Context(), trace.Owner{Account: "1"}, query.SummariesRequest{Filter: `group.name = "self"`}); trace.KindOf(err) != trace.KindInvalid {
+	if _, err := q.Summaries(t.Context(), reader("1"), query.SummariesRequest{Filter: `group.name = "self"`}); trace.KindOf(err) != trace.KindInvalid {
 		t.Errorf("a group that is its own: %v", err)
 	}
 }

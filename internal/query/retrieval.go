@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/room"
+	"github.com/fluoro-io/fluoro/internal/sight"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -66,6 +68,7 @@ type Retrievals struct {
 type retrieval struct {
 	token   string
 	account trace.Account
+	reach   answer.Reach // of who started it
 	cancel  context.CancelFunc
 	state   RetrievalState
 	began   time.Time
@@ -81,7 +84,7 @@ func NewRetrievals(q *Query, now func() time.Time) *Retrievals {
 // Start starts a search for the traces of texts that overlap the window, both ends
 // included, and returns the job's token. Errors: KindInvalid for malformed or
 // duplicate ids, KindThrottled if too many retrievals are running.
-func (r *Retrievals) Start(account trace.Account, texts []string, w trace.Window) (string, error) {
+func (r *Retrievals) Start(who Reader, texts []string, w trace.Window) (string, error) {
 	ids, err := retrievalIDs(texts)
 	if err != nil {
 		return "", err
@@ -95,14 +98,14 @@ func (r *Retrievals) Start(account trace.Account, texts []string, w trace.Window
 	switch {
 	case r.closed:
 		return "", trace.Errorf(trace.KindUnavailable, "the service is shutting down") // not recorded
-	case r.underWay.Try(account, 1, 0) != room.Granted:
+	case r.underWay.Try(who.Account, 1, 0) != room.Granted:
 		return "", trace.Errorf(trace.KindThrottled, "Too many trace retrievals are under way: %d", r.underWay.Used()) // not recorded
-	case len(r.jobs) >= maxRetrievals && !r.forgetEnded(account):
-		r.underWay.Give(account, 1)
+	case len(r.jobs) >= maxRetrievals && !r.forgetEnded(who.Account):
+		r.underWay.Give(who.Account, 1)
 		return "", trace.Errorf(trace.KindThrottled, "Too many trace retrievals are kept: %d", len(r.jobs)) // not recorded
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	j := &retrieval{token: rand.Text(), account: account, cancel: cancel, state: RetrievalScheduled, began: r.now()}
+	j := &retrieval{token: rand.Text(), account: who.Account, reach: who.Reach, cancel: cancel, state: RetrievalScheduled, began: r.now()}
 	r.jobs[j.token] = j
 	r.order = append(r.order, j)
 	r.wait.Go(func() { r.run(ctx, j, ids, w) })
@@ -139,7 +142,7 @@ func (r *Retrievals) run(ctx context.Context, j *retrieval, ids []trace.ID, w tr
 		return
 	}
 	var found []trace.ID
-	for t, err := range readable(r.query.store.Traces(ctx, j.account, ids), nil) {
+	for t, err := range readable(r.query.store.Traces(ctx, j.account, ids, j.reach), nil) {
 		if err != nil {
 			if r.step(j, RetrievalRunning, RetrievalFailed) && r.Logger != nil {
 				r.Logger.Error("trace retrieval failed", "error", err)
@@ -237,17 +240,19 @@ func (r *Retrievals) Cancel(account trace.Account, token string) error {
 	return err
 }
 
-// look returns a job's state and the traces it found. found is final.
-func (r *Retrievals) look(account trace.Account, token string) (RetrievalState, []trace.ID, error) {
+// look returns a job's state and the traces it found; found is final. The reader of a
+// job sees what both they and the one who started it may see.
+func (r *Retrievals) look(who *Reader, token string) (RetrievalState, []trace.ID, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	j, err := r.find(account, token)
+	j, err := r.find(who.Account, token)
 	switch {
 	case err != nil:
 		return "", nil, err
 	case j.state != RetrievalComplete:
 		return j.state, nil, nil
 	}
+	who.Sight = sight.Both(who.Sight, j.reach.Sight)
 	return j.state, j.found, nil
 }
 

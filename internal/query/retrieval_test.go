@@ -12,6 +12,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/assemble"
 	"github.com/fluoro-io/fluoro/internal/query"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -24,7 +25,12 @@ type shelf struct {
 	failed error
 }
 
-func (s *shelf) Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error] {
+// reader returns a reader of an account who sees everything.
+func reader(account trace.Account) query.Reader {
+	return query.Reader{Owner: trace.Owner{Account: account}}
+}
+
+func (s *shelf) Traces(ctx context.Context, account trace.Account, ids []trace.ID, _ answer.Reach) iter.Seq2[*trace.Trace, error] {
 	return func(yield func(*trace.Trace, error) bool) {
 		if s.held != nil {
 			select {
@@ -78,7 +84,7 @@ func numbered(n, size int) query.Format {
 
 func state(t *testing.T, r *query.Retrievals, token string) string {
 	t.Helper()
-	page, err := r.Traces(t.Context(), "1", token, "", numbered(1, 1))
+	page, err := r.Traces(t.Context(), reader("1"), token, "", numbered(1, 1))
 	if err != nil {
 		if trace.KindOf(err) != trace.KindNotFound {
 			t.Fatal(err)
@@ -98,7 +104,7 @@ func TestRetrievals_states(t *testing.T) {
 		r := query.NewRetrievals(query.New(s), time.Now)
 		defer r.Close()
 		begin := func() string {
-			token, err := r.Start("1", []string{idOf(0)}, window(0, 1))
+			token, err := r.Start(reader("1"), []string{idOf(0)}, window(0, 1))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +144,7 @@ func TestRetrievals_states(t *testing.T) {
 			t.Error(g)
 		}
 		s.failed = nil
-		if _, err := r.Traces(t.Context(), "2", running, "", numbered(1, 1)); trace.KindOf(err) != trace.KindNotFound {
+		if _, err := r.Traces(t.Context(), reader("2"), running, "", numbered(1, 1)); trace.KindOf(err) != trace.KindNotFound {
 			t.Errorf("another account's token: %v", err)
 		}
 		if err := r.Cancel("2", running); trace.KindOf(err) != trace.KindNotFound {
@@ -156,7 +162,7 @@ func TestRetrievals_bounded(t *testing.T) {
 		defer r.Close()
 		var first string
 		for i := range 1000 {
-			token, err := r.Start("1", []string{idOf(0)}, window(0, 1))
+			token, err := r.Start(reader("1"), []string{idOf(0)}, window(0, 1))
 			if err != nil {
 				t.Fatal(i, err)
 			}
@@ -164,12 +170,12 @@ func TestRetrievals_bounded(t *testing.T) {
 				first = token
 			}
 		}
-		if _, err := r.Start("1", nil, window(0, 1)); trace.KindOf(err) != trace.KindThrottled {
+		if _, err := r.Start(reader("1"), nil, window(0, 1)); trace.KindOf(err) != trace.KindThrottled {
 			t.Errorf("one too many: %v", err)
 		}
 		close(s.held)
 		synctest.Wait()
-		if _, err := r.Start("1", nil, window(0, 1)); err != nil {
+		if _, err := r.Start(reader("1"), nil, window(0, 1)); err != nil {
 			t.Error(err)
 		}
 		if g := state(t, r, first); g != "not found" {
@@ -185,7 +191,7 @@ func TestRetrievals_aFloodOfAnotherAccount(t *testing.T) {
 		r := query.NewRetrievals(query.New(s), time.Now)
 		defer r.Close()
 		start := func(account trace.Account) (string, error) {
-			return r.Start(account, []string{idOf(0)}, window(0, 1))
+			return r.Start(reader(account), []string{idOf(0)}, window(0, 1))
 		}
 		mine, err := start("1")
 		if err != nil {
@@ -221,7 +227,7 @@ func TestRetrievals_aFloodOfAnotherAccount(t *testing.T) {
 
 func complete(t *testing.T, r *query.Retrievals, w trace.Window, ids ...string) string {
 	t.Helper()
-	token, err := r.Start("1", ids, w)
+	token, err := r.Start(reader("1"), ids, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +239,7 @@ func complete(t *testing.T, r *query.Retrievals, w trace.Window, ids ...string) 
 func sizes(t *testing.T, r *query.Retrievals, token string, f query.Format) (out [][]int) {
 	t.Helper()
 	for next := ""; ; {
-		page, err := r.Traces(t.Context(), "1", token, next, f)
+		page, err := r.Traces(t.Context(), reader("1"), token, next, f)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -283,7 +289,7 @@ func TestRetrievals_growing(t *testing.T) {
 		r := query.NewRetrievals(query.New(fill(t, 1)), time.Now)
 		defer r.Close()
 		token := complete(t, r, window(0, 1), idOf(0))
-		page, err := r.Traces(t.Context(), "1", token, "", numbered(150, 1))
+		page, err := r.Traces(t.Context(), reader("1"), token, "", numbered(150, 1))
 		if err != nil || page.Token == "" {
 			t.Fatal(page, err)
 		}
@@ -291,7 +297,7 @@ func TestRetrievals_growing(t *testing.T) {
 			docs, err := numbered(150, 1).Spans(tr)
 			return append([]assemble.Document{{ID: "00000000000fffff"}}, docs...), err
 		}}
-		page, err = r.Traces(t.Context(), "1", token, page.Token, late)
+		page, err = r.Traces(t.Context(), reader("1"), token, page.Token, late)
 		if err != nil || len(page.Traces) != 1 || len(page.Traces[0].Spans) != 50 || page.Traces[0].Spans[0].ID != fmt.Sprintf("%016x", 101) {
 			t.Errorf("%+v, %v", page, err)
 		}
@@ -307,15 +313,18 @@ func TestRetrievals_tokens(t *testing.T) {
 			ids = append(ids, idOf(i))
 		}
 		one, other := complete(t, r, window(0, 1000), ids...), complete(t, r, window(0, 1000), ids...)
-		page, err := r.Traces(t.Context(), "1", one, "", numbered(1, 1))
+		page, err := r.Traces(t.Context(), reader("1"), one, "", numbered(1, 1))
 		if err != nil || page.Token == "" {
 			t.Fatal(page, err)
 		}
 		for what, err := range map[string]error{
-			"of another job":       func() error { _, err := r.Traces(t.Context(), "1", other, page.Token, numbered(1, 1)); return err }(),
-			"of another operation": func() error { _, err := r.Graph(t.Context(), "1", one, page.Token); return err }(),
+			"of another job": func() error {
+				_, err := r.Traces(t.Context(), reader("1"), other, page.Token, numbered(1, 1))
+				return err
+			}(),
+			"of another operation": func() error { _, err := r.Graph(t.Context(), reader("1"), one, page.Token); return err }(),
 			"changed": func() error {
-				_, err := r.Traces(t.Context(), "1", one, "A"+page.Token[1:]+"A", numbered(1, 1))
+				_, err := r.Traces(t.Context(), reader("1"), one, "A"+page.Token[1:]+"A", numbered(1, 1))
 				return err
 			}(),
 		} {

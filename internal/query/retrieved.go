@@ -40,8 +40,8 @@ type RetrievedTrace struct {
 
 // Traces returns a page of the traces that a job found, in the order of its ids, as
 // they are now.
-func (r *Retrievals) Traces(ctx context.Context, account trace.Account, token, page string, format Format) (*RetrievedTraces, error) {
-	state, ids, err := r.look(account, token)
+func (r *Retrievals) Traces(ctx context.Context, who Reader, token, page string, format Format) (*RetrievedTraces, error) {
+	state, ids, err := r.look(&who, token)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (r *Retrievals) Traces(ctx context.Context, account trace.Account, token, p
 	}
 	out := &RetrievedTraces{State: state}
 	if from := min(int(at.Item), len(ids)); from < len(ids) {
-		if err := r.query.admit(ctx, account, ids[from:min(from+retrievedTraces, len(ids))]); err != nil {
+		if err := r.query.admit(ctx, who, ids[from:min(from+retrievedTraces, len(ids))]); err != nil {
 			return nil, err
 		}
 	}
@@ -62,7 +62,7 @@ func (r *Retrievals) Traces(ctx context.Context, account trace.Account, token, p
 			out.Token = retrievalPlace{Item: uint32(i)}.seal(of)
 			return out, nil
 		}
-		for t, err := range readable(r.query.store.Traces(ctx, account, ids[i:i+1]), nil) {
+		for t, err := range readable(r.query.store.Traces(ctx, who.Account, ids[i:i+1], who.Reach), nil) {
 			if err != nil {
 				return nil, err
 			}
@@ -132,8 +132,8 @@ type RetrievedLink struct {
 }
 
 // Graph returns a page of the service graph of the traces that a job found.
-func (r *Retrievals) Graph(ctx context.Context, account trace.Account, token, page string) (*RetrievedGraph, error) {
-	state, ids, err := r.look(account, token)
+func (r *Retrievals) Graph(ctx context.Context, who Reader, token, page string) (*RetrievedGraph, error) {
+	state, ids, err := r.look(&who, token)
 	if err != nil {
 		return nil, err
 	}
@@ -142,19 +142,19 @@ func (r *Retrievals) Graph(ctx context.Context, account trace.Account, token, pa
 	if err != nil || state != RetrievalComplete {
 		return &RetrievedGraph{State: state}, err
 	}
-	if err := r.query.admitEach(ctx, account, ids); err != nil {
+	if err := r.query.admitEach(ctx, who, ids); err != nil {
 		return nil, err
 	}
 	out := &RetrievedGraph{State: state, Links: map[trace.Service][]RetrievedLink{}}
 	b := assemble.NewGraph(nil).Limited(assemble.Limit(r.query.Names))
-	for t, err := range readable(r.query.store.Traces(ctx, account, ids), nil) {
+	for t, err := range readable(r.query.store.Traces(ctx, who.Account, ids, who.Reach), nil) {
 		if err != nil {
 			return nil, err
 		}
 		b.Add(t, nil)
 		out.link(t)
 	}
-	for t, err := range readable(r.query.store.Traces(ctx, account, b.Linked()), nil) {
+	for t, err := range readable(r.query.store.Traces(ctx, who.Account, b.Linked(), who.Reach), nil) {
 		if err != nil {
 			return nil, err
 		}
@@ -176,7 +176,7 @@ func (g *RetrievedGraph) link(t *trace.Trace) {
 		if e.Segment == nil || len(e.Links) == 0 {
 			continue
 		}
-		service := trace.Service{Name: e.Segment.Name, Type: e.Segment.Origin}
+		service := assemble.Identity(e.Segment)
 		links := g.Links[service]
 		for _, l := range e.Links {
 			at := len(links) - 1

@@ -54,37 +54,67 @@ func (r *Room) Take(ctx context.Context, account trace.Account, bytes int64) err
 
 // Scan reserves memory for a query over the traces of a window, which reads them one
 // at a time.
-func (q *Query) Scan(ctx context.Context, account trace.Account, w trace.Window) error {
+func (q *Query) Scan(ctx context.Context, who Reader, w trace.Window) error {
 	if q.Room == nil {
 		return nil
 	}
-	heaviest, err := q.store.Heaviest(ctx, account, w)
-	if err != nil {
-		return err
+	var heaviest int64
+	for _, account := range accountsOf(who) {
+		one, err := q.store.Heaviest(ctx, account, w)
+		if err != nil && !leftOut(who, account, err) {
+			return err
+		}
+		heaviest = max(heaviest, one)
 	}
-	return q.Room.Take(ctx, account, max(scanBytes, scanParts*heaviest))
+	return q.Room.Take(ctx, who.Account, max(scanBytes, scanParts*heaviest))
+}
+
+// accountsOf lists the accounts whose traces somebody reads.
+func accountsOf(who Reader) []trace.Account {
+	list := []trace.Account{who.Account}
+	for _, l := range who.Linked {
+		list = append(list, l.Account)
+	}
+	return list
+}
+
+// leftOut reports whether an error is about a linked account that answers leave out.
+func leftOut(who Reader, account trace.Account, err error) bool {
+	return account != who.Account && trace.KindOf(err) == trace.KindUnavailable
+}
+
+// weigh adds up what the given traces weigh in all accounts, and finds the largest part.
+func (q *Query) weigh(ctx context.Context, who Reader, ids []trace.ID) (all, largest int64, err error) {
+	for _, account := range accountsOf(who) {
+		some, most, err := q.store.Weigh(ctx, account, ids)
+		if err != nil && !leftOut(who, account, err) {
+			return 0, 0, err
+		}
+		all, largest = all+some, max(largest, most)
+	}
+	return all, largest, nil
 }
 
 // admit reserves memory for an answer with all given traces.
-func (q *Query) admit(ctx context.Context, account trace.Account, ids []trace.ID) error {
+func (q *Query) admit(ctx context.Context, who Reader, ids []trace.ID) error {
 	if q.Room == nil || len(ids) == 0 {
 		return nil
 	}
-	all, _, err := q.store.Weigh(ctx, account, ids)
+	all, _, err := q.weigh(ctx, who, ids)
 	if err != nil {
 		return err
 	}
-	return q.Room.Take(ctx, account, answerParts*all)
+	return q.Room.Take(ctx, who.Account, answerParts*all)
 }
 
 // admitEach reserves memory for an answer made from the given traces, one at a time.
-func (q *Query) admitEach(ctx context.Context, account trace.Account, ids []trace.ID) error {
+func (q *Query) admitEach(ctx context.Context, who Reader, ids []trace.ID) error {
 	if q.Room == nil {
 		return nil
 	}
-	_, most, err := q.store.Weigh(ctx, account, ids)
+	_, most, err := q.weigh(ctx, who, ids)
 	if err != nil {
 		return err
 	}
-	return q.Room.Take(ctx, account, max(scanBytes, answerParts*most))
+	return q.Room.Take(ctx, who.Account, max(scanBytes, answerParts*most))
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/oam"
 	"github.com/fluoro-io/fluoro/internal/store/local"
 	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/prometheus/client_golang/prometheus"
@@ -95,6 +96,7 @@ func inProcess(ctx context.Context, c *config.Config, dir *local.Directory, acco
 	if err := s.openDirectory(); err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
+	s.links = oam.New(s.records)
 	if _, err := os.Stat(filepath.Join(c.Data, AuditDir, audit.HeadName)); err == nil {
 		// There is an audit log, so what the operator does belongs into it.
 		c.Audit, c.AuditRequired = "on", true
@@ -102,7 +104,7 @@ func inProcess(ctx context.Context, c *config.Config, dir *local.Directory, acco
 			return nil, errors.Join(err, closeAll())
 		}
 	}
-	d := s.newDoor(onHTTP, principalRoutes(), http.NotFoundHandler())
+	d := s.newDoor(onHTTP, append(principalRoutes(), linkRoutes()...), http.NotFoundHandler())
 	serve := func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()
 		d.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), socketKey{}, true)))

@@ -12,6 +12,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/oam"
 	"github.com/fluoro-io/fluoro/internal/policy"
 	"github.com/fluoro-io/fluoro/internal/policy/resource"
 	"github.com/fluoro-io/fluoro/internal/sample"
@@ -124,6 +125,11 @@ func readRecords(records meta.Store, account trace.Account) (failed []error) {
 	_, err = settings.Indexing(ctx, account)
 	note(err)
 	_, err = settings.Indexed(ctx, account)
+	note(err)
+	links := oam.New(records)
+	_, err = links.ListLinks(ctx, trace.Owner{Account: account})
+	note(err)
+	_, err = links.Of(ctx, account)
 	note(err)
 	note(records.View(ctx, account, func(tx meta.Tx) error {
 		return tx.List(tag.Kind, func(arn string, value json.RawMessage) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/authn"
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/receive"
 	"github.com/fluoro-io/fluoro/internal/sight"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -70,6 +71,12 @@ func (s *server) identify(ctx context.Context, rt *route, c identity.Call) (p id
 	}
 	if !rt.asks {
 		p.Sight, err = s.authorize(ctx, p, c, identity.Question{Action: rt.action, Resource: "*"})
+	}
+	if err == nil && rt.everything && p.Sight != nil {
+		return p, "denied", trace.Errorf(trace.KindDenied, "%s is about all segments, and your permissions do not include all of them", rt.action)
+	}
+	if err == nil {
+		p.Linked = s.linked(rt, &p, c.Request)
 	}
 	return p, "denied", err
 }
@@ -316,7 +323,7 @@ func (d *door) serve(w http.ResponseWriter, r *http.Request, row served, who ide
 		ctx, done = context.WithCancel(ctx) // cancelling frees the room
 		defer done()
 		everything := trace.Window{Start: trace.MinTime, End: trace.MaxTime}
-		if err := d.server.questions.Scan(ctx, who.Account, everything); err != nil {
+		if err := d.server.questions.Scan(ctx, query.ReaderOf(who), everything); err != nil {
 			if r.Context().Err() == nil { // else the client is gone
 				row.Refuse(w, r, err)
 			}

@@ -37,7 +37,7 @@ func (s *server) groupVersions(ctx context.Context, account trace.Account) ([]an
 func versionsOf(versions []group.Version) []answer.GroupVersion {
 	out := make([]answer.GroupVersion, 0, len(versions))
 	for _, v := range versions {
-		out = append(out, answer.GroupVersion{ID: v.ID, Filter: v.Filter, Received: trace.Window{Start: v.From, End: v.Until}, Old: v.Until != trace.MaxTime})
+		out = append(out, answer.GroupVersion{ID: v.ID, Name: v.Name, Filter: v.Filter, Received: trace.Window{Start: v.From, End: v.Until}, Old: v.Until != trace.MaxTime})
 	}
 	return out
 }

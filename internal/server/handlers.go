@@ -52,7 +52,7 @@ func (s *server) trace(ctx context.Context, id string) (*console.TraceView, erro
 	if err != nil {
 		return nil, err
 	}
-	whole, err := s.questions.Whole(ctx, p.Account, id)
+	whole, err := s.questions.Whole(ctx, query.ReaderOf(p), id)
 	if err != nil || whole == nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (s *server) delete(ctx context.Context, d console.Deletion) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := s.questions.Delete(ctx, p.Owner, query.DeleteRequest{IDs: d.IDs, Window: d.Window(), Filter: d.Filter, DryRun: d.DryRun})
+	n, err := s.questions.Delete(ctx, query.ReaderOf(p), query.DeleteRequest{IDs: d.IDs, Window: d.Window(), Filter: d.Filter, DryRun: d.DryRun})
 	if !d.DryRun && n > 0 {
 		s.log.Info("traces were deleted", "account", p.Account, "traces", n)
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,16 +17,26 @@ import (
 // live sends each open console the events of its account. A console that is too slow
 // misses events; they only announce that there is something new to query.
 type live struct {
-	sees func(trace.Account) []trace.Account
+	sees   func(trace.Account) []trace.Account
+	linked func(trace.Account) []trace.Linked
 
 	mu          sync.Mutex
-	subscribers map[trace.Account]map[chan console.Event]struct{} // by the account whose events they get
-	segments    map[trace.Account]int64                           // accepted since the start
+	subscribers map[trace.Account]map[chan console.Event]subscriber // by the account whose events they get
+	segments    map[trace.Account]int64                             // accepted since the start
 }
 
-// newLive makes a live. sees returns the accounts whose events an account gets.
-func newLive(sees func(trace.Account) []trace.Account) *live {
-	return &live{sees: sees, subscribers: map[trace.Account]map[chan console.Event]struct{}{}, segments: map[trace.Account]int64{}}
+// subscriber is an open console. A limited one does not see all segments of its account:
+// it learns only that something was stored, neither how much nor what was refused. The
+// same is true of one that gets events of a linked account.
+type subscriber struct {
+	limited bool
+	by      trace.Account // the monitoring account, "" without a link
+}
+
+// newLive makes a live. sees returns the accounts whose events an account gets, linked
+// those that are linked to it at the moment.
+func newLive(sees func(trace.Account) []trace.Account, linked func(trace.Account) []trace.Linked) *live {
+	return &live{sees: sees, linked: linked, subscribers: map[trace.Account]map[chan console.Event]subscriber{}, segments: map[trace.Account]int64{}}
 }
 
 // Subscribe returns the events of the account in ctx, and closes the channel when ctx
@@ -37,12 +48,13 @@ func (l *live) Subscribe(ctx context.Context) <-chan console.Event {
 		close(ch)
 		return ch
 	}
+	linked := l.linked(p.Account)
 	l.mu.Lock()
 	for _, account := range l.sees(p.Account) {
-		if l.subscribers[account] == nil {
-			l.subscribers[account] = map[chan console.Event]struct{}{}
-		}
-		l.subscribers[account][ch] = struct{}{}
+		l.add(account, ch, subscriber{limited: p.Sight != nil})
+	}
+	for _, other := range linked {
+		l.add(other.Account, ch, subscriber{limited: true, by: p.Account})
 	}
 	l.mu.Unlock()
 	context.AfterFunc(ctx, func() {
@@ -51,6 +63,14 @@ func (l *live) Subscribe(ctx context.Context) <-chan console.Event {
 		l.end(ch)
 	})
 	return ch
+}
+
+// add adds a subscriber to the events of an account. The caller holds mu.
+func (l *live) add(account trace.Account, ch chan console.Event, s subscriber) {
+	if l.subscribers[account] == nil {
+		l.subscribers[account] = map[chan console.Event]subscriber{}
+	}
+	l.subscribers[account][ch] = s
 }
 
 // end closes a subscriber's channel, once. The caller holds mu.
@@ -74,7 +94,14 @@ func (l *live) end(ch chan console.Event) {
 func (l *live) publish(account trace.Account, e console.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for ch := range l.subscribers[account] {
+	for ch, s := range l.subscribers[account] {
+		e := e
+		if s.limited {
+			if e.Traces == nil || s.by != "" && !slices.ContainsFunc(l.linked(s.by), func(o trace.Linked) bool { return o.Account == account }) {
+				continue
+			}
+			e.Traces = &console.Traces{Time: e.Traces.Time}
+		}
 		select {
 		case ch <- e:
 		default:

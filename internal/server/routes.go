@@ -74,6 +74,9 @@ type route struct {
 	unsigned func(*http.Request) bool
 	// whole routes are about all accounts of the server. Only its own account may use them.
 	whole bool
+	// everything routes read, count or delete segments without regard to a sight. Only
+	// principals who may see all segments may use them.
+	everything bool
 	// handler makes the handler of the route for one listener; nil for datagrams.
 	handler func(s *server, rt *route) endpoint
 	// ownMethods tells that the handler itself refuses other methods, in the words of
@@ -104,11 +107,11 @@ func routes() []route {
 			handler: func(s *server, rt *route) endpoint { return receive.NewOTLPGRPC(s.intake, rt.limit) }},
 		{on: onHTTP, method: http.MethodGet, path: "/healthz", action: public, class: admitAlways, handler: plain(func(*server) http.Handler { return http.HandlerFunc(healthy) })},
 		{on: onHTTP, method: http.MethodGet, path: "/readyz", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.ready) })},
-		{on: onHTTP, method: http.MethodGet, path: "/metrics", action: "fluoro:GetMetrics", class: admitAlways, whole: true, handler: plain((*server).metrics)},
+		{on: onHTTP, method: http.MethodGet, path: "/metrics", action: "fluoro:GetMetrics", class: admitAlways, whole: true, everything: true, handler: plain((*server).metrics)},
 		{on: onHTTP, method: http.MethodGet, path: "/", action: public, class: admitAlways, handler: plain(func(s *server) http.Handler { return s.console.Files })},
-		{on: onHTTP, method: http.MethodGet, path: "/console/api/backup", action: "fluoro:CreateBackup", class: admitAlone, whole: true, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.backup) })},
-		{on: onHTTP, method: http.MethodGet, path: "/console/api/export", action: "fluoro:ExportTraces", class: admitAlone, whole: true, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.export) })},
-		{on: onHTTP, method: http.MethodPost, path: "/console/api/delete", action: "fluoro:DeleteTraces", class: admitScan, limit: maxRequest,
+		{on: onHTTP, method: http.MethodGet, path: "/console/api/backup", action: "fluoro:CreateBackup", class: admitAlone, whole: true, everything: true, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.backup) })},
+		{on: onHTTP, method: http.MethodGet, path: "/console/api/export", action: "fluoro:ExportTraces", class: admitAlone, whole: true, everything: true, handler: plain(func(s *server) http.Handler { return http.HandlerFunc(s.export) })},
+		{on: onHTTP, method: http.MethodPost, path: "/console/api/delete", action: "fluoro:DeleteTraces", class: admitScan, limit: maxRequest, everything: true,
 			handler: func(s *server, rt *route) endpoint { return page{s.console.Delete(rt.limit)} }},
 	}
 	for _, q := range []struct {
@@ -136,6 +139,7 @@ func routes() []route {
 	list = append(list, principalRoutes()...)
 	list = append(list, keyRoutes()...)
 	list = append(list, findingRoutes()...)
+	list = append(list, linkRoutes()...)
 	for _, op := range wire.Operations {
 		rt := route{on: onHTTP, method: http.MethodPost, path: op.Path, action: op.Action, class: admitAnswer, limit: maxRequest}
 		if op.Name == "PutTraceSegments" {

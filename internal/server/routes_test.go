@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "rewrite docs/routes.md")
 var publicRoutes = []string{"GET /", "GET /healthz", "GET /readyz"}
 
 func TestRoutes_haveActions(t *testing.T) {
-	form := regexp.MustCompile(`^(xray|fluoro|iam|sts|cloudtrail):[A-Z][A-Za-z]+$`)
+	form := regexp.MustCompile(`^(xray|fluoro|iam|sts|cloudtrail|oam):[A-Z][A-Za-z]+$`)
 	seen := map[string]bool{}
 	for _, rt := range routes() {
 		name := rt.method + " " + rt.path

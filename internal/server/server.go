@@ -27,6 +27,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
+	"github.com/fluoro-io/fluoro/internal/oam"
 	"github.com/fluoro-io/fluoro/internal/present/api"
 	"github.com/fluoro-io/fluoro/internal/present/console"
 	"github.com/fluoro-io/fluoro/internal/query"
@@ -75,6 +76,7 @@ type server struct {
 	leftovers     []string // found at start
 	directory     *iam.Directory
 	groups        *group.Groups
+	links         *oam.Links
 	intake        *receive.Intake
 	questions     *query.Query
 	retrievals    *query.Retrievals
@@ -136,7 +138,7 @@ func Run(ctx context.Context, c *config.Config, out, logs io.Writer, options ...
 		o(s)
 	}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s.refused)
-	s.live = newLive(s.sees)
+	s.live = newLive(s.sees, s.linkedTo)
 	s.tally = receive.NewTally(s.registry, time.Now, s.live.refused)
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(); err != nil {
@@ -212,6 +214,7 @@ func (s *server) open() (err error) {
 	s.turns = room.NewTurns(runtime.GOMAXPROCS(0))
 	s.quotas = quota.New(quota.Options{Store: s.records, Defaults: limits, Logger: s.log})
 	s.scrub = scrub.New(scrub.Options{Store: s.records, NoDefaults: c.Scrub == "off", Strict: c.Scrub == "strict", Logger: s.log})
+	s.links = oam.New(s.records)
 	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
 		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Holds: s, Groups: s.groupVersions, Refused: s.contradicted,

@@ -58,8 +58,11 @@ func (s *server) status(ctx context.Context) (*console.StatusReport, error) {
 		Version: Version(), Account: string(p.Account), Region: p.Region, Started: float64(s.started.UnixMilli()) / 1000,
 		Listeners: s.listeners,
 	}
-	if report.Store, err = s.storeStatus(ctx, p.Account); err != nil {
-		return nil, err
+	for _, l := range s.linkedTo(p.Account) {
+		report.Linked = append(report.Linked, string(l.Account))
+	}
+	if report.Store, err = s.storeStatus(ctx, p); err != nil || p.Sight != nil {
+		return report, err // counts and refusals are about segments of all services
 	}
 	report.Scrubbed = s.scrub.Counts(p.Account)
 	seen := s.sees(p.Account)
@@ -82,16 +85,22 @@ func (s *server) sees(account trace.Account) []trace.Account {
 }
 
 // storeStatus describes the contents of the store. Its figures count all accounts
-// together, so only the server's own account sees them.
-func (s *server) storeStatus(ctx context.Context, account trace.Account) (console.StoreStatus, error) {
+// together, so only the server's own account sees them, if it sees all segments.
+func (s *server) storeStatus(ctx context.Context, p identity.Principal) (console.StoreStatus, error) {
 	stats, err := s.store.Stats(ctx)
 	if err != nil {
 		return console.StoreStatus{}, err
 	}
-	if account != s.own() {
+	switch {
+	case p.Sight != nil:
 		return console.StoreStatus{
 			ReadOnly: stats.ReadOnly, Names: stats.Names, OtherName: stats.Other,
-			Notes: append([]string{"The figures of the store are of all accounts together; only account " + s.config.Account + " sees them."}, s.keysOf(account)...),
+			Notes: []string{"Your permissions do not include all segments of the account, so this page shows neither counts nor refusals."},
+		}, nil
+	case p.Account != s.own():
+		return console.StoreStatus{
+			ReadOnly: stats.ReadOnly, Names: stats.Names, OtherName: stats.Other,
+			Notes: append([]string{"The figures of the store are of all accounts together; only account " + s.config.Account + " sees them."}, s.keysOf(p.Account)...),
 		}, nil
 	}
 	report := console.StoreStatus{

@@ -8,6 +8,13 @@ type Owner struct {
 	Region  string // such as us-east-1
 }
 
+// Linked is an account whose traces the reader of another account sees, too: what was
+// received at or after Since.
+type Linked struct {
+	Account Account
+	Since   Time
+}
+
 // ARN names one of the owner's X-Ray resources, such as "group/Default" or
 // "sampling-rule/checkout" (Service Authorization Reference, "Resource types
 // defined by AWS X-Ray").

@@ -58,6 +58,9 @@ type Segment struct {
 	// to the document's; nil if there are none. All spans of a resource may share
 	// it.
 	Attributes Attributes
+	// Account is the account that owns the segment in a trace of several accounts; "" for
+	// the account of the reader, and in all stores.
+	Account Account
 }
 
 // Attributes reads the attributes of a span and its resource that search treats as
@@ -150,6 +153,9 @@ const (
 	// GapEntry: its child is a call by a service that sent no segment for its own
 	// work: a script, a publisher, a browser.
 	GapEntry
+	// GapHidden: the reader may not see the segments for which it stands
+	// (Trace.Hidden).
+	GapHidden
 )
 
 // Unknown reports whether the segment stands for an entity about which nothing is
@@ -165,6 +171,8 @@ func (g Gap) Reason() string {
 		return "These entities are their own ancestors: ids were used twice or set wrongly."
 	case GapEntry:
 		return "The service sent only this call, and no span for its own work."
+	case GapHidden:
+		return "Your permissions do not include these segments."
 	}
 	return ""
 }
@@ -196,7 +204,10 @@ type Span struct {
 
 // Resource is the identity of an OpenTelemetry resource (semantic conventions,
 // service.*). "" means unknown.
-type Resource struct{ Service, Namespace, Instance string }
+type Resource struct {
+	Service, Namespace, Instance string
+	Environment                  string // deployment.environment.name, or its older name deployment.environment
+}
 
 // Differs reports whether two resources are known to be different services, or
 // different instances of a service.

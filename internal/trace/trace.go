@@ -29,6 +29,9 @@ type Trace struct {
 	// Refused are the observations that are not shown because they contradict a
 	// shown one with the same identity.
 	Refused []Refused
+	// Hidden stands for the segments that the reader may not see (assemble.Mask). Nothing
+	// but documents shows it: for graphs, summaries and filters these segments do not exist.
+	Hidden []Hidden
 	// LimitExceeded is true if documents were left out because of a size limit.
 	LimitExceeded bool
 	// Revision is 1 for the first accepted batch and grows by one with each batch
@@ -39,6 +42,14 @@ type Trace struct {
 	// Nodes and Edges are the trace's part of the service graph.
 	Nodes []*Node
 	Edges []*Edge
+}
+
+// Hidden is a placeholder for segments that the reader of a trace may not see. Its
+// entity has only an id, a parent, times and a name; all come from segments that the
+// reader sees.
+type Hidden struct {
+	Entity   *Entity
+	Segments int // how many segments it stands for
 }
 
 // Refused is an observation that contradicts a shown one, which was accepted first, or

@@ -44,6 +44,9 @@ var regions = map[string]string{operator: "us-east-1", first: "eu-west-1", secon
 // accountHeader names the caller for the authenticator of these tests.
 const accountHeader = "X-Test-Account"
 
+// hiddenHeader names what the caller may not see, for the authorizer of limited readers.
+const hiddenHeader = "X-Test-Hidden"
+
 // shared is a server with several accounts.
 type shared struct {
 	t                     *testing.T
@@ -124,6 +127,14 @@ func (s *shared) call(account, method, url string, body any) (int, string) {
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(accountHeader, account)
+	if account, own := strings.CutSuffix(account, " only own"); own {
+		r.Header.Set(accountHeader, account)
+		r.Header.Set("X-Fluoro-Linked-Accounts", "exclude")
+	}
+	if account, hidden, limited := strings.Cut(account, " without "); limited {
+		r.Header.Set(accountHeader, account)
+		r.Header.Set(hiddenHeader, hidden)
+	}
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		s.t.Fatal(err)
@@ -226,7 +237,9 @@ func (s *shared) news(ctx context.Context, account string) <-chan string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	account, hidden, _ := strings.Cut(account, " without ")
 	r.Header.Set(accountHeader, account)
+	r.Header.Set(hiddenHeader, hidden)
 	res, err := http.DefaultClient.Do(r)
 	if err != nil || res.StatusCode != http.StatusOK {
 		s.t.Fatal(res, err)

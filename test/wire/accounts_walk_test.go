@@ -15,7 +15,7 @@ import (
 // secrets lists texts that first writes; no answer to another account may contain them.
 var secrets = []string{
 	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms", "secretscrub",
-	"secretpath", "secretrole", "secretpolicy", "secretinline", "secrettoken", "secretclient",
+	"secretpath", "secretrole", "secretpolicy", "secretinline", "secrettoken", "secretclient", "secretsink",
 	"37.5", "CloudWatchLogs", "InvalidId", first,
 }
 
@@ -43,6 +43,8 @@ type walk struct {
 	at                     time.Time
 	groupARN, ruleARN, job string
 	made                   principals
+	sinkARN                string
+	limited                string // reader who does not see everything
 }
 
 func documentFor(at time.Time, id, service, segment string) string {
@@ -70,6 +72,7 @@ func newWalk(t *testing.T, flags ...string) *walk {
 	s.must(first, "POST", "/UpdateIndexingRule", m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 37.5}}})
 	s.must(first, "POST", "/api/scrub/PutRule", m{"Rule": m{"Name": "common", "Keys": []string{"secretscrub"}, "Action": "mask"}})
 	s.people()
+	s.sinkARN = s.field(s.must(first, "POST", "/api/oam/CreateSink", m{"Name": "secretsink"}), "Arn")
 	s.job = s.field(s.must(first, "POST", "/StartTraceRetrieval", s.window(m{"TraceIds": []string{sharedID}})), "RetrievalToken")
 	harness.Eventually(t, "the job ends", func() bool {
 		return strings.Contains(s.must(first, "POST", "/ListRetrievedTraces", m{"RetrievalToken": s.job}), "COMPLETE")
@@ -116,6 +119,11 @@ func (s *walk) reads() []visit {
 		{route: "POST /GetIndexingRules", body: m{}, seen: "37.5"},
 		{route: "POST /ListRetrievedTraces", body: m{"RetrievalToken": s.job}, seen: "secretxray", status: 404},
 		{route: "POST /GetRetrievedTracesGraph", body: m{"RetrievalToken": s.job}, seen: "secretxray", status: 404},
+		{route: "POST /api/oam/ListSinks", body: m{}, seen: "secretsink", status: 200},
+		{route: "POST /api/oam/GetSinkPolicy", body: m{"SinkIdentifier": s.sinkARN}, seen: `"Policy":""`, status: 404},
+		{route: "POST /api/oam/ListAttachedLinks", body: m{"SinkIdentifier": s.sinkARN}, seen: `"Items":[]`, status: 404},
+		{route: "POST /api/oam/ListLinks", body: m{}, status: 200},
+		{route: "POST /api/oam/GetLink", body: m{"Identifier": "x"}, status: 404},
 		{route: "POST /Insight", body: m{"InsightId": id}},
 		{route: "POST /InsightEvents", body: m{"InsightId": id}},
 		{route: "POST /InsightImpactGraph", body: s.window(m{"InsightId": id})},
@@ -168,6 +176,12 @@ func (s *walk) writes() []visit {
 		{route: "POST /PutEncryptionConfig", body: m{"Type": "NONE"}, status: 200},
 		{route: "POST /UpdateTraceSegmentDestination", body: m{"Destination": "XRay"}, status: 200},
 		{route: "POST /UpdateIndexingRule", body: m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 11}}}, status: 200},
+		{route: "POST /api/oam/PutSinkPolicy", body: m{"SinkIdentifier": s.sinkARN, "Policy": `{"Statement":{"Effect":"Allow","Principal":"*","Action":"oam:CreateLink","Resource":"*"}}`}, status: 404},
+		{route: "POST /api/oam/CreateLink", body: m{"SinkIdentifier": s.sinkARN, "LabelTemplate": "x", "ResourceTypes": []string{"AWS::XRay::Trace"}}, status: 400},
+		{route: "POST /api/oam/CreateLink", body: m{"SinkIdentifier": strings.Replace(s.sinkARN, regions[first], regions[second], 1), "LabelTemplate": "x", "ResourceTypes": []string{"AWS::XRay::Trace"}}, status: 403},
+		{route: "POST /api/oam/DeleteSink", body: m{"Identifier": s.sinkARN}, status: 404},
+		{route: "POST /api/oam/DeleteLink", body: m{"Identifier": "x"}, status: 404},
+		{route: "POST /api/oam/CreateSink", body: m{"Name": "others"}, status: 200},
 		{route: "POST /StartTraceRetrieval", body: s.window(m{"TraceIds": []string{sharedID, "1-0d0d0d0d-0d0d0d0d0d0d0d0d0d0d0d0d"}}), status: 200},
 		{route: "POST /api/erasure/Create", body: m{"traces": []string{sharedID}, "dryRun": true}, status: 200},
 		{route: "POST /api/erasure/Create", body: m{"account": first, "traces": []string{sharedID}}, status: 403},

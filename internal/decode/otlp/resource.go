@@ -72,7 +72,7 @@ func (m *Mapper) parseResource(scope *trace.OTLPScope) (*resource, error) {
 	r.language = r.str(keyTelemetrySDKLanguage)
 	r.service = r.str(keyServiceName)
 	r.account = r.str(keyCloudAccountID)
-	r.kept = &keptResource{identity: trace.Resource{Service: r.service, Namespace: r.str(keyServiceNamespace), Instance: r.str(keyServiceInstanceID)}}
+	r.kept = &keptResource{identity: trace.Resource{Service: r.service, Namespace: r.str(keyServiceNamespace), Instance: r.str(keyServiceInstanceID), Environment: r.environment()}}
 	if m.native() {
 		r.arn = r.str(keyAWSXRayResourceARN)
 		if id := r.str(keyCloudResourceID); r.arn == "" && strings.HasPrefix(id, "arn:") {
@@ -82,6 +82,25 @@ func (m *Mapper) parseResource(scope *trace.OTLPScope) (*resource, error) {
 	r.kept.searched = m.options.Searched
 	r.find()
 	return r, nil
+}
+
+// environment returns the deployment environment (semantic conventions, deployment.*; the
+// older name counts if the newer one is absent), "" if there is none. The mapping does not
+// read these attributes otherwise, so they have no keys.
+func (r *resource) environment() (name string) {
+	for i := range r.list {
+		a := &r.list[i]
+		if a.key != keyOther {
+			continue
+		}
+		switch string(a.data) {
+		case "deployment.environment.name":
+			return a.Value.Text()
+		case "deployment.environment":
+			name = a.Value.Text()
+		}
+	}
+	return name
 }
 
 // originOf returns the X-Ray origin of the platform that the service runs on, "" if

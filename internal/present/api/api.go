@@ -66,9 +66,10 @@ type handler func(ctx context.Context, r *request) (any, error)
 
 // request is the part of a request that handlers need.
 type request struct {
-	body   []byte      // as validate returns it; for PutTraceSegments as received
-	owner  trace.Owner // the owner of the requested data
-	source string      // address of the sender
+	body   []byte       // as validate returns it; for PutTraceSegments as received
+	owner  trace.Owner  // the owner of the requested data
+	reader query.Reader // the same, and how far the caller sees
+	source string       // address of the sender
 }
 
 // New makes the API.
@@ -180,7 +181,7 @@ func (e *Endpoint) call(w http.ResponseWriter, r *http.Request) (any, error) {
 	if h == nil {
 		return nil, &exception{http.StatusNotImplemented, "NotImplementedException", e.op.Name + " is not built yet in this version of Fluoro", false} // not recorded
 	}
-	return h(r.Context(), &request{body: body, owner: p.Owner, source: r.RemoteAddr})
+	return h(r.Context(), &request{body: body, owner: p.Owner, reader: query.ReaderOf(p), source: r.RemoteAddr})
 }
 
 // answer writes the answer or the error, and returns its status.

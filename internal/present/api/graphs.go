@@ -15,7 +15,7 @@ func (a *API) getTraceGraph(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := a.Query.TraceGraph(ctx, r.owner.Account, ids)
+	g, err := a.Query.TraceGraph(ctx, r.reader, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func (a *API) getServiceGraph(ctx context.Context, r *request) (any, error) {
 	if err := parse(r.body, &q); err != nil {
 		return nil, err
 	}
-	page, err := a.Query.ServiceGraph(ctx, r.owner, query.GraphRequest{
+	page, err := a.Query.ServiceGraph(ctx, r.reader, query.GraphRequest{
 		Window: window(q.StartTime, q.EndTime), Group: query.GroupName{Name: value(q.GroupName), ARN: value(q.GroupARN)}, Token: value(q.NextToken),
 	})
 	if err != nil {

@@ -23,7 +23,7 @@ func (a *API) startTraceRetrieval(_ context.Context, r *request) (any, error) {
 		for _, id := range q.TraceIds {
 			ids = append(ids, value(id))
 		}
-		token, err := a.Retrievals.Start(r.owner.Account, ids, window(q.StartTime, q.EndTime))
+		token, err := a.Retrievals.Start(r.reader, ids, window(q.StartTime, q.EndTime))
 		return wire.StartTraceRetrievalResult{RetrievalToken: token}, err
 	})
 }
@@ -40,7 +40,7 @@ func (a *API) listRetrievedTraces(ctx context.Context, r *request) (any, error) 
 		if value(q.TraceFormat) == query.FormatOTel.Name {
 			format = query.FormatOTel
 		}
-		page, err := a.Retrievals.Traces(ctx, r.owner.Account, value(q.RetrievalToken), value(q.NextToken), format)
+		page, err := a.Retrievals.Traces(ctx, r.reader, value(q.RetrievalToken), value(q.NextToken), format)
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +58,7 @@ func (a *API) listRetrievedTraces(ctx context.Context, r *request) (any, error) 
 
 func (a *API) getRetrievedTracesGraph(ctx context.Context, r *request) (any, error) {
 	return ask(r, func(q *wire.GetRetrievedTracesGraphRequest) (any, error) {
-		page, err := a.Retrievals.Graph(ctx, r.owner.Account, value(q.RetrievalToken), value(q.NextToken))
+		page, err := a.Retrievals.Graph(ctx, r.reader, value(q.RetrievalToken), value(q.NextToken))
 		if err != nil {
 			return nil, err
 		}

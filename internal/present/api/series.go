@@ -22,7 +22,7 @@ func (a *API) getTimeSeriesServiceStatistics(ctx context.Context, r *request) (a
 				request.Period = time.Nanosecond // 0 is refused; absent is a minute
 			}
 		}
-		s, of, next, err := a.Query.Series(ctx, r.owner, request)
+		s, of, next, err := a.Query.Series(ctx, r.reader, request)
 		if err != nil {
 			return nil, err
 		}

@@ -31,7 +31,7 @@ func (a *API) batchGetTraces(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	traces, unread, err := a.Query.Traces(ctx, r.owner.Account, ids)
+	traces, unread, err := a.Query.Traces(ctx, r.reader, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (a *API) getTraceSummaries(ctx context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	ask := query.SummariesRequest{Window: window(q.StartTime, q.EndTime), Clock: clocks[value(q.TimeRangeType)], Filter: value(q.FilterExpression), Token: value(q.NextToken), Rate: rate}
-	page, err := a.Query.Summaries(ctx, r.owner, ask)
+	page, err := a.Query.Summaries(ctx, r.reader, ask)
 	if err != nil {
 		return nil, err
 	}

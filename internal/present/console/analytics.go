@@ -11,6 +11,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/audit"
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/query"
 	"github.com/fluoro-io/fluoro/internal/query/analytics"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
@@ -124,25 +125,25 @@ func answer(question func(r *http.Request) (any, error)) http.Handler {
 }
 
 // ask makes a handler of a query over the traces of the account of the request.
-func ask(question func(r *http.Request, owner trace.Owner) (any, error)) http.Handler {
+func ask(question func(r *http.Request, who query.Reader) (any, error)) http.Handler {
 	return answer(func(r *http.Request) (any, error) {
 		p, err := identity.From(r.Context())
 		if err != nil {
 			return nil, err
 		}
-		out, err := question(r, p.Owner)
+		out, err := question(r, query.ReaderOf(p))
 		noteQuestion(r, out, err)
 		return out, err
 	})
 }
 
 func seriesHandler(a *analytics.Analytics) http.Handler {
-	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
+	return ask(func(r *http.Request, who query.Reader) (any, error) {
 		q, err := seriesRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Series(r.Context(), owner, q)
+		return a.Series(r.Context(), who, q)
 	})
 }
 
@@ -167,12 +168,12 @@ func facetsRequest(raw string) (r analytics.FacetsRequest, err error) {
 }
 
 func facetsHandler(a *analytics.Analytics) http.Handler {
-	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
+	return ask(func(r *http.Request, who query.Reader) (any, error) {
 		q, err := facetsRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Facets(r.Context(), owner, q)
+		return a.Facets(r.Context(), who, q)
 	})
 }
 
@@ -193,12 +194,12 @@ func compareRequest(raw string) (r analytics.CompareRequest, err error) {
 }
 
 func compareHandler(a *analytics.Analytics) http.Handler {
-	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
+	return ask(func(r *http.Request, who query.Reader) (any, error) {
 		q, err := compareRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Compare(r.Context(), owner, q)
+		return a.Compare(r.Context(), who, q)
 	})
 }
 
@@ -220,22 +221,22 @@ func histogramRequest(raw string) (r analytics.HistogramRequest, err error) {
 }
 
 func histogramHandler(a *analytics.Analytics) http.Handler {
-	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
+	return ask(func(r *http.Request, who query.Reader) (any, error) {
 		q, err := histogramRequest(r.URL.RawQuery)
 		if err != nil {
 			return nil, err
 		}
-		return a.Histogram(r.Context(), owner, q)
+		return a.Histogram(r.Context(), who, q)
 	})
 }
 
 func searchHandler(a *analytics.Analytics) http.Handler {
-	return ask(func(r *http.Request, owner trace.Owner) (any, error) {
+	return ask(func(r *http.Request, who query.Reader) (any, error) {
 		q := parseQuestion(r.URL.RawQuery, "start end filter text top token")
 		s := analytics.SearchRequest{Selection: q.selection(), Text: q.values.Get("text"), Top: q.top(20), Token: q.values.Get("token")}
 		if q.err != nil {
 			return nil, q.err
 		}
-		return a.Search(r.Context(), owner, s)
+		return a.Search(r.Context(), who, s)
 	})
 }

@@ -14,6 +14,7 @@ type StatusReport struct {
 	Version   string     `json:"version"`
 	Account   string     `json:"account"`
 	Region    string     `json:"region"`
+	Linked    []string   `json:"linked"` // accounts that share their traces with this one
 	Started   float64    `json:"started"`
 	Listeners []Listener `json:"listeners"`
 	Received  []Count    `json:"received"`
@@ -95,6 +96,9 @@ func statusHandler(status Status) http.Handler {
 			return
 		}
 		whole := *report
+		if whole.Linked == nil {
+			whole.Linked = []string{}
+		}
 		if whole.Listeners == nil {
 			whole.Listeners = []Listener{}
 		}

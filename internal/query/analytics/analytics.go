@@ -22,7 +22,7 @@ const deadline = 10 * time.Second
 // Source is the part of a store that analytics use.
 type Source interface {
 	Summaries(ctx context.Context, account trace.Account, q *answer.SummaryQuery) iter.Seq2[*trace.Summary, error]
-	Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error]
+	Traces(ctx context.Context, account trace.Account, ids []trace.ID, reach answer.Reach) iter.Seq2[*trace.Trace, error]
 }
 
 // Analytics answers queries over the traces of an owner. It is safe for concurrent use.
@@ -56,11 +56,11 @@ func invalid(format string, args ...any) error {
 }
 
 // scan passes every selected trace to visit, newest first, until the time is over.
-func (a *Analytics) scan(ctx context.Context, owner trace.Owner, s Selection, visit func(s *trace.Summary, t *trace.Trace)) (c Counted, err error) {
+func (a *Analytics) scan(ctx context.Context, who answer.Reader, s Selection, visit func(s *trace.Summary, t *trace.Trace)) (c Counted, err error) {
 	if s.Window.End < s.Window.Start {
 		return c, invalid("end: cannot be earlier than start")
 	}
-	expr, err := a.filter(owner, s.Filter)
+	expr, err := a.filter(who.Owner, s.Filter)
 	if err != nil {
 		return c, err
 	}
@@ -73,8 +73,8 @@ func (a *Analytics) scan(ctx context.Context, owner trace.Owner, s Selection, vi
 		return c, err
 	}
 	var seen *trace.Trace
-	q := &answer.SummaryQuery{Window: s.Window, Filter: expr, Examined: &c.Examined, Seen: func(t *trace.Trace) { seen = t }}
-	for sum, err := range a.source.Summaries(limited, owner.Account, q) {
+	q := &answer.SummaryQuery{Window: s.Window, Filter: expr, Examined: &c.Examined, Seen: func(t *trace.Trace) { seen = t }, Reach: who.Reach}
+	for sum, err := range a.source.Summaries(limited, who.Account, q) {
 		if err != nil {
 			return partial(err)
 		}

@@ -40,7 +40,7 @@ func (l list) Summaries(ctx context.Context, _ trace.Account, q *answer.SummaryQ
 	}
 }
 
-func (list) Traces(context.Context, trace.Account, []trace.ID) iter.Seq2[*trace.Trace, error] {
+func (list) Traces(context.Context, trace.Account, []trace.ID, answer.Reach) iter.Seq2[*trace.Trace, error] {
 	return func(func(*trace.Trace, error) bool) {}
 }
 
@@ -63,7 +63,7 @@ func ask(t testing.TB, l list, group string, top int) *Series {
 		t.Fatal(err)
 	}
 	window := trace.Window{Start: 0, End: trace.FromSeconds(600)}
-	out, err := of(l).Series(context.Background(), trace.Owner{Account: "1"}, SeriesRequest{Selection: Selection{Window: window}, Group: d, Bucket: time.Minute, Top: top})
+	out, err := of(l).Series(context.Background(), answer.Reader{Owner: trace.Owner{Account: "1"}}, SeriesRequest{Selection: Selection{Window: window}, Group: d, Bucket: time.Minute, Top: top})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestSeries_sums(t *testing.T) {
 func TestSeries_saysThatTimeRanOut(t *testing.T) {
 	a := of(list{one(0, 1, "/a")})
 	a.limit = 0
-	s, err := a.Series(context.Background(), trace.Owner{Account: "1"}, SeriesRequest{Selection: Selection{Window: trace.Window{End: 1e9}}, Group: dimensions[""], Bucket: time.Second, Top: 1})
+	s, err := a.Series(context.Background(), answer.Reader{Owner: trace.Owner{Account: "1"}}, SeriesRequest{Selection: Selection{Window: trace.Window{End: 1e9}}, Group: dimensions[""], Bucket: time.Second, Top: 1})
 	if err != nil || s.Complete {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -170,11 +170,11 @@ func BenchmarkSeries_100k(b *testing.B) {
 func TestFacets_byHand(t *testing.T) {
 	a := of(list{one(0, 1, "/a", "x"), one(1, 1, "/b"), one(2, 1, "/b", "y"), one(3, 1, "other")})
 	window := Selection{Window: trace.Window{End: 1e12}}
-	f, err := a.Facets(context.Background(), trace.Owner{Account: "1"}, FacetsRequest{Selection: window, Of: dimensions["url"], Prefix: "/", Top: 1})
+	f, err := a.Facets(context.Background(), answer.Reader{Owner: trace.Owner{Account: "1"}}, FacetsRequest{Selection: window, Of: dimensions["url"], Prefix: "/", Top: 1})
 	if err != nil || !reflect.DeepEqual(f.Values, []Facet{{"/b", 2}}) || !f.More || f.Matched != 4 {
 		t.Errorf("%+v, %v", f, err)
 	}
-	f, err = a.Facets(context.Background(), trace.Owner{Account: "1"}, FacetsRequest{Selection: window, All: true, Top: 9})
+	f, err = a.Facets(context.Background(), answer.Reader{Owner: trace.Owner{Account: "1"}}, FacetsRequest{Selection: window, All: true, Top: 9})
 	if err != nil || !reflect.DeepEqual(f.Values, []Facet{{"url", 4}, {"user", 2}}) || f.More {
 		t.Errorf("%+v, %v", f, err)
 	}
@@ -194,7 +194,7 @@ func TestCompare_byHand(t *testing.T) {
 	half := func(from, to trace.Time) Selection {
 		return Selection{Window: trace.Window{Start: from * 1e9, End: to * 1e9}}
 	}
-	c, err := of(l).Compare(context.Background(), trace.Owner{Account: "1"}, CompareRequest{A: half(0, 4), B: half(4, 8), Top: 9})
+	c, err := of(l).Compare(context.Background(), answer.Reader{Owner: trace.Owner{Account: "1"}}, CompareRequest{A: half(0, 4), B: half(4, 8), Top: 9})
 	if err != nil || len(c.Differences) != 2 || c.A.Matched != 4 || c.B.Matched != 4 {
 		t.Fatalf("%+v, %v", c, err)
 	}
@@ -210,7 +210,7 @@ func TestCompare_byHand(t *testing.T) {
 // Bins begin at powers of 2^(1/4): 1 and 1.1 s share one, 2 s begins another.
 func TestHistogram_byHand(t *testing.T) {
 	l := list{one(0, 1, "/a"), one(0, 1.1, "/a"), one(0, 2, "/a"), one(0, 0, "/a"), one(0, 4, "/b"), {}}
-	h, err := of(l).Histogram(context.Background(), trace.Owner{Account: "1"}, HistogramRequest{Selection: Selection{Window: trace.Window{End: 1e9}}, Group: dimensions["url"], Top: 1})
+	h, err := of(l).Histogram(context.Background(), answer.Reader{Owner: trace.Owner{Account: "1"}}, HistogramRequest{Selection: Selection{Window: trace.Window{End: 1e9}}, Group: dimensions["url"], Top: 1})
 	if err != nil || h.Matched != 6 || h.Unfinished != 1 || len(h.Groups) != 1 || h.Other == nil || h.Other.Count != 1 {
 		t.Fatalf("%+v, %v", h, err)
 	}

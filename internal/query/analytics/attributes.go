@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -107,13 +108,13 @@ type FacetsRequest struct {
 }
 
 // Facets counts values.
-func (a *Analytics) Facets(ctx context.Context, owner trace.Owner, r FacetsRequest) (*Facets, error) {
+func (a *Analytics) Facets(ctx context.Context, who answer.Reader, r FacetsRequest) (*Facets, error) {
 	if r.Top < 1 || r.Top > 1000 {
 		return nil, invalid("top: must be 1 to 1000")
 	}
 	counts, bytes := map[string]int64{}, 0
 	out := &Facets{Values: []Facet{}}
-	counted, err := a.scan(ctx, owner, r.Selection, func(s *trace.Summary, t *trace.Trace) {
+	counted, err := a.scan(ctx, who, r.Selection, func(s *trace.Summary, t *trace.Trace) {
 		var values []string
 		if r.All {
 			var names distinct[string]
@@ -183,7 +184,7 @@ type Difference struct {
 }
 
 // Compare counts every attribute in both selections.
-func (a *Analytics) Compare(ctx context.Context, owner trace.Owner, r CompareRequest) (*Comparison, error) {
+func (a *Analytics) Compare(ctx context.Context, who answer.Reader, r CompareRequest) (*Comparison, error) {
 	if r.Top < 1 || r.Top > 1000 {
 		return nil, invalid("top: must be 1 to 1000")
 	}
@@ -193,7 +194,7 @@ func (a *Analytics) Compare(ctx context.Context, owner trace.Owner, r CompareReq
 		Selection
 		counted *Counted
 	}{{r.A, &out.A}, {r.B, &out.B}} {
-		c, err := a.scan(ctx, owner, side.Selection, func(s *trace.Summary, t *trace.Trace) {
+		c, err := a.scan(ctx, who, side.Selection, func(s *trace.Summary, t *trace.Trace) {
 			attributes(s, t, func(p pair) {
 				n := counts[p]
 				if n == nil {

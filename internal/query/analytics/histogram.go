@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -75,14 +76,14 @@ func bound(n int) float64 {
 }
 
 // Histogram counts how long the traces of a selection took.
-func (a *Analytics) Histogram(ctx context.Context, owner trace.Owner, r HistogramRequest) (*Histogram, error) {
+func (a *Analytics) Histogram(ctx context.Context, who answer.Reader, r HistogramRequest) (*Histogram, error) {
 	if r.Top < 1 || r.Top > maxTop {
 		return nil, invalid("top: must be 1 to %d", maxTop)
 	}
 	groups := map[string]*Distribution{}
 	other := newDistribution("other")
 	out := &Histogram{Groups: []*Distribution{}}
-	counted, err := a.scan(ctx, owner, r.Selection, func(s *trace.Summary, t *trace.Trace) {
+	counted, err := a.scan(ctx, who, r.Selection, func(s *trace.Summary, t *trace.Trace) {
 		if r.Whole && s.Duration == nil || r.Group.each == nil && s.ResponseTime == nil && !r.Whole {
 			out.Unfinished++
 			return

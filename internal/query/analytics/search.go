@@ -39,7 +39,7 @@ type FoundTrace struct {
 }
 
 // Search searches documents. If the time is over, the page has a token to continue.
-func (a *Analytics) Search(ctx context.Context, owner trace.Owner, r SearchRequest) (*Found, error) {
+func (a *Analytics) Search(ctx context.Context, who answer.Reader, r SearchRequest) (*Found, error) {
 	switch {
 	case r.Top < 1 || r.Top > 100:
 		return nil, invalid("top: must be 1 to 100")
@@ -50,23 +50,23 @@ func (a *Analytics) Search(ctx context.Context, owner trace.Owner, r SearchReque
 	if err != nil {
 		return nil, err
 	}
-	expr, err := a.filter(owner, r.Filter)
+	expr, err := a.filter(who.Owner, r.Filter)
 	if err != nil {
 		return nil, err
 	}
 	out := &Found{Traces: []FoundTrace{}}
-	q := &answer.SummaryQuery{Window: r.Window, Filter: expr, Examined: &out.Examined}
+	q := &answer.SummaryQuery{Window: r.Window, Filter: expr, Examined: &out.Examined, Reach: who.Reach}
 	if r.Token != "" {
 		if q.After = open(r.Token); q.After == nil {
 			return nil, invalid("token: %.80q is not a token of a search", r.Token)
 		}
 	}
 	until := time.Now().Add(a.limit)
-	for s, err := range a.source.Summaries(ctx, owner.Account, q) {
+	for s, err := range a.source.Summaries(ctx, who.Account, q) {
 		if err != nil {
 			return nil, err
 		}
-		for t, err := range a.source.Traces(ctx, owner.Account, []trace.ID{s.ID}) {
+		for t, err := range a.source.Traces(ctx, who.Account, []trace.ID{s.ID}, who.Reach) {
 			if _, damaged := errors.AsType[*store.DamagedError](err); damaged {
 				continue // the store reports the damage
 			}

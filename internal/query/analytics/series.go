@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -96,7 +97,7 @@ func (c *Counts) merge(o Counts) {
 }
 
 // Series counts the traces of a selection by time and group.
-func (a *Analytics) Series(ctx context.Context, owner trace.Owner, r SeriesRequest) (*Series, error) {
+func (a *Analytics) Series(ctx context.Context, who answer.Reader, r SeriesRequest) (*Series, error) {
 	switch {
 	case r.Bucket < time.Second:
 		return nil, invalid("bucket: must be at least one second")
@@ -109,7 +110,7 @@ func (a *Analytics) Series(ctx context.Context, owner trace.Owner, r SeriesReque
 	other := newGroup("other")
 	cells := 0
 	out := &Series{Bucket: r.Bucket.Seconds(), Groups: []*Group{}}
-	counted, err := a.scan(ctx, owner, r.Selection, func(s *trace.Summary, t *trace.Trace) {
+	counted, err := a.scan(ctx, who, r.Selection, func(s *trace.Summary, t *trace.Trace) {
 		list, unfinished := r.Group.observations(s, t)
 		if len(list)+unfinished == 0 {
 			out.None++

@@ -20,14 +20,18 @@ func (s *Store) Graph(ctx context.Context, account trace.Account, q GraphQuery) 
 			sum.Window.Start += 1e9
 		}
 	}
-	err := s.count(ctx, account, sum, q.Group, func() counter {
+	j, err := s.judge(ctx, account, q.Sight)
+	if err != nil {
+		return nil, err
+	}
+	err = s.count(ctx, &counting{account: account, reach: &q.Reach, judge: j, group: q.Group}, sum, func() counter {
 		b = assemble.NewGraph(&sum.Window).Limited(s.rules.Limit())
 		return graphCounter{b}
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.resolve(ctx, account, b); err != nil {
+	if err := s.resolve(ctx, &counting{account: account, reach: &q.Reach, judge: j}, b); err != nil {
 		return nil, err
 	}
 	return b.Graph(), nil
@@ -39,7 +43,11 @@ func (s *Store) Series(ctx context.Context, account trace.Account, q SeriesQuery
 	var b *assemble.SeriesBuilder
 	sum := &store.SumQuery{Window: assemble.Minutes(q.Window), Horizon: s.rules.Horizon()}
 	sum.Window.Start = max(sum.Window.Start, sum.Horizon)
-	err := s.count(ctx, account, sum, q.Group, func() counter {
+	j, err := s.judge(ctx, account, q.Sight)
+	if err != nil {
+		return nil, err
+	}
+	err = s.count(ctx, &counting{account: account, reach: &q.Reach, judge: j, group: q.Group}, sum, func() counter {
 		b = assemble.NewSeries(q.Window, q.Period, q.Of).Limited(q.Limit)
 		return seriesCounter{b}
 	})
@@ -50,12 +58,12 @@ func (s *Store) Series(ctx context.Context, account trace.Account, q SeriesQuery
 }
 
 // resolve makes edges of the links that lead to existing traces.
-func (s *Store) resolve(ctx context.Context, account trace.Account, b *assemble.GraphBuilder) error {
+func (s *Store) resolve(ctx context.Context, as *counting, b *assemble.GraphBuilder) error {
 	ids := b.Linked()
 	if len(ids) == 0 {
 		return nil
 	}
-	found, release, err := s.shelf.Find(ctx, account, ids)
+	found, release, err := s.find(ctx, as.account, as.reach, ids)
 	if err != nil {
 		return err
 	}
@@ -65,7 +73,7 @@ func (s *Store) resolve(ctx context.Context, account trace.Account, b *assemble.
 			return err
 		}
 		if src := &found[i]; src.Updated >= s.rules.Horizon() {
-			if err := s.resolveOne(ctx, account, src, b); err != nil {
+			if err := s.resolveOne(ctx, as, src, b); err != nil {
 				return err
 			}
 		}
@@ -73,13 +81,15 @@ func (s *Store) resolve(ctx context.Context, account trace.Account, b *assemble.
 	return nil
 }
 
-func (s *Store) resolveOne(ctx context.Context, account trace.Account, src *store.Source, b *assemble.GraphBuilder) error {
+func (s *Store) resolveOne(ctx context.Context, as *counting, src *store.Source, b *assemble.GraphBuilder) error {
 	defer s.alone(src)()
-	t, err := s.assembled(ctx, account, src)
+	t, err := s.assembled(ctx, as.account, src)
 	if err != nil {
 		return undamaged(err)
 	}
-	b.Resolve(t)
+	if t = as.judge.mask(t, nil); t != nil {
+		b.Resolve(t)
+	}
 	return nil
 }
 
@@ -115,14 +125,17 @@ func (c seriesCounter) sums(add func(*assemble.Sum, *assemble.SeriesBuilder) err
 type counting struct {
 	store   *Store
 	account trace.Account
-	group   *Group
+	reach   *Reach
+	judge   *judge
+	group   *Group // nil: all data
 	old     []bool // by owner: whether it is an older filter of the group
 	olds    int64  // entities counted by sums of older filters
 	to      counter
 }
 
-// count adds up the data of a group; nil: all data. begin makes an empty counter.
-func (s *Store) count(ctx context.Context, account trace.Account, q *store.SumQuery, group *Group, begin func() counter) error {
+// count adds up data. like tells whose data, and what of it; begin makes an empty
+// counter.
+func (s *Store) count(ctx context.Context, like *counting, q *store.SumQuery, begin func() counter) error {
 	if err := s.usable(ctx); err != nil {
 		return err
 	}
@@ -130,11 +143,17 @@ func (s *Store) count(ctx context.Context, account trace.Account, q *store.SumQu
 		begin()
 		return nil
 	}
-	owners, old := s.ownersOf(group)
+	if len(like.reach.Linked) > 0 {
+		return s.countAll(ctx, like, q, begin)
+	}
+	owners, old := s.ownersOf(like.group)
+	if like.judge != nil {
+		owners, old = nil, nil // sums count hidden segments as well
+	}
 	q.Owners = owners
 	var c *counting
-	err := s.shelf.Sum(ctx, account, q, func() store.Sums {
-		c = &counting{store: s, account: account, group: group, old: old, to: begin()}
+	err := s.shelf.Sum(ctx, like.account, q, func() store.Sums {
+		c = &counting{store: s, account: like.account, judge: like.judge, group: like.group, old: old, to: begin()}
 		return c
 	})
 	if err == nil && c.olds > 0 {
@@ -183,6 +202,9 @@ func (c *counting) Trace(ctx context.Context, src *store.Source, w trace.Window,
 		if err != nil {
 			return undamaged(err)
 		}
+		if t = c.judge.mask(t, nil); t == nil {
+			return nil
+		}
 		c.add(t, sign, func(received trace.Time) (belongs, old bool) { return w.Contains(received), false })
 		return nil
 	}
@@ -192,6 +214,9 @@ func (c *counting) Trace(ctx context.Context, src *store.Source, w trace.Window,
 		if v, err = c.store.makeView(ctx, c.account, src, false); err != nil {
 			return undamaged(err)
 		}
+	}
+	if v = c.store.seen(c.account, src, v, c.judge); v == nil {
+		return nil
 	}
 	if member, any := c.group.Member(v.trace, v.summary); any {
 		c.add(v.trace, sign, func(received trace.Time) (belongs, old bool) {

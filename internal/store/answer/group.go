@@ -16,6 +16,7 @@ type GroupVersion struct {
 	// ID is unique among all versions of all groups of an account and never reused; ""
 	// if the engine was not told of the version.
 	ID       string
+	Name     string // of the group
 	Filter   *filter.Expr
 	Received trace.Window
 	Old      bool // whether the filter is not the group's present one

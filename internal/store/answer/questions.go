@@ -4,10 +4,28 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/filter"
+	"github.com/fluoro-io/fluoro/internal/sight"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-// SummaryQuery selects traces.
+// Reader tells who asks: the account whose traces are read, the region in its ARNs, and
+// how far the reader sees.
+type Reader struct {
+	trace.Owner
+	Reach
+}
+
+// Reach tells how far a reader sees. The zero value sees everything of the account.
+type Reach struct {
+	// Sight, if not nil, hides segments.
+	Sight sight.Sight
+	// Linked lists more accounts whose traces are read.
+	Linked []trace.Linked
+}
+
+// SummaryQuery selects traces. With a Sight its filter sees only what the reader sees.
+// Window, After and the order still go by the times of the whole trace, and so do Start
+// and Updated of the summaries.
 type SummaryQuery struct {
 	Window trace.Window
 	Clock  trace.Clock
@@ -20,8 +38,10 @@ type SummaryQuery struct {
 	// Seen, if not nil, receives the trace of each summary, just before it is yielded.
 	// Entity.Raw may be missing.
 	Seen func(*trace.Trace)
-	// Examined, if not nil, is increased by one for each examined trace.
+	// Examined, if not nil, is increased by one for each examined trace. With a Sight
+	// only selected traces count: others could tell that hidden ones exist.
 	Examined *int64
+	Reach
 }
 
 // Cursor is a place in the order of a SummaryQuery: just behind the trace with this
@@ -37,6 +57,7 @@ type GraphQuery struct {
 	Window trace.Window
 	// Group restricts the graph to a group; nil: everything.
 	Group *Group
+	Reach
 }
 
 // SeriesQuery selects the data of a series.
@@ -50,6 +71,7 @@ type SeriesQuery struct {
 	Group *Group
 	// Limit is the maximum number of buckets, the newest ones; 0: all.
 	Limit int
+	Reach
 }
 
 // DeleteQuery selects the traces to delete: those with the given ids, or, when

@@ -23,8 +23,12 @@ func (s *Store) Summaries(ctx context.Context, account trace.Account, q *Summary
 			yield(nil, err)
 			return
 		}
-		c := newSelection(s, ctx, account, q)
-		for candidate, err := range s.shelf.Candidates(ctx, account, &c.scan) {
+		c, err := newSelection(s, ctx, account, q)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for candidate, err := range s.candidates(ctx, account, &q.Reach, &c.scan) {
 			if err == nil {
 				err = ctx.Err()
 			}
@@ -54,6 +58,7 @@ type selection struct {
 	ctx     context.Context
 	account trace.Account
 	q       *SummaryQuery
+	judge   *judge
 	scan    store.Scan
 	waiting turns
 }
@@ -71,9 +76,16 @@ var (
 	lowest  = store.Position{Time: trace.MinTime}
 )
 
-func newSelection(s *Store, ctx context.Context, account trace.Account, q *SummaryQuery) *selection {
-	c := &selection{store: s, ctx: ctx, account: account, q: q}
+func newSelection(s *Store, ctx context.Context, account trace.Account, q *SummaryQuery) (c *selection, err error) {
+	c = &selection{store: s, ctx: ctx, account: account, q: q}
+	if c.judge, err = s.judge(ctx, account, q.Sight); err != nil {
+		return nil, err
+	}
 	c.scan = store.Scan{From: q.Window.Start, Before: store.Position{Time: q.Window.End}, Horizon: s.rules.Horizon(), Bounds: q.Filter.Bounds(), Passed: q.Examined}
+	if c.judge != nil {
+		// The filter is about a part of each trace, the facts are about the whole.
+		c.scan.Bounds, c.scan.Passed = c.scan.Bounds.OfParts(), nil
+	}
 	switch q.Clock {
 	case trace.ClockEvent:
 		c.scan.By = store.ByReceipt
@@ -86,7 +98,7 @@ func newSelection(s *Store, ctx context.Context, account trace.Account, q *Summa
 			c.scan.Before = after
 		}
 	}
-	return c
+	return c, nil
 }
 
 // inside tells whether a trace with known facts matches the scan.
@@ -100,8 +112,9 @@ func (c *selection) inside(t *trace.Trace, at store.Position) bool {
 	return facts.Touches(*c.scan.Touch, t.Start, t.End, facts.EndsBeforeStart(t))
 }
 
+// examined counts a trace that was looked at. With a judge, yield counts instead.
 func (c *selection) examined() {
-	if c.q.Examined != nil {
+	if c.q.Examined != nil && c.judge == nil {
 		*c.q.Examined++
 	}
 }
@@ -117,7 +130,7 @@ func (c *selection) look(candidate *store.Candidate) (*view, error) {
 	if err != nil {
 		return nil, undamaged(err)
 	}
-	if !c.match(v) {
+	if v = c.store.seen(c.account, &candidate.Source, v, c.judge); v == nil || !c.match(v) {
 		return nil, nil
 	}
 	return v, nil
@@ -129,7 +142,12 @@ func (c *selection) settling(candidate *store.Candidate) error {
 	if err != nil {
 		return undamaged(err)
 	}
-	at := store.Position{Time: c.q.Clock.OfTrace(t), ID: t.ID}
+	at := store.Position{ID: t.ID}
+	if start, updated := c.store.clocks(c.account, &candidate.Source, t); c.q.Clock == trace.ClockEvent {
+		at.Time = updated
+	} else {
+		at.Time = start
+	}
 	if !c.inside(t, at) {
 		return nil
 	}
@@ -137,7 +155,8 @@ func (c *selection) settling(candidate *store.Candidate) error {
 	if !hasServices(t, c.scan.Bounds.Services) {
 		return nil // decided before the summary is made
 	}
-	if v := c.store.viewOf(c.account, &candidate.Source, t); c.match(v) {
+	v := c.store.seen(c.account, &candidate.Source, c.store.viewOf(c.account, &candidate.Source, t), c.judge)
+	if v != nil && c.match(v) {
 		heap.Push(&c.waiting, turn{at, v})
 	}
 	return nil
@@ -161,6 +180,9 @@ func (c *selection) turnsBefore(at store.Position, yield func(*trace.Summary, er
 }
 
 func (c *selection) yield(v *view, yield func(*trace.Summary, error) bool) bool {
+	if c.judge != nil && c.q.Examined != nil {
+		*c.q.Examined++
+	}
 	if c.q.Seen != nil {
 		c.q.Seen(v.trace)
 	}

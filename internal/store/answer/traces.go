@@ -13,17 +13,19 @@ import (
 
 // view is an assembled trace with its summary. It is shared and immutable.
 type view struct {
-	trace   *trace.Trace
-	summary *trace.Summary
-	bytes   int64
+	trace    *trace.Trace
+	summary  *trace.Summary
+	bytes    int64
+	rendered bool // Entity.Raw is set everywhere
 }
 
-// viewKey names a view in the cache. rendered views have Entity.Raw everywhere.
+// viewKey names a view in the cache.
 type viewKey struct {
 	account  trace.Account
 	id       trace.ID
 	seq      store.Seq
 	rendered bool
+	sight    string // key of the judge, "" for a view of the whole trace
 }
 
 // bigView is the weight from which traces are assembled one at a time: otherwise many
@@ -51,7 +53,7 @@ func (s *Store) view(ctx context.Context, account trace.Account, src *store.Sour
 
 // cached takes a view from the cache; nil if there is none.
 func (s *Store) cached(account trace.Account, src *store.Source, rendered bool) *view {
-	k := viewKey{account, src.ID, src.Seq, true}
+	k := viewKey{account: account, id: src.ID, seq: src.Seq, rendered: true}
 	if v := s.views.Get(k); v != nil || rendered {
 		return v
 	}
@@ -77,16 +79,20 @@ func (s *Store) makeView(ctx context.Context, account trace.Account, src *store.
 			return nil, fmt.Errorf("render trace %s: %w", src.ID, err)
 		}
 	}
-	return s.summedUp(viewKey{account, src.ID, src.Seq, rendered || plain}, v), nil
+	v.rendered = rendered || plain
+	return s.summedUp(account, src, v), nil
 }
 
 // summedUp adds the summary to a view and puts it in the cache.
-func (s *Store) summedUp(k viewKey, v *view) *view {
+func (s *Store) summedUp(account trace.Account, src *store.Source, v *view) *view {
 	v.summary = assemble.Summary(v.trace)
+	v.summary.Start, v.summary.Updated = s.clocks(account, src, v.trace)
 	for i := range v.summary.Annotations {
 		v.bytes += 48 + 80*int64(len(v.summary.Annotations[i].Values))
 	}
-	s.views.Put(k, v, v.bytes)
+	if j, ok := src.Content.(*joint); !ok || !j.unread {
+		s.views.Put(viewKey{account: account, id: src.ID, seq: src.Seq, rendered: v.rendered}, v, v.bytes)
+	}
 	return v
 }
 
@@ -95,7 +101,7 @@ func (s *Store) viewOf(account trace.Account, src *store.Source, t *trace.Trace)
 	if v := s.cached(account, src, false); v != nil {
 		return v
 	}
-	return s.summedUp(viewKey{account, src.ID, src.Seq, false}, &view{bytes: 512 + 2*src.Weight, trace: t})
+	return s.summedUp(account, src, &view{bytes: 512 + 2*src.Weight, trace: t})
 }
 
 // assembled returns a trace without its summary. It does not use the cache: a graph
@@ -130,21 +136,35 @@ const findStep = 256
 
 // Traces yields those given traces that exist, in the order of ids, assembled, with
 // Entity.Raw set on every entity. Damage of one trace does not hide the others: a
-// *store.DamagedError at the end names the missing ones.
-func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.ID) iter.Seq2[*trace.Trace, error] {
+// *store.DamagedError at the end names the missing ones. For a reader with a Sight, traces without visible segments do not exist for the reader, and neither do
+// damaged ones, about which nobody can tell.
+func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.ID, reach Reach) iter.Seq2[*trace.Trace, error] {
 	return func(yield func(*trace.Trace, error) bool) {
+		j, err := s.judge(ctx, account, reach.Sight)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
 		var damaged store.DamagedError
+		show := func(src *store.Source, v *view) bool {
+			v = s.seen(account, src, v, j)
+			return v == nil || yield(v.trace, nil)
+		}
+		held := func(t *trace.Trace) bool {
+			t = j.mask(t, nil)
+			return t == nil || yield(t, nil)
+		}
 		for len(ids) > 0 {
 			step := ids[:min(findStep, len(ids))]
 			ids = ids[len(step):]
-			if more, err := s.someTraces(ctx, account, step, &damaged, yield); err != nil {
+			if more, err := s.someTraces(ctx, account, &reach, &shown{ids: step, damaged: &damaged, show: show, held: held}); err != nil {
 				yield(nil, err)
 				return
 			} else if !more {
 				return
 			}
 		}
-		if len(damaged.IDs) > 0 {
+		if len(damaged.IDs) > 0 && j == nil {
 			yield(nil, &damaged)
 		}
 	}
@@ -153,11 +173,20 @@ func (s *Store) Traces(ctx context.Context, account trace.Account, ids []trace.I
 // mostReasons is the maximum number of reasons in a DamagedError.
 const mostReasons = 5
 
-func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []trace.ID, damaged *store.DamagedError, yield func(*trace.Trace, error) bool) (more bool, err error) {
+// shown is a step of Traces.
+type shown struct {
+	ids     []trace.ID
+	damaged *store.DamagedError
+	show    func(*store.Source, *view) bool
+	held    func(*trace.Trace) bool // shows a trace with segments under legal hold
+}
+
+func (s *Store) someTraces(ctx context.Context, account trace.Account, reach *Reach, step *shown) (more bool, err error) {
+	damaged := step.damaged
 	if err := s.usable(ctx); err != nil {
 		return false, err
 	}
-	found, release, err := s.shelf.Find(ctx, account, ids)
+	found, release, err := s.find(ctx, account, reach, step.ids)
 	if err != nil {
 		return false, err
 	}
@@ -168,7 +197,7 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 			sources[found[i].ID] = &found[i]
 		}
 	}
-	for _, id := range ids {
+	for _, id := range step.ids {
 		if err := s.usable(ctx); err != nil {
 			return false, err
 		}
@@ -176,7 +205,7 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 		if t, err := s.withHeld(ctx, account, id, src); err != nil {
 			return false, err
 		} else if t != nil {
-			if !yield(t, nil) {
+			if !step.held(t) {
 				return false, nil
 			}
 			continue
@@ -187,7 +216,7 @@ func (s *Store) someTraces(ctx context.Context, account trace.Account, ids []tra
 		v, err := s.view(ctx, account, src, true)
 		switch {
 		case err == nil:
-			if v.trace.Updated >= horizon && !yield(v.trace, nil) { // a repeated segment is no receipt
+			if v.trace.Updated >= horizon && !step.show(src, v) { // a repeated segment is no receipt
 				return false, nil
 			}
 		case ctx.Err() != nil:

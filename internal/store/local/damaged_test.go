@@ -233,7 +233,7 @@ func servedBy(t *testing.T, s *opened) (served []int) {
 		ids = append(ids, idOf(n))
 	}
 	var damaged *store.DamagedError
-	for tr, err := range s.Traces(t.Context(), owner, ids) {
+	for tr, err := range s.Traces(t.Context(), owner, ids, answer.Reach{}) {
 		if errors.As(err, &damaged) {
 			break
 		}

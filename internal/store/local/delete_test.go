@@ -50,7 +50,7 @@ func put(s *opened, n, segment int) error {
 // has returns how many segments trace n has.
 func has(t testing.TB, s *opened, n int) int {
 	t.Helper()
-	for tr, err := range s.Traces(context.Background(), owner, []trace.ID{idOf(n)}) {
+	for tr, err := range s.Traces(context.Background(), owner, []trace.ID{idOf(n)}, answer.Reach{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -90,7 +90,7 @@ func BenchmarkEncryption(b *testing.B) {
 				i = (i + 7919) % (n * 50)
 				id[15], id[14], id[13] = byte(i), byte(i>>8), byte(i>>16)
 				found := 0
-				for _, err := range s.Traces(b.Context(), account, []trace.ID{id}) {
+				for _, err := range s.Traces(b.Context(), account, []trace.ID{id}, answer.Reach{}) {
 					if err != nil {
 						b.Fatal(err)
 					}

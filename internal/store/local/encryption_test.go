@@ -126,7 +126,7 @@ func (w *world) content(a trace.Account) (map[int]int, error) {
 		}
 		ids = append(ids, sum.ID)
 	}
-	for tr, err := range w.s.Traces(context.Background(), a, ids) {
+	for tr, err := range w.s.Traces(context.Background(), a, ids, answer.Reach{}) {
 		if err != nil {
 			return nil, err
 		}

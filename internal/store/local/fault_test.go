@@ -96,7 +96,7 @@ func (l *ledger) verifyData(s *opened) error {
 		ids = append(ids, sum.ID)
 		traces++
 	}
-	for tr, err := range s.Traces(context.Background(), account, ids) {
+	for tr, err := range s.Traces(context.Background(), account, ids, answer.Reach{}) {
 		if err != nil {
 			return fmt.Errorf("traces: %w", err)
 		}

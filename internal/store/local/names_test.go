@@ -104,7 +104,7 @@ func compareTotals(t *testing.T, s *opened, w trace.Window, limit int) {
 	t.Helper()
 	graph, series := assemble.NewGraph(&w), assemble.NewSeries(w, time.Minute, nil)
 	for n := range 30 {
-		for tr, err := range s.Traces(context.Background(), owner, []trace.ID{idOf(n)}) {
+		for tr, err := range s.Traces(context.Background(), owner, []trace.ID{idOf(n)}, answer.Reach{}) {
 			if err != nil {
 				t.Fatal(err)
 			}

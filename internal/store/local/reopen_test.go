@@ -8,6 +8,7 @@ import (
 
 	"github.com/fluoro-io/fluoro/internal/decode"
 	"github.com/fluoro-io/fluoro/internal/store"
+	"github.com/fluoro-io/fluoro/internal/store/answer"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -32,7 +33,7 @@ func TestReopen_whatCannotBeRestored(t *testing.T) {
 	if n := has(t, s, 1); n != 2 {
 		t.Errorf("the open trace has %d segments, want 2", n)
 	}
-	for _, err := range s.Traces(t.Context(), owner, []trace.ID{idOf(2)}) {
+	for _, err := range s.Traces(t.Context(), owner, []trace.ID{idOf(2)}, answer.Reach{}) {
 		if damaged, ok := errors.AsType[*store.DamagedError](err); !ok || damaged.IDs[0] != idOf(2) {
 			t.Errorf("the settled trace: %v, want a DamagedError", err)
 		}

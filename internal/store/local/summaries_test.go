@@ -188,7 +188,7 @@ func TestSummaries_passOverNothingThatIsSelected(t *testing.T) {
 				t.Fatal(err)
 			}
 			want, got := map[trace.ID]bool{}, map[trace.ID]bool{}
-			for tr, err := range s.Traces(context.Background(), owner, ids) {
+			for tr, err := range s.Traces(context.Background(), owner, ids, answer.Reach{}) {
 				if err != nil {
 					t.Fatal(err)
 				}

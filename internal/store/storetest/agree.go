@@ -64,9 +64,9 @@ func (a *agreement) declareGroups(t testing.TB) {
 	all := expressions()
 	any := func() *filter.Expr { return parse(t, all[a.rnd.IntN(len(all))]) }
 	a.groups = []answer.GroupVersion{
-		{ID: "one/1", Filter: any(), Received: trace.Window{Start: 0, End: change}, Old: true},
-		{ID: "one/2", Filter: any(), Received: trace.Window{Start: change, End: trace.MaxTime}},
-		{ID: "two/1", Filter: any(), Received: everything()},
+		{ID: "one/1", Name: "one", Filter: any(), Received: trace.Window{Start: 0, End: change}, Old: true},
+		{ID: "one/2", Name: "one", Filter: any(), Received: trace.Window{Start: change, End: trace.MaxTime}},
+		{ID: "two/1", Name: "two", Filter: any(), Received: everything()},
 	}
 }
 
@@ -148,17 +148,18 @@ func (a *agreement) ask(account trace.Account, traces int) {
 		ids = append(ids, traceID(n))
 	}
 	a.rnd.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	a.all("Traces", func(f *clocked) string {
+	reach := answer.Reach{Sight: randomSight(a.rnd), Linked: a.linked(account)}
+	a.all(fmt.Sprint("Traces, reach ", reach), func(f *clocked) string {
 		var b strings.Builder
-		for _, t := range f.traces(account, ids...) {
+		for _, t := range f.tracesFor(account, reach, ids...) {
 			fmt.Fprintln(&b, describeTrace(t))
 		}
 		return b.String()
 	})
 	group := []*answer.Group{nil, {Versions: a.groups[:2]}, {Versions: a.groups[2:]}, a.group()}[a.rnd.IntN(4)]
-	g := answer.GraphQuery{Window: a.window(), Group: group}
+	g := answer.GraphQuery{Window: a.window(), Group: group, Reach: reach}
 	a.all("Graph, "+describeReceived(g.Window, g.Group), func(f *clocked) string { return describeGraph(f.graph(account, g)) })
-	s := answer.SeriesQuery{Window: a.window(), Group: group, Period: time.Minute}
+	s := answer.SeriesQuery{Window: a.window(), Group: group, Period: time.Minute, Reach: reach}
 	a.all("Series, "+describeReceived(s.Window, s.Group), func(f *clocked) string {
 		series, err := f.store.Series(f.ctx, account, s)
 		if err != nil {
@@ -166,7 +167,7 @@ func (a *agreement) ask(account trace.Account, traces int) {
 		}
 		return describeSeries(series)
 	})
-	q := answer.SummaryQuery{Window: a.window(), Clock: trace.Clock(a.rnd.IntN(3)), Filter: a.filter()}
+	q := answer.SummaryQuery{Window: a.window(), Clock: trace.Clock(a.rnd.IntN(3)), Filter: a.filter(), Reach: reach}
 	if q.Clock != trace.ClockEvent {
 		from := second(float64(a.rnd.IntN(100)))
 		q.Window = trace.Window{Start: from, End: from + trace.Time(a.rnd.IntN(100))*1e9}

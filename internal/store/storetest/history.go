@@ -164,9 +164,12 @@ func (h *history) group() *answer.Group {
 // look queries a few random windows.
 func (h *history) look(state string, account trace.Account) {
 	for range 4 {
-		g := answer.GraphQuery{Window: h.window(), Group: h.group()}
+		reach := answer.Reach{Sight: randomSight(h.rnd), Linked: h.linked(account)}
+		state := fmt.Sprintf("%s, reach %v", state, reach)
+		h.compareTraces(state, account, reach)
+		g := answer.GraphQuery{Window: h.window(), Group: h.group(), Reach: reach}
 		h.compareGraph(fmt.Sprintf("%s, %s", state, describeReceived(g.Window, g.Group)), account, g)
-		s := answer.SeriesQuery{Window: h.window(), Group: h.group(), Period: time.Minute}
+		s := answer.SeriesQuery{Window: h.window(), Group: h.group(), Period: time.Minute, Reach: reach}
 		if h.rnd.IntN(2) == 0 {
 			s.Period *= 5
 		}
@@ -180,7 +183,7 @@ func (h *history) look(state string, account trace.Account) {
 		}
 		h.compareSeries(fmt.Sprintf("%s, %s of %q by %v", state, describeReceived(s.Window, s.Group), text, s.Period), account, s)
 		clock := trace.Clock(h.rnd.IntN(3))
-		q := &answer.SummaryQuery{Window: h.window(), Clock: clock, Filter: h.filter()}
+		q := &answer.SummaryQuery{Window: h.window(), Clock: clock, Filter: h.filter(), Reach: reach}
 		if clock != trace.ClockEvent {
 			from := second(float64(h.rnd.IntN(100)))
 			q.Window = trace.Window{Start: from, End: from + trace.Time(h.rnd.IntN(60))*1e9}
@@ -191,6 +194,20 @@ func (h *history) look(state string, account trace.Account) {
 		}
 		h.compareSummaries(state, account, q)
 	}
+}
+
+// linked links other accounts a third of the time, some from the beginning.
+func (h *history) linked(account trace.Account) []trace.Linked {
+	if h.rnd.IntN(3) > 0 {
+		return nil
+	}
+	list := []trace.Linked{{Account: "222222222222", Since: h.instant()}} // it has nothing
+	for _, other := range []trace.Account{home, "111111111111"} {
+		if other != account {
+			list = append(list, trace.Linked{Account: other, Since: []trace.Time{0, h.instant()}[h.rnd.IntN(2)]})
+		}
+	}
+	return list
 }
 
 func describeReceived(w trace.Window, g *answer.Group) string {

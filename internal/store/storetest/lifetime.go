@@ -29,7 +29,7 @@ func cancellation(t *testing.T, e Engine) {
 			t.Errorf("%s: %d summaries, then %v", state, n, last)
 		}
 		last = nil
-		for _, err := range f.store.Traces(ctx, home, []trace.ID{traceID(1)}) {
+		for _, err := range f.store.Traces(ctx, home, []trace.ID{traceID(1)}, answer.Reach{}) {
 			last = err
 		}
 		if !isDone(last) {
@@ -54,7 +54,7 @@ func earlyStop(t *testing.T, e Engine) {
 		for range f.store.Summaries(f.ctx, home, &answer.SummaryQuery{Window: everything()}) {
 			break
 		}
-		for range f.store.Traces(f.ctx, home, f.model.ids(home)) {
+		for range f.store.Traces(f.ctx, home, f.model.ids(home), answer.Reach{}) {
 			break
 		}
 		f.compare(state, home)
@@ -174,7 +174,7 @@ func concurrency(t *testing.T, e Engine) {
 					return
 				}
 				found := 0
-				for _, err := range f.store.Traces(f.ctx, account, []trace.ID{traceID(n)}) {
+				for _, err := range f.store.Traces(f.ctx, account, []trace.ID{traceID(n)}, answer.Reach{}) {
 					if err != nil {
 						t.Errorf("Traces: %v", err)
 					}

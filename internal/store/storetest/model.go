@@ -32,36 +32,90 @@ func (m *model) append(account trace.Account, batch []*trace.Segment) {
 	}
 }
 
-func (m *model) ids(account trace.Account) []trace.ID {
-	var ids []trace.ID
+func (m *model) ids(account trace.Account) []trace.ID { return m.idsFor(account, answer.Reach{}) }
+
+// idsFor lists the traces of all accounts that a reader reads.
+func (m *model) idsFor(account trace.Account, reach answer.Reach) []trace.ID {
+	all := map[trace.ID]bool{}
 	for id := range m.accounts[account] {
+		all[id] = true
+	}
+	for _, l := range reach.Linked {
+		for id := range m.accounts[l.Account] {
+			all[id] = true
+		}
+	}
+	var ids []trace.ID
+	for id := range all {
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b trace.ID) int { return bytes.Compare(a[:], b[:]) })
 	return ids
 }
 
-func (m *model) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
+// trace joins what a reader's accounts have of a trace, nil if nothing. start and updated
+// are those of all parts, also of segments that were received before a link began.
+func (m *model) trace(account trace.Account, reach answer.Reach, id trace.ID) (t *trace.Trace, start, updated trace.Time) {
+	var segments []*trace.Segment
+	start, updated = trace.MaxTime, trace.MinTime
+	for _, l := range append([]trace.Linked{{Account: account, Since: trace.MinTime}}, reach.Linked...) {
+		list := m.accounts[l.Account][id]
+		part := assemble.Trace(id, list)
+		news := map[*trace.Segment]bool{} // segments that were not received before
+		for e := range assemble.All(part) {
+			news[e.Received] = true
+		}
+		any := false
+		for _, s := range list {
+			if s.ReceivedAt < l.Since || list[0].ReceivedAt < l.Since && !news[s] {
+				continue
+			}
+			owned := *s
+			if any = true; l.Account != account {
+				owned.Account = l.Account
+			}
+			segments = append(segments, &owned)
+		}
+		if any {
+			start, updated = min(start, part.Start), max(updated, part.Updated)
+		}
+	}
+	if len(segments) == 0 {
+		return nil, 0, 0
+	}
+	return assemble.Trace(id, segments), start, updated
+}
+
+func (m *model) traces(account trace.Account, reach answer.Reach, ids ...trace.ID) []*trace.Trace {
 	var list []*trace.Trace
 	for _, id := range ids {
-		segments := m.accounts[account][id]
-		if len(segments) == 0 {
+		t, _, _ := m.trace(account, reach, id)
+		if t == nil {
 			continue
 		}
-		t := assemble.Trace(id, segments)
 		if err := assemble.Render(t, render.Text); err != nil {
 			panic(err) // the cases append only traces that can be rendered
 		}
-		list = append(list, t)
+		if t = masked(t, reach.Sight); t != nil {
+			list = append(list, t)
+		}
 	}
 	return list
 }
 
 func (m *model) summaries(account trace.Account, q *answer.SummaryQuery) []*trace.Summary {
 	var list []*trace.Summary
-	for id, segments := range m.accounts[account] {
-		t := assemble.Trace(id, segments)
+	for _, id := range m.idsFor(account, q.Reach) {
+		whole, start, updated := m.trace(account, q.Reach, id)
+		if whole == nil {
+			continue
+		}
+		t := masked(whole, q.Sight)
+		if t == nil {
+			continue
+		}
 		s := assemble.Summary(t)
+		s.Start, s.Updated = start, updated
 		if q.Clock == trace.ClockService {
 			if !q.Filter.MatchService(t, s, q.Window) {
 				continue
@@ -85,9 +139,15 @@ func comparePlace(c trace.Clock, s *trace.Summary, at *answer.Cursor) int {
 }
 
 // each calls add for every trace with observations of a group.
-func (m *model) each(account trace.Account, group *answer.Group, add func(*trace.Trace, assemble.Member)) {
-	for id, segments := range m.accounts[account] {
-		t := assemble.Trace(id, segments)
+func (m *model) each(account trace.Account, reach answer.Reach, group *answer.Group, add func(*trace.Trace, assemble.Member)) {
+	for _, id := range m.idsFor(account, reach) {
+		t, _, _ := m.trace(account, reach, id)
+		if t == nil {
+			continue
+		}
+		if t = masked(t, reach.Sight); t == nil {
+			continue
+		}
 		if member, any := group.Member(t, assemble.Summary(t)); any {
 			add(t, member)
 		}
@@ -96,16 +156,18 @@ func (m *model) each(account trace.Account, group *answer.Group, add func(*trace
 
 func (m *model) series(account trace.Account, q answer.SeriesQuery) *trace.Series {
 	b := assemble.NewSeries(q.Window, q.Period, q.Of)
-	m.each(account, q.Group, b.Add)
+	m.each(account, q.Reach, q.Group, b.Add)
 	return b.Series()
 }
 
 func (m *model) graph(account trace.Account, q answer.GraphQuery) *trace.Graph {
 	b := assemble.NewGraph(&q.Window)
-	m.each(account, q.Group, b.Add)
+	m.each(account, q.Reach, q.Group, b.Add)
 	for _, id := range b.Linked() {
-		if segments := m.accounts[account][id]; segments != nil {
-			b.Resolve(assemble.Trace(id, segments))
+		if t, _, _ := m.trace(account, q.Reach, id); t != nil {
+			if t = masked(t, q.Sight); t != nil {
+				b.Resolve(t)
+			}
 		}
 	}
 	return b.Graph()
@@ -125,6 +187,9 @@ func describeTrace(t *trace.Trace) string {
 	}
 	for _, s := range t.Segments {
 		entity(s, 1)
+	}
+	for _, h := range t.Hidden {
+		fmt.Fprintf(&b, "\nhidden %d %s %s %s %d-%d", h.Segments, h.Entity.ID, h.Entity.ParentID, h.Entity.Name, h.Entity.Start, h.Entity.End)
 	}
 	for _, n := range t.Nodes {
 		fmt.Fprintf(&b, "\nnode %+v %s %d", n.Service, n.State, len(n.Entities))

@@ -189,8 +189,14 @@ func (f *fixture) summaries(account trace.Account, q *answer.SummaryQuery) []*tr
 // traces collects traces by id.
 func (f *fixture) traces(account trace.Account, ids ...trace.ID) []*trace.Trace {
 	f.Helper()
+	return f.tracesFor(account, answer.Reach{}, ids...)
+}
+
+// tracesFor collects what a reader sees of traces.
+func (f *fixture) tracesFor(account trace.Account, reach answer.Reach, ids ...trace.ID) []*trace.Trace {
+	f.Helper()
 	var list []*trace.Trace
-	for t, err := range f.store.Traces(f.ctx, account, ids) {
+	for t, err := range f.store.Traces(f.ctx, account, ids, reach) {
 		if err != nil {
 			f.Fatalf("Traces: %v", err)
 		}
@@ -220,8 +226,19 @@ func (f *fixture) stats() answer.Stats {
 // compare checks all answers of the store about an account against the model.
 func (f *fixture) compare(state string, account trace.Account) {
 	f.Helper()
-	ids := f.model.ids(account)
-	got, want := f.traces(account, ids...), f.model.traces(account, ids...)
+	f.compareTraces(state, account, answer.Reach{})
+	for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
+		f.compareSummaries(state, account, &answer.SummaryQuery{Window: everything(), Clock: clock})
+	}
+	f.compareGraph(state, account, answer.GraphQuery{Window: everything()})
+	f.compareSeries(state, account, answer.SeriesQuery{Window: everything(), Period: time.Minute})
+}
+
+// compareTraces checks what a reader sees of all traces of an account.
+func (f *fixture) compareTraces(state string, account trace.Account, reach answer.Reach) {
+	f.Helper()
+	ids := f.model.idsFor(account, reach)
+	got, want := f.tracesFor(account, reach, ids...), f.model.traces(account, reach, ids...)
 	if len(got) != len(want) {
 		f.Fatalf("%s: %d traces, want %d", state, len(got), len(want))
 	}
@@ -230,11 +247,6 @@ func (f *fixture) compare(state string, account trace.Account) {
 			f.Fatalf("%s: trace %s\n got %s\nwant %s", state, want[i].ID, g, w)
 		}
 	}
-	for _, clock := range []trace.Clock{trace.ClockTraceID, trace.ClockEvent, trace.ClockService} {
-		f.compareSummaries(state, account, &answer.SummaryQuery{Window: everything(), Clock: clock})
-	}
-	f.compareGraph(state, account, answer.GraphQuery{Window: everything()})
-	f.compareSeries(state, account, answer.SeriesQuery{Window: everything(), Period: time.Minute})
 }
 
 func (f *fixture) compareSummaries(state string, account trace.Account, q *answer.SummaryQuery) {
@@ -273,7 +285,7 @@ func describeQuery(q *answer.SummaryQuery) string {
 	if q.Filter != nil {
 		text = q.Filter.String()
 	}
-	return fmt.Sprintf("clock %d, window %d to %d, filter %q, after %v", q.Clock, q.Window.Start, q.Window.End, text, q.After)
+	return fmt.Sprintf("clock %d, window %d to %d, filter %q, after %v, reach %v", q.Clock, q.Window.Start, q.Window.End, text, q.After, q.Reach)
 }
 
 func summaryIDs(list []*trace.Summary) []string {

@@ -46,6 +46,18 @@ async function failure(response: Response): Promise<ApiError> {
   return new ApiError(response.status, type || `HTTP ${response.status}`, message || response.statusText || 'no explanation');
 }
 
+/** Where the browser remembers whether linked accounts are left out (preferences.ts). */
+const linkedKey = 'fluoro.linked';
+
+/** The choice of linked accounts as a header: the X-Ray API has no parameter for it. */
+function linkedHeaders(): Record<string, string> {
+  try {
+    return localStorage.getItem(linkedKey) === 'exclude' ? { 'x-fluoro-linked-accounts': 'exclude' } : {};
+  } catch {
+    return {};
+  }
+}
+
 async function send(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
@@ -67,7 +79,7 @@ async function send(path: string, init: RequestInit): Promise<Response> {
 export async function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
   const response = await send(path, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...linkedHeaders() },
     body: JSON.stringify(body),
     ...(signal ? { signal } : {}),
   });
@@ -76,6 +88,6 @@ export async function post<T>(path: string, body: unknown, signal?: AbortSignal)
 
 /** Reads one of the console's own endpoints. */
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const response = await send(path, signal ? { signal } : {});
+  const response = await send(path, { headers: linkedHeaders(), ...(signal ? { signal } : {}) });
   return (await response.json()) as T;
 }

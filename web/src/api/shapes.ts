@@ -119,6 +119,8 @@ export interface Status {
   version: string;
   account: string;
   region: string;
+  /** Accounts that share their traces with this one. */
+  linked?: string[];
   started: number;
   listeners: { protocol: string; address: string }[];
   /** By protocol, outcome, reason and, unless accepted, the sending host. */

@@ -6,7 +6,7 @@ import { TimeRangePicker } from '../components/TimeRangePicker';
 import { href } from '../lib/router';
 import type { TimeRange } from '../lib/timerange';
 import type { LiveState } from './live';
-import { themes, type Refresh, type Theme } from './preferences';
+import { themes, useLinkedAccounts, type LinkedAccounts, type Refresh, type Theme } from './preferences';
 import './TopBar.css';
 
 interface Props {
@@ -71,6 +71,38 @@ function LiveDot({ refresh, live, following }: { refresh: Refresh; live: LiveSta
   );
 }
 
+const linkedLabels: Record<LinkedAccounts, string> = { include: 'Included', exclude: 'Only this account' };
+
+/** Chooses whether pages show the traces of linked accounts. */
+function LinkedSwitch({ accounts }: { accounts: string[] }) {
+  const [linked, setLinked] = useLinkedAccounts();
+  const client = useQueryClient();
+  return (
+    <div>
+      <dt>
+        <label htmlFor="fl-linked">Linked accounts</label>
+      </dt>
+      <dd>
+        <select
+          id="fl-linked"
+          title={accounts.join(', ')}
+          value={linked}
+          onChange={(event) => {
+            setLinked(event.target.value as LinkedAccounts);
+            void client.resetQueries();
+          }}
+        >
+          {entries(linkedLabels).map(([id, text]) => (
+            <option key={id} value={id}>
+              {text}
+            </option>
+          ))}
+        </select>
+      </dd>
+    </div>
+  );
+}
+
 /** The bar above every page: product, account and region, time range, refresh, theme, help. */
 export function TopBar(props: Props) {
   const { status, range, refresh, theme, live } = props;
@@ -91,6 +123,7 @@ export function TopBar(props: Props) {
           <dt>Region</dt>
           <dd>{status?.region ?? '…'}</dd>
         </div>
+        {(status?.linked ?? []).length > 0 && <LinkedSwitch accounts={status?.linked ?? []} />}
       </dl>
       <div className="fl-top-space" />
       <LiveDot refresh={refresh} live={live} following={range.kind === 'relative'} />

@@ -61,3 +61,11 @@ export type Refresh = (typeof refreshChoices)[number];
 export function useRefresh(): [Refresh, (refresh: Refresh) => void] {
   return usePreference<Refresh>('refresh', refreshChoices, 'live');
 }
+
+export const linkedChoices = ['include', 'exclude'] as const;
+export type LinkedAccounts = (typeof linkedChoices)[number];
+
+/** Whether answers include the traces of linked accounts; requests read it too (client.ts). */
+export function useLinkedAccounts(): [LinkedAccounts, (linked: LinkedAccounts) => void] {
+  return usePreference<LinkedAccounts>('linked', linkedChoices, 'include');
+}

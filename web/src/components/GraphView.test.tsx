@@ -47,6 +47,12 @@ describe('the map', () => {
     expect(node('orders').getAttribute('aria-label')).toContain('20% throttle');
   });
 
+  it('shows the account of a node of a linked account, and keeps it apart from its namesake', () => {
+    const service = (reference: number, account: string | null) => ({ ReferenceId: reference, Name: 'api', AccountId: account, State: 'active', Edges: [] });
+    render(<Map graph={{ Services: [service(0, null), service(1, '555555555555')] }} />);
+    expect(screen.getAllByTestId('map-node-api').map((each) => each.getAttribute('aria-label')?.split(':')[0]).sort()).toEqual(['api, Service', 'api, Service in 555555555555']);
+  });
+
   it('counts requests in place of rates where there is no time range, and shows – without requests', () => {
     render(<Map rates={false} />);
     expect(within(node('front')).getByText('100')).toBeTruthy();

@@ -52,7 +52,9 @@ function Overview({ entity, model, onSelect }: { entity: Entity; model: TraceMod
     {
       label: 'Name',
       value:
-        entity.kind === 'segment' ? (
+        entity.hidden > 0 ? (
+          <span>{entity.name}</span>
+        ) : entity.kind === 'segment' ? (
           <Filterable value={entity.name} filter={serviceFilter({ name: entity.name, type: entity.origin || null })} />
         ) : (
           <Filterable value={entity.name} />
@@ -64,7 +66,9 @@ function Overview({ entity, model, onSelect }: { entity: Entity; model: TraceMod
     { label: 'Duration', value: entity.end === null ? 'In progress' : formatDuration(entity.end - entity.start) },
     {
       label: 'Kind',
-      value: entity.missing
+      value: entity.hidden > 0
+        ? 'Placeholder: your permissions do not include these segments; its times are those of the segments around it'
+        : entity.missing
         ? 'Placeholder: the segment was not received'
         : entity.inferred
         ? 'Inferred segment: made from the call, because the callee sent none'

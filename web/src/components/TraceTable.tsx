@@ -33,7 +33,7 @@ function Flags({ trace }: { trace: TraceSummary }) {
       {outcome !== 'ok' && <OutcomeText outcome={outcome} />}
       {inProgress(trace) && <span className="fl-flag">In progress</span>}
       {trace.IsPartial && (
-        <span className="fl-flag" title="A segment refers to a parent that has not arrived">
+        <span className="fl-flag" title="A segment refers to a parent that has not arrived, or you may not see all segments">
           Partial
         </span>
       )}
@@ -69,6 +69,7 @@ const Row = memo(function Row({ trace, selected, tabStop, fresh }: { trace: Trac
       </td>
       <td className="fl-name" title={rootName(trace)}>
         {rootName(trace) || <span className="fl-faint">root not received</span>}
+        {trace.EntryPoint?.AccountId && <span className="fl-faint"> in {trace.EntryPoint.AccountId}</span>}
       </td>
       <td>{trace.Http?.HttpMethod ?? ''}</td>
       <td className="fl-url" title={url}>

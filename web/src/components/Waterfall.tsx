@@ -17,6 +17,9 @@ const palette = 12;
 
 /** Names a row's kind, shown beside its name. */
 function kindOf(entity: Entity): string {
+  if (entity.hidden > 0) {
+    return 'hidden';
+  }
   if (entity.missing) {
     return 'placeholder';
   }

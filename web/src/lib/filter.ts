@@ -5,6 +5,8 @@ export type Outcome = 'ok' | 'error' | 'fault' | 'throttle';
 export interface NodeId {
   name: string;
   type: string | null;
+  /** The account of a node of a linked account. */
+  account?: string;
 }
 
 /** Quotes a string for a filter expression (JSON escapes). */
@@ -12,11 +14,11 @@ export function quote(text: string): string {
   return JSON.stringify(text);
 }
 
-/** `id(name: "n", type: "t")`; the type is left out when the node has none. */
+/** `id(name: "n", type: "t", account.id: "a")`; type and account are left out when the node has none. */
 export function nodeSelector(node: NodeId): string {
-  return node.type === null || node.type === ''
-    ? `id(name: ${quote(node.name)})`
-    : `id(name: ${quote(node.name)}, type: ${quote(node.type)})`;
+  const type = node.type === null || node.type === '' ? '' : `, type: ${quote(node.type)}`;
+  const account = node.account ? `, account.id: ${quote(node.account)}` : '';
+  return `id(name: ${quote(node.name)}${type}${account})`;
 }
 
 /** Narrows a node or an edge: outcomes (any of them) and a range of response times in seconds. */

@@ -84,7 +84,7 @@ export function buildMap(graph: ServiceGraph): MapModel {
     const client = service.Type === 'client';
     const node: MapNode = {
       key: keyOf(service),
-      id: { name: service.Name ?? '', type: service.Type ?? null },
+      id: { name: service.Name ?? '', type: service.Type ?? null, ...(service.AccountId ? { account: service.AccountId } : {}) },
       service,
       client,
       inferred: !client && (service.State === 'unknown' || service.State === 'passive'),
@@ -117,8 +117,12 @@ export function worstOf(health: Health): Outcome {
   return health.counts.throttle > 0 ? 'throttle' : 'ok';
 }
 
-/** A type in words: `AWS::DynamoDB::Table` is `DynamoDB Table`. */
+/** A type in words, with the account of a linked one: `AWS::DynamoDB::Table` is `DynamoDB Table`. */
 export function typeText(node: MapNode): string {
+  return node.id.account ? `${plainType(node)} in ${node.id.account}` : plainType(node);
+}
+
+function plainType(node: MapNode): string {
   if (node.client) {
     return 'Client';
   }

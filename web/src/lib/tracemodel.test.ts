@@ -48,6 +48,22 @@ describe('buildTraceModel', () => {
     expect(model.services).toEqual(['shop']);
   });
 
+  it('shows how many segments are hidden, where the tree would break, and counts no service for them', () => {
+    const call = segment('call', 1, 4, { name: 'payments', namespace: 'remote' });
+    const model = buildTraceModel([
+      segment('front', 0, 5, { subsegments: [call] }),
+      segment('back', 2, 3, { parent_id: 'p' }),
+      segment('p', 1, 4, { name: '1 segment you may not see', parent_id: 'call', inferred: true, metadata: { fluoro: { missing: 'no permission', hidden: 1 } } }),
+    ]);
+    expect(model.rows.map((row) => [row.name, row.depth, row.hidden])).toEqual([
+      ['front', 0, 0],
+      ['payments', 1, 0],
+      ['1 segment you may not see', 2, 1],
+      ['back', 3, 0],
+    ]);
+    expect(model.services.sort()).toEqual(['back', 'front']);
+  });
+
   it('shows a segment that names itself as parent', () => {
     expect(names([segment('a', 0, 1, { parent_id: 'a' })])).toEqual(['a']);
   });

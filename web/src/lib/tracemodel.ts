@@ -10,6 +10,8 @@ export interface Entity {
   name: string;
   /** The reason for a placeholder segment; empty for all others. */
   missing: string;
+  /** How many segments a placeholder stands for that the user may not see; 0 for all others. */
+  hidden: number;
   kind: 'segment' | 'subsegment';
   /** Row of the parent, −1 for a root. */
   parent: number;
@@ -125,6 +127,7 @@ function draftOf(document: JsonObject, parent: Draft | null, kind: Entity['kind'
       id: textOf(document['id']),
       name: textOf(document['name']) || '(no name)',
       missing: textOf(objectOf(objectOf(document['metadata'])['fluoro'])['missing']),
+      hidden: Number(objectOf(objectOf(document['metadata'])['fluoro'])['hidden'] ?? 0) || 0,
       kind,
       parent: -1,
       depth: 0,
@@ -302,7 +305,7 @@ function summarize(rows: Entity[], unreadable: number): TraceModel {
     segments += entity.kind === 'segment' ? 1 : 0;
     inProgress += entity.end === null ? 1 : 0;
     orphans += entity.orphan ? 1 : 0;
-    if (entity.kind === 'segment' && (!entity.inferred || entity.missing)) {
+    if (entity.kind === 'segment' && (!entity.inferred || entity.missing) && entity.hidden === 0) {
       services.add(entity.name);
     }
     if (entity.outcome !== 'ok') {
