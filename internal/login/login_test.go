@@ -28,12 +28,12 @@ var desk = From{Source: "203.0.113.10:4000", Agent: "test", Secure: true, Host: 
 // fixture is Logins over real records, with a clock that tests set.
 type fixture struct {
 	*Logins
-	t      *testing.T
+	t      testing.TB
 	now    time.Time
 	events []Event
 }
 
-func newFixture(t *testing.T, change ...func(*Options)) *fixture {
+func newFixture(t testing.TB, change ...func(*Options)) *fixture {
 	t.Helper()
 	dir := t.TempDir()
 	records, err := sqlite.Open(dir)
@@ -425,4 +425,18 @@ func FuzzPasskeyAnswer(f *testing.F) {
 			t.Errorf("%q signs somebody in", answer)
 		}
 	})
+}
+
+// What a request with a session costs: a read of its record.
+func BenchmarkAuthenticate(b *testing.B) {
+	f := newFixture(b)
+	f.user("ada")
+	r := httptest.NewRequest(http.MethodGet, "https://traces.example.com/console/api/status", nil)
+	r.AddCookie(f.login("ada"))
+	call := identity.Call{Action: "fluoro:GetStatus", Request: r, Source: desk.Source, Secure: true}
+	for b.Loop() {
+		if _, _, err := f.Authenticate(b.Context(), call); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -35,7 +35,7 @@ export type Page = 'map' | 'traces' | 'trace' | 'status' | 'audit' | 'access' | 
 /** Pages whose path is their name. */
 const plain: Page[] = ['status', 'audit', 'access', 'findings', 'account'];
 
-/** The actions of which a page needs one; pages without a line need none. */
+/** A page needs one of its actions; pages without a line need none. */
 const needs: Partial<Record<Page, string[]>> = {
   map: ['xray:GetServiceGraph'],
   traces: ['xray:GetTraceSummaries'],
