@@ -18,10 +18,9 @@ import (
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
-const (
-	acc  trace.Account = "111122223333"
-	good               = "correct horse battery"
-)
+const acc trace.Account = "111122223333"
+
+const good = "correct horse battery"
 
 var desk = From{Source: "203.0.113.10:4000", Agent: "test", Secure: true, Host: "traces.example.com"}
 
