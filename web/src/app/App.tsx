@@ -23,13 +23,14 @@ const TracesPage = lazy(() => import('../pages/TracesPage'));
 const TracePage = lazy(() => import('../pages/TracePage'));
 const StatusPage = lazy(() => import('../pages/StatusPage'));
 const AuditPage = lazy(() => import('../pages/AuditPage'));
+const ScrubbingPage = lazy(() => import('../pages/ScrubbingPage'));
 const FirstRun = lazy(() => import('../pages/FirstRun'));
 
 /** Pages by the first part of the path. */
-export type Page = 'map' | 'traces' | 'trace' | 'status' | 'audit' | 'unknown';
+export type Page = 'map' | 'traces' | 'trace' | 'status' | 'audit' | 'scrubbing' | 'unknown';
 
 /** Pages whose path is their name. */
-const plain: Page[] = ['status', 'audit'];
+const plain: Page[] = ['status', 'audit', 'scrubbing'];
 
 function pageOf({ path }: Location): Page {
   if (path === '/' || path === '/service-map') {
@@ -50,6 +51,7 @@ const titles: Record<Page, string> = {
   trace: 'Trace',
   status: 'Status',
   audit: 'Audit log',
+  scrubbing: 'Scrubbing',
   unknown: 'Not found',
 };
 
@@ -70,6 +72,8 @@ function Content({ page, location, empty }: { page: Page; location: Location; em
       return <StatusPage />;
     case 'audit':
       return <AuditPage />;
+    case 'scrubbing':
+      return <ScrubbingPage />;
     case 'unknown':
       return (
         <Alert type="warning" header="There is no such page" action={<Button href={href('/service-map')}>Open the trace map</Button>}>
@@ -152,7 +156,10 @@ function Frame() {
       {
         type: 'section-group' as const,
         title: 'Security',
-        items: [{ type: 'link' as const, text: 'Audit log', href: link('/audit') }],
+        items: [
+          { type: 'link' as const, text: 'Audit log', href: link('/audit') },
+          { type: 'link' as const, text: 'Scrubbing', href: link('/scrubbing') },
+        ],
       },
       { type: 'divider' as const },
       { type: 'link' as const, text: 'Status', href: link('/status') },
