@@ -144,6 +144,22 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
     ),
     keys: [],
   },
+  account: {
+    header: 'Account',
+    text: (
+      <>
+        <p>
+          An account is a tenant: its traces, rules and keys are its own. A request over a quota waits up to a second and is then refused; SDKs try
+          again.
+        </p>
+        <p>
+          A link shows the traces that a source account receives from then on to the account of a sink. Nothing is copied: a deleted link ends at
+          once.
+        </p>
+      </>
+    ),
+    keys: [],
+  },
   unknown: { header: 'Help', text: null, keys: [] },
 };
 

@@ -49,7 +49,7 @@ function Row({ rule, onEdit, onDelete }: { rule: StoredRule; onEdit: () => void;
       <td>{stateOf(rule)}</td>
       <td className="fl-num">{formatCount(rule.Values)}</td>
       <td>
-        <span className="fl-scrub-tools">
+        <span className="fl-row-tools">
           <button type="button" className="fl-link" aria-label={`Edit ${rule.Name}`} onClick={onEdit}>
             Edit
           </button>
