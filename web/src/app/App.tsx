@@ -24,14 +24,14 @@ const TracePage = lazy(() => import('../pages/TracePage'));
 const StatusPage = lazy(() => import('../pages/StatusPage'));
 const AuditPage = lazy(() => import('../pages/AuditPage'));
 const ScrubbingPage = lazy(() => import('../pages/ScrubbingPage'));
-const AccountPage = lazy(() => import('../pages/AccountPage'));
+const TenantPage = lazy(() => import('../pages/TenantPage'));
 const FirstRun = lazy(() => import('../pages/FirstRun'));
 
 /** Pages by the first part of the path. */
-export type Page = 'map' | 'traces' | 'trace' | 'status' | 'audit' | 'scrubbing' | 'account' | 'unknown';
+export type Page = 'map' | 'traces' | 'trace' | 'status' | 'audit' | 'scrubbing' | 'tenant' | 'unknown';
 
 /** Pages whose path is their name. */
-const plain: Page[] = ['status', 'audit', 'scrubbing', 'account'];
+const plain: Page[] = ['status', 'audit', 'scrubbing', 'tenant'];
 
 function pageOf({ path }: Location): Page {
   if (path === '/' || path === '/service-map') {
@@ -53,7 +53,7 @@ const titles: Record<Page, string> = {
   status: 'Status',
   audit: 'Audit log',
   scrubbing: 'Scrubbing',
-  account: 'Account',
+  tenant: 'Tenant',
   unknown: 'Not found',
 };
 
@@ -76,8 +76,8 @@ function Content({ page, location, empty }: { page: Page; location: Location; em
       return <AuditPage />;
     case 'scrubbing':
       return <ScrubbingPage />;
-    case 'account':
-      return <AccountPage />;
+    case 'tenant':
+      return <TenantPage />;
     case 'unknown':
       return (
         <Alert type="warning" header="There is no such page" action={<Button href={href('/service-map')}>Open the trace map</Button>}>
@@ -163,7 +163,7 @@ function Frame() {
         items: [
           { type: 'link' as const, text: 'Audit log', href: link('/audit') },
           { type: 'link' as const, text: 'Scrubbing', href: link('/scrubbing') },
-          { type: 'link' as const, text: 'Account', href: link('/account') },
+          { type: 'link' as const, text: 'Tenant', href: link('/tenant') },
         ],
       },
       { type: 'divider' as const },

@@ -144,8 +144,8 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
     ),
     keys: [],
   },
-  account: {
-    header: 'Account',
+  tenant: {
+    header: 'Tenant',
     text: (
       <>
         <p>

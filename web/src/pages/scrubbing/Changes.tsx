@@ -1,6 +1,6 @@
 import type { Preview } from '../../api/scrub';
+import { SimpleTable } from '../../components/SimpleTable';
 import { formatCount } from '../../lib/format';
-import '../../components/table.css';
 
 /** What a preview found: counts and disguised examples by rule. */
 export function Changes({ preview }: { preview: Preview }) {
@@ -17,27 +17,18 @@ export function Changes({ preview }: { preview: Preview }) {
           <h3>
             {rule.Rule}: {formatCount(rule.Values)} values in {formatCount(rule.Traces)} traces
           </h3>
-          <div className="fl-table-wrap" tabIndex={-1}>
-            <table className="fl-table fl-table-plain">
-              <caption className="fl-offscreen">Examples of rule {rule.Rule}</caption>
-              <thead>
-                <tr>
-                  <th scope="col">Place</th>
-                  <th scope="col">Before</th>
-                  <th scope="col">After</th>
-                </tr>
-              </thead>
-              <tbody>
-                {rule.Examples.map((example) => (
-                  <tr key={example.Path}>
-                    <td className="fl-mono fl-scrub-text">{example.Path}</td>
-                    <td className="fl-mono fl-scrub-text">{example.Before}</td>
-                    <td className="fl-mono fl-scrub-text">{example.After === '' ? <em>nothing</em> : example.After}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <SimpleTable
+            caption={`Examples of rule ${rule.Rule}`}
+            heads={['Place', 'Before', 'After']}
+            rows={rule.Examples.map((example) => ({
+              key: example.Path,
+              cells: [example.Path, example.Before, example.After === '' ? <em key="after">nothing</em> : example.After].map((cell, i) => (
+                <span key={i} className="fl-mono fl-scrub-text">
+                  {cell}
+                </span>
+              )),
+            }))}
+          />
         </div>
       ))}
     </div>

@@ -26,7 +26,7 @@ const modes: [Draft['mode'], string][] = [
 function Selection({ draft, set }: { draft: Draft; set: (change: Partial<Draft>) => void }) {
   return (
     <>
-      <div className="fl-form-row">
+      <div className="fl-form-row fl-form-row-top">
         <TextArea label="Keys" value={draft.keys} onChange={(keys) => set({ keys })} hint="Names of attributes, one a line; * for any characters" />
         <TextArea label="Paths" value={draft.paths} onChange={(paths) => set({ paths })} hint="Places, one a line: metadata.*.card" />
       </div>

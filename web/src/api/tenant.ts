@@ -12,7 +12,7 @@ export interface Quota {
 
 /** The quotas of the account. */
 export function useQuota() {
-  return useQuery({ queryKey: ['quota'], queryFn: ({ signal }) => post<Quota>('/api/quota/Get', {}, signal), refetchInterval: 5000 });
+  return useQuery({ queryKey: ['quota'], queryFn: ({ signal }) => post<Quota>('/api/quota/Get', {}, signal), refetchInterval: 60_000 });
 }
 
 /** The setting of encryption, as GetEncryptionConfig answers it. */
@@ -40,13 +40,13 @@ export function useEncryption() {
   return useQuery({
     queryKey: [encryptionKey, 'config'],
     queryFn: async ({ signal }) => (await post<{ EncryptionConfig: EncryptionConfig }>('/EncryptionConfig', {}, signal)).EncryptionConfig,
-    refetchInterval: ({ state }) => (state.data?.Status === 'UPDATING' ? 2000 : 30_000),
+    refetchInterval: ({ state }) => (state.data?.Status === 'UPDATING' ? 2000 : 60_000),
   });
 }
 
 /** The state of the data keys. */
 export function useDataKeys() {
-  return useQuery({ queryKey: [encryptionKey, 'keys'], queryFn: ({ signal }) => post<DataKeys>('/api/encryption/Get', {}, signal), refetchInterval: 10_000 });
+  return useQuery({ queryKey: [encryptionKey, 'keys'], queryFn: ({ signal }) => post<DataKeys>('/api/encryption/Get', {}, signal), refetchInterval: 60_000 });
 }
 
 /** Changes the setting of encryption. */

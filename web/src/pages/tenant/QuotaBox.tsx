@@ -1,6 +1,6 @@
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
-import { useQuota, type Quota } from '../../api/account';
+import { useQuota, type Quota } from '../../api/tenant';
 import { Loading } from '../../components/Loading';
 import { SimpleTable } from '../../components/SimpleTable';
 import { Trouble } from '../../components/Trouble';

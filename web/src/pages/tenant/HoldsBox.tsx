@@ -1,7 +1,7 @@
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
 import { useState } from 'react';
-import { useHolds, useReleaseHold, type Hold } from '../../api/account';
+import { useHolds, useReleaseHold, type Hold } from '../../api/tenant';
 import { Confirm } from '../../components/Dialog';
 import { Loading } from '../../components/Loading';
 import { SimpleTable } from '../../components/SimpleTable';

@@ -2,7 +2,7 @@ import { screen, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { describe, expect, it, vi } from 'vitest';
 import { denied, refuse, serve, showPage, type Asked } from '../test/server';
-import AccountPage from './AccountPage';
+import TenantPage from './TenantPage';
 
 const sink = { Arn: 'arn:aws:oam:us-east-1:111122223333:sink/s1', Id: 's1', Name: 'central', Policy: '{}' };
 const link = { Arn: 'arn:aws:oam:us-east-1:111122223333:link/l1', Id: 'l1', Label: 'me', SinkArn: 'arn:aws:oam:us-east-1:444455556666:sink/x', Since: 1_780_000_000 };
@@ -37,10 +37,10 @@ const sent = (asked: Asked[], path: string): unknown[] => asked.filter((one) => 
 const dialog = (): ReturnType<typeof within> => within(screen.getByRole('dialog'));
 const row = (name: RegExp): string | null => screen.getByRole('row', { name }).textContent;
 
-describe('the account page', () => {
+describe('the page of the tenant', () => {
   it('shows quotas and their use, keys, links and holds', async () => {
     server();
-    showPage(<AccountPage />);
+    showPage(<TenantPage />);
     expect(screen.getByRole('status', { name: 'Loading quotas' })).toBeTruthy();
     await screen.findByText('Set for this account');
     expect(row(/^Segments and spans a second/)).toBe('Segments and spans a second5,000–77');
@@ -65,7 +65,7 @@ describe('the account page', () => {
         return { EncryptionConfig: {} };
       },
     });
-    showPage(<AccountPage />);
+    showPage(<TenantPage />);
     await userEvent.selectOptions(await screen.findByLabelText('Key'), 'Key of the KMS');
     await userEvent.type(screen.getByLabelText('Alias, id or ARN'), 'alias/bad');
     await userEvent.click(screen.getByRole('button', { name: 'Change the key' }));
@@ -85,7 +85,7 @@ describe('the account page', () => {
   it('makes and deletes links and sinks, and says who may link', async () => {
     const ok = (): object => ({});
     const asked = server({ '/api/oam/CreateSink': ok, '/api/oam/PutSinkPolicy': ok, '/api/oam/DeleteSink': ok, '/api/oam/CreateLink': () => refuse(400, 'the sink refuses'), '/api/oam/DeleteLink': ok });
-    showPage(<AccountPage />);
+    showPage(<TenantPage />);
     await userEvent.type(await screen.findByLabelText('Name of a new sink'), 'second');
     await userEvent.click(screen.getByRole('button', { name: 'Make a sink' }));
     expect(sent(asked, '/api/oam/CreateSink')).toEqual([{ Name: 'second' }]);
@@ -110,7 +110,7 @@ describe('the account page', () => {
 
   it('releases a hold only after its name is typed', async () => {
     const asked = server({ '/api/hold/Release': () => ({ releasedTraces: 12 }) });
-    showPage(<AccountPage />);
+    showPage(<TenantPage />);
     await userEvent.click(await screen.findByRole('button', { name: 'Release case-17' }));
     await userEvent.type(dialog().getByLabelText('Type case-17 to confirm'), 'case-1{Enter}');
     expect(sent(asked, '/api/hold/Release')).toEqual([]);
@@ -125,7 +125,7 @@ describe('the account page', () => {
       return 'blob:x';
     });
     const asked = server({ '/api/compliance/GetReport': () => ({ signed: { report }, text: '', json: '{"report":{"made" : 1}}', html: '<!doctype html>' }) });
-    showPage(<AccountPage />);
+    showPage(<TenantPage />);
     expect(sent(asked, '/api/compliance/GetReport')).toEqual([]);
     await userEvent.click(screen.getByRole('button', { name: 'Make a report' }));
     expect((await screen.findByRole('row', { name: /^encrypt stored data/ })).textContent).toContain('not metnot met: encryption at rest: data: in the clear');
@@ -143,7 +143,7 @@ describe('the account page', () => {
       '/api/compliance/GetReport': () => refuse(403, 'only account 999999999999 may use this'),
       '/api/oam/ListSinks': () => refuse(503, 'records cannot be read'),
     });
-    showPage(<AccountPage />);
+    showPage(<TenantPage />);
     expect(await screen.findByText('You may not see quotas')).toBeTruthy();
     expect(screen.getByText('You may not see holds')).toBeTruthy();
     expect(screen.getByText('records cannot be read')).toBeTruthy();
@@ -155,7 +155,7 @@ describe('the account page', () => {
 
   it('explains empty lists', async () => {
     server({ '/api/oam/ListSinks': () => ({ Items: [] }), '/api/oam/ListLinks': () => ({ Items: [] }), '/api/hold/List': () => ({ holds: [] }) });
-    showPage(<AccountPage />);
+    showPage(<TenantPage />);
     expect(await screen.findByText(/Make a sink, say who may link/)).toBeTruthy();
     expect(screen.getByText(/fluoro hold add/)).toBeTruthy();
   });

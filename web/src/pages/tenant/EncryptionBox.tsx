@@ -3,7 +3,7 @@ import Button from '@cloudscape-design/components/button';
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
 import { useState, type ReactNode } from 'react';
-import { useDataKeys, useEncryption, usePutEncryption, type DataKeys, type EncryptionConfig } from '../../api/account';
+import { useDataKeys, useEncryption, usePutEncryption, type DataKeys, type EncryptionConfig } from '../../api/tenant';
 import { Confirm } from '../../components/Dialog';
 import { Facts } from '../../components/Facts';
 import { Choice, TextField } from '../../components/Field';

@@ -1,7 +1,7 @@
 import Button from '@cloudscape-design/components/button';
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
-import { useMakeReport, type Met, type Report } from '../../api/account';
+import { useMakeReport, type Met, type Report } from '../../api/tenant';
 import { SimpleTable } from '../../components/SimpleTable';
 import { Trouble } from '../../components/Trouble';
 import { formatFullTime } from '../../lib/format';

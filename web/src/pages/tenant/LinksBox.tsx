@@ -2,7 +2,7 @@ import Button from '@cloudscape-design/components/button';
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
 import { useState } from 'react';
-import { sinkPolicy, traceType, useAttached, useChangeLinks, useLinks, useSinks, type Link, type Sink } from '../../api/account';
+import { sinkPolicy, traceType, useAttached, useChangeLinks, useLinks, useSinks, type Link, type Sink } from '../../api/tenant';
 import { Copy } from '../../components/Copy';
 import { Confirm, Dialog } from '../../components/Dialog';
 import { TextArea, TextField } from '../../components/Field';
