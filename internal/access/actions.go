@@ -48,6 +48,7 @@ var scopes = func() map[string]scope {
 			fluoro: ListFindings GetFinding UpdateFinding`,
 		noSegments: `
 			fluoro: GetQuota GetQuotaOfAccount PutQuota ResetQuota CreateToken ListTokens UpdateToken DeleteToken PutCertificate ListCertificates DeleteCertificate
+			fluoro: GetSession EndSession ListSessions RevokeSession ListPasskeys CreatePasskey DeletePasskey
 			fluoro: GetOrganization PutOrganization DeleteOrganization RevokeRoleSessions GetContainerCredentials
 			fluoro: PutScrubRule ListScrubRules DeleteScrubRule GetScrubJob GetComplianceReport`,
 	} {

@@ -160,6 +160,31 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
     ),
     keys: [],
   },
+  findings: {
+    header: 'Security findings',
+    text: (
+      <p>
+        What is new or unusual in the traces: calls, clients and hosts that were never seen, unusual sizes and rates. Each finding has its first trace as
+        evidence. Decide about it, so that others know.
+      </p>
+    ),
+    keys: [],
+  },
+  access: {
+    header: 'Access',
+    text: (
+      <p>
+        Users, groups and roles have policies in the language of AWS IAM. Applications sign with access keys or send tokens; people have passwords and
+        passkeys. Secrets are shown once.
+      </p>
+    ),
+    keys: [],
+  },
+  account: {
+    header: 'My account',
+    text: <p>Your sessions in all browsers, your password and your passkeys. End sessions that you do not know.</p>,
+    keys: [],
+  },
   unknown: { header: 'Help', text: null, keys: [] },
 };
 
