@@ -112,6 +112,18 @@ describe('the scrubbing page', () => {
     expect(screen.getAllByTestId('scrub-rule')).toHaveLength(3);
   });
 
+  it('shows only what the user may do, and asks for nothing else', async () => {
+    const asked = server();
+    showPage(<ScrubbingPage />, ['fluoro:ListScrubRules', 'fluoro:TestScrubRule']);
+    expect(await screen.findAllByTestId('scrub-rule')).toHaveLength(3);
+    expect(screen.queryByRole('button', { name: /^(Edit|Delete|Reset) / })).toBeNull();
+    expect(screen.queryByRole('button', { name: 'Preview' })).toBeNull();
+    expect(screen.getByRole('button', { name: 'Test' })).toBeTruthy();
+    expect((screen.getByRole('button', { name: 'New rule' }) as HTMLButtonElement).disabled).toBe(true);
+    expect(screen.getByText('You may not see scrub jobs')).toBeTruthy();
+    expect(asked.map(({ path }) => path)).toEqual(['/api/scrub/ListRules']);
+  });
+
   it('explains an empty list and an error', async () => {
     let fail = true;
     server({ '/api/scrub/ListRules': () => (fail ? refuse(503, 'records cannot be read') : { Rules: [] }) });

@@ -2,9 +2,10 @@ import Button from '@cloudscape-design/components/button';
 import Header from '@cloudscape-design/components/header';
 import { useState } from 'react';
 import { useDeleteRule, useRules, type StoredRule } from '../api/scrub';
+import { useMay } from '../api/session';
 import { Confirm } from '../components/Dialog';
 import { Loading } from '../components/Loading';
-import { Trouble } from '../components/Trouble';
+import { Permitted, Trouble } from '../components/Trouble';
 import { formatCount } from '../lib/format';
 import { JobBox } from './scrubbing/JobBox';
 import { actionWords, RuleForm } from './scrubbing/RuleForm';
@@ -34,6 +35,7 @@ function changed(rule: StoredRule): boolean {
 }
 
 function Row({ rule, onEdit, onDelete }: { rule: StoredRule; onEdit: () => void; onDelete: () => void }) {
+  const may = useMay();
   return (
     <tr data-testid="scrub-rule">
       <th scope="row">
@@ -50,10 +52,12 @@ function Row({ rule, onEdit, onDelete }: { rule: StoredRule; onEdit: () => void;
       <td className="fl-num">{formatCount(rule.Values)}</td>
       <td>
         <span className="fl-row-tools">
-          <button type="button" className="fl-link" aria-label={`Edit ${rule.Name}`} onClick={onEdit}>
-            Edit
-          </button>
-          {(!rule.Default || changed(rule)) && (
+          {may('fluoro:PutScrubRule') && (
+            <button type="button" className="fl-link" aria-label={`Edit ${rule.Name}`} onClick={onEdit}>
+              Edit
+            </button>
+          )}
+          {may('fluoro:DeleteScrubRule') && (!rule.Default || changed(rule)) && (
             <button type="button" className="fl-link" aria-label={`${rule.Default ? 'Reset' : 'Delete'} ${rule.Name}`} onClick={onDelete}>
               {rule.Default ? 'Reset' : 'Delete'}
             </button>
@@ -113,13 +117,14 @@ export default function ScrubbingPage() {
   const [form, setForm] = useState<{ rule?: StoredRule } | null>(null);
   const [leaving, setLeaving] = useState<StoredRule | null>(null);
   const rules = query.data;
+  const may = useMay();
   return (
     <div className="fl-page" data-testid="scrubbing-page">
       <Header
         variant="h1"
         description="What is removed from traces before they are stored"
         actions={
-          <Button variant="primary" disabled={!rules} onClick={() => setForm({})}>
+          <Button variant="primary" disabled={!rules || !may('fluoro:PutScrubRule')} onClick={() => setForm({})}>
             New rule
           </Button>
         }
@@ -140,10 +145,12 @@ export default function ScrubbingPage() {
       {rules && (
         <>
           <div className="fl-columns">
-            <PreviewBox />
-            <TestBox />
+            {may('fluoro:PreviewScrubRule') && <PreviewBox />}
+            {may('fluoro:TestScrubRule') && <TestBox />}
           </div>
-          <JobBox rules={rules.map(({ Name }) => Name)} />
+          <Permitted what="see scrub jobs" action="fluoro:GetScrubJob">
+            <JobBox rules={rules.map(({ Name }) => Name)} />
+          </Permitted>
         </>
       )}
       {form && <RuleForm rule={form.rule} onClose={() => setForm(null)} />}

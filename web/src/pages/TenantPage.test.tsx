@@ -42,7 +42,7 @@ describe('the page of the tenant', () => {
     server();
     showPage(<TenantPage />);
     expect(screen.getByRole('status', { name: 'Loading quotas' })).toBeTruthy();
-    await screen.findByText('Set for this account');
+    await screen.findByText('Set for this account.');
     expect(row(/^Segments and spans a second/)).toBe('Segments and spans a second5,000–77');
     expect(row(/^Bytes a second/)).toBe('Bytes a second1 MiB–0');
     expect(row(/^Names of services/)).toBe('Names of services and calls in a daynone120');
@@ -151,6 +151,17 @@ describe('the page of the tenant', () => {
     await userEvent.click(screen.getByRole('button', { name: 'Make a report' }));
     expect(await screen.findByText('You may not make compliance reports')).toBeTruthy();
     expect(screen.getByText('only account 999999999999 may use this')).toBeTruthy();
+  });
+
+  it('shows only what the user may do, and asks for nothing else', async () => {
+    const asked = server();
+    showPage(<TenantPage />, ['oam:ListSinks', 'xray:GetEncryptionConfig']);
+    expect((await screen.findByRole('row', { name: /^central/ })).textContent).toBe('centralCopy the ARN–');
+    expect(screen.queryByRole('button', { name: /Who may link|Delete|Make a sink|Change the key/ })).toBeNull();
+    expect(screen.getByText('You may not see quotas')).toBeTruthy();
+    expect(screen.getByText('fluoro:ListHolds')).toBeTruthy();
+    expect((screen.getByRole('button', { name: 'Make a report' }) as HTMLButtonElement).disabled).toBe(true);
+    expect(asked.map(({ path }) => path).sort()).toEqual(['/EncryptionConfig', '/api/oam/ListSinks']);
   });
 
   it('explains empty lists', async () => {

@@ -3,6 +3,7 @@ import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
 import { useState } from 'react';
 import { progressOf, useJob, useStartJob, useStopJob, type Job } from '../../api/scrub';
+import { useMay } from '../../api/session';
 import { Confirm } from '../../components/Dialog';
 import { Check, Choice, TextField } from '../../components/Field';
 import { Loading } from '../../components/Loading';
@@ -110,6 +111,7 @@ function Start({ rules }: { rules: string[] }) {
 export function JobBox({ rules }: { rules: string[] }) {
   const job = useJob();
   const stop = useStopJob();
+  const may = useMay();
   const running = job.data?.State === 'running' || job.data?.State === 'purging';
   return (
     <Container
@@ -123,7 +125,7 @@ export function JobBox({ rules }: { rules: string[] }) {
         {job.isPending && <Loading what="job" lines={2} />}
         {job.error && <Trouble error={job.error} what="see scrub jobs" action="fluoro:GetScrubJob" onRetry={() => void job.refetch()} />}
         {job.data && <Progress job={job.data} />}
-        {running && (
+        {running && may('fluoro:StopScrubJob') && (
           <div className="fl-form-buttons">
             <Button loading={stop.isPending} onClick={() => stop.mutate()}>
               Stop
@@ -131,7 +133,7 @@ export function JobBox({ rules }: { rules: string[] }) {
           </div>
         )}
         {stop.error && <Trouble error={stop.error} what="stop scrub jobs" action="fluoro:StopScrubJob" />}
-        {!running && !job.isPending && <Start rules={rules} />}
+        {!running && !job.isPending && may('fluoro:StartScrubJob') && <Start rules={rules} />}
       </div>
     </Container>
   );

@@ -1,6 +1,7 @@
 import Button from '@cloudscape-design/components/button';
 import { useState } from 'react';
 import { actions, detectors, usePreview, usePutRule, type ScrubAction, type StoredRule } from '../../api/scrub';
+import { useMay } from '../../api/session';
 import { Dialog } from '../../components/Dialog';
 import { Check, Choice, TextArea, TextField } from '../../components/Field';
 import { Trouble } from '../../components/Trouble';
@@ -52,6 +53,7 @@ export function RuleForm({ rule, onClose }: { rule: StoredRule | undefined; onCl
   const [draft, setDraft] = useState(() => draftOf(rule));
   const set = (change: Partial<Draft>): void => setDraft((last) => ({ ...last, ...change }));
   const put = usePutRule();
+  const may = useMay();
   const preview = usePreview();
   const isDefault = rule?.Default ?? false;
   return (
@@ -91,7 +93,7 @@ export function RuleForm({ rule, onClose }: { rule: StoredRule | undefined; onCl
           <Button variant="primary" formAction="submit" loading={put.isPending}>
             Save
           </Button>
-          {!isDefault && (
+          {!isDefault && may('fluoro:PreviewScrubRule') && (
             <Button formAction="none" loading={preview.isPending} onClick={() => preview.mutate({ rules: [ruleOf(draft, false)], seconds: 3600 })}>
               Preview on the last hour
             </Button>

@@ -2,8 +2,9 @@ import Button from '@cloudscape-design/components/button';
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
 import { useMakeReport, type Met, type Report } from '../../api/tenant';
+import { useMay } from '../../api/session';
 import { SimpleTable } from '../../components/SimpleTable';
-import { Trouble } from '../../components/Trouble';
+import { Permitted, Trouble } from '../../components/Trouble';
 import { formatFullTime } from '../../lib/format';
 
 const classes: Record<Met, string> = { met: 'fl-met', 'not met': 'fl-not-met', 'not evaluated': 'fl-faint' };
@@ -57,6 +58,7 @@ function Points({ report }: { report: Report }) {
 /** Makes the compliance report, shows it, and gives it as signed JSON or HTML. */
 export function ComplianceBox() {
   const make = useMakeReport();
+  const may = useMay();
   const { data } = make;
   const report = data?.signed.report;
   return (
@@ -66,7 +68,7 @@ export function ComplianceBox() {
           variant="h2"
           description="Retention, encryption, access, audit and scrubbing against points of GDPR, HIPAA and PCI DSS"
           actions={
-            <Button loading={make.isPending} onClick={() => make.mutate()}>
+            <Button loading={make.isPending} disabled={!may('fluoro:GetComplianceReport')} onClick={() => make.mutate()}>
               {data ? 'Make a new report' : 'Make a report'}
             </Button>
           }
@@ -76,7 +78,11 @@ export function ComplianceBox() {
       }
     >
       {make.error && <Trouble error={make.error} what="make compliance reports" action="fluoro:GetComplianceReport" />}
-      {!data && !make.error && <p className="fl-hint">A report states how the service is set up at this moment. It is dated and signed.</p>}
+      {!data && !make.error && (
+        <Permitted what="make compliance reports" action="fluoro:GetComplianceReport">
+          <p className="fl-hint">A report states how the service is set up at this moment. It is dated and signed.</p>
+        </Permitted>
+      )}
       {data && report && (
         <div className="fl-form" data-testid="compliance">
           <p role="status">

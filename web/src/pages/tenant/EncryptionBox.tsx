@@ -4,11 +4,12 @@ import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
 import { useState, type ReactNode } from 'react';
 import { useDataKeys, useEncryption, usePutEncryption, type DataKeys, type EncryptionConfig } from '../../api/tenant';
+import { useMay } from '../../api/session';
 import { Confirm } from '../../components/Dialog';
 import { Facts } from '../../components/Facts';
 import { Choice, TextField } from '../../components/Field';
 import { Loading } from '../../components/Loading';
-import { Trouble } from '../../components/Trouble';
+import { Permitted, Trouble } from '../../components/Trouble';
 import { formatCount, formatFullTime } from '../../lib/format';
 
 function Keys({ keys }: { keys: DataKeys }) {
@@ -99,26 +100,48 @@ function Switch({ config }: { config: EncryptionConfig }) {
   );
 }
 
+function Setting() {
+  const config = useEncryption();
+  const may = useMay();
+  return (
+    <>
+      {config.isPending && <Loading what="encryption" lines={2} />}
+      {config.error && <Trouble error={config.error} what="see the encryption setting" action="xray:GetEncryptionConfig" onRetry={() => void config.refetch()} />}
+      {config.data && (
+        <Facts
+          facts={[
+            ['Setting', config.data.Type === 'KMS' ? <code>{config.data.KeyId}</code> : 'Key of the server'],
+            ['Status', config.data.Status],
+          ]}
+        />
+      )}
+      {config.data && may('xray:PutEncryptionConfig') && <Switch key={`${config.data.Type} ${config.data.KeyId ?? ''}`} config={config.data} />}
+    </>
+  );
+}
+
+function KeyState() {
+  const keys = useDataKeys();
+  return (
+    <>
+      {keys.isPending && <Loading what="data keys" lines={2} />}
+      {keys.error && <Trouble error={keys.error} what="see data keys" action="fluoro:GetDataKeys" onRetry={() => void keys.refetch()} />}
+      {keys.data && <Keys keys={keys.data} />}
+    </>
+  );
+}
+
 /** How the account is encrypted, and a form to change its key. */
 export function EncryptionBox() {
-  const config = useEncryption();
-  const keys = useDataKeys();
   return (
     <Container header={<Header variant="h2">Encryption at rest</Header>}>
       <div className="fl-form" data-testid="encryption">
-        {(config.isPending || keys.isPending) && <Loading what="encryption" lines={3} />}
-        {config.error && <Trouble error={config.error} what="see the encryption setting" action="xray:GetEncryptionConfig" onRetry={() => void config.refetch()} />}
-        {config.data && (
-          <Facts
-            facts={[
-              ['Setting', config.data.Type === 'KMS' ? <code>{config.data.KeyId}</code> : 'Key of the server'],
-              ['Status', config.data.Status],
-            ]}
-          />
-        )}
-        {keys.error && <Trouble error={keys.error} what="see data keys" action="fluoro:GetDataKeys" onRetry={() => void keys.refetch()} />}
-        {keys.data && <Keys keys={keys.data} />}
-        {config.data && <Switch key={`${config.data.Type} ${config.data.KeyId ?? ''}`} config={config.data} />}
+        <Permitted what="see data keys" action="fluoro:GetDataKeys">
+          <KeyState />
+        </Permitted>
+        <Permitted what="see the encryption setting" action="xray:GetEncryptionConfig">
+          <Setting />
+        </Permitted>
       </div>
     </Container>
   );

@@ -2,10 +2,11 @@ import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
 import { useState } from 'react';
 import { useHolds, useReleaseHold, type Hold } from '../../api/tenant';
+import { useMay } from '../../api/session';
 import { Confirm } from '../../components/Dialog';
 import { Loading } from '../../components/Loading';
 import { SimpleTable } from '../../components/SimpleTable';
-import { Trouble } from '../../components/Trouble';
+import { Permitted, Trouble } from '../../components/Trouble';
 import { formatCount, formatTime } from '../../lib/format';
 
 function selectionOf(hold: Hold): string {
@@ -15,19 +16,13 @@ function selectionOf(hold: Hold): string {
   return hold.group ? `group ${hold.group}` : `${formatCount(hold.traces?.length ?? 0)} traces by id`;
 }
 
-/** The legal holds of the account: traces that retention and deletions leave alone. */
-export function HoldsBox() {
+function Holds() {
+  const may = useMay();
   const holds = useHolds();
   const release = useReleaseHold();
   const [leaving, setLeaving] = useState<Hold | null>(null);
   return (
-    <Container
-      header={
-        <Header variant="h2" description="Traces that retention, deletions and erasures leave alone">
-          Legal holds
-        </Header>
-      }
-    >
+    <>
       {holds.isPending && <Loading what="holds" lines={2} />}
       {holds.error && <Trouble error={holds.error} what="see holds" action="fluoro:ListHolds" onRetry={() => void holds.refetch()} />}
       {holds.data?.length === 0 && (
@@ -51,18 +46,20 @@ export function HoldsBox() {
               hold.reason ?? '',
               hold.by.split(':').pop(),
               formatTime(Date.parse(hold.created) / 1000),
-              <button
-                key="release"
-                type="button"
-                className="fl-link"
-                aria-label={`Release ${hold.name}`}
-                onClick={() => {
-                  release.reset();
-                  setLeaving(hold);
-                }}
-              >
-                Release
-              </button>,
+              may('fluoro:ReleaseHold') && (
+                <button
+                  key="release"
+                  type="button"
+                  className="fl-link"
+                  aria-label={`Release ${hold.name}`}
+                  onClick={() => {
+                    release.reset();
+                    setLeaving(hold);
+                  }}
+                >
+                  Release
+                </button>
+              ),
             ],
           }))}
         />
@@ -81,6 +78,23 @@ export function HoldsBox() {
           Copies of traces that no other hold needs are deleted at once.
         </Confirm>
       )}
+    </>
+  );
+}
+
+/** The legal holds of the account: traces that retention and deletions leave alone. */
+export function HoldsBox() {
+  return (
+    <Container
+      header={
+        <Header variant="h2" description="Traces that retention, deletions and erasures leave alone">
+          Legal holds
+        </Header>
+      }
+    >
+      <Permitted what="see holds" action="fluoro:ListHolds">
+        <Holds />
+      </Permitted>
     </Container>
   );
 }

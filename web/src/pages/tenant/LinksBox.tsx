@@ -3,12 +3,13 @@ import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
 import { useState } from 'react';
 import { sinkPolicy, traceType, useAttached, useChangeLinks, useLinks, useSinks, type Link, type Sink } from '../../api/tenant';
+import { useMay } from '../../api/session';
 import { Copy } from '../../components/Copy';
 import { Confirm, Dialog } from '../../components/Dialog';
 import { TextArea, TextField } from '../../components/Field';
 import { Loading } from '../../components/Loading';
 import { SimpleTable } from '../../components/SimpleTable';
-import { Trouble } from '../../components/Trouble';
+import { Permitted, Trouble } from '../../components/Trouble';
 import { formatTime } from '../../lib/format';
 
 /** The account in an ARN. */
@@ -91,10 +92,10 @@ function Create({ verb, label, placeholder, act, what, body }: { verb: 'CreateSi
 
 function Sinks({ onDelete }: { onDelete: (sink: Sink) => void }) {
   const sinks = useSinks();
+  const may = useMay();
   const [changing, setChanging] = useState<Sink | null>(null);
   return (
-    <div className="fl-form">
-      <h3>Accounts that show their traces here</h3>
+    <>
       {sinks.isPending && <Loading what="sinks" lines={2} />}
       {sinks.error && <Trouble error={sinks.error} what="see sinks" action="oam:ListSinks" onRetry={() => void sinks.refetch()} />}
       {sinks.data?.length === 0 && <p className="fl-hint">None. Make a sink, say who may link to it, and give them its ARN.</p>}
@@ -109,30 +110,34 @@ function Sinks({ onDelete }: { onDelete: (sink: Sink) => void }) {
               <Copy key="arn" text={sink.Arn} label={`Copy the ARN of ${sink.Name}`}>
                 Copy the ARN
               </Copy>,
-              sink.Policy ? <Attached key="links" sink={sink.Arn} /> : 'nobody may link yet',
+              !sink.Policy ? 'nobody may link yet' : may('oam:ListAttachedLinks') ? <Attached key="links" sink={sink.Arn} /> : '–',
               <span key="tools" className="fl-row-tools">
-                <button type="button" className="fl-link" aria-label={`Who may link to ${sink.Name}`} onClick={() => setChanging(sink)}>
-                  Who may link
-                </button>
-                <button type="button" className="fl-link" aria-label={`Delete sink ${sink.Name}`} onClick={() => onDelete(sink)}>
-                  Delete
-                </button>
+                {may('oam:PutSinkPolicy') && (
+                  <button type="button" className="fl-link" aria-label={`Who may link to ${sink.Name}`} onClick={() => setChanging(sink)}>
+                    Who may link
+                  </button>
+                )}
+                {may('oam:DeleteSink') && (
+                  <button type="button" className="fl-link" aria-label={`Delete sink ${sink.Name}`} onClick={() => onDelete(sink)}>
+                    Delete
+                  </button>
+                )}
               </span>,
             ],
           }))}
         />
       )}
-      {sinks.data && <Create verb="CreateSink" label="Name of a new sink" placeholder="central" act="Make a sink" what="make sinks" body={(name) => ({ Name: name })} />}
+      {sinks.data && may('oam:CreateSink') && <Create verb="CreateSink" label="Name of a new sink" placeholder="central" act="Make a sink" what="make sinks" body={(name) => ({ Name: name })} />}
       {changing && <PolicyForm sink={changing} onClose={() => setChanging(null)} />}
-    </div>
+    </>
   );
 }
 
 function OwnLinks({ onDelete }: { onDelete: (link: Link) => void }) {
   const links = useLinks();
+  const may = useMay();
   return (
-    <div className="fl-form">
-      <h3>Accounts that see the traces of this one</h3>
+    <>
       {links.isPending && <Loading what="links" lines={2} />}
       {links.error && <Trouble error={links.error} what="see links" action="oam:ListLinks" onRetry={() => void links.refetch()} />}
       {links.data?.length === 0 && <p className="fl-hint">None.</p>}
@@ -146,14 +151,16 @@ function OwnLinks({ onDelete }: { onDelete: (link: Link) => void }) {
               accountOf(link.SinkArn),
               link.Label,
               formatTime(link.Since),
-              <button key="delete" type="button" className="fl-link" aria-label={`Delete link to ${accountOf(link.SinkArn)}`} onClick={() => onDelete(link)}>
-                Delete
-              </button>,
+              may('oam:DeleteLink') && (
+                <button key="delete" type="button" className="fl-link" aria-label={`Delete link to ${accountOf(link.SinkArn)}`} onClick={() => onDelete(link)}>
+                  Delete
+                </button>
+              ),
             ],
           }))}
         />
       )}
-      {links.data && (
+      {links.data && may('oam:CreateLink') && (
         <Create
           verb="CreateLink"
           label="ARN of a sink"
@@ -163,7 +170,7 @@ function OwnLinks({ onDelete }: { onDelete: (link: Link) => void }) {
           body={(sink) => ({ SinkIdentifier: sink, LabelTemplate: '$AccountName', ResourceTypes: [traceType] })}
         />
       )}
-    </div>
+    </>
   );
 }
 
@@ -176,18 +183,28 @@ export function LinksBox() {
   return (
     <Container header={<Header variant="h2">Links between accounts</Header>}>
       <div className="fl-columns" data-testid="links">
-        <Sinks
-          onDelete={(which) => {
-            deleteSink.reset();
-            setSink(which);
-          }}
-        />
-        <OwnLinks
-          onDelete={(which) => {
-            deleteLink.reset();
-            setLink(which);
-          }}
-        />
+        <div className="fl-form">
+          <h3>Accounts that show their traces here</h3>
+          <Permitted what="see sinks" action="oam:ListSinks">
+            <Sinks
+              onDelete={(which) => {
+                deleteSink.reset();
+                setSink(which);
+              }}
+            />
+          </Permitted>
+        </div>
+        <div className="fl-form">
+          <h3>Accounts that see the traces of this one</h3>
+          <Permitted what="see links" action="oam:ListLinks">
+            <OwnLinks
+              onDelete={(which) => {
+                deleteLink.reset();
+                setLink(which);
+              }}
+            />
+          </Permitted>
+        </div>
       </div>
       {sink && (
         <Confirm

@@ -3,7 +3,7 @@ import Header from '@cloudscape-design/components/header';
 import { useQuota, type Quota } from '../../api/tenant';
 import { Loading } from '../../components/Loading';
 import { SimpleTable } from '../../components/SimpleTable';
-import { Trouble } from '../../components/Trouble';
+import { Permitted, Trouble } from '../../components/Trouble';
 import { formatBytes, formatCount } from '../../lib/format';
 
 const limits: [keyof Quota['limits'], string][] = [
@@ -14,23 +14,17 @@ const limits: [keyof Quota['limits'], string][] = [
   ['scans', 'Questions over many traces at once'],
 ];
 
-/** The quotas of the account, what is used of them, and what was refused. */
-export function QuotaBox() {
+function Quotas() {
   const quota = useQuota();
   const { data } = quota;
   const used: Partial<Record<keyof Quota['limits'], number>> = data ? { series: data.series, scans: data.scans } : {};
   const figure = (name: keyof Quota['limits'], value: number | undefined): string =>
     value === undefined ? '–' : name === 'bytes' ? formatBytes(value) : formatCount(value);
   return (
-    <Container
-      header={
-        <Header variant="h2" description={data ? (data.own ? 'Set for this account' : 'The defaults of the server') : undefined}>
-          Quotas
-        </Header>
-      }
-    >
+    <>
       {quota.isPending && <Loading what="quotas" lines={3} />}
       {quota.error && <Trouble error={quota.error} what="see quotas" action="fluoro:GetQuota" onRetry={() => void quota.refetch()} />}
+      {data && <p className="fl-hint">{data.own ? 'Set for this account.' : 'The defaults of the server.'}</p>}
       {data && (
         <SimpleTable
           caption="Quotas"
@@ -42,6 +36,17 @@ export function QuotaBox() {
           }))}
         />
       )}
+    </>
+  );
+}
+
+/** The quotas of the account, what is used of them, and what was refused. */
+export function QuotaBox() {
+  return (
+    <Container header={<Header variant="h2">Quotas</Header>}>
+      <Permitted what="see quotas" action="fluoro:GetQuota">
+        <Quotas />
+      </Permitted>
     </Container>
   );
 }
