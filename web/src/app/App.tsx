@@ -37,7 +37,7 @@ export type Page = 'map' | 'traces' | 'trace' | 'status' | 'audit' | 'scrubbing'
 /** Pages whose path is their name. */
 const plain: Page[] = ['status', 'audit', 'scrubbing', 'tenant', 'access', 'findings', 'account'];
 
-/** The actions of which a page needs one; pages without a line need none. */
+/** A page needs one of its actions; pages without a line need none. */
 const needs: Partial<Record<Page, string[]>> = {
   map: ['xray:GetServiceGraph'],
   traces: ['xray:GetTraceSummaries'],
