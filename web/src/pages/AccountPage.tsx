@@ -12,6 +12,7 @@ import { PasswordField } from '../components/PasswordField';
 import { Trouble } from '../components/Trouble';
 import { formatFullTime } from '../lib/format';
 import '../components/table.css';
+import './AccountPage.css';
 
 const at = (text: string): string => formatFullTime(Date.parse(text) / 1000);
 
@@ -199,7 +200,7 @@ export default function AccountPage() {
   }
   const user = session.type === 'User';
   return (
-    <div className="fl-page" data-testid="account-page">
+    <div className="fl-page fl-account" data-testid="account-page">
       <Header variant="h1" description={session.arn} actions={<Button onClick={() => void signOut()}>Sign out</Button>}>
         {session.name}
       </Header>
@@ -208,7 +209,7 @@ export default function AccountPage() {
       </p>
       <Sessions />
       {user && (
-        <div className="fl-columns">
+        <div className="fl-account-columns">
           <Password has={session.password ?? false} />
           <Passkeys offered={session.passkeys ?? false} />
         </div>

@@ -94,7 +94,7 @@ export function Policies() {
   const { params } = useLocation();
   const setParams = useSetParams();
   const [creating, setCreating] = useState(false);
-  const query = useList<ManagedPolicy>('ListPolicies', 'Policies');
+  const query = useList<ManagedPolicy>('ListPolicies', 'Policies', { Scope: 'All' });
   const chosen = (query.data ?? []).find((p) => p.Arn === params.get('name'));
   return (
     <>

@@ -58,7 +58,7 @@ function Attached({ kind, name }: { kind: Kind; name: string }) {
   const body = { [`${kind}Name`]: name };
   const attached = useList<{ PolicyName: string; PolicyArn: string }>(`ListAttached${kind}Policies`, 'AttachedPolicies', body);
   const inline = useList<string>(`List${kind}Policies`, 'PolicyNames', body);
-  const offered = useList<ManagedPolicy>('ListPolicies', 'Policies', {}, may(`iam:Attach${kind}Policy`) && may('iam:ListPolicies'));
+  const offered = useList<ManagedPolicy>('ListPolicies', 'Policies', { Scope: 'All' }, may(`iam:Attach${kind}Policy`) && may('iam:ListPolicies'));
   const change = useChange(() => setAdding(''));
   const has = new Set((attached.data ?? []).map((p) => p.PolicyArn));
   return (
