@@ -27,13 +27,15 @@ const AuditPage = lazy(() => import('../pages/AuditPage'));
 const AccessPage = lazy(() => import('../pages/AccessPage'));
 const FindingsPage = lazy(() => import('../pages/FindingsPage'));
 const AccountPage = lazy(() => import('../pages/AccountPage'));
+const ScrubbingPage = lazy(() => import('../pages/ScrubbingPage'));
+const TenantPage = lazy(() => import('../pages/TenantPage'));
 const FirstRun = lazy(() => import('../pages/FirstRun'));
 
 /** Pages by the first part of the path. */
-export type Page = 'map' | 'traces' | 'trace' | 'status' | 'audit' | 'access' | 'findings' | 'account' | 'unknown';
+export type Page = 'map' | 'traces' | 'trace' | 'status' | 'audit' | 'scrubbing' | 'tenant' | 'access' | 'findings' | 'account' | 'unknown';
 
 /** Pages whose path is their name. */
-const plain: Page[] = ['status', 'audit', 'access', 'findings', 'account'];
+const plain: Page[] = ['status', 'audit', 'scrubbing', 'tenant', 'access', 'findings', 'account'];
 
 /** A page needs one of its actions; pages without a line need none. */
 const needs: Partial<Record<Page, string[]>> = {
@@ -41,7 +43,9 @@ const needs: Partial<Record<Page, string[]>> = {
   traces: ['xray:GetTraceSummaries'],
   trace: ['fluoro:GetTrace'],
   status: ['fluoro:GetStatus'],
-  audit: ['fluoro:LookupEvents', 'cloudtrail:LookupEvents'],
+  audit: ['cloudtrail:LookupEvents'],
+  scrubbing: ['fluoro:ListScrubRules'],
+  tenant: ['fluoro:GetQuota', 'xray:GetEncryptionConfig', 'fluoro:GetDataKeys', 'oam:ListSinks', 'oam:ListLinks', 'fluoro:ListHolds', 'fluoro:GetComplianceReport'],
   access: ['iam:ListUsers', 'iam:ListGroups', 'iam:ListRoles', 'iam:ListPolicies', 'iam:ListAccessKeys', 'fluoro:ListTokens'],
   findings: ['fluoro:ListFindings'],
 };
@@ -69,6 +73,8 @@ const titles: Record<Page, string> = {
   trace: 'Trace',
   status: 'Status',
   audit: 'Audit log',
+  scrubbing: 'Scrubbing',
+  tenant: 'Tenant',
   access: 'Access',
   findings: 'Findings',
   account: 'My account',
@@ -106,6 +112,10 @@ function Content({ page, location, empty }: { page: Page; location: Location; em
       return <StatusPage />;
     case 'audit':
       return <AuditPage />;
+    case 'scrubbing':
+      return <ScrubbingPage />;
+    case 'tenant':
+      return <TenantPage />;
     case 'access':
       return <AccessPage />;
     case 'findings':
@@ -190,7 +200,13 @@ function Frame() {
   const navigation = useMemo(() => {
     const link = (page: Page, path: string): { type: 'link'; text: string; href: string }[] =>
       mayOpen(page, may) ? [{ type: 'link', text: titles[page], href: href(path, { timeRange: param }) }] : [];
-    const security = [...link('findings', '/findings'), ...link('audit', '/audit'), ...link('access', '/access')];
+    const security = [
+      ...link('findings', '/findings'),
+      ...link('audit', '/audit'),
+      ...link('access', '/access'),
+      ...link('scrubbing', '/scrubbing'),
+      ...link('tenant', '/tenant'),
+    ];
     return [
       ...link('map', '/service-map'),
       ...link('traces', '/traces'),

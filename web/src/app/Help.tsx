@@ -128,6 +128,38 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
     ),
     keys: [['Esc', 'Close the record']],
   },
+  scrubbing: {
+    header: 'Scrubbing',
+    text: (
+      <>
+        <p>
+          Rules remove values from segments and spans before they are stored. <em>Keys</em> and <em>paths</em> say where a rule looks,{' '}
+          <em>pattern</em> and <em>detectors</em> which part of the text it takes. A change counts from the next request on.
+        </p>
+        <p>
+          A dry run counts and changes nothing. A keyed hash can still be joined: equal values have equal hashes. To remove values that are stored
+          already, start a job below the rules.
+        </p>
+      </>
+    ),
+    keys: [],
+  },
+  tenant: {
+    header: 'Tenant',
+    text: (
+      <>
+        <p>
+          An account is a tenant: its traces, rules and keys are its own. A request over a quota waits up to a second and is then refused; SDKs try
+          again.
+        </p>
+        <p>
+          A link shows the traces that a source account receives from then on to the account of a sink. Nothing is copied: a deleted link ends at
+          once.
+        </p>
+      </>
+    ),
+    keys: [],
+  },
   findings: {
     header: 'Security findings',
     text: (

@@ -1,5 +1,7 @@
 import Alert from '@cloudscape-design/components/alert';
+import type { ReactNode } from 'react';
 import { ApiError } from '../api/client';
+import { useMay } from '../api/session';
 import { ErrorBox } from './ErrorBox';
 
 const refusal = /is not authorized to perform: ([\w:*-]+)/;
@@ -7,6 +9,24 @@ const refusal = /is not authorized to perform: ([\w:*-]+)/;
 /** The action that a refused request needs: the one that the server names, else the usual one of the request. */
 function missingAction(error: ApiError, action: string): string {
   return refusal.exec(error.message)?.[1] ?? action;
+}
+
+/** Says which permission is missing. */
+function Missing({ what, action, children }: { what: string; action: string; children?: ReactNode }) {
+  return (
+    <Alert type="info" header={`You may not ${what}`}>
+      This needs the action <code>{action}</code>. Ask an administrator for a policy that allows it.
+      {children}
+    </Alert>
+  );
+}
+
+/**
+ * Shows its children to those who may use an action, and to others what is missing. Without it
+ * a page would send requests that are refused and recorded in the audit log.
+ */
+export function Permitted({ what, action, children }: { what: string; action: string; children: ReactNode }) {
+  return useMay()(action) ? children : <Missing what={what} action={action} />;
 }
 
 /**
@@ -18,9 +38,8 @@ export function Trouble({ error, what, action, onRetry }: { error: Error; what: 
     return <ErrorBox error={error} {...(onRetry ? { onRetry } : {})} />;
   }
   return (
-    <Alert type="info" header={`You may not ${what}`}>
-      This needs the action <code>{missingAction(error, action)}</code>. Ask an administrator for a policy that allows it.
+    <Missing what={what} action={missingAction(error, action)}>
       <p className="fl-hint">{error.message}</p>
-    </Alert>
+    </Missing>
   );
 }

@@ -47,7 +47,9 @@ describe('the audit page', () => {
     await screen.findByTestId('no-records');
     await userEvent.type(screen.getByLabelText('Who'), 'alice');
     await userEvent.type(screen.getByLabelText('Trace'), `Root=${id};Sampled=1`);
-    await userEvent.click(screen.getByRole('button', { name: 'Search' }));
+    await userEvent.keyboard('{Enter}');
+    expect(document.activeElement).toBe(screen.getByLabelText('Trace'));
+    expect((screen.getByLabelText('Trace') as HTMLInputElement).value).toBe(id);
     await userEvent.click(screen.getByLabelText('Errors only'));
     await screen.findByTestId('no-records');
     const last = asked.at(-1)?.params;

@@ -29,6 +29,12 @@ function filterOf(params: URLSearchParams): AuditFilter {
 /** The form above the records. The address keeps what is searched for. */
 function Search({ filter, onSearch }: { filter: AuditFilter; onSearch: (filter: AuditFilter) => void }) {
   const [draft, setDraft] = useState(filter);
+  // The address can change without the form, by the button Back. A new form would lose the focus.
+  const [shown, setShown] = useState(filter);
+  if (names.some((name) => filter[name] !== shown[name])) {
+    setShown(filter);
+    setDraft(filter);
+  }
   const set = (change: Partial<AuditFilter>): void => setDraft({ ...draft, ...change });
   return (
     <form
@@ -214,7 +220,7 @@ export default function AuditPage() {
       <Header variant="h1" description="Who did what, when, from where, and which traces they saw">
         Audit log
       </Header>
-      <Search key={names.map((name) => filter[name]).join('\n')} filter={filter} onSearch={(next) => setParams({ ...next, record: null })} />
+      <Search filter={filter} onSearch={(next) => setParams({ ...next, record: null })} />
       {query.isError && <Trouble error={query.error} what="see the audit log" action="cloudtrail:LookupEvents" onRetry={() => void query.refetch()} />}
       {query.isPending && <Loading what="records" />}
       {found && <Damage files={damaged} />}

@@ -2,6 +2,7 @@ import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { render } from '@testing-library/react';
 import type { ReactNode } from 'react';
 import { vi } from 'vitest';
+import { SessionContext, type Session } from '../api/session';
 import { PanelProvider, usePanelSlot } from '../app/panel';
 
 /** A request as a test sees it: the path, its parameters and its body. */
@@ -40,14 +41,17 @@ function Slot() {
   return <div ref={setHost} />;
 }
 
-/** Renders a page with what the frame gives it. */
-export function showPage(page: ReactNode): void {
+/** Renders a page with what the frame gives it, for a user who may do everything or only some actions. */
+export function showPage(page: ReactNode, actions?: string[]): void {
+  const session = actions ? ({ actions } as Session) : null;
   render(
     <QueryClientProvider client={new QueryClient({ defaultOptions: { queries: { retry: false } } })}>
-      <PanelProvider>
-        {page}
-        <Slot />
-      </PanelProvider>
+      <SessionContext value={session}>
+        <PanelProvider>
+          {page}
+          <Slot />
+        </PanelProvider>
+      </SessionContext>
     </QueryClientProvider>,
   );
 }
