@@ -45,6 +45,8 @@ group            : trace meta filter tag
 oam              : trace meta policy
 policy           : jsonscan sight
 policy/resource  : trace meta jsonscan policy
+login            : trace identity meta iam lru
+present/signin   : trace identity iam login present/manage
 access           : trace identity sight policy lru
 setting          : trace meta
 sample           : trace meta tag
@@ -75,7 +77,7 @@ present/console  : trace identity audit room query/analytics query
 backup           :
 demo             :
 config           :
-server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts iam seal seal/kms filter audit audit/ship hold erase compliance scrub scrub/retro oam
+server           : trace identity sight authn transport config decode decode/otlp store store/answer store/local receive query query/analytics wire present/api present/console sample backup meta meta/sqlite group tag policy policy/resource access setting quota present/manage room finding present/admin present/sts present/signin iam login seal seal/kms filter audit audit/ship hold erase compliance scrub scrub/retro oam
 `
 
 // owners names the only package that may import each third-party library.
@@ -91,8 +93,11 @@ github.com/klauspost/compress  : receive store/local wal store/local/block store
 github.com/DataDog/sketches-go : query/analytics
 modernc.org/sqlite             : demo meta/sqlite
 github.com/aws   : demo seal/kms audit/ship
-github.com/coreos/go-oidc: iam
+github.com/coreos/go-oidc: iam login
 golang.org/x/crypto/acme: transport
+golang.org/x/oauth2: login
+github.com/go-webauthn: login
+golang.org/x/crypto/argon2: login
 `
 
 const module = "github.com/fluoro-io/fluoro/"

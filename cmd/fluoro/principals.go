@@ -17,7 +17,8 @@ type kind struct {
 }
 
 func usersCommand() *cobra.Command {
-	cmd, _ := kind{"users", "User", "UserName", true}.command("  fluoro users create alice --tag team=pay\n  fluoro users attach alice AWSXrayReadOnlyAccess")
+	cmd, o := kind{"users", "User", "UserName", true}.command("  fluoro users create alice --tag team=pay\n  fluoro users attach alice AWSXrayReadOnlyAccess\n  fluoro users password alice")
+	cmd.AddCommand(passwordCommand(o))
 	return cmd
 }
 

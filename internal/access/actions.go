@@ -51,6 +51,7 @@ var scopes = func() map[string]scope {
 			fluoro: ExportTraces EraseTraces AddHold ListHolds ReleaseHold PreviewScrubRule StartScrubJob GetScrubJob ForgetDataKeys`,
 		noSegments: `
 			fluoro: GetQuota GetQuotaOfAccount PutQuota ResetQuota CreateToken ListTokens UpdateToken DeleteToken PutCertificate ListCertificates DeleteCertificate
+			fluoro: GetSession EndSession ListSessions RevokeSession ListPasskeys CreatePasskey DeletePasskey
 			fluoro: GetOrganization PutOrganization DeleteOrganization RevokeRoleSessions GetContainerCredentials
 			fluoro: PutScrubRule ListScrubRules DeleteScrubRule TestScrubRule StopScrubJob GetComplianceReport
 			fluoro: GetDataKeys ListDataKeys RotateDataKeys RewrapDataKeys RotateAccessKey`,

@@ -19,11 +19,13 @@ const (
 	ReasonScope     = "scope"     // signed for another service, region or day
 	ReasonSkew      = "skew"      // signed too long ago, or in the future
 	ReasonSignature = "signature" // the signature is wrong, or does not cover what it must
+	ReasonSession   = "session"   // the console session has ended
+	ReasonCSRF      = "csrf"      // a changing request without the token of its console session
 	ReasonNetwork   = "network"   // datagrams are not accepted from this address
 )
 
 // Reasons lists all reasons.
-var Reasons = []string{ReasonUnsigned, ReasonMalformed, ReasonKind, ReasonPlaintext, ReasonUnknown, ReasonExpired, ReasonScope, ReasonSkew, ReasonSignature, ReasonNetwork}
+var Reasons = []string{ReasonUnsigned, ReasonMalformed, ReasonKind, ReasonPlaintext, ReasonUnknown, ReasonExpired, ReasonScope, ReasonSkew, ReasonSignature, ReasonSession, ReasonCSRF, ReasonNetwork}
 
 // Names of AWS's exceptions (security reference of AWS front ends, as recorded by third
 // parties).

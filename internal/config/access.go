@@ -176,6 +176,9 @@ func (c *Config) check() error {
 	if c.Auth == Required && c.UDPFrom == nil {
 		_ = networks(func(c *Config) *[]Network { return &c.UDPFrom })(c, "loopback")
 	}
+	if err := c.checkConsole(); err != nil {
+		return err
+	}
 	if err := c.checkAudit(); err != nil {
 		return err
 	}

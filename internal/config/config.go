@@ -62,7 +62,8 @@ type Config struct {
 	Scrub            string        // defaults, strict or off
 	Parquet          string        // sealed or clear: the tables of an encrypted directory
 	Access
-	TLS TLS
+	TLS     TLS
+	Console Console
 	Encryption
 	LogLevel  string // debug, info, warn or error
 	LogFormat string // text or json
@@ -127,6 +128,16 @@ var settings = []setting{
 	{"acme-email", "", "address that the certificate authority of --tls acme may write to", path(func(c *Config) *string { return &c.TLS.ACMEEmail })},
 	{"acme-directory", "https://acme-v02.api.letsencrypt.org/directory", "URL of the certificate authority of --tls acme (RFC 8555); using it means to agree to its terms", pattern(func(c *Config) *string { return &c.TLS.ACMEDirectory }, `^https://.+`, "an https URL")},
 	{"acme-http", Off, "TCP address that answers the authority's HTTP challenges, such as 0.0.0.0:80; off: it must reach --http at port 443 of each name (TLS-ALPN challenge)", address(func(c *Config) *string { return &c.TLS.ACMEHTTP })},
+	{"console-url", "", "address of the web console as browsers see it, such as https://traces.example.com, if a proxy in front of this server changes it: for links, identity providers and passkeys", consoleURL},
+	{"session-idle", "30m", "a console session ends so long after its user did something", duration(func(c *Config) *time.Duration { return &c.Console.Idle }, time.Minute)},
+	{"session-max", "12h", "a console session ends so long after the login at the latest", duration(func(c *Config) *time.Duration { return &c.Console.Max }, time.Minute)},
+	{"session-rotate", "15m", "age at which the cookie of a console session is replaced", duration(func(c *Config) *time.Duration { return &c.Console.Rotate }, time.Second)},
+	{"oidc-issuer", "", "OpenID Connect provider that signs people in to the console, such as https://login.example.com/realms/main", path(func(c *Config) *string { return &c.Console.Issuer })},
+	{"oidc-client-id", "", "id of this server at --oidc-issuer", path(func(c *Config) *string { return &c.Console.ClientID })},
+	{"oidc-client-secret-file", "", "file with the secret for --oidc-client-id, read at each login; empty for a public client", path(func(c *Config) *string { return &c.Console.SecretFile })},
+	{"oidc-scopes", "openid,profile,email", "what to ask --oidc-issuer for; some need another one for groups", scopes},
+	{"oidc-roles", "", "who gets which role: a list of CLAIM:VALUE=ROLE such as groups:sre=arn:aws:iam::111122223333:role/operator,groups:dev=FluoroViewer; ROLE is the ARN of a role or the name of a managed policy, and the first that fits counts; VALUE * is any", path(func(c *Config) *string { return &c.Console.Roles })},
+	{"oidc-ca", "", "PEM file with authorities that --oidc-issuer's certificate may be signed by, besides the system's", path(func(c *Config) *string { return &c.Console.CAFile })},
 	{"settle", "5s", "idle time after which a trace is written to a block; queries see it at once in any case", duration(func(c *Config) *time.Duration { return &c.Settle }, 100*time.Millisecond)},
 	{"retention", "720h", "how long a trace is kept after its last segment was received", duration(func(c *Config) *time.Duration { return &c.Retention }, time.Minute)},
 	{"retention-for", "", "different times for accounts and groups, such as account:123456789012=168h,group:checkout=2160h; groups win over accounts, and of several groups the longest time applies", retentionFor},

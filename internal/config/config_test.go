@@ -48,6 +48,7 @@ func TestLoad_defaults(t *testing.T) {
 		Access: config.Access{Auth: config.Open, HTTPAuth: []string{"sigv4", "bearer", "mtls", "session"}, OTLPHTTPAuth: []string{"sigv4", "bearer", "mtls"}, OTLPGRPCAuth: []string{"bearer", "mtls"},
 			Skew: 5 * time.Minute, UnsignedSampling: []config.Network{}},
 		TLS:        config.TLS{Mode: "auto", ClientAuth: "optional", ACMEDirectory: "https://acme-v02.api.letsencrypt.org/directory", ACMEHTTP: config.Off},
+		Console:    config.Console{Idle: 30 * time.Minute, Max: 12 * time.Hour, Rotate: 15 * time.Minute, Scopes: []string{"openid", "profile", "email"}},
 		Encryption: config.Encryption{Encrypt: "off", KMSKey: "alias/fluoro", KeyCache: 5 * time.Minute, DataKeyAge: 24 * time.Hour, DataKeyBytes: 64 << 30}}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got %+v\nwant %+v", *c, want)

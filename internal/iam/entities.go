@@ -337,6 +337,16 @@ func (d *Directory) SetTags(ctx context.Context, account trace.Account, t Type, 
 // and inline policies. Sessions of a deleted role or user are void.
 func (d *Directory) Delete(ctx context.Context, account trace.Account, t Type, name string) error {
 	err := d.update(ctx, account, func(tx meta.Tx) error {
+		if t == TypeUser && d.Forget != nil {
+			var u User
+			if there, err := get(tx, kindUser, name, &u); err != nil {
+				return err
+			} else if there {
+				if err := d.Forget(tx, &u); err != nil {
+					return err
+				}
+			}
+		}
 		if there, err := tx.Delete(types[t].kind, folded(name)); err != nil {
 			return err
 		} else if !there {

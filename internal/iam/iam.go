@@ -106,6 +106,9 @@ type Options struct {
 	Logger     *slog.Logger     // none if nil
 	// Assume decides whether a role may be assumed (access.Access.Assume).
 	Assume func(access.Assumption) error
+	// Forget deletes what other packages keep about a user, in the transaction that deletes
+	// the user; nil: nothing.
+	Forget func(tx meta.Tx, u *User) error
 	// Transport reaches the issuers of web identities; http.DefaultTransport if nil.
 	Transport http.RoundTripper
 }

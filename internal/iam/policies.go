@@ -426,3 +426,11 @@ func (d *Directory) SetBoundary(ctx context.Context, account trace.Account, t Ty
 		return err
 	})
 }
+
+// BuiltIn lists the built-in managed policies.
+func BuiltIn() (out []Policy) {
+	for _, m := range policy.AllManaged() {
+		out = append(out, Policy{Name: m.Name, Path: "/", ARN: m.ARN, Description: m.About, Default: m.Version})
+	}
+	return out
+}

@@ -28,8 +28,8 @@ func (s *server) newAuthenticator() (*authn.Authenticator, error) {
 	c := s.config
 	o := authn.Options{
 		Credentials: s.credentials, Owner: trace.Owner{Account: s.own(), Region: c.Region}, Open: c.Auth != config.Required,
-		Skew: c.Skew, Plain: c.TLS.Mode == config.Off || c.Insecure, Sampling: networksOf(c.UnsignedSampling), Datagrams: networksOf(c.UDPFrom),
-		Failed: s.failed, Takes: map[string]authn.Kinds{},
+		Skew: c.Skew, Plain: s.plain(), Sampling: networksOf(c.UnsignedSampling), Datagrams: networksOf(c.UDPFrom),
+		Session: s.logins.Authenticate, Failed: s.failed, Takes: map[string]authn.Kinds{},
 	}
 	for _, l := range []struct {
 		on    listener

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -104,7 +105,7 @@ func inProcess(ctx context.Context, c *config.Config, dir *local.Directory, acco
 			return nil, errors.Join(err, closeAll())
 		}
 	}
-	d := s.newDoor(onHTTP, append(principalRoutes(), linkRoutes()...), http.NotFoundHandler())
+	d := s.newDoor(onHTTP, slices.Concat(principalRoutes(), profileRoutes(), linkRoutes()), http.NotFoundHandler())
 	serve := func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()
 		d.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), socketKey{}, true)))

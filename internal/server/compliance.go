@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -177,6 +178,16 @@ func (s *server) authenticationFacts(context.Context) ([]compliance.Fact, error)
 
 type complianceRequest struct {
 	Account string `json:"account"`
+	// Files asks for the report as files, too: as signed JSON, byte for byte, and as HTML.
+	Files bool `json:"files"`
+}
+
+// complianceAnswer is a signed report, and the same as text.
+type complianceAnswer struct {
+	Signed audit.SignedText `json:"signed"`
+	Text   string           `json:"text"`
+	JSON   string           `json:"json,omitempty"`
+	HTML   string           `json:"html,omitempty"`
 }
 
 // complianceRoutes are the rows of reports. A report shows settings of the whole server.
@@ -208,8 +219,18 @@ func (s *server) compliance(ctx context.Context, q *complianceRequest) (any, err
 		}
 	}
 	audit.Of(ctx).Set("notMet", strings.Join(states, "; "))
-	return struct {
-		Signed audit.SignedText `json:"signed"`
-		Text   string           `json:"text"`
-	}{signed, r.Text()}, nil
+	out := complianceAnswer{Signed: signed, Text: r.Text()}
+	if !q.Files {
+		return out, nil
+	}
+	file, err := json.Marshal(signed)
+	if err != nil {
+		return nil, err
+	}
+	var page strings.Builder
+	if err := compliance.HTML(&page, &signed); err != nil {
+		return nil, err
+	}
+	out.JSON, out.HTML = string(file), page.String()
+	return out, nil
 }

@@ -224,6 +224,7 @@ func originsOf(list []string) *cors.Cors {
 // ServeHTTP lets one request in, or refuses it.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = d.server.unproxied(r)
+	d.server.harden(w, r)
 	p := d.paths[r.URL.Path]
 	if d.names != nil && !d.names.has(r.Host) && !d.server.certified(r) {
 		d.refuse(w, r, "host", http.StatusMisdirectedRequest, fmt.Sprintf("this server does not know itself by the name %.100q; if that is one of its names, add it to --allowed-hosts ($FLUORO_ALLOWED_HOSTS)", r.Host))
@@ -302,7 +303,8 @@ func (d *door) admit(w http.ResponseWriter, r *http.Request, row served) {
 
 // serve reserves room for a request of a known caller and calls its handler.
 func (d *door) serve(w http.ResponseWriter, r *http.Request, row served, who identity.Principal) {
-	ctx := identity.With(r.Context(), who)
+	ctx, left := d.server.attend(identity.With(r.Context(), who), w, r, who)
+	defer left()
 	done, err := d.server.within(ctx, who.Account, row.class)
 	if err != nil {
 		if row.brings != "" {

@@ -8,6 +8,8 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/login"
+	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/present/admin"
 	"github.com/fluoro-io/fluoro/internal/present/sts"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -45,7 +47,11 @@ func principalRoutes() []route {
 func (s *server) openDirectory() error {
 	s.directory = iam.New(iam.Options{
 		Records: s.records, Secrets: s.keys.Secrets(), Region: s.config.Region, Management: s.own(), Logger: s.log, Assume: access.New(access.Options{}).Assume,
+		Forget: func(tx meta.Tx, u *iam.User) error { return login.Forget(tx, u.ID) },
 	})
+	if err := s.openLogins(); err != nil {
+		return err
+	}
 	if s.credentials == nil && s.authenticator == nil {
 		s.credentials = s.directory
 		if s.grants == nil && s.authorizer == nil {

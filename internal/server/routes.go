@@ -137,6 +137,7 @@ func routes() []route {
 	list = append(list, complianceRoutes()...)
 	list = append(list, scrubRoutes()...)
 	list = append(list, principalRoutes()...)
+	list = append(list, loginRoutes()...)
 	list = append(list, keyRoutes()...)
 	list = append(list, findingRoutes()...)
 	list = append(list, linkRoutes()...)

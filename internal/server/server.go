@@ -25,6 +25,7 @@ import (
 	"github.com/fluoro-io/fluoro/internal/hold"
 	"github.com/fluoro-io/fluoro/internal/iam"
 	"github.com/fluoro-io/fluoro/internal/identity"
+	"github.com/fluoro-io/fluoro/internal/login"
 	"github.com/fluoro-io/fluoro/internal/meta"
 	"github.com/fluoro-io/fluoro/internal/meta/sqlite"
 	"github.com/fluoro-io/fluoro/internal/oam"
@@ -75,6 +76,7 @@ type server struct {
 	recordsLost   string
 	leftovers     []string // found at start
 	directory     *iam.Directory
+	logins        *login.Logins
 	groups        *group.Groups
 	links         *oam.Links
 	intake        *receive.Intake
@@ -331,6 +333,7 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	group.Go(func() error { return s.live.follow(ctx, s.store) })
 	group.Go(func() error { return s.directory.Run(ctx) })
+	group.Go(func() error { return s.logins.Run(ctx) })
 	group.Go(func() error { return s.tendKeys(ctx) })
 	if s.config.Findings {
 		group.Go(func() error { s.findings.Run(ctx); return nil })
@@ -428,6 +431,7 @@ func (s *server) greet(w io.Writer) {
 			fmt.Fprintf(w, "  %s %s\n", l.label, a)
 		}
 	}
+	s.invite(w, scheme, at["http"])
 	fmt.Fprintf(w, "\nThree ways to send a first trace:\n\n")
 	if at["udp"] != "" {
 		fmt.Fprintf(w, "  1. an app with an X-Ray SDK:\n     AWS_XRAY_DAEMON_ADDRESS='tcp:%s udp:%s' your-app\n", at["http"], at["udp"])

@@ -3,34 +3,10 @@
 // with 0, or prints the error. Run by walk_test.go.
 import assert from 'node:assert/strict';
 import dgram from 'node:dgram';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { chromium } from 'playwright-core';
+import { id, open, step } from './console.mjs';
 
 const [base, executablePath] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const browser = await chromium.launch({ executablePath, args });
-const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: 'light' });
-page.setDefaultTimeout(15_000);
-
-const complaints = [];
-page.on('console', (m) => { if (m.type() === 'error') complaints.push(m.text()); });
-page.on('pageerror', (e) => complaints.push(e.message));
-page.on('request', (r) => {
-  const url = r.url();
-  if (!url.startsWith(base) && !url.startsWith('data:') && !url.startsWith('blob:')) complaints.push(`request left the host: ${url}`);
-});
-
-const id = (name) => `[data-testid="${name}"]`;
-const see = (name) => page.waitForSelector(id(name));
-const step = (text) => console.log(text);
-
-async function accessible(where) {
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => (await axe.run(document, { runOnly: ['wcag2a', 'wcag2aa'] })).violations);
-  assert.deepEqual(found.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).slice(0, 3).join(' ')}`), [], `accessibility of ${where}`);
-}
+const { browser, page, complaints, see, accessible } = await open(base, executablePath);
 
 let count = 0;
 const hex = (n, length) => n.toString(16).padStart(length, '0');

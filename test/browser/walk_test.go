@@ -10,14 +10,22 @@ import (
 	"github.com/fluoro-io/fluoro/test/harness"
 )
 
-func TestWalk(t *testing.T) {
+func TestWalk(t *testing.T) { walk(t, "walk.mjs", harness.Start(t)) }
+
+// The pages about security work, and nothing on them breaks the content security policy.
+func TestWalk_security(t *testing.T) {
+	walk(t, "security.mjs", harness.Start(t, "--audit", "on", "--encryption", "local"))
+}
+
+// walk runs a script against a server.
+func walk(t *testing.T, script string, s *harness.Server) {
+	t.Helper()
 	browser, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatalf("no browser: %v (scripts/install-test-tools.sh installs it)", err)
 	}
-	s := harness.Start(t)
-	cmd := exec.Command("node", "walk.mjs", s.URL(""), browser)
-	cmd.Env = append(os.Environ(), "WALK_SCREENSHOT="+filepath.Join(os.TempDir(), "fluoro-walk-failed.png"))
+	cmd := exec.Command("node", script, s.URL(""), browser)
+	cmd.Env = append(os.Environ(), "WALK_SCREENSHOT="+filepath.Join(os.TempDir(), "fluoro-"+script+"-failed.png"))
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {

@@ -22,6 +22,7 @@ func (s *walk) people() {
 		post("Put"+kind+"Policy", m{kind + "Name": "common", "PolicyName": "secretinline", "PolicyDocument": allow("xray:SecretInline")})
 		post("Attach"+kind+"Policy", m{kind + "Name": "common", "PolicyArn": "common"})
 	}
+	post("CreateLoginProfile", m{"UserName": "common", "Password": "correct horse battery"})
 	s.made.key = s.field(post("CreateAccessKey", m{"UserName": "common"}), "AccessKey", "AccessKeyId")
 	s.made.token = s.field(post("CreateToken", m{"UserName": "common", "Description": "secrettoken"}), "Token", "TokenId")
 	s.made.provider = s.field(post("CreateOpenIDConnectProvider", m{"Url": "https://issuer.example.com", "ClientIDList": []string{"secretclient"}}), "OpenIDConnectProviderArn")
@@ -37,6 +38,13 @@ func (s *walk) readPrincipals() []visit {
 	visits := []visit{
 		{route: "POST /", body: "Action=GetCallerIdentity"}, // not in the form of a form
 		{route: "GET /container-credentials"},
+		{route: "GET /console/api/login"}, {route: "GET /login/oidc"}, {route: "GET /login/oidc/callback", query: "/login/oidc/callback?state=x&code=y"},
+		{route: "POST /console/api/login", body: m{"user": "common", "password": "a wrong password"}, status: 401},
+		{route: "POST /console/api/login/passkey", body: m{}}, {route: "POST /console/api/login/passkey/finish", body: m{"id": "x", "answer": m{}}},
+		{route: "POST /console/api/setup", body: m{"token": "x", "check": true}, status: 403},
+		{route: "GET /console/api/session", seen: `"account":"` + first + `"`}, {route: "GET /console/api/sessions"}, {route: "GET /console/api/passkeys", status: 403},
+		{route: "POST /api/iam/GetLoginProfile", body: m{"UserName": "common"}, seen: "CreateDate", status: 404},
+		{route: "POST /api/iam/ListPasskeys", body: m{"UserName": "common"}, seen: "[]", status: 404},
 		{route: "POST /api/iam/ListUsers", body: m{}, seen: "secretpath"},
 		{route: "POST /api/iam/ListUserTags", body: m{"UserName": "common"}, seen: "secrettag", status: 404},
 		{route: "POST /api/iam/ListRoleTags", body: m{"RoleName": "common"}, seen: "secrettag", status: 404},
@@ -109,6 +117,13 @@ func (s *walk) writePrincipals() []visit {
 	add(404, "DeleteOpenIDConnectProvider", m{"OpenIDConnectProviderArn": s.made.provider})
 	add(404, "AddClientIDToOpenIDConnectProvider", m{"OpenIDConnectProviderArn": s.made.provider, "ClientID": "x"})
 	add(404, "RemoveClientIDFromOpenIDConnectProvider", m{"OpenIDConnectProviderArn": s.made.provider, "ClientID": "secretclient"})
+	add(404, "CreateLoginProfile", m{"UserName": "common", "Password": "correct horse battery"})
+	add(404, "UpdateLoginProfile", m{"UserName": "common", "Password": "correct horse battery"})
+	add(404, "DeleteLoginProfile", m{"UserName": "common"})
+	add(404, "DeletePasskey", m{"UserName": "common", "PasskeyId": "x"})
+	for path, status := range map[string]int{"logout": 400, "sessions/revoke": 404, "password": 403, "passkeys/begin": 403, "passkeys/finish": 403, "passkeys/delete": 403} {
+		visits = append(visits, visit{route: "POST /console/api/" + path, body: m{"id": "x"}, status: status})
+	}
 	add(403, "PutCertificate", m{"Match": "cn:common", "Account": first, "UserName": "common"})
 	add(403, "DeleteCertificate", m{"Match": "cn:common"})
 	add(403, "PutOrganization", m{"Organization": m{"Management": second}})

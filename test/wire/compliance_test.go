@@ -52,6 +52,14 @@ func TestCompliance_report(t *testing.T) {
 	if code, page, _ := runFluoro(t, "compliance", "report", "--url", s.URL(""), "--format", "html"); code != 0 || !strings.HasPrefix(page, "<!doctype html>") || !strings.Contains(page, "PCI DSS") {
 		t.Error(page)
 	}
+	// The console saves the report as files.
+	var files struct {
+		Signed     json.RawMessage
+		JSON, HTML string
+	}
+	if status, _, body := s.Post("/api/compliance/GetReport", m{"files": true}); status != 200 || json.Unmarshal(body, &files) != nil || files.JSON != string(files.Signed) || !strings.HasPrefix(files.HTML, "<!doctype html>") {
+		t.Errorf("%d %s", status, body)
+	}
 	json, key := filepath.Join(t.TempDir(), "r.json"), filepath.Join(t.TempDir(), "k.pem")
 	if code, _, errs := runFluoro(t, "compliance", "report", "--url", s.URL(""), "--format", "json", "--to", json); code != 0 {
 		t.Fatal(errs)

@@ -6,6 +6,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { ApiError } from './api/client';
 import { App } from './app/App';
+import { Gate } from './app/Gate';
 import { messages } from './app/messages';
 
 const queryClient = new QueryClient({
@@ -26,7 +27,9 @@ if (root) {
     <StrictMode>
       <I18nProvider locale="en" messages={[messages]}>
         <QueryClientProvider client={queryClient}>
-          <App />
+          <Gate>
+            <App />
+          </Gate>
         </QueryClientProvider>
       </I18nProvider>
     </StrictMode>,

@@ -114,11 +114,11 @@ func policyVerbs() []Verb {
 			p, err := c.aboutPolicy(ctx, "iam:GetPolicy")
 			return map[string]any{"Policy": policyOf(&p)}, err
 		}),
-		verb("ListPolicies", "PathPrefix Marker MaxItems", func(ctx context.Context, c *call) (any, error) {
+		verb("ListPolicies", "PathPrefix Scope Marker MaxItems", func(ctx context.Context, c *call) (any, error) {
 			if err := c.ask(ctx, "iam:ListPolicies", "*"); err != nil {
 				return nil, err
 			}
-			all, err := c.Directory.Policies(ctx, c.account)
+			all, err := c.policies(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -207,4 +207,23 @@ func versionVerbs() []Verb {
 			return nil, c.Directory.SetDefaultVersion(ctx, c.account, c.in.PolicyArn, c.in.VersionId)
 		}),
 	}
+}
+
+// policies returns the managed policies of a scope: those of the account (Local, or
+// nothing), the built-in ones (AWS), or both (All).
+func (c *call) policies(ctx context.Context) (out []iam.Policy, err error) {
+	switch c.in.Scope {
+	case "", "Local", "AWS", "All":
+	default:
+		return nil, trace.Errorf(trace.KindInvalid, "Scope must be All, AWS or Local")
+	}
+	if c.in.Scope != "AWS" {
+		if out, err = c.Directory.Policies(ctx, c.account); err != nil {
+			return nil, err
+		}
+	}
+	if c.in.Scope == "AWS" || c.in.Scope == "All" {
+		out = append(out, iam.BuiltIn()...)
+	}
+	return out, nil
 }

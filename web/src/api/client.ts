@@ -28,16 +28,22 @@ function noteServerTime(response: Response): void {
 }
 
 async function failure(response: Response): Promise<ApiError> {
-  const type = response.headers.get('x-amzn-errortype')?.split(':')[0] ?? '';
+  let type = response.headers.get('x-amzn-errortype')?.split(':')[0] ?? '';
   const text = await response.text();
   let message = text.slice(0, 500);
   try {
     const body: unknown = JSON.parse(text);
     if (typeof body === 'object' && body !== null) {
-      const record = body as Record<string, unknown>;
+      // The X-Ray API has the message at the top, Fluoro's own API in a member error.
+      const outer = body as Record<string, unknown>;
+      const inner = outer['error'];
+      const record = typeof inner === 'object' && inner !== null ? (inner as Record<string, unknown>) : outer;
       const found = record['Message'] ?? record['message'];
       if (typeof found === 'string') {
         message = found;
+      }
+      if (type === '' && typeof record['code'] === 'string') {
+        type = record['code'];
       }
     }
   } catch {
@@ -58,10 +64,39 @@ function linkedHeaders(): Record<string, string> {
   }
 }
 
+let sessionToken = '';
+let onSignedOut: () => void = () => {};
+
+/** Sets the token of the console session, which every request carries that is no GET. */
+export function setToken(token: string): void {
+  sessionToken = token;
+}
+
+/** Sets what to do when the server says that nobody is signed in any more. */
+export function whenSignedOut(f: () => void): void {
+  onSignedOut = f;
+}
+
+const idleAfter = 60_000;
+let lastInput = Date.now();
+for (const event of ['pointerdown', 'keydown', 'wheel', 'touchstart']) {
+  globalThis.addEventListener?.(event, () => (lastInput = Date.now()), { capture: true, passive: true });
+}
+
+const signedOut = ['ExpiredTokenException', 'MissingAuthenticationTokenException'];
+
 async function send(path: string, init: RequestInit): Promise<Response> {
   let response: Response;
+  const headers: Record<string, string> = { ...(init.headers as Record<string, string> | undefined) };
+  if (sessionToken !== '' && init.method === 'POST') {
+    headers['fluoro-token'] = sessionToken;
+  }
+  if (Date.now() - lastInput > idleAfter) {
+    // A page that refreshes by itself must not keep a session alive.
+    headers['fluoro-idle'] = '1';
+  }
   try {
-    response = await fetch(path, init);
+    response = await fetch(path, { ...init, headers });
   } catch (cause) {
     if (cause instanceof DOMException && cause.name === 'AbortError') {
       throw cause;
@@ -70,7 +105,11 @@ async function send(path: string, init: RequestInit): Promise<Response> {
   }
   noteServerTime(response);
   if (!response.ok) {
-    throw await failure(response);
+    const error = await failure(response);
+    if (!path.startsWith('/console/api/login') && !path.startsWith('/console/api/setup') && (error.status === 401 || signedOut.includes(error.type))) {
+      onSignedOut();
+    }
+    throw error;
   }
   return response;
 }

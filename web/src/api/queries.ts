@@ -7,11 +7,12 @@ import type { ServiceGraph, Status, Trace, TraceSummariesPage, TraceSummary } fr
 export const keys = { status: 'status', summaries: 'summaries', graph: 'graph', trace: 'trace', traceGraph: 'trace-graph' };
 
 /** Counters, listeners and store figures of the server. */
-export function useStatus(refetchMs: number | false): UseQueryResult<Status> {
+export function useStatus(refetchMs: number | false, enabled = true): UseQueryResult<Status> {
   return useQuery({
     queryKey: [keys.status],
     queryFn: ({ signal }) => get<Status>('/console/api/status', signal),
     refetchInterval: refetchMs,
+    enabled,
   });
 }
 

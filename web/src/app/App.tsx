@@ -5,6 +5,7 @@ import SideNavigation from '@cloudscape-design/components/side-navigation';
 import SplitPanel from '@cloudscape-design/components/split-panel';
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from 'react';
 import { useStatus } from '../api/queries';
+import { useMay } from '../api/session';
 import { ErrorBox } from '../components/ErrorBox';
 import { Loading } from '../components/Loading';
 import { href, navigate, useLocation, useSetParams, type Location } from '../lib/router';
@@ -22,10 +23,32 @@ const MapPage = lazy(() => import('../pages/MapPage'));
 const TracesPage = lazy(() => import('../pages/TracesPage'));
 const TracePage = lazy(() => import('../pages/TracePage'));
 const StatusPage = lazy(() => import('../pages/StatusPage'));
+const AuditPage = lazy(() => import('../pages/AuditPage'));
+const AccessPage = lazy(() => import('../pages/AccessPage'));
+const FindingsPage = lazy(() => import('../pages/FindingsPage'));
+const AccountPage = lazy(() => import('../pages/AccountPage'));
+const ScrubbingPage = lazy(() => import('../pages/ScrubbingPage'));
+const TenantPage = lazy(() => import('../pages/TenantPage'));
 const FirstRun = lazy(() => import('../pages/FirstRun'));
 
 /** Pages by the first part of the path. */
-export type Page = 'map' | 'traces' | 'trace' | 'status' | 'unknown';
+export type Page = 'map' | 'traces' | 'trace' | 'status' | 'audit' | 'scrubbing' | 'tenant' | 'access' | 'findings' | 'account' | 'unknown';
+
+/** Pages whose path is their name. */
+const plain: Page[] = ['status', 'audit', 'scrubbing', 'tenant', 'access', 'findings', 'account'];
+
+/** A page needs one of its actions; pages without a line need none. */
+const needs: Partial<Record<Page, string[]>> = {
+  map: ['xray:GetServiceGraph'],
+  traces: ['xray:GetTraceSummaries'],
+  trace: ['fluoro:GetTrace'],
+  status: ['fluoro:GetStatus'],
+  audit: ['cloudtrail:LookupEvents'],
+  scrubbing: ['fluoro:ListScrubRules'],
+  tenant: ['fluoro:GetQuota', 'xray:GetEncryptionConfig', 'fluoro:GetDataKeys', 'oam:ListSinks', 'oam:ListLinks', 'fluoro:ListHolds', 'fluoro:GetComplianceReport'],
+  access: ['iam:ListUsers', 'iam:ListGroups', 'iam:ListRoles', 'iam:ListPolicies', 'iam:ListAccessKeys', 'fluoro:ListTokens'],
+  findings: ['fluoro:ListFindings'],
+};
 
 function pageOf({ path }: Location): Page {
   if (path === '/' || path === '/service-map') {
@@ -37,7 +60,11 @@ function pageOf({ path }: Location): Page {
   if (/^\/traces\/[^/]+(\/raw)?$/.test(path)) {
     return 'trace';
   }
-  return path === '/status' ? 'status' : 'unknown';
+  return plain.find((page) => path === `/${page}`) ?? 'unknown';
+}
+
+function mayOpen(page: Page, may: (action: string) => boolean): boolean {
+  return needs[page]?.some(may) ?? true;
 }
 
 const titles: Record<Page, string> = {
@@ -45,10 +72,30 @@ const titles: Record<Page, string> = {
   traces: 'Traces',
   trace: 'Trace',
   status: 'Status',
+  audit: 'Audit log',
+  scrubbing: 'Scrubbing',
+  tenant: 'Tenant',
+  access: 'Access',
+  findings: 'Findings',
+  account: 'My account',
   unknown: 'Not found',
 };
 
+/** Says what is missing for a page. */
+function Refused({ page }: { page: Page }) {
+  const [first] = needs[page] ?? [];
+  return (
+    <Alert type="info" header={`You may not see the page ${titles[page]}`} data-testid="page-refused">
+      This needs the action <code>{first}</code>. Ask an administrator for a policy that allows it.
+    </Alert>
+  );
+}
+
 function Content({ page, location, empty }: { page: Page; location: Location; empty: boolean }) {
+  const may = useMay();
+  if (!mayOpen(page, may)) {
+    return <Refused page={page} />;
+  }
   if (empty && (page === 'map' || page === 'traces')) {
     return <FirstRun />;
   }
@@ -63,6 +110,18 @@ function Content({ page, location, empty }: { page: Page; location: Location; em
     }
     case 'status':
       return <StatusPage />;
+    case 'audit':
+      return <AuditPage />;
+    case 'scrubbing':
+      return <ScrubbingPage />;
+    case 'tenant':
+      return <TenantPage />;
+    case 'access':
+      return <AccessPage />;
+    case 'findings':
+      return <FindingsPage />;
+    case 'account':
+      return <AccountPage />;
     case 'unknown':
       return (
         <Alert type="warning" header="There is no such page" action={<Button href={href('/service-map')}>Open the trace map</Button>}>
@@ -81,7 +140,7 @@ function useShortcuts(openHelp: () => void): void {
       if (event.ctrlKey || event.metaKey || event.altKey || target?.closest('input, textarea, select, [contenteditable]')) {
         return;
       }
-      const pages: Record<string, string> = { m: '/service-map', t: '/traces', s: '/status' };
+      const pages: Record<string, string> = { m: '/service-map', t: '/traces', s: '/status', a: '/audit' };
       const path = Date.now() - afterG < 1500 ? pages[event.key] : undefined;
       afterG = event.key === 'g' ? Date.now() : 0;
       if (path) {
@@ -121,7 +180,9 @@ function Frame() {
   const live = useLive(refresh, range.kind === 'relative');
   // Poll until the first trace arrives: a lost event must not hide it.
   const [empty, setEmpty] = useState(true);
-  const status = useStatus(empty ? 1500 : 30_000);
+  const may = useMay();
+  const sees = may('fluoro:GetStatus');
+  const status = useStatus(empty ? 1500 : 30_000, sees);
   const known = status.data?.store;
   const nowEmpty = known !== undefined && known.traces === 0 && known.open_traces === 0 && known.segments === 0;
   useEffect(() => setEmpty(nowEmpty), [nowEmpty]);
@@ -137,16 +198,25 @@ function Frame() {
     [setParams],
   );
   const navigation = useMemo(() => {
-    const link = (path: string): string => href(path, { timeRange: param });
-    return [
-      { type: 'link' as const, text: 'Trace map', href: link('/service-map') },
-      { type: 'link' as const, text: 'Traces', href: link('/traces') },
-      { type: 'divider' as const },
-      { type: 'link' as const, text: 'Status', href: link('/status') },
+    const link = (page: Page, path: string): { type: 'link'; text: string; href: string }[] =>
+      mayOpen(page, may) ? [{ type: 'link', text: titles[page], href: href(path, { timeRange: param }) }] : [];
+    const security = [
+      ...link('findings', '/findings'),
+      ...link('audit', '/audit'),
+      ...link('access', '/access'),
+      ...link('scrubbing', '/scrubbing'),
+      ...link('tenant', '/tenant'),
     ];
-  }, [param]);
+    return [
+      ...link('map', '/service-map'),
+      ...link('traces', '/traces'),
+      { type: 'divider' as const },
+      ...(security.length > 0 ? [{ type: 'section-group' as const, title: 'Security', items: security }, { type: 'divider' as const }] : []),
+      ...link('status', '/status'),
+    ];
+  }, [param, may]);
   const activePath = page === 'trace' ? '/traces' : page === 'map' ? '/service-map' : location.path;
-  const loadingFirst = status.isPending;
+  const loadingFirst = sees && status.isPending;
 
   return (
     <>
@@ -154,7 +224,7 @@ function Frame() {
         status={status.data}
         range={range}
         onRange={onRange}
-        showRange={(page === 'map' || page === 'traces') && !nowEmpty}
+        showRange={page === 'audit' || ((page === 'map' || page === 'traces') && !nowEmpty)}
         refresh={refresh}
         onRefresh={setRefresh}
         theme={theme}

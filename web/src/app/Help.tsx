@@ -26,6 +26,7 @@ const everywhere: [string, string][] = [
   ['g m', 'Trace map'],
   ['g t', 'Traces'],
   ['g s', 'Status'],
+  ['g a', 'Audit log'],
   ['?', 'This help'],
 ];
 
@@ -110,6 +111,78 @@ const pages: Record<Page, { header: string; text: ReactNode; keys: [string, stri
         address the SDK sends to.
       </p>
     ),
+    keys: [],
+  },
+  audit: {
+    header: 'Audit log',
+    text: (
+      <>
+        <p>
+          Each request of a known caller leaves a record in the form of AWS CloudTrail. The time range above counts. Texts match a part of the
+          caller&apos;s name, ARN or key; an action may contain <code>*</code>.
+        </p>
+        <p>
+          You see the records of your own account. The server&apos;s own account may name another one, or <code>*</code> for all.
+        </p>
+      </>
+    ),
+    keys: [['Esc', 'Close the record']],
+  },
+  scrubbing: {
+    header: 'Scrubbing',
+    text: (
+      <>
+        <p>
+          Rules remove values from segments and spans before they are stored. <em>Keys</em> and <em>paths</em> say where a rule looks,{' '}
+          <em>pattern</em> and <em>detectors</em> which part of the text it takes. A change counts from the next request on.
+        </p>
+        <p>
+          A dry run counts and changes nothing. A keyed hash can still be joined: equal values have equal hashes. To remove values that are stored
+          already, start a job below the rules.
+        </p>
+      </>
+    ),
+    keys: [],
+  },
+  tenant: {
+    header: 'Tenant',
+    text: (
+      <>
+        <p>
+          An account is a tenant: its traces, rules and keys are its own. A request over a quota waits up to a second and is then refused; SDKs try
+          again.
+        </p>
+        <p>
+          A link shows the traces that a source account receives from then on to the account of a sink. Nothing is copied: a deleted link ends at
+          once.
+        </p>
+      </>
+    ),
+    keys: [],
+  },
+  findings: {
+    header: 'Security findings',
+    text: (
+      <p>
+        What is new or unusual in the traces: calls, clients and hosts that were never seen, unusual sizes and rates. Each finding has its first trace as
+        evidence. Decide about it, so that others know.
+      </p>
+    ),
+    keys: [],
+  },
+  access: {
+    header: 'Access',
+    text: (
+      <p>
+        Users, groups and roles have policies in the language of AWS IAM. Applications sign with access keys or send tokens; people have passwords and
+        passkeys. Secrets are shown once.
+      </p>
+    ),
+    keys: [],
+  },
+  account: {
+    header: 'My account',
+    text: <p>Your sessions in all browsers, your password and your passkeys. End sessions that you do not know.</p>,
     keys: [],
   },
   unknown: { header: 'Help', text: null, keys: [] },

@@ -1,9 +1,10 @@
 import Button from '@cloudscape-design/components/button';
 import ButtonDropdown from '@cloudscape-design/components/button-dropdown';
 import { useQueryClient, useIsFetching } from '@tanstack/react-query';
+import { signOut, useSession } from '../api/session';
 import type { Status } from '../api/shapes';
 import { TimeRangePicker } from '../components/TimeRangePicker';
-import { href } from '../lib/router';
+import { href, navigate } from '../lib/router';
 import type { TimeRange } from '../lib/timerange';
 import type { LiveState } from './live';
 import { themes, useLinkedAccounts, type LinkedAccounts, type Refresh, type Theme } from './preferences';
@@ -103,9 +104,28 @@ function LinkedSwitch({ accounts }: { accounts: string[] }) {
   );
 }
 
+/** Who is signed in: leads to their own page, and signs out. */
+function UserMenu({ name, arn }: { name: string; arn: string }) {
+  return (
+    <div data-testid="user-menu">
+      <ButtonDropdown
+        ariaLabel={`User ${name}`}
+        items={[
+          { id: 'account', text: 'My account and sessions', description: arn },
+          { id: 'out', text: 'Sign out' },
+        ]}
+        onItemClick={({ detail }) => (detail.id === 'out' ? void signOut() : navigate(href('/account')))}
+      >
+        {name.length > 24 ? `${name.slice(0, 23)}…` : name}
+      </ButtonDropdown>
+    </div>
+  );
+}
+
 /** The bar above every page: product, account and region, time range, refresh, theme, help. */
 export function TopBar(props: Props) {
   const { status, range, refresh, theme, live } = props;
+  const session = useSession();
   const client = useQueryClient();
   const fetching = useIsFetching() > 0;
   return (
@@ -117,11 +137,11 @@ export function TopBar(props: Props) {
       <dl className="fl-where">
         <div>
           <dt>Account</dt>
-          <dd>{status?.account ?? '…'}</dd>
+          <dd>{status?.account ?? session?.account ?? '…'}</dd>
         </div>
         <div>
           <dt>Region</dt>
-          <dd>{status?.region ?? '…'}</dd>
+          <dd>{status?.region ?? session?.region ?? '…'}</dd>
         </div>
         {(status?.linked ?? []).length > 0 && <LinkedSwitch accounts={status?.linked ?? []} />}
       </dl>
@@ -156,6 +176,7 @@ export function TopBar(props: Props) {
           </svg>
         </button>
         <Button variant="icon" iconName="status-info" ariaLabel="Help" onClick={props.onHelp} />
+        {session?.session && <UserMenu name={session.name} arn={session.arn} />}
       </div>
     </header>
   );
