@@ -19,12 +19,12 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
+// rounds is how often each load of security is measured.
+const rounds = 3
+
 // security measures what each protection costs: of a span, of a request and of a read.
 func security(binary string, length, settle time.Duration, seed uint64) (string, error) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "| ingest by OTLP/HTTP, 1,000 spans a request | CPU µs/span | against the first row |\n|---|---|---|\n")
-	first := 0.0
-	for _, c := range []struct {
+	cases := []struct {
 		name  string
 		flags []string
 	}{
@@ -33,20 +33,29 @@ func security(binary string, length, settle time.Duration, seed uint64) (string,
 		{"encryption", []string{"--scrub", "off", "--encryption", "local"}},
 		{"audit with a record for each request", []string{"--scrub", "off", "--audit", "on", "--audit-ingest=true"}},
 		{"all of them", []string{"--encryption", "local", "--audit", "on", "--audit-ingest=true"}},
-	} {
-		log.Printf("%s: %v of load, then %v to settle", c.name, length, settle)
-		s, err := start(binary, c.flags...)
-		if err != nil {
-			return "", err
+	}
+	// Other work on the machine only adds to the cost, so the best of some rounds counts.
+	best := make([]float64, len(cases))
+	for round := range rounds {
+		for i, c := range cases {
+			log.Printf("%s, round %d: %v of load, then %v to settle", c.name, round+1, length, settle)
+			s, err := start(binary, c.flags...)
+			if err != nil {
+				return "", err
+			}
+			r, err := measure(s, loads[0], length, settle, seed)
+			if err = errors.Join(err, s.stop()); err != nil {
+				return "", err
+			}
+			if cost := r.cpuPerSpan(); best[i] == 0 || cost < best[i] {
+				best[i] = cost
+			}
 		}
-		r, err := measure(s, loads[0], length, settle, seed)
-		if err = errors.Join(err, s.stop()); err != nil {
-			return "", err
-		}
-		if first == 0 {
-			first = r.cpuPerSpan()
-		}
-		fmt.Fprintf(&b, "| %s | %.2f | %+.1f %% |\n", c.name, r.cpuPerSpan(), 100*(r.cpuPerSpan()/first-1))
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "| ingest by OTLP/HTTP, 1,000 spans a request | CPU µs/span, best of %d | against the first row |\n|---|---|---|\n", rounds)
+	for i, c := range cases {
+		fmt.Fprintf(&b, "| %s | %.2f | %+.1f %% |\n", c.name, best[i], 100*(best[i]/best[0]-1))
 	}
 	requests, err := requestCosts(binary, seed)
 	return b.String() + "\n" + requests, err
