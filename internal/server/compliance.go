@@ -60,10 +60,11 @@ func (s *server) retentionFacts(context.Context) ([]compliance.Fact, error) {
 }
 
 func (s *server) erasureFacts(ctx context.Context, account trace.Account) ([]compliance.Fact, error) {
-	if s.holds == nil {
-		return nil, trace.Errorf(trace.KindUnavailable, "control-plane records cannot be read: %s", s.recordsLost)
+	usable, err := s.usableHolds()
+	if err != nil {
+		return nil, err
 	}
-	holds, err := s.holds.List(ctx, account)
+	holds, err := usable.List(ctx, account)
 	if err != nil {
 		return nil, err
 	}
