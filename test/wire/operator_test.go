@@ -103,6 +103,7 @@ func TestOperator_everyCommandWithoutToken(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s", strings.Join(read, " "), code, out)
 		}
 	}
+	reviewed(t, mustRun(t, at("compliance", "report", "--format", "json")...))
 	records := recordsOf(t, s.Data)
 	for _, c := range changes {
 		list := records[c.event]
@@ -124,6 +125,43 @@ func TestOperator_everyCommandWithoutToken(t *testing.T) {
 	s.Stop()
 	clean("stopped")
 	offline(t, s, clean)
+}
+
+// reviewed checks what a compliance report says about access, scrubbing and encryption.
+func reviewed(t *testing.T, text string) {
+	t.Helper()
+	var signed struct {
+		Report struct {
+			Facts      []struct{ Area, Name, State, Value string }
+			Principals []struct {
+				ARN, Kind, LastUsed string
+				Policies            []string
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &signed); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, f := range signed.Report.Facts {
+		got[f.Area+"/"+f.Name] = f.State + " " + f.Value
+	}
+	for name, want := range map[string]string{
+		"access rights/administrators": "met 1: arn:aws:iam::000000000000:user/plantedkeyuser", "access rights/active keys and tokens that nobody used for 90 days": "met 0",
+		"scrubbing/mode": "met ", "encryption at rest/audit log and records of the server": "met AES-256-GCM", "encryption at rest/new traces and records of account 000000000000": "met AES-256-GCM",
+		"multi-factor authentication/state": "not evaluated",
+	} {
+		if !strings.HasPrefix(got[name], want) {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
+	}
+	used := false
+	for _, p := range signed.Report.Principals {
+		used = used || p.Kind == "key" && strings.Contains(p.ARN, "user/plantedkeyuser/") && p.LastUsed != ""
+	}
+	if !used {
+		t.Errorf("no key of plantedkeyuser was used: %+v", signed.Report.Principals)
+	}
 }
 
 // offline uses the directory of a stopped server, without its settings.
