@@ -32,7 +32,7 @@ var defaultCases = []textCase{
 	{"http.request.header.authorization", "Bearer x", byKeys}, {"http.request.header.cookie", "a=b", byKeys}, {"Set-Cookie", "a=b; Path=/", byKeys}, {"Proxy-Authorization", "x", byKeys},
 	{"rpc.grpc.request.metadata.authorization", "x", byKeys}, {"credentials", "x", byKeys}, {"csrf_token", "x", byKeys}, {"headers[authorization]", "x", byKeys}, {"X-Amz-Signature", "x", byKeys},
 	// Names that look like some.
-	{"token_count", "12", "="}, {"gen_ai.usage.input_tokens", "12", "="}, {"max_tokens", "12", "="}, {"author", "Ann", "="}, {"authority", "shop", "="}, {"authorized", "yes", "="},
+	{"aws.auth.account.access_key", "AKIDEXAMPLE", "="}, {"token_count", "12", "="}, {"gen_ai.usage.input_tokens", "12", "="}, {"max_tokens", "12", "="}, {"author", "Ann", "="}, {"authority", "shop", "="}, {"authorized", "yes", "="},
 	{"next_token", "abc", "="}, {"NextToken", "abc", "="}, {"pageToken", "abc", "="}, {"continuation-token", "abc", "="}, {"client_token", "abc", "="}, {"token_type", "jwt", "="},
 	{"password_changed", "yes", "="}, {"secretary", "Ann", "="}, {"keyboard", "us", "="}, {"key", "shop/1", "="}, {"primary_key", "17", "="}, {"foreign_key", "17", "="},
 	{"messaging.kafka.message.key", "17", "="}, {"aws.s3.key", "a/b", "="}, {"cookie_consent", "yes", "="}, {"session.id", "8d7f", "="}, {"user.id", "ann", "="}, {"auth.method", "oidc", "="},

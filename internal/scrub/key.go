@@ -65,6 +65,10 @@ var harmlessTokens = map[string]bool{
 	"stop": true, "eos": true, "bos": true, "pad": true, "unk": true, "sep": true, "perinput": true, "peroutput": true, "per": true, "unexpected": true, "max": true,
 }
 
+// accessKeyID is an attribute in which AWS's distribution of OpenTelemetry puts the id of
+// the caller's access key. The id is no secret.
+const accessKeyID = "aws.auth.account.access_key"
+
 // sensitive classifies a normalised name.
 func sensitive(name []byte) sensitivity {
 	if len(name) < len("pwd") {

@@ -154,7 +154,7 @@ func (p *Program) classify(name []byte) (rules uint64) {
 		hit := false
 		if r.secretKeys {
 			var buffer [maxNormal]byte
-			hit = sensitive(normal(&buffer, name)) != harmless
+			hit = sensitive(normal(&buffer, name)) != harmless && string(name) != accessKeyID
 		}
 		for k := range r.keys {
 			hit = hit || r.keys[k].matches(text)

@@ -42,7 +42,7 @@ func memory(set int64, read func(name string) ([]byte, error)) int64 {
 
 // program estimates the memory of the program's own pages. They belong to the process,
 // but the garbage collector does not count them.
-const program = 32 << 20
+const program = 44 << 20
 
 // budget divides the memory: a 16th for open traces, a quarter for incoming requests, a
 // quarter for answers, a 16th for blocks that queries read, a 32nd for datagrams. With

@@ -70,10 +70,16 @@ func found(t testing.TB, s *harness.Server, names ...string) {
 func holding(t testing.TB, dir, text string) (files []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if os.IsNotExist(err) {
+			return nil // the server has removed it meanwhile
+		}
 		if err != nil || !d.Type().IsRegular() { // sockets, too, are in the directory
 			return err
 		}
 		b, err := os.ReadFile(path)
+		if os.IsNotExist(err) {
+			return nil
+		}
 		if bytes.Contains(b, []byte(text)) {
 			files = append(files, path)
 		}

@@ -128,7 +128,7 @@ func (l *log) append(ctx context.Context, account trace.Account, batch []*trace.
 	if reason := l.unwritable(); reason != "" {
 		return done, unavailable(reason)
 	}
-	key, err := l.key(ctx, account)
+	key, err := l.vault.key(ctx, account)
 	if err != nil {
 		return done, err
 	}
@@ -154,15 +154,6 @@ func (l *log) append(ctx context.Context, account trace.Account, batch []*trace.
 	case <-ctx.Done():
 		return done, ctx.Err() // the batch may be kept: it was not acknowledged
 	}
-}
-
-// key returns the key for new entries of an account. Errors: KindUnavailable if it is
-// away.
-func (l *log) key(ctx context.Context, account trace.Account) (*seal.Key, error) {
-	if err := l.vault.gate(ctx, account); err != nil {
-		return nil, err
-	}
-	return l.vault.newest(ctx, account)
 }
 
 // deletionStep is how many traces one entry deletes, so that readers and writers never
@@ -196,7 +187,7 @@ func (l *log) delete(ctx context.Context, account trace.Account, d deletion) (in
 	if reason := l.unwritable(); reason != "" {
 		return 0, trace.Errorf(trace.KindUnavailable, "traces cannot be deleted now: %s", reason)
 	}
-	key, err := l.key(ctx, account)
+	key, err := l.vault.key(ctx, account)
 	if err != nil {
 		return 0, err
 	}

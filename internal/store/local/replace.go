@@ -67,7 +67,7 @@ func (l *log) replace(ctx context.Context, account trace.Account, r store.Replac
 	if reason := l.unwritable(); reason != "" {
 		return unavailable(reason)
 	}
-	key, err := l.key(ctx, account)
+	key, err := l.vault.key(ctx, account)
 	if err != nil {
 		return err
 	}

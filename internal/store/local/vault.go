@@ -196,30 +196,42 @@ func (v *vault) ids(account trace.Account) []uint32 {
 // available returns why an account cannot be read or written now, nil if it can: its
 // newest key and those of its blocks can be used.
 func (v *vault) available(ctx context.Context, account trace.Account) error {
-	if _, err := v.newest(ctx, account); err != nil {
-		return err
+	_, err := v.usable(ctx, account)
+	return err
+}
+
+// usable is available, and returns the newest key.
+func (v *vault) usable(ctx context.Context, account trace.Account) (*seal.Key, error) {
+	key, err := v.newest(ctx, account)
+	if err != nil {
+		return nil, err
 	}
 	for _, id := range v.ids(account) {
 		if _, err := v.keys.Find(ctx, account, id); err != nil {
-			return &vfs.KeyError{File: "a block", Account: string(account), Key: id, Err: err}
+			return nil, &vfs.KeyError{File: "a block", Account: string(account), Key: id, Err: err}
 		}
 	}
-	return nil
+	return key, nil
 }
 
 // gate returns the error of a question about an account whose key is away.
 func (v *vault) gate(ctx context.Context, account trace.Account) error {
+	_, err := v.key(ctx, account)
+	return err
+}
+
+// key is gate, and returns the key for new data of the account, nil for none.
+func (v *vault) key(ctx context.Context, account trace.Account) (key *seal.Key, err error) {
 	if !v.on {
-		return nil
+		return nil, nil
 	}
-	err := v.awayError(account)
-	if err == nil {
-		err = v.available(ctx, account)
+	if err = v.awayError(account); err == nil {
+		key, err = v.usable(ctx, account)
 	}
 	if err == nil || ctx.Err() != nil {
-		return errors.Join(err, ctx.Err())
+		return key, errors.Join(err, ctx.Err())
 	}
-	return awayError(account, err)
+	return nil, awayError(account, err)
 }
 
 // awayError returns the error of a question about an account whose key is away. Its text
