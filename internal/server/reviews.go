@@ -61,10 +61,10 @@ func (s *server) principals(ctx context.Context, account trace.Account) ([]compl
 // credentialsOf lists the keys and tokens of an account. Their rights are those of their
 // user or role, so their list of policies names these.
 func (s *server) credentialsOf(ctx context.Context, account trace.Account, of map[iam.Ref]*iam.Entity) (list []compliance.Principal, err error) {
-	add := func(kind, id, status string, owner iam.Ref, created time.Time, used *iam.LastUsed) {
-		p := compliance.Principal{ARN: id, Kind: kind, Policies: []string{}, Created: day(created), Disabled: status != iam.Active}
+	add := func(p compliance.Principal, owner iam.Ref, used *iam.LastUsed) {
+		p.Policies = []string{}
 		if e := of[owner]; e != nil {
-			p.ARN, p.Policies = e.ARN+"/"+id, []string{"those of " + string(owner.Type) + " " + owner.Name}
+			p.ARN, p.Policies = e.ARN+"/"+p.ARN, []string{"those of " + string(owner.Type) + " " + owner.Name}
 		}
 		if used != nil {
 			p.LastUsed = day(used.At)
@@ -76,15 +76,12 @@ func (s *server) credentialsOf(ctx context.Context, account trace.Account, of ma
 		return nil, err
 	}
 	for _, k := range keys {
-		add("key", k.ID, k.Status, iam.Ref{Type: iam.TypeUser, Name: k.User}, k.Created, k.LastUsed)
+		add(compliance.Principal{ARN: k.ID, Kind: "key", Created: day(k.Created), Disabled: k.Status != iam.Active}, iam.Ref{Type: iam.TypeUser, Name: k.User}, k.LastUsed)
 	}
 	tokens, err := s.directory.Tokens(ctx, account, iam.Ref{})
 	for _, t := range tokens {
-		status := t.Status
-		if t.Expires != nil && t.Expires.Before(time.Now()) {
-			status = "expired"
-		}
-		add("token", t.ID, status, t.Of, t.Created, t.LastUsed)
+		expired := t.Expires != nil && t.Expires.Before(time.Now())
+		add(compliance.Principal{ARN: t.ID, Kind: "token", Created: day(t.Created), Disabled: expired || t.Status != iam.Active}, t.Of, t.LastUsed)
 	}
 	return list, err
 }
