@@ -41,16 +41,20 @@ const (
 var scopes = func() map[string]scope {
 	m := map[string]scope{}
 	for s, names := range map[scope]string{
+		allSegments: `
+			fluoro: ExportTraces EraseTraces AddHold ListHolds ReleaseHold PreviewScrubRule StartScrubJob GetScrubJob StopScrubJob PutSpans
+			cloudtrail: LookupEvents`,
 		someSegments: `
 			xray: BatchGetTraces GetTraceSummaries GetTraceGraph GetServiceGraph GetTimeSeriesServiceStatistics BatchGetTraceSummaryById GetDistinctTraceGraphs
 			xray: StartTraceRetrieval CancelTraceRetrieval ListRetrievedTraces GetRetrievedTracesGraph GetInsight GetInsightEvents GetInsightImpactGraph GetInsightSummaries
 			fluoro: GetStatus GetMetrics GetLiveEvents GetTrace GetSeries SearchTraces GetHistogram GetFacets CompareTraces DeleteTraces CreateBackup
 			fluoro: ListFindings GetFinding UpdateFinding`,
 		noSegments: `
-			fluoro: GetQuota GetQuotaOfAccount PutQuota ResetQuota CreateToken ListTokens UpdateToken DeleteToken PutCertificate ListCertificates DeleteCertificate
+			fluoro: GetQuota GetQuotaOfAccount PutQuota ResetQuota RotateAccessKey CreateToken ListTokens UpdateToken DeleteToken PutCertificate ListCertificates DeleteCertificate
 			fluoro: GetSession EndSession ListSessions RevokeSession ListPasskeys CreatePasskey DeletePasskey
 			fluoro: GetOrganization PutOrganization DeleteOrganization RevokeRoleSessions GetContainerCredentials
-			fluoro: PutScrubRule ListScrubRules DeleteScrubRule GetScrubJob GetComplianceReport`,
+			fluoro: PutScrubRule ListScrubRules DeleteScrubRule TestScrubRule GetComplianceReport
+			fluoro: GetDataKeys ListDataKeys RotateDataKeys RewrapDataKeys ForgetDataKeys`,
 	} {
 		for line := range strings.Lines(names) {
 			service, list, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -61,6 +65,13 @@ var scopes = func() map[string]scope {
 	}
 	return m
 }()
+
+// Knows reports whether it is known what an action does with segments: for the actions of
+// AWS it always is, a new one of Fluoro must be listed here.
+func Knows(action string) bool {
+	_, listed := scopes[action]
+	return listed || !strings.HasPrefix(action, "fluoro:")
+}
 
 // scopeOf returns the scope of an action.
 func scopeOf(action string) scope {

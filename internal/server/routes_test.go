@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fluoro-io/fluoro/internal/access"
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/identity"
 	"github.com/fluoro-io/fluoro/internal/trace"
@@ -55,6 +56,19 @@ func TestRoutes_haveActions(t *testing.T) {
 		}); i < 0 {
 			t.Errorf("%s of the API model has no row", op.Name)
 		}
+	}
+}
+
+// Package access decides by lists which actions look at segments. A new action must be put
+// into one of them on purpose.
+func TestRoutes_actionsAreKnownToAccess(t *testing.T) {
+	for _, rt := range routes() {
+		if rt.action != public && !access.Knows(rt.action) {
+			t.Errorf("%s %s: internal/access/actions.go does not list %s", rt.method, rt.path, rt.action)
+		}
+	}
+	if access.Knows("fluoro:SomethingNew") {
+		t.Error("any action is known")
 	}
 }
 
