@@ -203,7 +203,7 @@ func TestAuthorize_sights(t *testing.T) {
 		t.Errorf("an action that is not listed, with a limited Allow: %v %v", s, err)
 	}
 	denied := newAccess(&directory{set: policy.Set{Identity: documents(t, `{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"fluoro:Service":"db"}}}`)}}, nil)
-	for action, want := range map[string]bool{"fluoro:SomethingNew": false, "fluoro:CreateToken": true, "xray:GetGroups": true, "iam:CreateUser": true, "fluoro:GetTrace": true} {
+	for action, want := range map[string]bool{"fluoro:SomethingNew": false, "fluoro:CreateToken": true, "xray:GetGroups": true, "iam:CreateUser": true, "fluoro:GetTrace": true, "xray:Link": false, "fluoro:ExportTraces": false, "fluoro:ForgetDataKeys": false, "fluoro:GetDataKeys": true} {
 		if _, err := ask(denied, alice, action, "*", nil); (err == nil) != want {
 			t.Errorf("%s with a Deny for a service: %v", action, err)
 		}

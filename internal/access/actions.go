@@ -35,26 +35,27 @@ const (
 	noSegments
 )
 
-// scopes lists the actions of X-Ray that read segments, and those of Fluoro whose scope is
-// known. Other actions of Fluoro count as allSegments: a new one must neither show what a
-// policy hides nor be allowed by a limited Allow.
+// scopes lists the actions of X-Ray that read segments, and all of Fluoro. Unknown actions
+// of Fluoro count as allSegments: a new one must neither show what a policy hides nor be
+// allowed by a limited Allow. xray:Link shows all segments to another account.
 var scopes = func() map[string]scope {
 	m := map[string]scope{}
 	for s, names := range map[scope]string{
-		allSegments: `
-			fluoro: ExportTraces EraseTraces AddHold ListHolds ReleaseHold PreviewScrubRule StartScrubJob GetScrubJob StopScrubJob PutSpans
-			cloudtrail: LookupEvents`,
 		someSegments: `
 			xray: BatchGetTraces GetTraceSummaries GetTraceGraph GetServiceGraph GetTimeSeriesServiceStatistics BatchGetTraceSummaryById GetDistinctTraceGraphs
 			xray: StartTraceRetrieval CancelTraceRetrieval ListRetrievedTraces GetRetrievedTracesGraph GetInsight GetInsightEvents GetInsightImpactGraph GetInsightSummaries
 			fluoro: GetStatus GetMetrics GetLiveEvents GetTrace GetSeries SearchTraces GetHistogram GetFacets CompareTraces DeleteTraces CreateBackup
 			fluoro: ListFindings GetFinding UpdateFinding`,
+		allSegments: `
+			xray: Link
+			cloudtrail: LookupEvents
+			fluoro: ExportTraces EraseTraces AddHold ListHolds ReleaseHold PreviewScrubRule StartScrubJob GetScrubJob ForgetDataKeys`,
 		noSegments: `
 			fluoro: GetQuota GetQuotaOfAccount PutQuota ResetQuota RotateAccessKey CreateToken ListTokens UpdateToken DeleteToken PutCertificate ListCertificates DeleteCertificate
 			fluoro: GetSession EndSession ListSessions RevokeSession ListPasskeys CreatePasskey DeletePasskey
 			fluoro: GetOrganization PutOrganization DeleteOrganization RevokeRoleSessions GetContainerCredentials
-			fluoro: PutScrubRule ListScrubRules DeleteScrubRule TestScrubRule GetComplianceReport
-			fluoro: GetDataKeys ListDataKeys RotateDataKeys RewrapDataKeys ForgetDataKeys`,
+			fluoro: PutScrubRule ListScrubRules DeleteScrubRule TestScrubRule StopScrubJob GetComplianceReport
+			fluoro: GetDataKeys ListDataKeys RotateDataKeys RewrapDataKeys`,
 	} {
 		for line := range strings.Lines(names) {
 			service, list, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -80,4 +81,10 @@ func scopeOf(action string) scope {
 		return noSegments
 	}
 	return s
+}
+
+// Listed reports whether the scope of an action of Fluoro was decided, for tests.
+func Listed(action string) bool {
+	_, known := scopes[action]
+	return known || !strings.HasPrefix(action, "fluoro:")
 }

@@ -421,6 +421,8 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case trace.KindConflict:
 		return http.StatusConflict
+	case trace.KindTooLarge:
+		return http.StatusRequestEntityTooLarge
 	case trace.KindUnavailable:
 		return http.StatusServiceUnavailable
 	}

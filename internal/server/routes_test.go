@@ -40,6 +40,9 @@ func TestRoutes_haveActions(t *testing.T) {
 		if rt.action == public != slices.Contains(publicRoutes, name) || rt.action != public && !form.MatchString(rt.action) {
 			t.Errorf("%s has the action %q", name, rt.action)
 		}
+		if !access.Listed(rt.action) {
+			t.Errorf("%s: package access does not list the action %s: say there what it does with segments", name, rt.action)
+		}
 		if (rt.class == admitIngest) != (rt.brings != "") {
 			t.Errorf("%s is admitted as %s and brings %q", name, rt.class, rt.brings)
 		}

@@ -15,6 +15,10 @@
 // With -fill it fills one server step by step and measures queries at each size:
 //
 //	go run ./test/bench -fill 1000000,5000000,20000000 -out fill.md
+//
+// With -security it measures what each protection costs:
+//
+//	go run ./test/bench -security -seconds 20 -out security.md
 package main
 
 import (
@@ -38,6 +42,7 @@ func main() {
 	rate := flag.Float64("rate", 0.8, "share of the peak at which a soak goes on")
 	keep := flag.String("keep", "2GB", "--retention-bytes of a soak")
 	sizes := flag.String("fill", "", "numbers of spans to fill a server with, such as 1000000,5000000")
+	protected := flag.Bool("security", false, "measure what scrubbing, encryption, audit, signatures and read limits cost")
 	flag.Parse()
 	runtime.GOMAXPROCS(max(1, runtime.NumCPU()-1))
 	var table string
@@ -45,6 +50,8 @@ func main() {
 	switch {
 	case *long > 0:
 		table, err = soak{peakTime: 45 * time.Second, length: *long, rate: *rate, every: 10 * time.Second, keep: *keep, seed: *seed}.run(*binary)
+	case *protected:
+		table, err = security(*binary, time.Duration(*seconds)*time.Second, *settle, *seed)
 	case *sizes != "":
 		table, err = fill(*binary, *sizes, *seed)
 	default:
