@@ -27,7 +27,8 @@ test: build unit web-test blackbox ## all tests; installs and starts what they n
 
 # The engine's fault tests stop it at each of its file operations. Under the race
 # detector they stop it at some of each kind only (-short).
-unit: ## tests of the packages, with the race detector
+unit: ## tests of the packages, with the race detector; some start real servers
+	scripts/install-test-tools.sh
 	$(GO) test -race $$($(GO) list ./cmd/... ./internal/... ./web/... | grep -v /store/local$$)
 	$(GO) test -race -short -timeout 15m ./internal/store/local
 	$(GO) test -timeout 15m ./internal/store/local

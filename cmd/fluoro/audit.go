@@ -180,7 +180,7 @@ func auditSearchCommand() *cobra.Command {
 		Use:   "search",
 		Short: "print records of the audit log, the newest first",
 		Long: `search prints records, one JSON object a line, the newest first. It asks a running
-service; with --data it reads a data directory.
+service, and reads the files of a data directory that no service uses.
 
 Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 		Example: `  fluoro audit search --start 24h --error AccessDenied
@@ -190,11 +190,14 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	q.flags(cmd)
 	at := &remote{}
 	at.register(cmd.Flags())
-	data := cmd.Flags().String("data", "", "data directory to read instead")
 	keyFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if *data != "" {
-			return searchFiles(cmd, *data, &q)
+		alone, err := at.noServer(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if alone {
+			return searchFiles(cmd, at.data, &q)
 		}
 		return searchService(cmd, at, &q)
 	}
@@ -209,8 +212,6 @@ func searchFiles(cmd *cobra.Command, data string, q *auditQuestion) error {
 	if _, err := os.Stat(auditDir(data)); err != nil {
 		return err
 	}
-	// Here --account selects records; it is not the setting of a server with this name.
-	cmd.Flags().Lookup("account").Changed = false
 	keys, err := openKeys(cmd, data)
 	if err != nil {
 		return err

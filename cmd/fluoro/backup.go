@@ -18,7 +18,7 @@ import (
 )
 
 func backupCommand() *cobra.Command {
-	var to, data string
+	var to string
 	var from remote
 	cmd := &cobra.Command{
 		Use:   "backup",
@@ -28,7 +28,7 @@ moment, to one file (a tar). The service keeps running. The backup contains
 everything acknowledged before it began. The file gets its name only after every
 checksum was verified and all bytes are on disk.
 
-With --data it copies a data directory that no service uses.
+With --data it copies a data directory, through its service if one runs.
 
   fluoro backup verify FILE    reads a backup and verifies every checksum
 
@@ -47,22 +47,25 @@ no file is left), 2 wrong usage.`,
 	f := cmd.Flags()
 	f.StringVar(&to, "to", "", "file to write; it must not exist yet; - for standard output")
 	from.register(f)
-	f.StringVar(&data, "data", "", "data directory to copy instead; no service may use it")
 	keyFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case to == "":
 			return usageError{cmd, errors.New("--to is required: the file to write")}
-		case data != "" && cmd.Flags().Changed("url"):
+		case cmd.Flags().Changed("data") && cmd.Flags().Changed("url"):
 			return usageError{cmd, errors.New("--data and --url exclude each other")}
 		}
+		alone, err := from.noServer(cmd.Context())
+		if err != nil {
+			return err
+		}
 		write := func(ctx context.Context, w io.Writer) error { return download(ctx, &from, w) }
-		if data != "" {
-			keys, err := openKeys(cmd, data)
+		if alone {
+			keys, err := openKeys(cmd, from.data)
 			if err != nil {
 				return err
 			}
-			write = func(ctx context.Context, w io.Writer) error { return server.BackupDirectory(ctx, w, data, keys) }
+			write = func(ctx context.Context, w io.Writer) error { return server.BackupDirectory(ctx, w, from.data, keys) }
 		}
 		if to == "-" {
 			return write(cmd.Context(), cmd.OutOrStdout())

@@ -52,7 +52,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 			Signed json.RawMessage `json:"signed"`
 			Text   string          `json:"text"`
 		}
-		if err := callVerb(cmd.Context(), at, "compliance/GetReport", map[string]string{"account": *account}, &out); err != nil {
+		if err := at.call(cmd.Context(), "compliance/GetReport", map[string]string{"account": *account}, &out); err != nil {
 			return err
 		}
 		var w io.Writer = cmd.OutOrStdout()

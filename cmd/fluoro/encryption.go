@@ -2,15 +2,10 @@ package main
 
 import (
 	"bufio"
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -20,7 +15,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/server"
 	"github.com/fluoro-io/fluoro/internal/store/local"
-	"github.com/fluoro-io/fluoro/internal/trace"
 	"github.com/spf13/cobra"
 )
 
@@ -42,7 +36,7 @@ func openKeys(cmd *cobra.Command, dir string) (*seal.Ring, error) {
 
 // keyConfig returns the settings that are needed to use the keys of a data directory.
 func keyConfig(cmd *cobra.Command, dir string) (*config.Config, error) {
-	c, err := config.Load(cmd.Flags(), os.Getenv)
+	c, err := loadSettings(cmd.Flags())
 	if err != nil {
 		return nil, usageError{cmd, err}
 	}
@@ -54,9 +48,9 @@ func encryptionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "encryption",
 		Short: "show and change the keys of encrypted data",
-		Long: `encryption shows and changes the data keys of accounts: of a running service
-(--url), or of a data directory that no service uses (--data). With --data, give the
-same --encryption, --key-file and --kms-… settings as to the service.
+		Long: `encryption shows and changes the data keys of accounts, through the running service,
+or in a data directory that no service uses (--data). In the latter case, give the same
+--key-file and --kms-… settings as to the service.
 
   fluoro encryption status     which account has which keys, and what is wrong
   fluoro encryption rotate     new data keys for new data
@@ -79,120 +73,93 @@ Exit codes: 0 done, 1 failed or keys cannot be used (the reason is on standard e
 // keyCommand is a command about data keys.
 type keyCommand struct {
 	*cobra.Command
-	url, data, account string
-	json               bool
+	at      remote
+	account string
+	json    bool
 }
 
 func newKeyCommand(use, short, long string) *keyCommand {
 	c := &keyCommand{Command: &cobra.Command{Use: use, Short: short, Long: long, Args: noArguments}}
 	f := c.Flags()
-	f.StringVar(&c.url, "url", "http://127.0.0.1:2000", "URL of the service")
-	f.StringVar(&c.data, "data", "", "data directory to use instead; no service may use it")
+	c.at.register(f)
+	f.BoolVar(&c.json, "json", false, "print JSON")
 	f.StringVar(&c.account, "account", "", "account (12 digits, or system for the server's own data); all if empty")
 	keyFlags(c.Command)
 	return c
 }
 
-// run calls verb of the running service, or offline with the keys of the directory.
-func (c *keyCommand) run(verb string, body map[string]any, offline func(context.Context, *seal.Ring) error) (*seal.Report, error) {
-	ctx := c.Context()
-	if c.data == "" {
-		report := &seal.Report{}
-		return report, callService(ctx, c.url+"/api/encryption/"+verb, body, report)
+// run calls a verb: of the running server, or in this process if none uses the directory.
+func (c *keyCommand) run(verb string, body map[string]any, out any) error {
+	if c.Flags().Changed("data") && c.Flags().Changed("url") {
+		return usageError{c.Command, errors.New("--data and --url exclude each other")}
 	}
-	if c.Flags().Changed("url") {
-		return nil, usageError{c.Command, errors.New("--data and --url exclude each other")}
+	alone, err := c.at.noServer(c.Context())
+	switch {
+	case err != nil:
+		return err
+	case !alone:
+		return c.at.call(c.Context(), "encryption/"+verb, body, out)
 	}
-	dir, err := local.LockExisting(c.data)
+	// Nothing is made in a directory that holds no data.
+	dir, err := local.LockExisting(c.at.data)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer dir.Close()
-	settings, err := keyConfig(c.Command, c.data)
+	if verb == "List" { // it also shows what is wrong, so it must not fail because of that
+		defer dir.Close()
+		return c.list(out.(*seal.Report))
+	}
+	if err := dir.Close(); err != nil {
+		return err
+	}
+	settings, err := keyConfig(c.Command, c.at.data)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	ring, err := server.OpenKeys(ctx, settings, nil)
+	op, err := server.Administer(c.Context(), settings, "")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := offline(ctx, ring); err != nil {
-		return nil, err
-	}
-	report := ring.Report()
-	return &report, nil
+	return errors.Join(op.Call(c.Context(), "/api/encryption/"+verb, body, out), op.Close())
 }
 
-// accounts returns the accounts that the command is about.
-func (c *keyCommand) accounts(r *seal.Ring) (list []trace.Account) {
-	if c.account != "" {
-		return []trace.Account{trace.Account(c.account)}
+// list reads the keys of a directory that no server uses, and tries the newest ones.
+func (c *keyCommand) list(out *seal.Report) error {
+	ring, err := openKeys(c.Command, c.at.data)
+	if err != nil {
+		return err
 	}
-	for _, a := range r.Report().Accounts {
-		if a.Keys > 0 {
-			list = append(list, a.Account)
+	defer ring.Close()
+	for _, a := range ring.Report().Accounts {
+		if a.Newest != 0 {
+			_, _ = ring.Find(c.Context(), a.Account, a.Newest) // the report has the error
 		}
 	}
-	return list
+	*out = ring.Report()
+	return nil
 }
 
-// callService posts a request to the management API.
-func callService(ctx context.Context, url string, body, answer any) error {
-	b, err := json.Marshal(body)
-	if err != nil {
-		return err
+// show prints a report.
+func (c *keyCommand) show(report *seal.Report) error {
+	if c.json {
+		return printJSON(c.OutOrStdout(), report)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(b))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("no service answers: %w", err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		var e struct{ Error struct{ Message string } }
-		if json.Unmarshal(text, &e) == nil && e.Error.Message != "" {
-			return errors.New(e.Error.Message)
-		}
-		return fmt.Errorf("%s answered %s: %.1000s", url, res.Status, strings.TrimSpace(string(text)))
-	}
-	return json.Unmarshal(text, answer)
+	return keyTable(c.OutOrStdout(), report)
 }
 
 func encryptionStatus() *cobra.Command {
 	c := newKeyCommand("status", "which account has which keys, and what is wrong", `status lists the accounts with data keys: whether new data is encrypted, the type and
 state that GetEncryptionConfig shows, how many data keys there are, and by which keys
 they are wrapped. With --data it also tries each account's newest key.`)
-	c.Flags().BoolVar(&c.json, "json", false, "print JSON")
-	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		report, err := c.run("List", map[string]any{}, func(ctx context.Context, r *seal.Ring) error {
-			for _, a := range r.Report().Accounts {
-				if a.Newest != 0 {
-					_, _ = r.Find(ctx, a.Account, a.Newest) // the report has the error
-				}
-			}
-			return nil
-		})
-		if err != nil {
+	c.RunE = func(*cobra.Command, []string) error {
+		report := &seal.Report{}
+		if err := c.run("List", map[string]any{}, report); err != nil {
 			return err
 		}
 		if c.account != "" {
 			report.Accounts = slices.DeleteFunc(report.Accounts, func(a seal.AccountReport) bool { return string(a.Account) != c.account })
 		}
-		if c.json {
-			e := json.NewEncoder(cmd.OutOrStdout())
-			e.SetIndent("", "  ")
-			err = e.Encode(report)
-		} else {
-			err = keyTable(cmd.OutOrStdout(), report)
-		}
+		err := c.show(report)
 		if err == nil && len(report.Problems) > 0 {
 			err = errors.New(strings.Join(report.Problems, "\n"))
 		}
@@ -238,14 +205,12 @@ move to the new one. With --new-key it first adds a new key to the key file, and
 all data keys that are under a local key under that one. The old local keys stay in the
 file, because backups need them.`)
 	newKey := c.Flags().Bool("new-key", false, "add a new key to the key file first")
-	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		report, err := c.run("Rotate", map[string]any{"account": c.account, "key_file": *newKey}, func(ctx context.Context, r *seal.Ring) error {
-			return server.RotateKeys(ctx, r, c.accounts(r), *newKey)
-		})
-		if err != nil {
+	c.RunE = func(*cobra.Command, []string) error {
+		report := &seal.Report{}
+		if err := c.run("Rotate", map[string]any{"account": c.account, "key_file": *newKey}, report); err != nil {
 			return err
 		}
-		return keyTable(cmd.OutOrStdout(), report)
+		return c.show(report)
 	}
 	return c.Command
 }
@@ -254,19 +219,12 @@ func encryptionRewrap() *cobra.Command {
 	c := newKeyCommand("rewrap", "wrap all data keys again under the present key", `rewrap wraps all data keys of accounts again: under the key that their configuration
 names now, or under its new material after a rotation in the KMS. The data itself does
 not change.`)
-	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		report, err := c.run("Rewrap", map[string]any{"account": c.account}, func(ctx context.Context, r *seal.Ring) error {
-			for _, a := range c.accounts(r) {
-				if err := r.Rewrap(ctx, a); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+	c.RunE = func(*cobra.Command, []string) error {
+		report := &seal.Report{}
+		if err := c.run("Rewrap", map[string]any{"account": c.account}, report); err != nil {
 			return err
 		}
-		return keyTable(cmd.OutOrStdout(), report)
+		return c.show(report)
 	}
 	return c.Command
 }
@@ -294,20 +252,17 @@ It asks you to type the account; --confirm ACCOUNT answers that in scripts.`)
 		if *confirm != c.account {
 			return fmt.Errorf("%q is not %s: nothing was destroyed", *confirm, c.account)
 		}
-		if c.data == "" {
-			var answer struct {
-				Deleted int `json:"deleted_traces"`
-			}
-			if err := callService(cmd.Context(), c.url+"/api/encryption/Forget", map[string]any{"account": c.account, "confirm": *confirm}, &answer); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "the keys of account %s are destroyed, %d traces are deleted\n", c.account, answer.Deleted)
+		var answer struct {
+			Deleted int                `json:"deleted_traces"`
+			Keys    seal.AccountReport `json:"keys"`
+		}
+		if err := c.run("Forget", map[string]any{"account": c.account, "confirm": *confirm}, &answer); err != nil {
 			return err
 		}
-		_, err := c.run("Forget", nil, func(_ context.Context, r *seal.Ring) error { return r.Forget(trace.Account(c.account)) })
-		if err == nil {
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "the keys of account %s are destroyed\n", c.account)
+		if c.json {
+			return printJSON(cmd.OutOrStdout(), answer)
 		}
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "the keys of account %s are destroyed, %d traces are deleted\n", c.account, answer.Deleted)
 		return err
 	}
 	return c.Command

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -16,39 +12,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// callVerb calls a verb of the management API.
-func callVerb(ctx context.Context, at *remote, path string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	res, err := at.do(ctx, http.MethodPost, "/api/"+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		var failed struct{ Error struct{ Message string } }
-		if json.Unmarshal(text, &failed) != nil || failed.Error.Message == "" {
-			return fmt.Errorf("%s answered %s: %.200q", at.url, res.Status, text)
-		}
-		return errors.New(failed.Error.Message)
-	}
-	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("%s answered without JSON: %.200q", at.url, text)
-	}
-	return nil
-}
-
 // serviceFlag adds the flags of a service and --account.
 func serviceFlag(cmd *cobra.Command) (at *remote, account *string) {
 	at = &remote{}
 	at.register(cmd.Flags())
-	return at, cmd.Flags().String("account", "", "account, if it is another one (only for the account of the server)")
+	return at, cmd.Flags().String("account", "", "account, if it is another one (with --data, or for the account of the server)")
 }
 
 // erasure is the body of POST /api/erasure/Create.
@@ -129,7 +97,7 @@ func runErase(cmd *cobra.Command, at *remote, report string, e *erasure) (err er
 		Signed json.RawMessage `json:"signed"`
 		Text   string          `json:"text"`
 	}
-	if err := callVerb(cmd.Context(), at, "erasure/Create", e, &out); err != nil {
+	if err := at.call(cmd.Context(), "erasure/Create", e, &out); err != nil {
 		return err
 	}
 	if file != nil {
@@ -257,7 +225,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		h.Name, h.Account = args[0], *account
 		var out legalHold
-		if err := callVerb(cmd.Context(), at, "hold/Add", h, &out); err != nil {
+		if err := at.call(cmd.Context(), "hold/Add", h, &out); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s holds %d traces\n", h.Name, out.Held)
@@ -279,7 +247,7 @@ func holdListCommand() *cobra.Command {
 		var out struct {
 			Holds []legalHold `json:"holds"`
 		}
-		if err := callVerb(cmd.Context(), at, "hold/List", legalHold{Account: *account}, &out); err != nil {
+		if err := at.call(cmd.Context(), "hold/List", legalHold{Account: *account}, &out); err != nil {
 			return err
 		}
 		if *asJSON {
@@ -316,7 +284,7 @@ func holdReleaseCommand() *cobra.Command {
 		var out struct {
 			Released int `json:"releasedTraces"`
 		}
-		if err := callVerb(cmd.Context(), at, "hold/Release", legalHold{Account: *account, Name: args[0]}, &out); err != nil {
+		if err := at.call(cmd.Context(), "hold/Release", legalHold{Account: *account, Name: args[0]}, &out); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is released: no hold protects %d traces any more\n", args[0], out.Released)

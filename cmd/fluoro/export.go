@@ -23,8 +23,8 @@ import (
 
 // exportFlags are the flags of fluoro export.
 type exportFlags struct {
-	from                              remote
-	out, data, backup, account, since string
+	from                        remote
+	out, backup, account, since string
 }
 
 func exportCommand() *cobra.Command {
@@ -38,8 +38,8 @@ document or span, NUMBER.traces.parquet with one row per trace. Each trace is in
 them once; deleted ones are not. The tables are in the clear, even if the data
 directory is encrypted: keep them as carefully as the traces.
 
-It reads a running service (--url), a data directory that no service uses (--data),
-or a backup (--backup). Encrypted directories and backups need their keys.
+It reads a data directory (--data), through its service if one runs, a service
+elsewhere (--url), or a backup (--backup). Encrypted directories and backups need their keys.
 
 A time is RFC 3339, Unix seconds, or a duration before now: 24h.
 
@@ -53,7 +53,6 @@ error), 2 wrong usage.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.out, "out", "", "directory for the tables; new or empty")
 	f.from.register(flags)
-	flags.StringVar(&f.data, "data", "", "data directory to read instead; no service may use it")
 	flags.StringVar(&f.backup, "backup", "", "backup file to read instead")
 	flags.StringVar(&f.account, "account", "", "export the traces of this account only")
 	flags.StringVar(&f.since, "since", "", "export traces that received something since this time only")
@@ -64,7 +63,7 @@ error), 2 wrong usage.`,
 
 func (f *exportFlags) run(cmd *cobra.Command) error {
 	sources := 0
-	for _, is := range []bool{f.data != "", f.backup != "", cmd.Flags().Changed("url")} {
+	for _, is := range []bool{cmd.Flags().Changed("data"), f.backup != "", cmd.Flags().Changed("url")} {
 		if is {
 			sources++
 		}
@@ -92,9 +91,14 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	var done *local.Exported
+	alone := false
+	if f.backup == "" {
+		alone, err = f.from.noServer(cmd.Context())
+	}
 	switch {
-	case f.data != "":
-		done, err = exportDirectory(cmd, f.data, q, tables.add)
+	case err != nil:
+	case alone:
+		done, err = exportDirectory(cmd, f.from.data, q, tables.add)
 	case f.backup != "":
 		done, err = f.fromBackup(cmd, q, tables)
 	default:

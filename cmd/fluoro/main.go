@@ -27,6 +27,8 @@ with an endpoint override. Nothing calls AWS.
   fluoro traces    delete traces
   fluoro scrub     remove secrets and personal data from traces
   fluoro links     let one account see the traces of others
+  fluoro quota     what each account may send and ask
+  fluoro findings  what is new or unusual in the traces
   fluoro backup    copy all data of a running service to one file
   fluoro restore   make a data directory from such a file
   fluoro export    write traces as Parquet tables, for DuckDB and others
@@ -60,7 +62,7 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{cmd, err} })
 	root.AddCommand(serveCommand(), demoCommand(), tracesCommand(), linksCommand(), backupCommand(), restoreCommand(), storeCommand(), policyCommand(), versionCommand(), keysCommand())
 	root.AddCommand(tokensCommand(), usersCommand(), groupsCommand(), rolesCommand(), policiesCommand(), certificatesCommand(), providersCommand(), organizationCommand(), encryptionCommand())
-	root.AddCommand(exportCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand(), scrubCommand())
+	root.AddCommand(exportCommand(), auditCommand(), eraseCommand(), holdCommand(), complianceCommand(), scrubCommand(), quotaCommand(), findingsCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(report(err))
 	}

@@ -47,9 +47,19 @@ func dataFlagVar(cmd *cobra.Command, into *string) {
 
 }
 
+// loadSettings reads the settings of the server with which a data directory is used.
+// --account of a command tells what it is about; it is not the setting of this name.
+func loadSettings(flags *pflag.FlagSet) (*config.Config, error) {
+	if f := flags.Lookup("account"); f != nil && f.Changed {
+		f.Changed = false
+		defer func() { f.Changed = true }()
+	}
+	return config.Load(flags, os.Getenv)
+}
+
 // connect reaches the running server, or opens the data directory.
 func (o *operator) connect(ctx context.Context) (*server.Operator, error) {
-	c, err := config.Load(o.flags, os.Getenv)
+	c, err := loadSettings(o.flags)
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -65,13 +63,6 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.`,
 	}
 	cmd.AddCommand(scrubRulesCommand(), scrubPutCommand(), scrubDeleteCommand(), scrubPreviewCommand(), scrubTestCommand())
 	return cmd
-}
-
-// remoteOf adds the flags of the service that a command talks to.
-func remoteOf(cmd *cobra.Command) *remote {
-	at := new(remote)
-	at.register(cmd.Flags())
-	return at
 }
 
 // ruleFlags adds the flags that describe a rule.
@@ -132,7 +123,7 @@ func scrubRulesCommand() *cobra.Command {
 default rules last, with the number of values that each changed since the service
 started. A rule that only counts would have changed them.`,
 	}
-	at := remoteOf(cmd)
+	at := remoteOf(cmd, true)
 	asJSON := cmd.Flags().Bool("json", false, "print JSON, which fluoro scrub put --file reads")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var out struct {
@@ -142,7 +133,7 @@ started. A rule that only counts would have changed them.`,
 				Values  int64
 			}
 		}
-		if err := scrubCall(cmd.Context(), at, "ListRules", struct{}{}, &out); err != nil {
+		if err := at.call(cmd.Context(), "scrub/ListRules", struct{}{}, &out); err != nil {
 			return err
 		}
 		if *asJSON {
@@ -206,7 +197,7 @@ counts from the next request on. Of a default rule, such as default-jwt, only
   fluoro scrub put --file rules.yaml`,
 	}
 	var r scrubRule
-	at, file := remoteOf(cmd), ruleFlags(cmd, &r)
+	at, file := remoteOf(cmd, true), ruleFlags(cmd, &r)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 1 || (len(args) == 0) == (*file == "") {
 			return usageError{cmd, errors.New("name one rule, or give --file")}
@@ -216,7 +207,7 @@ counts from the next request on. Of a default rule, such as default-jwt, only
 			return err
 		}
 		for _, rule := range rules {
-			if err := scrubCall(cmd.Context(), at, "PutRule", map[string]any{"Rule": rule}, nil); err != nil {
+			if err := at.call(cmd.Context(), "scrub/PutRule", map[string]any{"Rule": rule}, nil); err != nil {
 				return err
 			}
 			if _, err := fmt.Fprintf(cmd.OutOrStdout(), "rule %s is in use\n", rule.Name); err != nil {
@@ -234,12 +225,12 @@ func scrubDeleteCommand() *cobra.Command {
 		Long: `delete deletes a rule. The name of a default rule restores it: it works unchanged
 again.`,
 	}
-	at := remoteOf(cmd)
+	at := remoteOf(cmd, true)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return usageError{cmd, errors.New("name one rule")}
 		}
-		if err := scrubCall(cmd.Context(), at, "DeleteRule", map[string]string{"Name": args[0]}, nil); err != nil {
+		if err := at.call(cmd.Context(), "scrub/DeleteRule", map[string]string{"Name": args[0]}, nil); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "rule %s is deleted\n", args[0])
@@ -260,7 +251,7 @@ do not exist yet; without, the rules of the account, or the one that is named.`,
   fluoro scrub preview --file rules.yaml --since 24h`,
 	}
 	var r scrubRule
-	at, file := remoteOf(cmd), ruleFlags(cmd, &r)
+	at, file := remoteOf(cmd, false), ruleFlags(cmd, &r)
 	since := cmd.Flags().Duration("since", time.Hour, "how far back to look")
 	traces := cmd.Flags().Int("traces", 10_000, "how many traces to read at most, the newest first")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -287,7 +278,7 @@ do not exist yet; without, the rules of the account, or the one that is named.`,
 				Examples       []struct{ Path, Before, After string }
 			}
 		}
-		if err := scrubCall(cmd.Context(), at, "Preview", q, &out); err != nil {
+		if err := at.call(cmd.Context(), "scrub/Preview", q, &out); err != nil {
 			return err
 		}
 		w := cmd.OutOrStdout()
@@ -318,7 +309,7 @@ a file, or the one that flags describe.`,
   echo 4111111111111111 | fluoro scrub test --detector card --action last4`,
 	}
 	var r scrubRule
-	at, file := remoteOf(cmd), ruleFlags(cmd, &r)
+	at, file := remoteOf(cmd, true), ruleFlags(cmd, &r)
 	name := cmd.Flags().String("name", "", "name of the member or attribute that has the text")
 	document := cmd.Flags().Bool("document", false, "the text is a segment document")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -343,7 +334,7 @@ a file, or the one that flags describe.`,
 			Text    string
 			Dropped bool
 		}
-		if err := scrubCall(cmd.Context(), at, "Test", q, &out); err != nil {
+		if err := at.call(cmd.Context(), "scrub/Test", q, &out); err != nil {
 			return err
 		}
 		if out.Dropped {
@@ -354,32 +345,4 @@ a file, or the one that flags describe.`,
 		return err
 	}
 	return cmd
-}
-
-// scrubCall calls a verb of the scrub API.
-func scrubCall(ctx context.Context, at *remote, verb string, question, answer any) error {
-	body, err := json.Marshal(question)
-	if err != nil {
-		return err
-	}
-	res, err := at.do(ctx, http.MethodPost, "/api/scrub/"+verb, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
-	if err != nil {
-		return err
-	}
-	var failed struct{ Error struct{ Message string } }
-	if res.StatusCode != http.StatusOK {
-		if err := json.Unmarshal(text, &failed); err != nil || failed.Error.Message == "" {
-			return fmt.Errorf("%s answered %s: %.200q", at.url, res.Status, text)
-		}
-		return errors.New(failed.Error.Message)
-	}
-	if answer == nil {
-		return nil
-	}
-	return json.Unmarshal(text, answer)
 }

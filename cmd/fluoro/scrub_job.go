@@ -25,7 +25,7 @@ type scrubJob struct {
 
 func (j *scrubJob) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	j.at = remoteOf(cmd)
+	j.at = remoteOf(cmd, false)
 	f.DurationVar(&j.since, "since", 0, "scrub the traces that were received since that long ago, such as 24h")
 	f.BoolVar(&j.all, "all", false, "scrub all stored traces")
 	f.StringSliceVar(&j.request.Rules, "rule", nil, "use only these rules")
@@ -50,7 +50,7 @@ func (j *scrubJob) run(cmd *cobra.Command) error {
 	case j.since < 0 || j.since > 0 && j.since < time.Second:
 		return usageError{cmd, errors.New("--since: want at least 1s")}
 	case j.stop:
-		if err := scrubCall(cmd.Context(), j.at, "StopJob", struct{}{}, nil); err != nil {
+		if err := j.at.call(cmd.Context(), "scrub/StopJob", struct{}{}, nil); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintln(cmd.OutOrStdout(), "the job is being stopped")
@@ -60,7 +60,7 @@ func (j *scrubJob) run(cmd *cobra.Command) error {
 		return err
 	}
 	j.request.Seconds = int64(j.since / time.Second)
-	if err := scrubCall(cmd.Context(), j.at, "StartJob", j.request, nil); err != nil {
+	if err := j.at.call(cmd.Context(), "scrub/StartJob", j.request, nil); err != nil {
 		return err
 	}
 	return j.follow(cmd)
@@ -91,7 +91,7 @@ func (j *scrubJob) show(cmd *cobra.Command) (ended bool, err error) {
 			Values                           map[string]int64
 		}
 	}
-	if err := scrubCall(cmd.Context(), j.at, "GetJob", struct{}{}, &out); err != nil {
+	if err := j.at.call(cmd.Context(), "scrub/GetJob", struct{}{}, &out); err != nil {
 		return false, err
 	}
 	job, w := out.Job, cmd.OutOrStdout()

@@ -41,7 +41,6 @@ type deletion struct {
 func tracesDeleteCommand() *cobra.Command {
 	var d deletion
 	var start, end string
-	var at remote
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "delete",
@@ -63,7 +62,7 @@ deleted), 2 wrong usage.`,
 		Args: noArguments,
 	}
 	f := cmd.Flags()
-	at.register(f)
+	at := remoteOf(cmd, false)
 	f.StringSliceVar(&d.IDs, "id", nil, "ids of traces, in X-Ray's or W3C's notation")
 	f.StringVar(&start, "start", "", "delete traces that start at this time or later")
 	f.StringVar(&end, "end", "", "delete traces that start before this time; default now")
@@ -91,7 +90,7 @@ deleted), 2 wrong usage.`,
 			d.Start, d.End = &from, &to
 		}
 		d.DryRun = !yes
-		n, err := deleteTraces(cmd.Context(), &at, &d)
+		n, err := deleteTraces(cmd.Context(), at, &d)
 		if err != nil {
 			return err
 		}

@@ -48,13 +48,14 @@ var scopes = func() map[string]scope {
 			fluoro: ListFindings GetFinding UpdateFinding`,
 		allSegments: `
 			xray: Link
+			cloudtrail: LookupEvents
 			fluoro: ExportTraces EraseTraces AddHold ListHolds ReleaseHold PreviewScrubRule StartScrubJob GetScrubJob ForgetDataKeys`,
 		noSegments: `
-			fluoro: GetQuota GetQuotaOfAccount PutQuota ResetQuota CreateToken ListTokens UpdateToken DeleteToken PutCertificate ListCertificates DeleteCertificate
+			fluoro: GetQuota GetQuotaOfAccount PutQuota ResetQuota RotateAccessKey CreateToken ListTokens UpdateToken DeleteToken PutCertificate ListCertificates DeleteCertificate
 			fluoro: GetSession EndSession ListSessions RevokeSession ListPasskeys CreatePasskey DeletePasskey
 			fluoro: GetOrganization PutOrganization DeleteOrganization RevokeRoleSessions GetContainerCredentials
 			fluoro: PutScrubRule ListScrubRules DeleteScrubRule TestScrubRule StopScrubJob GetComplianceReport
-			fluoro: GetDataKeys ListDataKeys RotateDataKeys RewrapDataKeys RotateAccessKey`,
+			fluoro: GetDataKeys ListDataKeys RotateDataKeys RewrapDataKeys`,
 	} {
 		for line := range strings.Lines(names) {
 			service, list, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -65,6 +66,13 @@ var scopes = func() map[string]scope {
 	}
 	return m
 }()
+
+// Knows reports whether it is known what an action does with segments: for the actions of
+// AWS it always is, a new one of Fluoro must be listed here.
+func Knows(action string) bool {
+	_, listed := scopes[action]
+	return listed || !strings.HasPrefix(action, "fluoro:")
+}
 
 // scopeOf returns the scope of an action.
 func scopeOf(action string) scope {

@@ -124,9 +124,15 @@ func (f *Findings) List(ctx context.Context, account trace.Account, s sight.Sigh
 	return list, err
 }
 
-// sees tells whether a sight allows a finding.
+// sees tells whether a sight allows a finding. A finding is about many segments, and
+// it knows only their service: a sight that also asks for environments, groups or annotations
+// cannot allow it. Whoever may not see a called service must not learn its name.
 func sees(s sight.Sight, one *Finding) bool {
-	return s == nil || s.Sees(&sight.Segment{Service: one.Service})
+	if s == nil {
+		return true
+	}
+	service := func(name string) bool { return name != "" && s.Sees(&sight.Segment{Service: name}) }
+	return sight.OnlyServices(s) && service(one.Service) && (one.Kind != NewEdge || service(one.Subject))
 }
 
 // Get returns a finding. An unknown one, and one that the sight does not allow, is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -196,11 +197,44 @@ func TestLook_isBounded(t *testing.T) {
 	w.none()
 }
 
+// only sees the services that it names, with a blank after each.
 type only string
 
-func (o only) Sees(s *sight.Segment) bool { return s.Service == string(o) }
+func (o only) Sees(s *sight.Segment) bool { return strings.Contains(string(o)+" ", s.Service+" ") }
 func (o only) NeedsGroups() bool          { return false }
+func (o only) OnlyServices() bool         { return true }
 func (o only) Fingerprint() string        { return string(o) }
+
+// inProduction also asks for something that a finding does not know.
+type inProduction struct{ only }
+
+func (inProduction) OnlyServices() bool    { return false }
+func (o inProduction) Fingerprint() string { return "in production " + string(o.only) }
+
+// Whoever may not see the caller or the called service, or only segments with some property
+// besides their service, sees nothing of a finding about a call.
+func TestFindings_ofHiddenServices(t *testing.T) {
+	w := newWorld(t)
+	w.learn()
+	w.graph["web"] = []string{"api", "db"}
+	w.minutes(1)
+	list, err := w.f.List(t.Context(), tenant, nil)
+	if err != nil || len(list) != 1 || list[0].Kind != finding.NewEdge || list[0].Subject != "db" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, c := range []struct {
+		who  sight.Sight
+		sees int
+	}{{only("web db"), 1}, {only("web"), 0}, {only("db"), 0}, {inProduction{"web db"}, 0}, {sight.Both(only("web db"), only("api web db")), 1}, {sight.Both(only("web db"), inProduction{"web db"}), 0}} {
+		got, err := w.f.List(t.Context(), tenant, c.who)
+		if err != nil || len(got) != c.sees {
+			t.Errorf("%v sees %+v, %v", c.who, got, err)
+		}
+		if _, err := w.f.Get(t.Context(), tenant, c.who, list[0].ID); (err == nil) != (c.sees == 1) {
+			t.Errorf("%v gets it: %v", c.who, err)
+		}
+	}
+}
 
 func TestFindings_areDecidedAndHidden(t *testing.T) {
 	w := newWorld(t)
@@ -219,7 +253,7 @@ func TestFindings_areDecidedAndHidden(t *testing.T) {
 	if _, err := w.f.Decide(ctx, tenant, only("api"), finding.Decision{ID: id, State: finding.Dismissed}); trace.KindOf(err) != trace.KindNotFound {
 		t.Errorf("who may only see api decides: %v", err)
 	}
-	one, err := w.f.Decide(ctx, tenant, only("web"), finding.Decision{ID: id, State: finding.Acknowledged, Note: "planned", By: "ann"})
+	one, err := w.f.Decide(ctx, tenant, only("web db"), finding.Decision{ID: id, State: finding.Acknowledged, Note: "planned", By: "ann"})
 	if err != nil || one.State != finding.Acknowledged || one.Note != "planned" || one.By != "ann" {
 		t.Errorf("%+v, %v", one, err)
 	}

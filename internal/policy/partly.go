@@ -104,6 +104,7 @@ func (e *evaluation) depends() *limit {
 		for _, c := range o.conditions {
 			l.groups = l.groups || c.uses(laterGroup)
 			l.annotations = l.annotations || c.uses(laterAnnotation)
+			l.environment = l.environment || c.uses(laterEnvironment)
 		}
 	}
 	return l
@@ -151,7 +152,8 @@ type limit struct {
 	rules               rules
 	mask                uint64
 	open                []openStatement
-	groups, annotations bool
+	groups, annotations bool // what the answer depends on, besides services
+	environment         bool
 
 	once        sync.Once
 	fingerprint string
@@ -165,6 +167,9 @@ const maxSeen = 1024
 
 // NeedsGroups tells that Sees uses the segment's groups.
 func (l *limit) NeedsGroups() bool { return l.groups }
+
+// OnlyServices tells that Sees decides by the service alone.
+func (l *limit) OnlyServices() bool { return !l.groups && !l.annotations && !l.environment }
 
 // remembered is the key of seen.
 type remembered struct{ service, environment string }

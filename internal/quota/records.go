@@ -14,7 +14,7 @@ import (
 // The kind of the records, and the name of an account's only record.
 const (
 	kind   meta.Kind = "quota"
-	theOne           = "limits"
+	theOne string    = "limits"
 )
 
 // Get returns the limits of an account, and whether they are its own.

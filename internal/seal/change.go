@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fluoro-io/fluoro/internal/trace"
+	"github.com/fluoro-io/fluoro/internal/vfs"
 )
 
 // maxKeys limits the data keys of an account: one a day for 130 years. Beyond it, the newest
@@ -117,6 +118,46 @@ func (a *owner) write(s *state) error {
 	}
 	a.state.Store(s)
 	return nil
+}
+
+// Remember records the mode of this ring, so that commands without the settings of the
+// server do not write in the clear what it encrypts (see Remembered).
+func (r *Ring) Remember() error {
+	a, err := r.owner(System)
+	if err != nil {
+		return err
+	}
+	mode, key := r.o.Mode, r.o.KMSKey
+	if mode == ModeOff {
+		mode, key = "", ""
+	}
+	if mode != ModeKMS {
+		key = ""
+	}
+	a.change.Lock()
+	defer a.change.Unlock()
+	s := a.state.Load().clone()
+	if s.Mode == mode && s.KMSKey == key {
+		return nil
+	}
+	s.Mode, s.KMSKey = mode, key
+	return a.write(s)
+}
+
+// Remembered returns the mode that a server recorded in a data directory, and the key of
+// the KMS that goes with it. Without a record it is ModeOff.
+func Remembered(files vfs.FS, dir string) (Mode, string, error) {
+	if files == nil {
+		files = vfs.OS{}
+	}
+	s, _, err := readStates(files, dir, System)
+	switch {
+	case err != nil:
+		return ModeOff, "", err
+	case s == nil || s.Mode == "":
+		return ModeOff, "", nil
+	}
+	return s.Mode, s.KMSKey, nil
 }
 
 // Configure changes the key under which the data keys of an account are wrapped. It

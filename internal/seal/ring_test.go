@@ -275,3 +275,37 @@ func TestRing_twoOfOneDirectory(t *testing.T) {
 		}
 	}
 }
+
+// The mode of the server is found again, also in a directory that no longer encrypts, and
+// a server that never encrypted records nothing.
+func TestRing_remembersItsMode(t *testing.T) {
+	o := local(t)
+	for _, c := range []struct {
+		mode Mode
+		want Mode
+	}{{ModeOff, ModeOff}, {ModeLocal, ModeLocal}, {ModeLocal, ModeLocal}, {ModeOff, ModeOff}} {
+		o.Mode = c.mode
+		r := open(t, o)
+		if err := r.Remember(); err != nil {
+			t.Fatal(err)
+		}
+		if c.mode == ModeLocal {
+			newest(t, r, alice) // a change of the keys keeps the record
+			newest(t, r, System)
+			if err := r.Rotate(t.Context(), System); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if mode, key, err := Remembered(nil, o.Dir); err != nil || mode != c.want || key != "" {
+			t.Errorf("%s: got %s %q, %v", c.mode, mode, key, err)
+		}
+	}
+	fresh := local(t)
+	fresh.Mode = ModeOff
+	if err := open(t, fresh).Remember(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(fresh.Dir, Folder)); !os.IsNotExist(err) {
+		t.Errorf("a server that never encrypted made a folder: %v", err)
+	}
+}

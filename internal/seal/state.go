@@ -44,6 +44,10 @@ type state struct {
 	Last      uint32        // the largest id that was ever used
 	Destroyed *time.Time    `json:",omitempty"` // when all keys before Keys were destroyed
 	Keys      []wrappedKey  // ids increase
+	// Mode and KMSKey are those of the last server, in the state of System only. Mode
+	// is "" for off.
+	Mode   Mode   `json:",omitempty"`
+	KMSKey string `json:",omitempty"`
 }
 
 // wrappedKey is a data key that only the owner of its wrapping key can read.
@@ -153,6 +157,9 @@ func (s *state) check() error {
 	}
 	if s.Config.Type != TypeNone && s.Config.Type != TypeKMS {
 		return fmt.Errorf("type %.40q is neither NONE nor KMS", s.Config.Type)
+	}
+	if s.Mode != "" && s.Mode != ModeLocal && s.Mode != ModeKMS {
+		return fmt.Errorf("mode %.40q is neither local nor kms", s.Mode)
 	}
 	last := uint32(0)
 	for _, k := range s.Keys {

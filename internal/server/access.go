@@ -66,7 +66,7 @@ func (s *server) openTLS() (err error) {
 	case config.TLSSelfSigned:
 		s.tls, err = transport.SelfSigned(s.selfNames(), files, filepath.Join(s.config.Data, "self-signed.pem"), s.log)
 	case config.TLSACME:
-		o := transport.ACMEOptions{Hosts: c.ACMEHosts, Email: c.ACMEEmail, Directory: c.ACMEDirectory, Cache: transport.Cache{Dir: filepath.Join(s.config.Data, "acme")}, HTTP: c.ACMEHTTP != config.Off}
+		o := transport.ACMEOptions{Hosts: c.ACMEHosts, Email: c.ACMEEmail, Directory: c.ACMEDirectory, Cache: transport.Cache{Dir: filepath.Join(s.config.Data, "acme"), Keys: s.auditKeys()}, HTTP: c.ACMEHTTP != config.Off}
 		var challenges http.Handler
 		if s.tls, challenges, err = transport.ACME(o, files, s.log); err != nil {
 			return err

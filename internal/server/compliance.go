@@ -13,7 +13,6 @@ import (
 	"github.com/fluoro-io/fluoro/internal/config"
 	"github.com/fluoro-io/fluoro/internal/erase"
 	"github.com/fluoro-io/fluoro/internal/present/manage"
-	"github.com/fluoro-io/fluoro/internal/seal"
 	"github.com/fluoro-io/fluoro/internal/trace"
 )
 
@@ -38,6 +37,8 @@ func (s *server) providers(account trace.Account) map[compliance.Area]compliance
 		compliance.Audit:          s.auditFacts,
 		compliance.Integrity:      s.integrityFacts,
 		compliance.Encryption:     func(ctx context.Context) ([]compliance.Fact, error) { return s.encryptionFacts(ctx, account) },
+		compliance.Access:         func(ctx context.Context) ([]compliance.Fact, error) { return s.accessFacts(ctx, account) },
+		compliance.Scrubbing:      func(ctx context.Context) ([]compliance.Fact, error) { return s.scrubbingFacts(ctx, account) },
 		compliance.Transport:      s.transportFacts,
 		compliance.Authentication: s.authenticationFacts,
 		compliance.Clock:          clockFacts,
@@ -61,10 +62,11 @@ func (s *server) retentionFacts(context.Context) ([]compliance.Fact, error) {
 }
 
 func (s *server) erasureFacts(ctx context.Context, account trace.Account) ([]compliance.Fact, error) {
-	if s.holds == nil {
-		return nil, trace.Errorf(trace.KindUnavailable, "control-plane records cannot be read: %s", s.recordsLost)
+	usable, err := s.usableHolds()
+	if err != nil {
+		return nil, err
 	}
-	holds, err := s.holds.List(ctx, account)
+	holds, err := usable.List(ctx, account)
 	if err != nil {
 		return nil, err
 	}
@@ -133,25 +135,6 @@ func (s *server) integrityFacts(ctx context.Context) ([]compliance.Fact, error) 
 	return []compliance.Fact{f}, nil
 }
 
-func (s *server) encryptionFacts(ctx context.Context, account trace.Account) (facts []compliance.Fact, err error) {
-	for _, of := range []struct {
-		name string
-		seal.Keys
-		account trace.Account
-	}{{"audit log and records of the server", s.auditKeys(), seal.System}, {"traces and records of account " + string(account), s.auditKeys(), account}} {
-		key, err := of.Newest(ctx, of.account)
-		if err != nil {
-			return facts, err
-		}
-		value := "in the clear"
-		if key != nil {
-			value = fmt.Sprintf("AES-256-GCM under data key %d", key.ID())
-		}
-		facts = append(facts, fact(of.name, key != nil, "%s", value))
-	}
-	return facts, nil
-}
-
 func (s *server) transportFacts(context.Context) (facts []compliance.Fact, err error) {
 	for _, l := range s.listeners {
 		name := l.Protocol + " " + l.Address
@@ -207,7 +190,8 @@ func (s *server) compliance(ctx context.Context, q *complianceRequest) (any, err
 	if err != nil {
 		return nil, err
 	}
-	r := compliance.Make(ctx, compliance.Options{Service: Version(), Account: string(owner.Account), By: by, Now: time.Now(), Providers: s.providers(owner.Account)})
+	r := compliance.Make(ctx, compliance.Options{Service: Version(), Account: string(owner.Account), By: by, Now: time.Now(), Providers: s.providers(owner.Account),
+		Principals: func(ctx context.Context) ([]compliance.Principal, error) { return s.principals(ctx, owner.Account) }})
 	signed, err := r.Sign(signer)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"time"
@@ -47,18 +48,20 @@ func (s *server) signer(ctx context.Context) (*audit.Signer, error) {
 
 // On names the holds on traces; the store asks for them.
 func (s *server) On(ctx context.Context, account trace.Account) (func(trace.ID) []string, error) {
-	if s.holds == nil {
+	holds := s.holds.Load()
+	if holds == nil {
 		return func(trace.ID) []string { return nil }, nil
 	}
-	return s.holds.On(ctx, account)
+	return holds.On(ctx, account)
 }
 
 // Segments returns the held segments of a trace; the store asks for them.
 func (s *server) Segments(ctx context.Context, account trace.Account, id trace.ID) ([]*trace.Segment, error) {
-	if s.holds == nil {
+	holds := s.holds.Load()
+	if holds == nil {
 		return nil, nil
 	}
-	return s.holds.Segments(ctx, account, id)
+	return holds.Segments(ctx, account, id)
 }
 
 // openVault opens the store of held traces. It keeps them for ever.
@@ -89,8 +92,11 @@ func (s *server) openEvidence(ctx context.Context) error {
 		return nil
 	}
 	holds, err := hold.New(ctx, hold.Options{Records: s.records, Main: s.store, Vault: s.openVault, Filter: s.parseFilter, Logger: s.log})
-	s.holds = holds
-	return err
+	if err != nil {
+		return fmt.Errorf("open the legal holds: %w", err)
+	}
+	s.holds.Store(holds)
+	return nil
 }
 
 // parseFilter parses a filter expression for an owner.
@@ -156,16 +162,17 @@ type holdRequest struct {
 
 // usableHolds returns the holds, or why there are none.
 func (s *server) usableHolds() (*hold.Holds, error) {
-	if s.holds == nil {
+	holds := s.holds.Load()
+	if holds == nil {
 		return nil, trace.Errorf(trace.KindUnavailable, "control-plane records cannot be read: %s", s.recordsLost)
 	}
-	return s.holds, nil
+	return holds, nil
 }
 
 // evidenceRoutes are the rows of erasures and legal holds.
 func evidenceRoutes() []route {
 	post := func(path, action string, class class, make func(*server, *route) endpoint) route {
-		return route{on: onHTTP, method: "POST", path: "/api/" + path, action: action, class: class, limit: maxRequest, handler: make}
+		return route{on: onHTTP, method: "POST", path: "/api/" + path, action: action, class: class, limit: maxRequest, everything: true, handler: make}
 	}
 	return []route{
 		post("erasure/Create", "fluoro:EraseTraces", admitScan, func(s *server, rt *route) endpoint {
@@ -255,10 +262,11 @@ func (s *server) noteBackup(ctx context.Context, at time.Time, bytes int64) {
 
 // closeEvidence closes the vault.
 func (s *server) closeEvidence() error {
-	if s.holds == nil {
+	holds := s.holds.Load()
+	if holds == nil {
 		return nil
 	}
-	err := s.holds.Close()
+	err := holds.Close()
 	if err != nil {
 		err = errors.Join(errors.New("close the store of held traces"), err)
 	}

@@ -24,15 +24,48 @@ import (
 // startTime limits how long the start waits for a KMS.
 const startTime = 10 * time.Second
 
-// OpenKeys opens the data keys of a data directory, whose lock the caller holds. log may
-// be nil.
-func OpenKeys(ctx context.Context, c *config.Config, log *slog.Logger) (*seal.Ring, error) {
-	return openRing(ctx, c, log, false)
+// OpenKeys opens the data keys of a data directory for commands that change it while no
+// server runs; the caller holds its lock. If the settings do not say that the directory is
+// encrypted, the record of its last server does. It is an error if the keys of such a
+// directory cannot be used: nothing may be written in the clear then.
+func OpenKeys(ctx context.Context, c *config.Config) (*seal.Ring, error) {
+	if err := remembered(c); err != nil {
+		return nil, err
+	}
+	ring, err := openRing(ctx, c, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ring.Newest(ctx, seal.System); err != nil {
+		ring.Close()
+		return nil, fmt.Errorf("data directory %s is encrypted: %w", c.Data, err)
+	}
+	return ring, nil
 }
 
 // ReadKeys opens the data keys of a data directory for commands that only read it.
 func ReadKeys(ctx context.Context, c *config.Config) (*seal.Ring, error) {
+	if err := remembered(c); err != nil {
+		return nil, err
+	}
 	return openRing(ctx, c, nil, true)
+}
+
+// remembered completes the settings with the mode that the last server of the directory
+// had.
+func remembered(c *config.Config) error {
+	if c.Encrypt != "" && c.Encrypt != string(seal.ModeOff) {
+		return nil
+	}
+	mode, key, err := seal.Remembered(nil, c.Data)
+	if err != nil {
+		return err
+	}
+	c.Encrypt = string(mode)
+	if mode == seal.ModeKMS && c.KMSKey == "" {
+		c.KMSKey = key
+	}
+	return nil
 }
 
 func openRing(ctx context.Context, c *config.Config, log *slog.Logger, readOnly bool) (*seal.Ring, error) {
@@ -83,7 +116,7 @@ func RecordOptions(keys seal.Keys) sqlite.Options {
 // used, the server does not start, because nothing can be read. An account whose keys
 // cannot be used harms no other.
 func (s *server) openKeys() (err error) {
-	if s.keys, err = OpenKeys(context.Background(), s.config, s.log); err != nil {
+	if s.keys, err = openRing(context.Background(), s.config, s.log, false); err != nil {
 		return err
 	}
 	s.reseal = make(chan bool, 1)
@@ -91,6 +124,9 @@ func (s *server) openKeys() (err error) {
 	defer cancel()
 	if _, err := s.keys.Newest(ctx, seal.System); err != nil {
 		return fmt.Errorf("data directory %s is encrypted: %w", s.config.Data, err)
+	}
+	if err := s.keys.Remember(); err != nil {
+		return err
 	}
 	if _, err := s.keys.Newest(ctx, s.own()); err != nil {
 		s.log.Error("the server starts, but data of this account can be neither stored nor read", "account", s.own(), "error", err)
@@ -223,7 +259,7 @@ func keyRoutes() []route {
 func (s *server) rotateKeys(ctx context.Context, q *oneAccount) (any, error) {
 	accounts, err := q.accounts(s)
 	if err == nil {
-		err = RotateKeys(ctx, s.keys, accounts, q.KeyFile)
+		err = rotateAll(ctx, s.keys, accounts, q.KeyFile)
 	}
 	if err != nil {
 		return nil, err
@@ -232,8 +268,8 @@ func (s *server) rotateKeys(ctx context.Context, q *oneAccount) (any, error) {
 	return s.keys.Report(), nil
 }
 
-// RotateKeys makes new data keys for accounts; keyFile: after a new key in the key file.
-func RotateKeys(ctx context.Context, keys *seal.Ring, accounts []trace.Account, keyFile bool) error {
+// rotateAll makes new data keys for accounts; keyFile: after a new key in the key file.
+func rotateAll(ctx context.Context, keys *seal.Ring, accounts []trace.Account, keyFile bool) error {
 	if keyFile {
 		if err := keys.RotateKeyFile(); err != nil {
 			return err
@@ -273,10 +309,13 @@ func (s *server) forgetKeys(ctx context.Context, q *oneAccount) (any, error) {
 	if r, err := s.keys.Account(account); err != nil || r.Keys == 0 {
 		return nil, trace.Errorf(trace.KindConflict, "account %s has no data keys: its data is not encrypted", account)
 	}
-	// Open traces are in memory in the clear, and would be served until a restart.
-	n, err := s.store.Delete(ctx, account, answer.DeleteQuery{Window: trace.Window{Start: math.MinInt64 + 1, End: math.MaxInt64}})
-	if err != nil {
-		s.log.Warn("not all traces of an account could be deleted before its keys are destroyed", "account", account, "error", err)
+	n := 0
+	if s.store != nil { // else no server runs, and nothing is in memory
+		// Open traces are in memory in the clear, and would be served until a restart.
+		var err error
+		if n, err = s.store.Delete(ctx, account, answer.DeleteQuery{Window: trace.Window{Start: math.MinInt64 + 1, End: math.MaxInt64}}); err != nil {
+			s.log.Warn("not all traces of an account could be deleted before its keys are destroyed", "account", account, "error", err)
+		}
 	}
 	if err := s.keys.Forget(account); err != nil {
 		return nil, err

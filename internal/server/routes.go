@@ -129,7 +129,7 @@ func routes() []route {
 		{"compare", "fluoro:CompareTraces", admitScan, func(c *console.Console) http.Handler { return c.Compare }},
 		{"audit", "cloudtrail:LookupEvents", admitAlways, func(c *console.Console) http.Handler { return c.Audit }},
 	} {
-		list = append(list, route{on: onHTTP, method: http.MethodGet, path: "/console/api/" + q.name, action: q.action, class: q.class,
+		list = append(list, route{on: onHTTP, method: http.MethodGet, path: "/console/api/" + q.name, action: q.action, class: q.class, everything: q.name == "audit",
 			handler: func(s *server, _ *route) endpoint { return page{q.handler(s.console)} }})
 	}
 	list = append(list, quotaRoutes()...)

@@ -62,6 +62,19 @@ func TestRoutes_haveActions(t *testing.T) {
 	}
 }
 
+// Package access decides by lists which actions look at segments. A new action must be put
+// into one of them on purpose.
+func TestRoutes_actionsAreKnownToAccess(t *testing.T) {
+	for _, rt := range routes() {
+		if rt.action != public && !access.Knows(rt.action) {
+			t.Errorf("%s %s: internal/access/actions.go does not list %s", rt.method, rt.path, rt.action)
+		}
+	}
+	if access.Knows("fluoro:SomethingNew") {
+		t.Error("any action is known")
+	}
+}
+
 // asked is an authenticator that records the actions it is asked about.
 type asked struct{ actions []string }
 

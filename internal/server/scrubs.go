@@ -22,12 +22,24 @@ func (s *server) scrubs(ctx context.Context, account trace.Account) (receive.Scr
 	return p, nil
 }
 
-// resumeScrubJobs makes the jobs over stored traces and continues interrupted ones.
-func (s *server) resumeScrubJobs() {
-	s.scrubJobs = retro.New(retro.Options{Store: s.store, Records: s.records, Rules: s.scrub, Purge: s.shelf.Purge, Logger: s.log})
+// resumeScrubJobs makes the jobs over stored traces and continues interrupted ones. The
+// server starts even if they cannot go on.
+func (s *server) resumeScrubJobs() error {
+	s.scrubJobs = retro.New(retro.Options{Store: s.store, Records: s.records, Rules: s.scrub, Purge: s.shelf.Purge, Held: s.heldFromScrub, Logger: s.log})
 	if err := s.scrubJobs.Resume(context.Background()); err != nil {
 		s.log.Warn("interrupted scrub jobs were not continued", "error", err)
 	}
+	return nil
+}
+
+// heldFromScrub returns which traces of an account a scrub job must not change: evidence
+// under a hold stays as it was received.
+func (s *server) heldFromScrub(ctx context.Context, account trace.Account) (func(trace.ID) bool, error) {
+	on, err := s.On(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	return func(id trace.ID) bool { return len(on(id)) > 0 }, nil
 }
 
 // scrubbed counts, for metrics, how many values each rule changed.
@@ -131,8 +143,14 @@ func (s *server) testScrub(ctx context.Context, account trace.Account, q *scrubT
 	return map[string]any{"Text": text, "Dropped": !kept}, nil
 }
 
-// scrubRoutes are the rows of scrub rules.
-func scrubRoutes() []route {
+// scrubRules makes the rules of the settings and records.
+func (s *server) scrubRules() *scrub.Rules {
+	c := s.config
+	return scrub.New(scrub.Options{Store: s.records, NoDefaults: c.Scrub == "off", Strict: c.Scrub == "strict", Logger: s.log})
+}
+
+// scrubRuleRoutes are the rows of scrub rules. They need only records.
+func scrubRuleRoutes() []route {
 	return []route{
 		scrubVerb("ListRules", "fluoro:ListScrubRules", admitAlways, func(ctx context.Context, s *server, account trace.Account, _ *struct{}) (any, error) {
 			list, err := s.scrub.List(ctx, account)
@@ -152,19 +170,19 @@ func scrubRoutes() []route {
 			}
 			return struct{}{}, err
 		}),
-		scrubVerb("Preview", "fluoro:PreviewScrubRule", admitScan, func(ctx context.Context, s *server, account trace.Account, q *scrubPreview) (any, error) {
-			if err := unlimited(ctx); err != nil {
-				return nil, err
-			}
-			return s.previewScrub(ctx, account, q)
-		}),
 		scrubVerb("Test", "fluoro:TestScrubRule", admitAlways, func(ctx context.Context, s *server, account trace.Account, q *scrubTest) (any, error) {
 			return s.testScrub(ctx, account, q)
 		}),
+	}
+}
+
+// scrubRoutes are the rows of scrub rules, of previews and of jobs over stored traces.
+func scrubRoutes() []route {
+	jobs := []route{
+		scrubVerb("Preview", "fluoro:PreviewScrubRule", admitScan, func(ctx context.Context, s *server, account trace.Account, q *scrubPreview) (any, error) {
+			return s.previewScrub(ctx, account, q)
+		}),
 		scrubVerb("StartJob", "fluoro:StartScrubJob", admitAlways, func(ctx context.Context, s *server, account trace.Account, q *retro.Request) (any, error) {
-			if err := unlimited(ctx); err != nil {
-				return nil, err
-			}
 			job, err := s.scrubJobs.Start(ctx, account, *q)
 			if err == nil {
 				s.log.Info("a scrub job was started", "account", account, "job", job.ID, "dry-run", job.DryRun)
@@ -178,19 +196,13 @@ func scrubRoutes() []route {
 			return struct{}{}, s.scrubJobs.Stop(ctx, account)
 		}),
 	}
+	for i := range jobs {
+		jobs[i].everything = true
+	}
+	return append(scrubRuleRoutes(), jobs...)
 }
 
 func jobOf(job retro.Job, err error) (any, error) { return map[string]any{"Job": job}, err }
-
-// unlimited refuses principals who may not read every trace: previews and jobs tell about
-// all of them.
-func unlimited(ctx context.Context) error {
-	p, err := identity.From(ctx)
-	if err == nil && p.Sight != nil {
-		err = trace.Errorf(trace.KindDenied, "this tells about all traces of the account, and your policies limit what you may read")
-	}
-	return err
-}
 
 // scrubVerb is a row of POST /api/scrub/VERB.
 func scrubVerb[Q any](verb, action string, c class, call func(context.Context, *server, trace.Account, *Q) (any, error)) route {

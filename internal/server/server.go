@@ -67,6 +67,8 @@ type server struct {
 	authorizer    identity.Authorizer
 	grants        *grants // policies decide; nil: the authorizer does
 	registry      *prometheus.Registry
+	memory        budget
+	dir           *local.Directory // locked, until the shelf has it
 	shelf         *local.Shelf
 	store         *answer.Store // answers from the shelf
 	keys          *seal.Ring
@@ -98,7 +100,7 @@ type server struct {
 	signers       signers
 	mapper        *otlp.Mapper
 	eraser        *erase.Eraser
-	holds         *hold.Holds                 // nil: the records cannot be read
+	holds         atomic.Pointer[hold.Holds]  // nil: not yet open, or the records cannot be read
 	vault         atomic.Pointer[local.Shelf] // of held traces; nil: there is none yet
 
 	udp       *receive.UDP
@@ -160,9 +162,35 @@ func logger(c *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(newSparse(slog.NewTextHandler(w, o)))
 }
 
-// open binds every address and opens the store. The server serves nothing until all of
-// that has succeeded.
-func (s *server) open() (err error) {
+// open makes all parts. The server serves nothing until all of that has succeeded. Each
+// part needs those before it:
+//
+//   - addresses: a port in use is found before anything on the disk is touched
+//   - the lock of the directory: no other process uses it
+//   - keys: everything on the disk may be sealed under them, also the keys of ACME
+//   - TLS, control-plane records, principals
+//   - the store: it asks the records for groups and retention while it opens
+//   - the audit log, after everything that can fail because of a setting
+//   - holds before scrub jobs: a job that goes on must know what it must not change
+//   - doors last: they let requests in
+func (s *server) open() error {
+	ctx := context.Background()
+	for _, step := range []func() error{
+		s.bind, s.lock, s.openKeys, s.openTLS, s.openControl, s.openStore,
+		func() error { return s.openAudit(ctx) },
+		s.openIntake,
+		func() error { return s.openEvidence(ctx) },
+		s.resumeScrubJobs, s.openDoors,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bind binds the TCP addresses.
+func (s *server) bind() (err error) {
 	c := s.config
 	if s.mainAt, err = receive.ListenTCP("HTTP", c.HTTP); err != nil {
 		return busy(err, "--http")
@@ -177,6 +205,37 @@ func (s *server) open() (err error) {
 			return busy(err, "--otlp-grpc")
 		}
 	}
+	return nil
+}
+
+// lock locks the data directory. The store takes the lock over and releases it.
+func (s *server) lock() (err error) {
+	s.dir, err = local.Lock(s.config.Data)
+	return err
+}
+
+// openControl opens the control-plane records and what only needs them.
+func (s *server) openControl() error {
+	c := s.config
+	s.openRecords()
+	if err := s.openDirectory(); err != nil {
+		return err
+	}
+	limits, err := quota.Parse(c.Quota)
+	if err != nil {
+		return fmt.Errorf("--quota: %w", err)
+	}
+	s.turns = room.NewTurns(runtime.GOMAXPROCS(0))
+	s.quotas = quota.New(quota.Options{Store: s.records, Defaults: limits, Logger: s.log})
+	s.scrub = s.scrubRules()
+	s.links = oam.New(s.records)
+	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
+	return nil
+}
+
+// openStore opens the store of traces.
+func (s *server) openStore() error {
+	c := s.config
 	searched, err := otlp.ParsePatterns(c.SearchAttributes)
 	if err != nil {
 		return fmt.Errorf("--search-attributes: %w", err)
@@ -189,39 +248,16 @@ func (s *server) open() (err error) {
 	if c.OTLPMapping == "collector" {
 		mapping.Profile = otlp.ProfileCollector
 	}
-	mapper := otlp.NewMapper(mapping)
-	s.mapper = mapper
-	memory := s.budget()
+	s.mapper = otlp.NewMapper(mapping)
+	s.memory = s.budget()
+	memory := &s.memory
 	s.answers, s.names = query.NewRoom(memory.answers), memory.names
-	// The lock comes first: it makes sure that no other process uses the directory. The
-	// store asks the records for groups while it opens.
-	dir, err := local.Lock(c.Data)
-	if err != nil {
-		return err
-	}
-	if err := s.openTLS(); err != nil {
-		return err
-	}
-	if err := s.openKeys(); err != nil {
-		return err
-	}
-	s.openRecords()
-	if err := s.openDirectory(); err != nil {
-		return err
-	}
-	limits, err := quota.Parse(c.Quota)
-	if err != nil {
-		return fmt.Errorf("--quota: %w", err)
-	}
-	s.turns = room.NewTurns(runtime.GOMAXPROCS(0))
-	s.quotas = quota.New(quota.Options{Store: s.records, Defaults: limits, Logger: s.log})
-	s.scrub = scrub.New(scrub.Options{Store: s.records, NoDefaults: c.Scrub == "off", Strict: c.Scrub == "strict", Logger: s.log})
-	s.links = oam.New(s.records)
-	s.groups = group.New(s.records, group.Options{Keep: s.longest(), Logger: s.log})
 	s.store, err = answer.Open(context.Background(), answer.Options{
 		Retention: s.longest(), Keep: s.keep(), RetentionBytes: c.RetentionBytes, Holds: s, Groups: s.groupVersions, Refused: s.contradicted,
-		Names: memory.names, CacheBytes: memory.views, Restore: decode.Restorer(mapper), Logger: s.log,
+		Names: memory.names, CacheBytes: memory.views, Restore: decode.Restorer(s.mapper), Logger: s.log,
 	}, func(rules store.Rules) (store.Shelf, error) {
+		dir := s.dir
+		s.dir = nil // the shelf unlocks it, even if it fails to open
 		s.shelf, err = local.Open(local.Options{
 			Directory: dir, Keys: s.keys, Rules: rules, MemoryLimit: memory.head, CacheBytes: memory.cache, FlushBytes: memory.flush, SettleAfter: c.Settle,
 			BoundBytes: c.RetentionBytes, Attributes: attributes, AnnotationKeys: c.AnnotationKeys, AnnotationValues: c.AnnotationValues, ClearTables: c.Parquet == "clear", Logger: s.log,
@@ -232,22 +268,20 @@ func (s *server) open() (err error) {
 		return err
 	}
 	s.keepFiles()
-	if err := s.openAudit(context.Background()); err != nil {
-		return err
-	}
-	s.newEraser()
 	s.leftovers = leftovers(c.Data)
 	for _, note := range s.leftovers {
 		s.log.Warn("there are leftover files", "note", note)
 	}
-	observe := s.watch()
-	s.intake = receive.New(receive.Options{Store: s.store, Erased: s.erased, Observe: observe, Mapper: mapper, Quota: s.quotas, Turns: s.turns, Scrub: s.scrubs, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
-	s.resumeScrubJobs()
+	return nil
+}
+
+// openIntake makes what receives segments and what answers questions.
+func (s *server) openIntake() error {
+	s.newEraser()
+	memory := &s.memory
+	s.intake = receive.New(receive.Options{Store: s.store, Erased: s.erased, Observe: s.watch(), Mapper: s.mapper, Quota: s.quotas, Turns: s.turns, Scrub: s.scrubs, MaxInFlight: memory.inFlight, UDPQueueBytes: memory.datagrams, Tally: s.tally, Logger: s.log})
 	s.present()
-	if err := s.openEvidence(context.Background()); err != nil {
-		return err
-	}
-	return s.openDoors()
+	return nil
 }
 
 // openDoors makes the doors of all listeners.
@@ -393,6 +427,9 @@ func (s *server) close() error {
 		if err := s.store.Close(); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("close the store: %w", err))
 		}
+	}
+	if s.dir != nil { // the store did not take it over
+		failed = errors.Join(failed, s.dir.Close())
 	}
 	if s.meta != nil {
 		failed = errors.Join(failed, s.meta.Close())

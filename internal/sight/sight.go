@@ -27,6 +27,14 @@ type Sight interface {
 	Fingerprint() string
 }
 
+// OnlyServices reports whether a sight decides by the service of a segment alone. A sight
+// that does not say so (it may have a method OnlyServices) counts as one that asks for more:
+// what is known only by its service stays hidden from it.
+func OnlyServices(s Sight) bool {
+	o, says := s.(interface{ OnlyServices() bool })
+	return s == nil || says && o.OnlyServices()
+}
+
 // Both returns a Sight that sees what both of two see; either may be nil.
 func Both(a, b Sight) Sight {
 	switch {
@@ -50,3 +58,6 @@ func (s both) NeedsGroups() bool { return s.a.NeedsGroups() || s.b.NeedsGroups()
 func (s both) Fingerprint() string {
 	return fmt.Sprintf("%q and %q", s.a.Fingerprint(), s.b.Fingerprint())
 }
+
+// OnlyServices tells that both decide by the service alone.
+func (s both) OnlyServices() bool { return OnlyServices(s.a) && OnlyServices(s.b) }

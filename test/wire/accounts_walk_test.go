@@ -16,7 +16,7 @@ import (
 var secrets = []string{
 	"secretxray", "secrethttp", "secretport", "secretgrpc", "secretudp", "secretvalue", "secretuser", "secretfilter", "secrethost", "secrettag", "secretsid", "secretkms", "secretscrub",
 	"secretpath", "secretrole", "secretpolicy", "secretinline", "secrettoken", "secretclient", "secretsink",
-	"37.5", "CloudWatchLogs", "InvalidId", first,
+	"37.53125", "CloudWatchLogs", "InvalidId", first,
 }
 
 // Traces of first; second sends segments with the same ids.
@@ -69,7 +69,7 @@ func newWalk(t *testing.T, flags ...string) *walk {
 	s.must(first, "POST", "/PutResourcePolicy", m{"PolicyName": "common", "PolicyDocument": `{"Version":"2012-10-17","Statement":[{"Sid":"secretsid","Effect":"Allow","Principal":"*","Action":"xray:*","Resource":"*"}]}`})
 	s.must(first, "POST", "/PutEncryptionConfig", m{"Type": "KMS", "KeyId": "alias/secretkms"})
 	s.must(first, "POST", "/UpdateTraceSegmentDestination", m{"Destination": "CloudWatchLogs"})
-	s.must(first, "POST", "/UpdateIndexingRule", m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 37.5}}})
+	s.must(first, "POST", "/UpdateIndexingRule", m{"Name": "Default", "Rule": m{"Probabilistic": m{"DesiredSamplingPercentage": 37.53125}}})
 	s.must(first, "POST", "/api/scrub/PutRule", m{"Rule": m{"Name": "common", "Keys": []string{"secretscrub"}, "Action": "mask"}})
 	s.people()
 	s.sinkARN = s.field(s.must(first, "POST", "/api/oam/CreateSink", m{"Name": "secretsink"}), "Arn")
@@ -116,7 +116,7 @@ func (s *walk) reads() []visit {
 		{route: "POST /ListResourcePolicies", body: m{}, seen: "secretsid"},
 		{route: "POST /EncryptionConfig", body: m{}, seen: "secretkms"},
 		{route: "POST /GetTraceSegmentDestination", body: m{}, seen: "CloudWatchLogs"},
-		{route: "POST /GetIndexingRules", body: m{}, seen: "37.5"},
+		{route: "POST /GetIndexingRules", body: m{}, seen: "37.53125"},
 		{route: "POST /ListRetrievedTraces", body: m{"RetrievalToken": s.job}, seen: "secretxray", status: 404},
 		{route: "POST /GetRetrievedTracesGraph", body: m{"RetrievalToken": s.job}, seen: "secretxray", status: 404},
 		{route: "POST /api/oam/ListSinks", body: m{}, seen: "secretsink", status: 200},

@@ -166,6 +166,7 @@ var recorded = map[string]bool{
 	"scopes": true, "expires": true, "limits": true, "quota": true, "region": true, "dryrun": true, "dry_run": true, "trace": true, "traces": true,
 	"ids": true, "filter": true, "start": true, "end": true, "reason": true, "annotation": true, "rule": true, "detector": true, "type": true,
 	"policydocument": true, "assumerolepolicydocument": true, "permissionsboundary": true, "versionid": true, "path": true, "description": true,
+	"state": true, "identifier": true, "sinkidentifier": true, "labeltemplate": true, "resourcetypes": true, "seconds": true, "rate": true, "key_file": true,
 	"setasdefault": true, "userid": true, "roleid": true, "groupid": true, "policyid": true, "tokenid": true, "certificateid": true, "createdate": true,
 }
 
