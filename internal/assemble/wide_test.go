@@ -114,7 +114,7 @@ func TestCauses_longChains(t *testing.T) {
 		if got := len(assemble.Summary(assemble.Trace(segments[0].TraceID, segments)).FaultCauses); got != want {
 			t.Errorf("with %q: %d causes, want %d", cause, got, want)
 		}
-		if took := time.Since(began); took > 10*time.Second {
+		if took := time.Since(began); took > time.Minute {
 			t.Errorf("with %q: took %v", cause, took)
 		}
 	}
