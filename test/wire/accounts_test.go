@@ -283,6 +283,11 @@ func TestAccounts_whoIsNobodyIsRefused(t *testing.T) {
 			}
 			status, answer := s.call(nobody, r.Method, "http://"+at+r.Path, "{}")
 			switch {
+			case r.Action == "" && (r.Method == http.MethodPost || strings.HasPrefix(r.Path, "/login/")):
+				// Logins: the proof is in the request, and here there is none.
+				if status >= http.StatusInternalServerError || strings.Contains(answer, operator) {
+					t.Errorf("%s: %d %s", name, status, answer)
+				}
 			case r.Action == "":
 				if status != http.StatusOK {
 					t.Errorf("%s: %d %s", name, status, answer)
